@@ -1,0 +1,46 @@
+# Two commands: `make demo` shows the main job, `make test` proves it.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test check format pins sample clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: $(VENV)/.done  ## a virtual environment with the pinned packages
+
+$(VENV)/.done: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## the whole story in a terminal, on a simulated repository
+	@$(BIN)/smki-sync demo
+
+check: setup  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check  ## everything: formatting, lint, types, tests, docs
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+format: setup  ## let ruff lay the code out
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --quiet --upgrade --group dev pyproject.toml -o requirements.txt
+
+sample: setup  ## make sample_data/ again from its seed
+	$(BIN)/python -m smki_sync.simulator.sample sample_data
+
+clean:  ## remove what was made
+	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache

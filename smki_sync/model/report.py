@@ -1,0 +1,114 @@
+"""What a run did: the value behind ``sync --json``.
+
+For: counts per file, what needs the operator's attention, the outcome. Refuses: wording for one
+kind of terminal, and exit codes (the doors have those).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from smki_sync.model.extract import ExtractKind
+from smki_sync.model.plan import Plan
+
+
+class Outcome(StrEnum):
+    """``CURRENT`` only if the mirror equals the Repository as far as a Party can know."""
+
+    CURRENT = "current"
+    BEHIND = "behind"
+    FAILED = "failed"
+
+
+class AttentionCode(StrEnum):
+    """What an operator should know of a run that did not fail. A promise: extend, never rename."""
+
+    BLOCKED = "blocked"
+    DELTAS_MISSING = "deltas-missing"
+    REPOSITORY_LATE = "repository-late"
+    RECORDS_QUARANTINED = "records-quarantined"
+    OVERLAP_NOT_COVERED = "overlap-not-covered"
+    CLAIMS_DIFFER = "claims-differ"
+    STRICT_PARSER_REFUSES = "strict-parser-refuses"
+    DATED_IN_FUTURE = "dated-in-future"
+    FULL_CHANGED = "full-changed"
+    STRANGE_NAMES = "strange-names"
+
+    @property
+    def is_note(self) -> bool:
+        """Whether the mirror is current in spite of it."""
+        return self not in _BEHIND
+
+
+_BEHIND = frozenset(
+    {
+        AttentionCode.BLOCKED,
+        AttentionCode.DELTAS_MISSING,
+        AttentionCode.REPOSITORY_LATE,
+        AttentionCode.RECORDS_QUARANTINED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """One thing to know: what happened, and what to do next."""
+
+    code: AttentionCode
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What one extract did to the mirror, in certificates; ``records`` is what the file holds."""
+
+    records: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+    quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """One file that was applied. ``bytes`` as served, ``seconds`` from first byte read to commit."""
+
+    file: str
+    kind: ExtractKind
+    counts: Counts
+    bytes: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """What the mirror holds. ``digest``: 64 hex digits over the set of In-Use certificates."""
+
+    total: int = 0
+    in_use: int = 0
+    quarantined: int = 0
+    digest: str = ""
+    by_kind: Mapping[str, int] = field(default_factory=dict)
+    by_status: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """One run of ``sync`` that ended without a failure."""
+
+    plan: Plan
+    position: date | None
+    applied: tuple[Applied, ...] = ()
+    census: Census = field(default_factory=Census)
+    attention: tuple[Attention, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """Current, unless anything in ``attention`` says otherwise."""
+        behind = any(not a.code.is_note for a in self.attention)
+        return Outcome.BEHIND if behind else Outcome.CURRENT
