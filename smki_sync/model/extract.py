@@ -47,10 +47,11 @@ class StrangeName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranger:
-    """A listed file that is left alone, and why."""
+    """A listed file that is left alone, and why. ``day``: the date in its name, where it has a sound one."""
 
     name: str
     why: StrangeName
+    day: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

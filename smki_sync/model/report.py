@@ -28,6 +28,7 @@ class AttentionCode(StrEnum):
     DELTAS_MISSING = "deltas-missing"
     REPOSITORY_LATE = "repository-late"
     RECORDS_QUARANTINED = "records-quarantined"
+    EMPTY_FILE = "empty-file"
     OVERLAP_NOT_COVERED = "overlap-not-covered"
     CLAIMS_DIFFER = "claims-differ"
     STRICT_PARSER_REFUSES = "strict-parser-refuses"
@@ -47,6 +48,7 @@ _BEHIND = frozenset(
         AttentionCode.DELTAS_MISSING,
         AttentionCode.REPOSITORY_LATE,
         AttentionCode.RECORDS_QUARANTINED,
+        AttentionCode.EMPTY_FILE,
     }
 )
 

@@ -1,0 +1,150 @@
+"""A directory listing in the field's terms: fulls and deltas by date, and who is a stranger.
+
+For: turning the names of the Repository's SFTP interface (SEC Appendix O 2.3.3, MP147) into an
+ordered :class:`~smki_sync.model.extract.Catalogue`. Refuses: to open a file, to fail over a name, to
+guess what a stranger might have been meant to be::
+
+    catalogue = read_catalogue(source.fetch_listing())
+
+Letter case does not matter, because optical media write ``SMKIKR_FULL_2026-11-15.XML.GZ``. Where two
+names then mean the same extract, the one written as the template is taken and the other is named.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from functools import cache
+
+from smki_sync.model.extract import Catalogue, Extract, ExtractKind, RemoteFile, StrangeName, Stranger
+
+DATE_FIELD = "{date}"
+FIRST_YEAR = 2000
+"""No smart meter certificate is older; room to count days back from any date that is believed."""
+LAST_YEAR = 2999
+"""Room to count days forward; whether a date is plausible today is the planner's question."""
+
+# What upload and copy programs append until a file is whole. Anything else, such as a checksum's
+# suffix, makes another file and not half of this one.
+_UNFINISHED = r"\.(?:part|partial|filepart|tmp|temp|writing|crdownload|swp)"
+_NO_PLAIN_NAME = re.compile(r"[/\\\0]")
+_DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+
+
+def _check_template(field: str, template: str) -> None:
+    if template.count(DATE_FIELD) != 1:
+        raise ValueError(f"the {field} template has {DATE_FIELD} exactly once, unlike {template!r}")
+    if set("{}") & set(template.replace(DATE_FIELD, "")):
+        raise ValueError(f"the {field} template has no field but {DATE_FIELD}, unlike {template!r}")
+    if _NO_PLAIN_NAME.search(template):
+        raise ValueError(f"the {field} template is a name without a directory, unlike {template!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """How the Repository names its files.
+
+    ``full``, ``delta``: a plain name with ``{date}`` once, which stands for YYYY-MM-DD.
+    ``companions``: shell patterns, in any letter case, of the files that are no extracts. Their
+    names are not public (Appendix O gives the extension alone), so this is configuration.
+
+    Raises ``ValueError`` for a template that could not name an extract.
+    """
+
+    full: str = "SMKIKR_FULL_{date}.xml.gz"
+    delta: str = "SMKIKR_DELT_{date}.xml.gz"
+    companions: tuple[str, ...] = ("*ARL*", "*CRL*", "*ANCHOR*", "*SLOT*")
+
+    def __post_init__(self) -> None:
+        """Check the templates once, so that no name has to be doubted later."""
+        _check_template("full", self.full)
+        _check_template("delta", self.delta)
+        if self.full.lower() == self.delta.lower():
+            raise ValueError(f"fulls and deltas cannot both be named {self.full!r}")
+
+    def template(self, kind: ExtractKind) -> str:
+        """Give the template of a kind."""
+        return self.full if kind is ExtractKind.FULL else self.delta
+
+    def name_of(self, kind: ExtractKind, day: date) -> str:
+        """Write the name of an extract exactly as its template has it."""
+        return self.template(kind).replace(DATE_FIELD, day.isoformat())
+
+
+DEFAULT_NAMES = Names()
+
+
+def read_catalogue(files: Iterable[RemoteFile], names: Names = DEFAULT_NAMES) -> Catalogue:
+    """Sort a listing into extracts by date, companions by name, and strangers with their reason.
+
+    Every file comes out exactly once; the order of the listing does not matter. Never raises.
+    """
+    known = [_recognise(file, names) for file in sorted(files, key=_by_name)]
+    extracts, doubles = _one_a_date([x for x in known if isinstance(x, Extract)], names)
+    strangers = [*(x for x in known if isinstance(x, Stranger)), *doubles]
+    return Catalogue(
+        fulls=tuple(e for e in extracts if e.kind is ExtractKind.FULL),
+        deltas=tuple(e for e in extracts if e.kind is ExtractKind.DELTA),
+        companions=tuple(x for x in known if isinstance(x, RemoteFile)),
+        strangers=tuple(sorted(strangers, key=lambda s: s.name)),
+    )
+
+
+def _by_name(file: RemoteFile) -> tuple[str, int, str]:
+    return file.name, file.size, str(file.modified)
+
+
+def _one_a_date(extracts: list[Extract], names: Names) -> tuple[list[Extract], list[Stranger]]:
+    """Keep one extract of a kind and date, the exactly named one before any other."""
+    kept: dict[tuple[ExtractKind, date], Extract] = {}
+    for extract in sorted(extracts, key=lambda e: e.name != names.name_of(e.kind, e.day)):
+        kept.setdefault((extract.kind, extract.day), extract)
+    doubles = [e for e in extracts if e is not kept[e.kind, e.day]]
+    strangers = [Stranger(name=e.name, why=StrangeName.TWICE) for e in doubles]
+    return sorted(kept.values(), key=lambda e: e.day), strangers
+
+
+def _recognise(file: RemoteFile, names: Names) -> Extract | RemoteFile | Stranger:
+    if _NO_PLAIN_NAME.search(file.name):
+        return Stranger(name=file.name, why=StrangeName.UNKNOWN)
+    for kind in ExtractKind:
+        if found := _pattern(names.template(kind)).fullmatch(file.name):
+            return _extract(file, kind, found["date"])
+        if _unfinished(names.template(kind)).fullmatch(file.name):
+            return Stranger(name=file.name, why=StrangeName.HALF_WRITTEN)
+    if any(fnmatchcase(file.name.lower(), pattern.lower()) for pattern in names.companions):
+        return file
+    return Stranger(name=file.name, why=StrangeName.UNKNOWN)
+
+
+def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Stranger:
+    day = _parse_day(text)
+    if day is None:
+        return Stranger(name=file.name, why=StrangeName.IMPOSSIBLE_DATE)
+    if file.size <= 0:  # an empty file gunzips to nothing without an error: stopped here, by its size
+        return Stranger(name=file.name, why=StrangeName.EMPTY, day=day)
+    return Extract(kind=kind, day=day, name=file.name, size=file.size, modified=file.modified)
+
+
+def _parse_day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if FIRST_YEAR <= day.year <= LAST_YEAR else None
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """Match the extract's name. ASCII: else the Kelvin sign would pass for the K of SMKIKR."""
+    before, after = map(re.escape, template.split(DATE_FIELD))
+    return re.compile(before + _DATE + after, re.IGNORECASE | re.ASCII)
+
+
+@cache
+def _unfinished(template: str) -> re.Pattern[str]:
+    """Match what uploads and copies leave beside it: hidden names and temporary suffixes."""
+    whole = _pattern(template).pattern.replace("?P<date>", "?:")
+    hidden, suffixed = rf"\.{whole}(?:\..*)?", rf"{whole}{_UNFINISHED}"
+    return re.compile(f"{hidden}|{suffixed}", re.IGNORECASE | re.ASCII)

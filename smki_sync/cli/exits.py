@@ -1,0 +1,102 @@
+"""The one table of exit codes, and the one place that turns an error into one.
+
+For: ``raise typer.Exit(exit_of(error))`` at the end of every command, and docs/exit-codes.md, which is
+made from this table (``python -c 'from smki_sync.cli.exits import table; print(table())'``).
+Refuses: to decide anything else; a code is a promise to scripts and is never given a new meaning.
+"""
+
+from enum import IntEnum
+from typing import Self, assert_never
+
+from smki_sync.errors import (
+    BadExtract,
+    ConfigError,
+    Interrupted,
+    Locked,
+    MirrorError,
+    SourceError,
+    SourceRefused,
+    UsageError,
+)
+from smki_sync.model.report import Outcome
+
+
+class Exit(IntEnum):
+    """How a command ended. ``means``: for people; ``wrapper``: what a script around it should do."""
+
+    means: str
+    wrapper: str
+
+    def __new__(cls, code: int, means: str, wrapper: str) -> Self:
+        """Make a plain int that also carries its two sentences."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.means = means
+        member.wrapper = wrapper
+        return member
+
+    OK = 0, "done, and the mirror is current", "nothing"
+    UNEXPECTED = 1, "a defect in this program", "report it"
+    USAGE = 2, "the command line is wrong", "fix it"
+    ATTENTION = (
+        3,
+        (
+            "the mirror is usable, but not current or not complete: deltas missing, repository late,"
+            " resync put off, records quarantined"
+        ),
+        "look at the report",
+    )
+    UNREACHABLE = (
+        4,
+        "the repository could not be reached, or dropped out for longer than the retries",
+        "try again later",
+    )
+    REFUSED = 5, "host key or login refused", "never retry by itself"
+    BAD_EXTRACT = (
+        6,
+        "a file is damaged or not what it claims; nothing of it was applied",
+        "wait for a republished file, tell the DCC",
+    )
+    MIRROR = 7, "the mirror is damaged, or its disk is full or not writable", "restore"
+    CONFIG = 8, "configuration is invalid", "fix it"
+    LOCKED = 9, "another run holds the mirror", "wait"
+    FINDING = 10, "the answer is no: not found, drift, failed verification", "read the answer"
+    INTERRUPTED = 130, "Ctrl-C or SIGTERM; nothing is half done", "run again"
+
+
+_OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
+    (SourceRefused, Exit.REFUSED),
+    (SourceError, Exit.UNREACHABLE),
+    (BadExtract, Exit.BAD_EXTRACT),
+    (MirrorError, Exit.MIRROR),
+    (ConfigError, Exit.CONFIG),
+    (UsageError, Exit.USAGE),
+    (Locked, Exit.LOCKED),
+    (Interrupted, Exit.INTERRUPTED),
+    (KeyboardInterrupt, Exit.INTERRUPTED),
+)
+"""First match wins: a class stands before its base."""
+
+
+def exit_of(error: BaseException) -> Exit:
+    """Give the exit code of a failure; what the tree of errors does not name is a defect of ours."""
+    return next((code for kind, code in _OF_ERROR if isinstance(error, kind)), Exit.UNEXPECTED)
+
+
+def exit_of_outcome(outcome: Outcome) -> Exit:
+    """Give the exit code of a run that ended by itself: never 0 while behind."""
+    match outcome:
+        case Outcome.CURRENT:
+            return Exit.OK
+        case Outcome.BEHIND:
+            return Exit.ATTENTION
+        case Outcome.FAILED:
+            return Exit.UNEXPECTED  # a failure is raised and goes through exit_of; a report has no such end
+        case _:
+            assert_never(outcome)
+
+
+def table() -> str:
+    """Render the codes as the Markdown table of docs/exit-codes.md, without a newline at its end."""
+    head = ("| code | name | means | a wrapper should |", "|---|---|---|---|")
+    return "\n".join((*head, *(f"| {e.value} | {e.name} | {e.means} | {e.wrapper} |" for e in Exit)))

@@ -1,0 +1,64 @@
+"""The options that commands share, each written once.
+
+For: the annotations of command functions. Refuses: defaults; what is not given is decided by the
+environment, the configuration file and the configuration's own defaults, in this order.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_WHERE = "Where things are"
+_TALK = "Output"
+
+
+class LogFormatChoice(StrEnum):
+    """How the talk on stderr is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Mirror = Annotated[
+    Path | None,
+    typer.Option("--mirror", metavar="DIR", help="The mirror directory.", rich_help_panel=_WHERE),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The configuration file.", rich_help_panel=_WHERE),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="URL",
+        help="Where extracts come from: sftp://user@host:port/path or file:///directory.",
+        rich_help_panel=_WHERE,
+    ),
+]
+IdentityFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--identity-file", metavar="FILE", help="Private key for the login.", rich_help_panel=_WHERE
+    ),
+]
+KnownHosts = Annotated[
+    Path | None,
+    typer.Option("--known-hosts", metavar="FILE", help="Pinned host keys.", rich_help_panel=_WHERE),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout, also on failure.", rich_help_panel=_TALK)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Say only what keeps the mirror from being current.", rich_help_panel=_TALK
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every detail.", rich_help_panel=_TALK)]
+LogFormat = Annotated[
+    LogFormatChoice | None,
+    typer.Option("--log-format", help="How the talk on stderr is written.", rich_help_panel=_TALK),
+]

@@ -1,0 +1,188 @@
+"""``smki-sync status``: what is held and how old it is, without the network.
+
+For: monitoring. Two clocks: as of (position), and when somebody last looked (runs). Refuses: to
+connect to anything, to take the lock.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from smki_sync.cli import options
+from smki_sync.cli.exits import Exit
+from smki_sync.cli.render import Json, in_bytes, schema_of, visible
+from smki_sync.cli.workplace import configure
+from smki_sync.errors import MirrorError
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.history import History, Run
+from smki_sync.mirror.queries import open_mirror, read_census, read_position
+from smki_sync.model.certificate import Status
+from smki_sync.model.report import Census, Outcome
+
+_DAY_HOURS: Final = 24
+
+
+class State(StrEnum):
+    """What monitoring asks for."""
+
+    EMPTY = "empty"
+    CURRENT = "current"
+    STALE = "stale"
+    DAMAGED = "damaged"
+
+
+_EXITS: Final = {
+    State.EMPTY: Exit.ATTENTION,
+    State.CURRENT: Exit.OK,
+    State.STALE: Exit.ATTENTION,
+    State.DAMAGED: Exit.MIRROR,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found. ``age_hours``: since the position's date began, UTC; ``bytes``: of the mirror."""
+
+    state: State
+    position: date | None = None
+    age_hours: float | None = None
+    last_full: date | None = None
+    last_run: Run | None = None
+    last_success: Run | None = None
+    census: Census | None = None
+    bytes: int = 0
+    message: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    *,
+    max_age: Annotated[
+        float | None,
+        typer.Option(
+            "--max-age",
+            metavar="HOURS",
+            min=0,
+            help="Stale when the position's date began more than so long ago.",
+            show_default="a day more than policy.late_after_days",
+        ),
+    ] = None,
+    mirror: options.Mirror = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say what the mirror holds, how old it is and how the last runs went; asks nobody.
+
+    Exit code 0 current, 3 empty or stale, 7 damaged.
+    """
+    settings = configure(mirror=mirror, config=config)
+    hours = max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
+    finding = survey(MirrorDirectory(settings.need_mirror()), now=datetime.now(UTC), max_age=hours)
+    typer.echo(json.dumps(document(finding), indent=2) if as_json else text(finding))
+    raise typer.Exit(_EXITS[finding.state])
+
+
+def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Finding:
+    """Find out the state; ``max_age`` in hours."""
+    history = History(directory.history)
+    last, success = history.last(), history.last(outcome=Outcome.CURRENT)
+    try:
+        generation = directory.current()
+        if generation is None:
+            return Finding(state=State.EMPTY, last_run=last, last_success=success)
+        with open_mirror(directory.link) as db:
+            position, census = read_position(db), read_census(db)
+    except MirrorError as error:
+        return Finding(state=State.DAMAGED, last_run=last, last_success=success, message=error.message)
+    began = datetime.combine(position.day, time(), tzinfo=UTC)
+    age = max((now - began).total_seconds() / 3600, 0.0)
+    return Finding(
+        state=State.STALE if age > max_age else State.CURRENT,
+        position=position.day,
+        age_hours=round(age, 1),
+        last_full=position.full,
+        last_run=last,
+        last_success=success,
+        census=census,
+        bytes=_size(generation),
+    )
+
+
+def _size(generation: Path) -> int:
+    side = (generation.with_name(generation.name + suffix) for suffix in ("", "-wal"))
+    return sum(path.stat().st_size for path in side if path.exists())
+
+
+def document(finding: Finding) -> Json:
+    """The document of ``status --json``."""
+    census = finding.census or Census()
+    run = finding.last_run
+    return {
+        "schema": schema_of("status"),
+        "state": finding.state.value,
+        "position": finding.position.isoformat() if finding.position else None,
+        "age_hours": finding.age_hours,
+        "last_full": finding.last_full.isoformat() if finding.last_full else None,
+        "last_run": {"at": run.at, "outcome": run.outcome, "exit": run.exit, "reason": run.reason}
+        if run
+        else None,
+        "last_success": finding.last_success.at if finding.last_success else None,
+        "certificates": {
+            "total": census.total,
+            "in_use": census.in_use,
+            "by_kind": dict(census.by_kind),
+            "by_status": dict(census.by_status),
+        },
+        "quarantined": census.quarantined,
+        "digest": census.digest or None,
+        "bytes": finding.bytes,
+        "message": finding.message or None,
+    }
+
+
+_HEADLINES: Final = {
+    State.EMPTY: "The mirror is empty. Run `smki-sync sync`.",
+    State.CURRENT: "The mirror is current.",
+    State.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
+    State.DAMAGED: "The mirror is DAMAGED. Run `smki-sync sync`: it rebuilds the mirror from a full.",
+}
+
+
+def text(finding: Finding) -> str:
+    """The same for people, one fact a line."""
+    lines = [_HEADLINES[finding.state]]
+    if finding.message:
+        lines.append(visible(finding.message))
+    if finding.census:
+        lines += _holdings(finding, finding.census)
+    if finding.last_run:
+        run = finding.last_run
+        lines.append(f"last run      {run.at}  {run.outcome}, exit {run.exit}, {run.reason}")
+    if finding.last_success:
+        lines.append(f"last success  {finding.last_success.at}")
+    return "\n".join(lines)
+
+
+def _holdings(finding: Finding, census: Census) -> list[str]:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
+    words = {status.value: status.words for status in Status}
+    statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in census.by_status.items())
+    return [
+        f"as of         {finding.position}  ({finding.age_hours} hours since that day began, UTC)",
+        f"last full     {finding.last_full}",
+        f"certificates  {census.total:,}, {census.in_use:,} In-Use",
+        f"  by kind     {kinds}",
+        f"  by status   {statuses}",
+        f"quarantined   {census.quarantined:,}",
+        f"digest        {census.digest}",
+        f"size          {in_bytes(finding.bytes)}",
+    ]

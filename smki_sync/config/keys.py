@@ -1,0 +1,134 @@
+"""The keys of the configuration as values, read off the annotations in :mod:`.settings`.
+
+For: checking one value (:meth:`Key.convert`), finding a key's nearest neighbour, and making the
+documentation. Refuses: to show a value in an error; it may be a secret in the wrong place.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import get_args, get_type_hints
+
+import msgspec
+
+from smki_sync.config.settings import (
+    UNBOUNDED,
+    About,
+    LimitSettings,
+    LogFormat,
+    LogSettings,
+    MirrorPaths,
+    PolicySettings,
+    Repository,
+)
+
+SECTIONS: Mapping[str, type] = {
+    "repository": Repository,
+    "mirror": MirrorPaths,
+    "policy": PolicySettings,
+    "limits": LimitSettings,
+    "log": LogSettings,
+}
+
+_KIND_WORDS: Mapping[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    tuple[str, ...]: "a list of texts",
+    LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One setting: ``name`` is ``section.key``; ``kind`` its type, without a ``None`` for no default."""
+
+    name: str
+    kind: object
+    about: About
+    default: object
+
+    @property
+    def wanted(self) -> str:
+        """What a value must be, in words: ``a whole number of days from 1 up to 366``."""
+        about = self.about
+        parts = (
+            _KIND_WORDS[self.kind],
+            f"of {about.unit}" if about.unit else "",
+            f"from {about.low:g}" if about.low > -UNBOUNDED else "",
+            f"up to {about.high:g}" if about.high < UNBOUNDED else "",
+        )
+        return " ".join(filter(None, parts))
+
+    def convert(self, value: object, base: Path) -> object:
+        """Check a value and give it its type; a relative path is taken from ``base``.
+
+        Raises ``ValueError`` that says what is wanted and never what was given.
+        """
+        try:
+            return self._checked(msgspec.convert(value, self.kind, dec_hook=_path_of), base)
+        except (ValueError, RuntimeError):  # RuntimeError: `~` where no home directory is known
+            raise ValueError(f"wants {self.wanted}") from None  # the cause may show the value
+
+    def _checked(self, value: object, base: Path) -> object:
+        match value:
+            case bool():  # before int, which it is too
+                return value
+            case int() | float() if not self.about.low <= value <= self.about.high:
+                raise ValueError
+            case "":
+                raise ValueError
+            case Path():
+                return base / value.expanduser()
+            case _:
+                return value
+
+
+def _path_of(kind: type, value: object) -> object:
+    """Make a path for msgspec, which knows none; an empty one would mean the current directory."""
+    if kind is not Path or not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError
+    return Path(value)
+
+
+def _keys() -> Iterator[Key]:
+    for section, cls in SECTIONS.items():
+        hints = get_type_hints(cls, include_extras=True)
+        for field in fields(cls):
+            hint, about = get_args(hints[field.name])
+            yield Key(name=f"{section}.{field.name}", kind=_bare(hint), about=about, default=field.default)
+
+
+def _bare(hint: object) -> object:
+    """Take ``None`` out of a union: it says that there is no default, and TOML cannot write it."""
+    return next(arm for arm in get_args(hint) if arm is not NoneType) if isinstance(hint, UnionType) else hint
+
+
+KEYS: Mapping[str, Key] = {key.name: key for key in _keys()}
+"""Every key by its name, in the order of the documentation."""
+
+
+_LIKE = 0.6
+"""How like two names are that are taken for a slip of the pen, from 0 to 1: difflib's own measure."""
+
+
+def nearest_section(name: str) -> str:
+    """Give the known section whose name is most like ``name``."""
+    return difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.0)[0]
+
+
+def nearest_key(section: str, name: str) -> str:
+    """Give the known key most like ``name``: in its own section, else in any, else the least unlike.
+
+    ``section`` is empty for a key that stands outside every section.
+    """
+    every = {key.partition(".")[2]: key for key in KEYS}
+    own = {key.partition(".")[2]: key for key in KEYS if key.startswith(f"{section}.")}
+    for words, likeness in ((own, _LIKE), (every, _LIKE), (own or every, 0.0)):
+        if near := difflib.get_close_matches(name, words, n=1, cutoff=likeness):
+            break
+    return words[near[0]]

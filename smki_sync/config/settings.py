@@ -1,0 +1,210 @@
+"""Every setting: its type, range, unit, meaning and default, said once.
+
+For: the frozen values that commands build their parts from, and the table and example in
+docs/configuration.md, which are made from the annotations here. Refuses: to read a file or the
+environment (:mod:`.load` does), and to know a default that another room already has a name for.
+"""
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from smki_sync.catalogue import Names
+from smki_sync.model.plan import Policy
+from smki_sync.sources.base import Limits
+
+_NAMES = Names()
+_POLICY = Policy()
+_LIMITS = Limits()
+_BLINK = 0.001
+"""Shortest time limit, in seconds: shorter ones fail before any network can answer."""
+_WEEK = 7 * 24 * 3600.0
+"""Longest time limit, in seconds: a new full is on offer by then, and waiting longer helps nobody."""
+
+
+UNBOUNDED = sys.float_info.max
+"""No bound of its own; infinity, which TOML can write, still lies beyond it."""
+
+
+class LogFormat(StrEnum):
+    """How the talk on stderr is written: for people, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What stands beside a setting's type. ``low`` and ``high``: the range of a number, both included.
+
+    ``example``: a value to show where there is no default.
+    """
+
+    meaning: str
+    unit: str = ""
+    low: float = -UNBOUNDED
+    high: float = UNBOUNDED
+    example: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """``[repository]``: where extracts come from and how to log in. A secret is never a key here."""
+
+    url: Annotated[
+        str | None,
+        About(
+            meaning="Where extracts come from: `sftp://user@host:port/path` or `file:///directory`.",
+            example="sftp://party@smki.example:22/extracts",
+        ),
+    ] = None
+    identity_file: Annotated[
+        Path | None, About(meaning="Private key for the login.", example="id_ed25519")
+    ] = None
+    known_hosts: Annotated[
+        Path | None,
+        About(
+            meaning="Host keys that are trusted, in OpenSSH's format. SFTP needs it.", example="known_hosts"
+        ),
+    ] = None
+    password_file: Annotated[
+        Path | None,
+        About(meaning="File that holds the password, readable by its owner alone.", example="password"),
+    ] = None
+    allow_agent: Annotated[bool, About(meaning="Whether keys of an SSH agent are offered too.")] = False
+    full_name: Annotated[str, About(meaning="Name of a full; `{date}` is YYYY-MM-DD.")] = _NAMES.full
+    delta_name: Annotated[str, About(meaning="Name of a delta; `{date}` is YYYY-MM-DD.")] = _NAMES.delta
+    companion_names: Annotated[
+        tuple[str, ...],
+        About(meaning="Patterns of files that are no extracts and no surprise: ARL, CRL, anchor slots."),
+    ] = _NAMES.companions
+
+    def names(self) -> Names:
+        """Give what the catalogue asks for; raises ``ValueError`` for a template that names no extract."""
+        return Names(full=self.full_name, delta=self.delta_name, companions=self.companion_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorPaths:
+    """``[mirror]``: the directory that is the mirror."""
+
+    path: Annotated[
+        Path | None, About(meaning="Directory of the mirror; `mirror.db` stands in it.", example="mirror")
+    ] = None
+    keep_previous: Annotated[bool, About(meaning="Whether the generation before a full resync is kept.")] = (
+        True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySettings:
+    """``[policy]``: what the operator decides."""
+
+    window_days: Annotated[
+        int, About(meaning="How long a delta stays on offer (MP147: seven).", unit="days", low=1, high=366)
+    ] = _POLICY.window_days
+    full_overlap_days: Annotated[
+        int,
+        About(
+            meaning="Deltas dated up to so long before a full are replayed onto it.",
+            unit="days",
+            low=0,
+            high=31,
+        ),
+    ] = _POLICY.full_overlap_days
+    late_after_days: Annotated[
+        int,
+        About(
+            meaning="A newest extract older than this means a late repository.", unit="days", low=0, high=366
+        ),
+    ] = _POLICY.late_after_days
+    quarantine_share: Annotated[
+        float,
+        About(meaning="A file with a larger share of records not understood is refused.", low=0, high=1),
+    ] = 0.10
+    quarantine_allowance: Annotated[
+        int,
+        About(
+            meaning="So many records not understood are accepted whatever their share.", unit="records", low=0
+        ),
+    ] = 5
+
+    def rules(self) -> Policy:
+        """Give the part of this that the planner asks for."""
+        return Policy(
+            window_days=self.window_days,
+            full_overlap_days=self.full_overlap_days,
+            late_after_days=self.late_after_days,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """``[limits]``: how long to wait, how much to take. ``None``: the reader's own default.
+
+    Those defaults stand here as examples only: to ask the reader would load its XML library.
+    """
+
+    connect_seconds: Annotated[
+        float, About(meaning="Longest wait until TCP stands.", unit="seconds", low=_BLINK, high=_WEEK)
+    ] = _LIMITS.connect
+    banner_seconds: Annotated[
+        float,
+        About(meaning="Longest wait until the server names itself.", unit="seconds", low=_BLINK, high=_WEEK),
+    ] = _LIMITS.banner
+    login_seconds: Annotated[
+        float,
+        About(
+            meaning="Longest wait until the server says yes or no to a login.",
+            unit="seconds",
+            low=_BLINK,
+            high=_WEEK,
+        ),
+    ] = _LIMITS.login
+    stall_seconds: Annotated[
+        float, About(meaning="Longest wait without a single byte.", unit="seconds", low=_BLINK, high=_WEEK)
+    ] = _LIMITS.stall
+    total_seconds: Annotated[
+        float,
+        About(meaning="Longest time for one file; 0 is without end.", unit="seconds", low=0, high=_WEEK),
+    ] = _LIMITS.total
+    listing_entries: Annotated[int, About(meaning="Most names in one listing.", unit="names", low=1)] = (
+        _LIMITS.entries
+    )
+    decompressed_bytes: Annotated[
+        int | None,
+        About(meaning="Largest size of one file's XML.", unit="bytes", low=1, example=1_099_511_627_776),
+    ] = None
+    ratio: Annotated[
+        int | None, About(meaning="Most bytes of XML from one byte of gz.", low=1, example=50)
+    ] = None
+    records: Annotated[
+        int | None, About(meaning="Most records in one file.", unit="records", low=1, example=1_000_000_000)
+    ] = None
+    field_bytes: Annotated[
+        int | None, About(meaning="Longest text of one element.", unit="bytes", low=1, example=65_536)
+    ] = None
+    depth: Annotated[
+        int | None,
+        About(meaning="Most elements inside one another; Annex B has 3.", unit="elements", low=3, example=16),
+    ] = None
+
+    def of_source(self) -> Limits:
+        """Give the part of this that a source asks for."""
+        return Limits(
+            connect=self.connect_seconds,
+            banner=self.banner_seconds,
+            login=self.login_seconds,
+            stall=self.stall_seconds,
+            total=self.total_seconds,
+            entries=self.listing_entries,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """``[log]``: the talk on stderr."""
+
+    format: Annotated[LogFormat, About(meaning="For people, or one JSON object a line.")] = LogFormat.TEXT

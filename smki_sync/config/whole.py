@@ -1,0 +1,97 @@
+"""The whole configuration as one frozen value, with where each part of it came from.
+
+For: commands (``need_url``, ``need_mirror``, ``secrets``) and for ``doctor`` (``origin``). Refuses: to
+show a secret, and to read one before it is asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from smki_sync.config.keys import KEYS
+from smki_sync.config.secrets import Secrets, read_password
+from smki_sync.config.settings import (
+    LimitSettings,
+    LogSettings,
+    MirrorPaths,
+    PolicySettings,
+    Repository,
+)
+from smki_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from smki_sync.reader import ReaderLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting. ``file``: the one that was read, ``None`` where none was found.
+
+    ``origins``: where each key that is no default came from. ``environment``: the secrets found there.
+    """
+
+    repository: Repository = field(default_factory=Repository)
+    mirror: MirrorPaths = field(default_factory=MirrorPaths)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Secrets = field(default_factory=Secrets, repr=False)
+
+    def origin(self, key: str) -> str:
+        """Say where ``section.key`` came from.
+
+        One of ``option --mirror``, ``environment SMKI_SYNC_MIRROR``, ``file /path``, ``default``.
+        Raises ``KeyError`` for a key that does not exist.
+        """
+        return self.origins.get(KEYS[key].name, "default")
+
+    def need_url(self) -> str:
+        """Give the source's URL, or raise ``ConfigError`` that says the three ways to give one."""
+        return self.repository.url or self._absent(
+            "source", "--source URL", "SMKI_SYNC_SOURCE", "repository.url"
+        )
+
+    def need_mirror(self) -> Path:
+        """Give the mirror's directory, or raise ``ConfigError`` that says the three ways to give one."""
+        path = self.mirror.path
+        return path or self._absent("mirror", "--mirror DIR", "SMKI_SYNC_MIRROR", "mirror.path")
+
+    def secrets(self) -> Secrets:
+        """Give the secrets: the environment's, and the password file's where the environment has none.
+
+        Raises ``ConfigError`` where that file cannot be read or can be read by others.
+        """
+        file = self.repository.password_file
+        if self.environment.password is not None or file is None:
+            return self.environment
+        return Secrets(password=read_password(file), key_passphrase=self.environment.key_passphrase)
+
+    def reader_limits(self) -> "ReaderLimits":
+        """Give what the reader asks for: its own defaults, but where this configuration says otherwise."""
+        from smki_sync.reader import ReaderLimits  # noqa: PLC0415 - loads lxml, which only a sync needs
+
+        limits, own = self.limits, ReaderLimits()
+        return ReaderLimits(
+            decompressed_bytes=_or(limits.decompressed_bytes, own.decompressed_bytes),
+            ratio=_or(limits.ratio, own.ratio),
+            records=_or(limits.records, own.records),
+            field_length=_or(limits.field_bytes, own.field_length),
+            depth=_or(limits.depth, own.depth),
+            quarantine_share=self.policy.quarantine_share,
+            quarantine_allowance=self.policy.quarantine_allowance,
+        )
+
+    def _absent(self, what: str, option: str, variable: str, key: str) -> NoReturn:
+        read = f"{self.file} was read and has no {key}" if self.file else "no configuration file was found"
+        raise ConfigError(
+            f"no {what} is configured ({read})",
+            hint=f"give {option}, or set {variable}, or write {key} in the configuration file",
+            code=f"{what}-not-configured",
+        )
+
+
+def _or(given: int | None, own: int) -> int:
+    return own if given is None else given

@@ -1,0 +1,263 @@
+"""What one record of an extract does to the rows of a generation.
+
+For: deltas on a published generation and overlap deltas on one that is being built: the same rules,
+the same counts. Rows, census and set digest move together; the caller owns the transaction. What
+changed is handed to ``journal``. Refuses: to commit, to judge positions.
+
+The rules: an unknown certificate is inserted. A known one takes the record's status and claims, and
+is no longer withdrawn, for the Repository has spoken of it again. Nothing different, nothing written.
+Issuer and serial of a known certificate with another body is no update: it goes to the quarantine.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Final
+
+import apsw
+
+from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.schema import KINDS, Value
+from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
+from smki_sync.model.report import Counts
+
+EPOCH: Final = date(1970, 1, 1).toordinal()
+KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
+
+
+class Change(StrEnum):
+    """What happened to a certificate, as the journal names it."""
+
+    ADDED = "added"
+    STATUS = "status"
+    WITHDRAWN = "withdrawn"
+    REINSTATED = "reinstated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """One line of the journal before it has a sequence number.
+
+    ``row``: id of the certificate. ``before``, ``after``: the status it was and is listed with, ``None``
+    where it was or is not listed.
+    """
+
+    row: int
+    change: Change
+    before: str | None
+    after: str | None
+
+
+Journal = Callable[[Changed], None]
+
+INSERT: Final = (
+    "INSERT INTO certificate (serial, issuer, eui, kind, role, usage, status, subject, not_before, not_after,"
+    " ski, manufacturing, flags, first_seen, last_changed, withdrawn, extract, der)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_KNOWN: Final = (
+    "SELECT id, status, withdrawn, eui, role, usage, manufacturing, flags, kind, der"
+    " FROM certificate WHERE serial = ? AND issuer = ?"
+)
+_UPDATE: Final = (
+    "UPDATE certificate SET status = ?, withdrawn = NULL, eui = ?, role = ?, usage = ?, manufacturing = ?,"
+    " flags = ?, last_changed = ?, extract = ? WHERE id = ?"
+)
+_QUARANTINE: Final = "INSERT INTO quarantine (extract, number, reason, detail, xml) VALUES (?, ?, ?, ?, ?)"
+_COUNT: Final = (
+    "INSERT INTO census VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+)
+
+
+_CHANGE: Final = """
+INSERT INTO change (day, change, kind, eui, serial, issuer, before, after, extract)
+SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ? FROM certificate WHERE id = ?
+"""
+
+
+def days(day: date) -> int:
+    """A date as days since 1970, as the rows hold it."""
+    return day.toordinal() - EPOCH
+
+
+class Issuers:
+    """Issuer names and their row ids; few, so all are held in memory."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        """Read the ids that the generation has."""
+        self._db = db
+        self._ids: dict[str, int] = dict(db.execute("SELECT name, id FROM issuer"))
+
+    def __getitem__(self, name: str) -> int:
+        """The id of a name, given one if it is new."""
+        found = self._ids.get(name)
+        if found is None:
+            self._db.execute("INSERT INTO issuer (name) VALUES (?)", (name,))
+            found = self._ids[name] = self._db.last_insert_rowid()
+        return found
+
+
+class Journalist:
+    """Writes changes into the journal under one extract and date."""
+
+    def __init__(self, db: apsw.Connection, extract: int, day: date) -> None:
+        """``extract``: ledger id of the file that made the changes."""
+        self._db = db
+        self._extract = extract
+        self._day = day.isoformat()
+
+    def write(self, changed: Changed) -> None:
+        """Append one line."""
+        self._db.execute(
+            _CHANGE,
+            (self._day, changed.change, changed.before, changed.after, self._extract, changed.row),
+        )
+
+
+class Applier:
+    """Applies the records of one extract; :attr:`counts` says afterwards what they did."""
+
+    def __init__(
+        self, db: apsw.Connection, *, extract: int, day: date, digest: SetDigest, journal: Journal
+    ) -> None:
+        """``extract``: ledger id of the file. ``digest``: moved along with the rows."""
+        self._db = db
+        self._extract = extract
+        self._day = days(day)
+        self._digest = digest
+        self._journal = journal
+        self._issuers = Issuers(db)
+        self._census: dict[tuple[int, str, int], int] = {}
+        self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
+
+    @property
+    def counts(self) -> Counts:
+        """What was done so far."""
+        return Counts(
+            records=self.records,
+            inserted=self.inserted,
+            updated=self.updated,
+            unchanged=self.unchanged,
+            quarantined=self.quarantined,
+        )
+
+    def take_all(self, records: Iterable[Entry | Rejected]) -> None:
+        """Apply every record, then write the census."""
+        for record in records:
+            self.take(record)
+        self._write_census()
+
+    def take(self, record: Entry | Rejected) -> None:
+        """Apply one record."""
+        self.records += 1
+        if isinstance(record, Rejected):
+            self._set_aside(record)
+            return
+        issuer = self._issuers[record.facts.issuer]
+        known = self._db.execute(_KNOWN, (record.facts.serial, issuer)).fetchone()
+        if known is None:
+            self._insert(record, issuer)
+        elif known[9] != record.der:
+            facts = record.facts
+            self._set_aside(conflict_of(record.number, facts.serial, facts.issuer, record.status, record.der))
+        else:
+            self._update(record, known)
+
+    def _write_census(self) -> None:
+        for (kind, status, withdrawn), moved in self._census.items():
+            self._db.execute(_COUNT, (kind, status, withdrawn, moved))
+        self._census.clear()
+
+    def _insert(self, record: Entry, issuer: int) -> None:
+        self._db.execute(
+            INSERT, row_of(record, issuer, first=self._day, changed=self._day, extract=self._extract)
+        )
+        self._count(KIND_NUMBER[record.facts.kind], record.status, 0, 1)
+        if record.status is Status.IN_USE:
+            self._digest.add(record.der)
+        self.inserted += 1
+        row = self._db.last_insert_rowid()
+        self._journal(Changed(row=row, change=Change.ADDED, before=None, after=record.status))
+
+    def _update(self, record: Entry, known: tuple[Value, ...]) -> None:
+        row, status, withdrawn, *claims, kind, _der = known
+        said = _claims(record)
+        if withdrawn is None and status == record.status and tuple(claims) == said:
+            self.unchanged += 1
+            return
+        assert isinstance(row, int)
+        assert isinstance(kind, int)
+        assert isinstance(status, str)
+        self._db.execute(_UPDATE, (record.status, *said, self._day, self._extract, row))
+        self._count(kind, status, int(withdrawn is not None), -1)
+        self._count(kind, record.status, 0, 1)
+        self._move_digest(record, was=status == Status.IN_USE and withdrawn is None)
+        self.updated += 1
+        if status != record.status:
+            self._journal(Changed(row=row, change=Change.STATUS, before=status, after=record.status))
+        elif withdrawn is not None:
+            self._journal(Changed(row=row, change=Change.REINSTATED, before=None, after=record.status))
+
+    def _move_digest(self, record: Entry, *, was: bool) -> None:
+        now = record.status is Status.IN_USE
+        if now and not was:
+            self._digest.add(record.der)
+        elif was and not now:
+            self._digest.remove(record.der)
+
+    def _count(self, kind: int, status: str, withdrawn: int, moved: int) -> None:
+        key = (kind, str(status), withdrawn)
+        self._census[key] = self._census.get(key, 0) + moved
+
+    def _set_aside(self, record: Rejected) -> None:
+        self.quarantined += 1
+        set_aside(self._db, record, extract=self._extract)
+
+
+def row_of(record: Entry, issuer: int, *, first: int, changed: int, extract: int) -> tuple[Value, ...]:
+    """A record as the values of ``INSERT``. ``first``, ``changed``: days since 1970."""
+    facts = record.facts
+    return (
+        facts.serial,
+        issuer,
+        record.eui,
+        KIND_NUMBER[facts.kind],
+        record.role,
+        record.usage,
+        record.status,
+        facts.subject or None,
+        facts.not_before,
+        facts.not_after,
+        facts.ski,
+        record.manufacturing,
+        int(record.flags),
+        first,
+        changed,
+        None,
+        extract,
+        record.der,
+    )
+
+
+def _claims(record: Entry) -> tuple[Value, ...]:
+    made = None if record.manufacturing is None else int(record.manufacturing)
+    return (record.eui, record.role, record.usage, made, int(record.flags))
+
+
+def set_aside(db: apsw.Connection, record: Rejected, *, extract: int) -> None:
+    """Keep a record that cannot be served, as evidence."""
+    db.execute(_QUARANTINE, (extract, record.number, record.reason, record.detail, record.xml))
+
+
+def conflict_of(number: int, serial: str, issuer: str, status: str, der: bytes) -> Rejected:
+    """Issuer and serial are taken by another body: the evidence, as a record rebuilt from its parts."""
+    return Rejected(
+        number=number,
+        reason=RejectReason.IDENTITY_CONFLICT,
+        detail=f"serial {serial} of issuer {issuer} is held with another body",
+        xml=f"<CertificateResponse><CertificateSerial>{serial}</CertificateSerial>"
+        f"<CertificateStatus>{status}</CertificateStatus>"
+        f"<CertificateBody>{b64encode(der).decode()}</CertificateBody></CertificateResponse>".encode(),
+    )

@@ -1,0 +1,249 @@
+"""A new generation from a full: loaded aside, given the memory of the old one, then published.
+
+For: bootstrap and resync. Rows are loaded without indexes, which is several times faster, and indexed
+once; overlap deltas are applied before anybody sees the generation; then it is compared with the
+old one, so that the journal says what the resync really changed. Refuses: to touch the old generation
+but for reading, to publish (the caller swaps the link).
+
+What is taken over from the old generation: the ledger, the journal, the quarantine, issuer ids; for a
+certificate that both know, since when it is known; and every certificate that the full does not list.
+A full lists what is In-Use (Appendix O 2.3.3), so a row that was In-Use and is not listed has left:
+it is marked withdrawn with the full's date. Others keep the status that the Repository last gave.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from os import fsync
+from pathlib import Path
+from typing import Final, Self
+
+import apsw
+
+from smki_sync.mirror import ledger
+from smki_sync.mirror.apply import (
+    INSERT,
+    KIND_NUMBER,
+    Applier,
+    Change,
+    Changed,
+    Issuers,
+    Journalist,
+    conflict_of,
+    days,
+    row_of,
+    set_aside,
+)
+from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.faults import named
+from smki_sync.mirror.inherit import Inheritance, Memory, Nothing, Predecessor
+from smki_sync.mirror.repeats import Repeat, drop, find_repeats
+from smki_sync.mirror.schema import APPLICATION_ID, INDEXES, PAGE_BYTES, SCHEMA_VERSION, TABLES, VIEWS, Value
+from smki_sync.mirror.store import Clock, Records, connect, keep_side_files
+from smki_sync.model.certificate import Entry, Rejected, Status
+from smki_sync.model.plan import AppliedFile
+from smki_sync.model.report import Counts
+
+_BATCH: Final = 2_000  # rows handed to SQLite at a time: about 2 MB
+_COUNT: Final = "INSERT INTO census VALUES (?, ?, 0, ?)"
+
+Step = Callable[[str], None]
+"""Told what a build is doing after its last record."""
+
+
+class Loader:
+    """Loads the records of one full into a generation that has no indexes yet."""
+
+    def __init__(self, db: apsw.Connection, *, extract: int, day: date, past: Inheritance) -> None:
+        """``extract``: ledger id of the full. ``past``: what is known from before."""
+        self._db = db
+        self._extract = extract
+        self._day = days(day)
+        self._past = past
+        self._issuers = Issuers(db)
+        self._rows: list[tuple[Value, ...]] = []
+        self._census: dict[tuple[int, str], int] = {}
+        self.digest = SetDigest()
+        self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
+
+    def take_all(self, records: Records) -> None:
+        """Load every record."""
+        for record in records:
+            self.records += 1
+            if isinstance(record, Rejected):
+                self._set_aside(record)
+            else:
+                self._take(record)
+        self._flush()
+
+    def settle(self) -> None:
+        """Leave one row for each certificate, index, and write the census."""
+        try:
+            self._db.execute(INDEXES)
+        except apsw.ConstraintError:
+            for repeat in find_repeats(self._db):
+                self._drop(repeat)
+            self._db.execute(INDEXES)
+        self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._census.items())])
+
+    def _drop(self, repeat: Repeat) -> None:
+        drop(self._db, repeat, extract=self._extract)
+        self._count(repeat.kind, repeat.status, repeat.der, -1)
+        self.quarantined += repeat.conflict
+        if self._past.recall(repeat.serial, self._issuers[repeat.issuer]) is None:
+            self.inserted -= 1
+            self.unchanged += not repeat.conflict
+
+    def _take(self, record: Entry) -> None:
+        issuer = self._issuers[record.facts.issuer]
+        before = self._past.recall(record.facts.serial, issuer)
+        first = before.first_seen if before else self._day
+        same = before is not None and before.withdrawn is None and before.status == record.status
+        changed = before.last_changed if before and same else self._day
+        self._rows.append(row_of(record, issuer, first=first, changed=changed, extract=self._extract))
+        if len(self._rows) >= _BATCH:
+            self._flush()
+        self._count(KIND_NUMBER[record.facts.kind], record.status, record.der, 1)
+        self._compare(record, issuer, before, same=same)
+
+    def _compare(self, record: Entry, issuer: int, before: Memory | None, *, same: bool) -> None:
+        self.inserted += before is None
+        self.unchanged += same
+        self.updated += before is not None and not same
+        if not same:
+            self._past.touch(record.facts.serial, issuer)
+        if before and before.body != record.der:
+            facts = record.facts
+            self._set_aside(
+                conflict_of(record.number, facts.serial, facts.issuer, before.status, before.body)
+            )
+
+    def _count(self, kind: int, status: str, der: bytes, moved: int) -> None:
+        self._census[kind, status] = self._census.get((kind, status), 0) + moved
+        if status == Status.IN_USE:
+            (self.digest.add if moved > 0 else self.digest.remove)(der)
+
+    def _set_aside(self, record: Rejected) -> None:
+        self.quarantined += 1
+        set_aside(self._db, record, extract=self._extract)
+
+    def _flush(self) -> None:
+        self._db.executemany(INSERT, self._rows)
+        self._rows.clear()
+
+
+class Builder:
+    """A generation in the making. A context manager: unless finished, leaving it removes the file.
+
+    Call :meth:`load` once, :meth:`overlap` for each overlap delta in order, :meth:`finish` once.
+    """
+
+    def __init__(self, path: Path, *, old: Path | None, clock: Clock, step: Step) -> None:
+        """``path``: where no generation is yet. ``old``: the generation to take over from, if any."""
+        self.path = path
+        self._clock = clock
+        self._step = step
+        with named(path):
+            self._db = _create(path)
+            self._past: Inheritance = Predecessor(self._db, old) if old else Nothing()
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        """Take it as it is."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Close; what was not finished is of no use to anybody."""
+        with named(self.path):
+            self._db.close()
+            if not self._finished:
+                self.path.unlink(missing_ok=True)
+
+    def load(self, file: AppliedFile, records: Records) -> None:
+        """Load the full; raises what ``records`` raises."""
+        with named(self.path), self._db:
+            self._began = self._clock()
+            self._file = file
+            self._entry = ledger.open_entry(self._db, file)
+            loader = Loader(self._db, extract=self._entry, day=file.extract.day, past=self._past)
+            loader.take_all(records)
+            self._step("indexing")
+            loader.settle()
+            self._loader = loader
+
+    def overlap(self, file: AppliedFile, records: Records) -> Counts:
+        """Replay a delta that the full may not have seen; raises what ``records`` raises."""
+        with named(self.path), self._db:
+            began = self._clock()
+            entry = ledger.open_entry(self._db, file)
+            applier = Applier(
+                self._db,
+                extract=entry,
+                day=file.extract.day,
+                digest=self._loader.digest,
+                journal=self._past.touch_row,
+            )
+            applier.take_all(records)
+            ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
+        return applier.counts
+
+    def finish(self) -> Counts:
+        """Compare with the old generation, write the state, make it durable; the full's counts."""
+        day = self._file.extract.day
+        with named(self.path):
+            self._step("comparing with the generation before")
+            with self._db:
+                counts = self._settle_past(day)
+                ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=self._clock())
+                self._db.execute("UPDATE mirror SET full_day = ? WHERE one = 1", (day.isoformat(),))
+                ledger.write_state(self._db, position=day, digest=self._loader.digest)
+            self._step("writing to disk")
+            self._seal()
+        self._finished = True
+        return counts
+
+    def _settle_past(self, day: date) -> Counts:
+        journalist = Journalist(self._db, self._entry, day)
+        for changed in self._past.differences():
+            journalist.write(changed)
+        gone = self._past.carry_unlisted(extract=self._entry, day=day)
+        for row in gone:
+            journalist.write(Changed(row=row, change=Change.WITHDRAWN, before=Status.IN_USE, after=None))
+        loaded = self._loader
+        return Counts(
+            records=loaded.records,
+            inserted=loaded.inserted,
+            updated=loaded.updated,
+            unchanged=loaded.unchanged,
+            withdrawn=len(gone),
+            quarantined=loaded.quarantined,
+        )
+
+    def _seal(self) -> None:
+        """Turn on the write-ahead log and reach the disk before anybody is pointed here."""
+        self._db.execute(VIEWS)
+        if isinstance(self._past, Predecessor):
+            self._db.execute("DETACH old")
+        keep_side_files(self._db)
+        self._db.pragma("journal_mode", "WAL")
+        self._db.close()
+        with self.path.open("rb") as file:
+            fsync(file.fileno())
+
+
+def _create(path: Path) -> apsw.Connection:
+    """An empty generation, with neither journal nor waiting for the disk: it is all or nothing."""
+    db = connect(path, create=True)
+    db.pragma("page_size", PAGE_BYTES)
+    db.pragma("journal_mode", "MEMORY")
+    db.pragma("synchronous", "OFF")
+    # CREATE INDEX sorts in temporary files: on the mirror's disk, whose space was checked, not in /tmp.
+    db.pragma("temp_store_directory", str(path.parent.absolute()))
+    db.pragma("application_id", APPLICATION_ID)
+    db.pragma("user_version", SCHEMA_VERSION)
+    with db:
+        db.execute(TABLES)
+        db.execute(
+            "INSERT INTO mirror VALUES (1, NULL, NULL, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
+            (SetDigest().dump(),),
+        )
+    return db

@@ -1,0 +1,141 @@
+"""The mirror directory: which generation is current, where the next one is built, who holds the lock.
+
+    DIR/mirror.db            a symbolic link to the current generation: what readers open
+    DIR/generations/*.db     one SQLite file a full; the current one and, as configured, the one before
+    DIR/downloads/           files on their way in (``.part``) and fetched files not yet applied
+    DIR/history.db           runs, also failed ones
+    DIR/lock                 held by flock while a run writes; says who holds it
+
+A new generation is built under a number that nothing points to and takes over when the link is
+replaced by a rename. A reader that has the old one open keeps it; SQLite resolves the link, so each
+generation has its own ``-wal`` and ``-shm``. Refuses: to delete what the link points to.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from smki_sync.errors import MirrorDamaged
+from smki_sync.mirror.faults import named
+
+_GENERATION: Final = re.compile(r"(\d{6})\.db")
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorDirectory:
+    """The paths below one mirror directory, and the moves between them."""
+
+    root: Path
+
+    @property
+    def link(self) -> Path:
+        """What readers open: ``mirror.db``."""
+        return self.root / "mirror.db"
+
+    @property
+    def generations(self) -> Path:
+        """Where generations lie."""
+        return self.root / "generations"
+
+    @property
+    def downloads(self) -> Path:
+        """Where fetched files wait."""
+        return self.root / "downloads"
+
+    @property
+    def history(self) -> Path:
+        """The record of runs."""
+        return self.root / "history.db"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.root / "lock"
+
+    def prepare(self) -> None:
+        """Create what is missing; private to the owner and its group."""
+        with named(self.root):
+            for path in (self.root, self.generations, self.downloads):
+                path.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+    def current(self) -> Path | None:
+        """The generation that readers see; ``None`` before the first full.
+
+        Raises :class:`MirrorDamaged` where the link is none or points at nothing.
+        """
+        if not self.link.is_symlink():
+            if self.link.exists():
+                raise MirrorDamaged(
+                    f"{self.link} is no link to a generation", hint="Move it away and run `smki-sync sync`."
+                )
+            return None
+        target = self.root / self.link.readlink()
+        if not target.is_file():
+            raise MirrorDamaged(f"{self.link} points at {target}, which is not there")
+        return target
+
+    def next_generation(self) -> Path:
+        """A path that no generation has used and nothing points to."""
+        return self.generations / f"{max(self._numbers(), default=0) + 1:06d}.db"
+
+    def publish(self, generation: Path) -> None:
+        """Let a finished generation take over in one step, durably."""
+        with named(self.root):
+            aside = self.root / ".mirror.db.next"
+            aside.unlink(missing_ok=True)
+            aside.symlink_to(generation.relative_to(self.root))
+            sync_directory(generation.parent)
+            aside.replace(self.link)
+            sync_directory(self.root)
+
+    def discard(self, generation: Path) -> None:
+        """Remove one generation with its side files; never the current one."""
+        if self.link.is_symlink() and self.root / self.link.readlink() == generation:
+            raise AssertionError(f"{generation} is current")
+        with named(generation):
+            for suffix in _SIDE_FILES:
+                generation.with_name(generation.name + suffix).unlink(missing_ok=True)
+
+    def discard_unfinished(self) -> tuple[Path, ...]:
+        """Remove what a killed build left: generations newer than the current one."""
+        current = self._linked_number()
+        left = tuple(self._path(n) for n in sorted(self._numbers()) if n > current)
+        for generation in left:
+            self.discard(generation)
+        return left
+
+    def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:
+        """Remove generations older than the current one but for the newest ``keep``."""
+        current = self._linked_number()
+        older = [self._path(n) for n in sorted(self._numbers()) if n < current]
+        gone = tuple(older[: max(len(older) - keep, 0)])
+        for generation in gone:
+            self.discard(generation)
+        return gone
+
+    def _path(self, number: int) -> Path:
+        return self.generations / f"{number:06d}.db"
+
+    def _linked_number(self) -> int:
+        if not self.link.is_symlink():
+            return 0
+        found = _GENERATION.fullmatch(self.link.readlink().name)
+        return int(found[1]) if found else 0
+
+    def _numbers(self) -> list[int]:
+        if not self.generations.is_dir():
+            return []
+        names = (_GENERATION.match(entry.name) for entry in self.generations.iterdir())
+        return sorted({int(found[1]) for found in names if found})
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

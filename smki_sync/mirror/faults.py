@@ -1,0 +1,43 @@
+"""Where SQLite's and the disk's own errors stop: each becomes a named one, with a hint.
+
+For: ``with named(path): …`` around every touch of the mirror's disk. Refuses: to retry, to repair.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
+
+_NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
+_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FREE_SPACE: Final = "Free space on that file system or move the mirror; the state before this run is whole."
+_CHECK_ACCESS: Final = "Check that the directory exists and that the user of this program may write in it."
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Turn faults of SQLite and of the file system under ``path`` into :class:`MirrorError`."""
+    try:
+        yield
+    except _DAMAGED as exc:
+        raise MirrorDamaged(
+            f"{path} is damaged: {exc}",
+            hint="Run `smki-sync sync`: it rebuilds a damaged mirror from a full.",
+        ) from exc
+    except _NOT_WRITABLE as exc:
+        raise MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc)) from exc
+    except apsw.Error as exc:
+        raise MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc)) from exc
+    except OSError as exc:
+        raise MirrorNotWritable(f"{exc.filename or path}: {exc.strerror}", hint=_advice(exc)) from exc
+
+
+def _advice(exc: Exception) -> str:
+    full = isinstance(exc, apsw.FullError) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)
+    return _FREE_SPACE if full else _CHECK_ACCESS

@@ -1,0 +1,136 @@
+"""What a generation knows of itself: its state row, its ledger of files, its counts.
+
+For: reading and writing these inside a transaction that somebody else owns. Refuses: to open or to
+commit anything.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Final
+
+import apsw
+
+from smki_sync.errors import MirrorDamaged
+from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.schema import KINDS, Value
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import AppliedFile, Position
+from smki_sync.model.report import Census, Counts
+
+_STATE: Final = "SELECT position, full_day, digest FROM mirror WHERE one = 1"
+_CHAIN: Final = """
+SELECT kind, day, name, size, modified, sha256 FROM extract
+ WHERE id >= (SELECT max(id) FROM extract WHERE kind = 'full') ORDER BY id
+"""
+_STANDING: Final = """
+SELECT count(*) FROM quarantine WHERE accepted IS NULL
+   AND extract >= (SELECT max(id) FROM extract WHERE kind = 'full')
+"""
+QUARANTINE: Final = """
+SELECT x.name, q.number, q.reason, q.detail, q.xml, q.accepted
+  FROM quarantine AS q JOIN extract AS x ON x.id = q.extract
+ WHERE q.extract >= (SELECT max(id) FROM extract WHERE kind = 'full') ORDER BY q.id
+"""
+_OPEN: Final = """
+INSERT INTO extract (name, kind, day, size, modified, sha256, records, inserted, updated, unchanged,
+                     withdrawn, quarantined, committed, seconds)
+VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, '', 0)
+"""
+_CLOSE: Final = """
+UPDATE extract SET records = ?, inserted = ?, updated = ?, unchanged = ?, withdrawn = ?, quarantined = ?,
+                   committed = ?, seconds = ? WHERE id = ?
+"""
+
+
+def utc(moment: datetime) -> str:
+    """A time as the ledger writes it: ISO 8601, UTC, ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_state(db: apsw.Connection) -> tuple[date, date, SetDigest]:
+    """Position, date of the full and digest; :class:`MirrorDamaged` where they are not there."""
+    row = db.execute(_STATE).fetchone()
+    if row is None or row[0] is None or row[1] is None:
+        raise MirrorDamaged(f"{db.filename} holds no position")
+    try:
+        return date.fromisoformat(row[0]), date.fromisoformat(row[1]), SetDigest.load(row[2])
+    except (TypeError, ValueError) as exc:
+        raise MirrorDamaged(f"{db.filename} holds a position that cannot be read: {exc}") from exc
+
+
+def read_digest(db: apsw.Connection) -> SetDigest:
+    """The set digest as it stands, also while a generation is being built."""
+    return SetDigest.load(db.execute("SELECT digest FROM mirror WHERE one = 1").get)
+
+
+def write_state(db: apsw.Connection, *, position: date, digest: SetDigest) -> None:
+    """Move the position and the digest; part of the transaction that moved the rows."""
+    db.execute(
+        "UPDATE mirror SET position = ?, digest = ? WHERE one = 1", (position.isoformat(), digest.dump())
+    )
+
+
+def read_position(db: apsw.Connection) -> Position:
+    """Position with the chain of files since the last full."""
+    position, full, _ = read_state(db)
+    return Position(day=position, full=full, chain=tuple(_applied(row) for row in db.execute(_CHAIN)))
+
+
+def _applied(row: tuple[Value, ...]) -> AppliedFile:
+    kind, day, name, size, modified, sha256 = row
+    extract = Extract(
+        kind=ExtractKind(str(kind)),
+        day=date.fromisoformat(str(day)),
+        name=str(name),
+        size=int(str(size)),
+        modified=datetime.fromisoformat(str(modified)) if modified else None,
+    )
+    return AppliedFile(extract=extract, size=extract.size, sha256=str(sha256))
+
+
+def read_census(db: apsw.Connection) -> Census:
+    """Counts by kind and status, the standing quarantine, and the digest."""
+    _, _, digest = read_state(db)
+    by_kind: dict[str, int] = {}
+    by_status: dict[str, int] = {}
+    in_use = 0
+    for kind, status, withdrawn, count in db.execute(
+        "SELECT kind, status, withdrawn, count FROM census WHERE count > 0 ORDER BY kind, status, withdrawn"
+    ):
+        by_kind[KINDS[kind]] = by_kind.get(KINDS[kind], 0) + count
+        word = "withdrawn" if withdrawn else status
+        by_status[word] = by_status.get(word, 0) + count
+        in_use += count if status == "I" and not withdrawn else 0
+    return Census(
+        total=sum(by_kind.values()),
+        in_use=in_use,
+        quarantined=db.execute(_STANDING).get,
+        digest=digest.hex,
+        by_kind=by_kind,
+        by_status=by_status,
+    )
+
+
+def open_entry(db: apsw.Connection, file: AppliedFile) -> int:
+    """Begin the ledger entry of a file; its id is what rows and journal refer to."""
+    extract = file.extract
+    modified = extract.modified.isoformat() if extract.modified else None
+    day = extract.day.isoformat()
+    db.execute(_OPEN, (extract.name, extract.kind, day, file.size, modified, file.sha256))
+    return db.last_insert_rowid()
+
+
+def close_entry(
+    db: apsw.Connection, entry: int, counts: Counts, *, began: datetime, committed: datetime
+) -> None:
+    """Complete the ledger entry of a file with what it did."""
+    done = (counts.records, counts.inserted, counts.updated, counts.unchanged, counts.withdrawn)
+    seconds = (committed - began).total_seconds()
+    db.execute(_CLOSE, (*done, counts.quarantined, utc(committed), seconds, entry))
+
+
+def note_modified(db: apsw.Connection, extract: Extract) -> None:
+    """Remember another time for the same bytes, so that they are not fetched and hashed again."""
+    if extract.modified:
+        db.execute(
+            "UPDATE extract SET modified = ? WHERE name = ?", (extract.modified.isoformat(), extract.name)
+        )

@@ -1,0 +1,133 @@
+"""The tables of a generation, and the view that people read.
+
+For: one explicit, versioned schema. Columns are compact (small integers, days since 1970) because a
+full holds 200 million rows; ``certificates`` shows them in the field's notation. Refuses: to migrate
+silently; a generation of another version is rebuilt from a full (reason ``schema-changed``).
+"""
+
+from typing import Final
+
+from smki_sync.model.certificate import Kind
+
+Value = None | int | float | str | bytes
+"""What SQLite stores in a column."""
+
+APPLICATION_ID: Final = 0x534D4B49  # "SMKI": tells our file from any other SQLite file
+SCHEMA_VERSION: Final = 1
+PAGE_BYTES: Final = 16_384  # 30 device rows a page; at 4096 only 7 fit and a tenth is lost
+
+KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
+"""Kinds by the number that is stored. Append only."""
+
+TABLES: Final = """
+CREATE TABLE mirror (             -- one row: what this generation is
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    position   TEXT,              -- date of the last delta applied, or of the full; NULL while building
+    full_day   TEXT,              -- date of the full that this generation started from
+    digest     BLOB NOT NULL,     -- state of the set digest, see digest.py
+    created    TEXT NOT NULL      -- UTC
+);
+CREATE TABLE extract (            -- the ledger: every file that was ever applied, in order
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL,
+    kind        TEXT NOT NULL,    -- full | delta
+    day         TEXT NOT NULL,
+    size        INTEGER NOT NULL, -- octets, as served
+    modified    TEXT,             -- UTC, as the source stated it
+    sha256      TEXT NOT NULL,
+    records     INTEGER NOT NULL,
+    inserted    INTEGER NOT NULL,
+    updated     INTEGER NOT NULL,
+    unchanged   INTEGER NOT NULL,
+    withdrawn   INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    committed   TEXT NOT NULL,    -- UTC
+    seconds     REAL NOT NULL
+);
+CREATE TABLE issuer (
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE     -- RFC 4514
+);
+CREATE TABLE certificate (        -- identity: issuer and serial
+    id            INTEGER PRIMARY KEY,
+    serial        TEXT NOT NULL,  -- upper-case hex
+    issuer        INTEGER NOT NULL REFERENCES issuer (id),
+    eui           TEXT,           -- 00-DB-12-34-56-78-90-A4
+    kind          INTEGER NOT NULL,
+    role          INTEGER,        -- Remote Party Role
+    usage         TEXT,           -- DS | KA
+    status        TEXT NOT NULL,  -- the Repository's last word: P I N E R
+    subject       TEXT,           -- RFC 4514; NULL where empty (devices)
+    not_before    INTEGER NOT NULL,  -- seconds since 1970, UTC
+    not_after     INTEGER NOT NULL,
+    ski           TEXT,
+    manufacturing INTEGER,
+    flags         INTEGER NOT NULL,  -- model.certificate.Flag
+    first_seen    INTEGER NOT NULL,  -- days since 1970: date of the extract
+    last_changed  INTEGER NOT NULL,
+    withdrawn     INTEGER,        -- date of the full that no longer listed it
+    extract       INTEGER NOT NULL REFERENCES extract (id),  -- the file that last changed it
+    der           BLOB NOT NULL
+);
+CREATE TABLE census (             -- how many rows of each sort, kept up to date row by row
+    kind      INTEGER NOT NULL,
+    status    TEXT NOT NULL,
+    withdrawn INTEGER NOT NULL,   -- 0 | 1
+    count     INTEGER NOT NULL,
+    PRIMARY KEY (kind, status, withdrawn)
+) WITHOUT ROWID;
+CREATE TABLE change (             -- the journal; never rewritten, carried from generation to generation
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    day      TEXT NOT NULL,
+    change   TEXT NOT NULL,       -- added | status | withdrawn | reinstated
+    kind     INTEGER NOT NULL,
+    eui      TEXT,
+    serial   TEXT NOT NULL,
+    issuer   INTEGER NOT NULL REFERENCES issuer (id),
+    before   TEXT,                -- status before, NULL where it was unknown
+    after    TEXT,                -- status after
+    extract  INTEGER NOT NULL REFERENCES extract (id)
+);
+CREATE TABLE quarantine (         -- records that could not be understood, as they stood in the file
+    id      INTEGER PRIMARY KEY,
+    extract INTEGER NOT NULL REFERENCES extract (id),
+    number  INTEGER NOT NULL,     -- place in the file, from 1
+    reason  TEXT NOT NULL,        -- model.certificate.RejectReason
+    detail  TEXT NOT NULL,
+    xml     BLOB NOT NULL,
+    accepted TEXT                 -- UTC: when an operator took note; it no longer asks for attention
+);
+"""
+
+_KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enumerate(KINDS)) + " END"
+
+VIEWS: Final = f"""
+CREATE VIEW certificates AS       -- made for people: one row a certificate
+SELECT c.eui,
+       {_KIND_CASE.format("c")} AS kind,
+       c.role, c.usage, c.status,
+       (c.status = 'I' AND c.withdrawn IS NULL) AS in_use,
+       c.serial, i.name AS issuer, coalesce(c.subject, '') AS subject,
+       strftime('%Y-%m-%dT%H:%M:%SZ', c.not_before, 'unixepoch') AS not_before,
+       strftime('%Y-%m-%dT%H:%M:%SZ', c.not_after, 'unixepoch') AS not_after,
+       c.ski, c.manufacturing,
+       date(c.first_seen * 86400, 'unixepoch') AS first_seen,
+       date(c.last_changed * 86400, 'unixepoch') AS last_changed,
+       date(c.withdrawn * 86400, 'unixepoch') AS withdrawn,
+       c.der, c.flags, x.name AS file
+  FROM certificate AS c
+  LEFT JOIN issuer AS i ON i.id = c.issuer
+  LEFT JOIN extract AS x ON x.id = c.extract;
+CREATE VIEW changes AS
+SELECT j.sequence, j.day AS date, j.change,
+       {_KIND_CASE.format("j")} AS kind,
+       j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS "to", x.name AS file
+  FROM change AS j
+  LEFT JOIN issuer AS i ON i.id = j.issuer
+  LEFT JOIN extract AS x ON x.id = j.extract;
+"""
+
+INDEXES: Final = """
+CREATE UNIQUE INDEX certificate_identity ON certificate (serial, issuer);
+CREATE INDEX certificate_eui ON certificate (eui);
+"""

@@ -1,0 +1,154 @@
+"""One generation, open for writing: position, ledger, census, and deltas.
+
+For: the promise that a delta is all there or not there at all. Rows, journal, ledger entry, digest
+and position commit in one transaction; whatever raises in the middle leaves the state before.
+Refuses: to run without the lock (the deed holds it), to apply a delta that does not follow.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+import apsw
+
+from smki_sync.errors import MirrorDamaged, MirrorError
+from smki_sync.mirror import ledger
+from smki_sync.mirror.apply import Applier, Journalist
+from smki_sync.mirror.faults import named
+from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
+from smki_sync.model.certificate import Entry, Rejected
+from smki_sync.model.extract import Extract
+from smki_sync.model.plan import AppliedFile, MirrorState, Position
+from smki_sync.model.report import Census, Counts
+
+Records = Iterable[Entry | Rejected]
+Clock = Callable[[], datetime]
+
+_BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
+_CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
+
+
+def connect(path: Path, *, create: bool = False) -> apsw.Connection:
+    """Open a generation's file for writing, its temporary files beside it."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI  # a build attaches the old one by URI
+    flags |= apsw.SQLITE_OPEN_CREATE if create else 0
+    db = apsw.Connection(str(path.absolute()), flags=flags)
+    db.set_busy_timeout(_BUSY_MS)
+    db.transaction_mode = "IMMEDIATE"
+    db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
+    return db
+
+
+def connect_to_read(path: Path) -> apsw.Connection:
+    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    db.set_busy_timeout(_BUSY_MS)
+    return db
+
+
+def keep_side_files(db: apsw.Connection) -> None:
+    """Leave ``-wal`` and ``-shm`` in place on closing: a reader who may not write cannot make them."""
+    yes = ctypes.c_int(1)
+    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))
+
+
+def survey(path: Path) -> MirrorState:
+    """What lies at ``path``: a mirror of this version, of another, or a damaged one."""
+    try:
+        with named(path), closing(connect_to_read(path)) as db:
+            application = db.pragma("application_id")
+            version = db.pragma("user_version")
+            if application == APPLICATION_ID and version == SCHEMA_VERSION:
+                ledger.read_state(db)
+    except MirrorDamaged:
+        return MirrorState.DAMAGED
+    if application != APPLICATION_ID:
+        return MirrorState.DAMAGED
+    return MirrorState.HEALTHY if version == SCHEMA_VERSION else MirrorState.OTHER_SCHEMA
+
+
+class Store:
+    """A generation that is open for writing. A context manager: leaving it checkpoints and closes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a generation that :func:`survey` found healthy."""
+        self.path = path
+        with named(path):
+            self._db = connect(path)
+            keep_side_files(self._db)
+            self._db.pragma("synchronous", "FULL")
+
+    def __enter__(self) -> Self:
+        """Take it as it is."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Empty the write-ahead log into the file, as far as readers let it, and close."""
+        with named(self.path), closing(self._db) as db:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def position(self) -> Position:
+        """How far this generation is, with the chain of files since its full."""
+        with named(self.path):
+            return ledger.read_position(self._db)
+
+    def census(self) -> Census:
+        """Counts and digest."""
+        with named(self.path):
+            return ledger.read_census(self._db)
+
+    def apply_delta(self, file: AppliedFile, records: Records, *, clock: Clock) -> Counts:
+        """Apply one delta in one transaction; raises what ``records`` raises, with nothing done.
+
+        A delta that the chain already holds with the same bytes changes nothing.
+        Raises :class:`MirrorError` for one that does not follow the position.
+        """
+        with named(self.path), self._db:
+            position = ledger.read_position(self._db)
+            if any(f.extract.name == file.extract.name and f.sha256 == file.sha256 for f in position.chain):
+                counts = _unchanged(records)
+            else:
+                _check_follows(file.extract, position)
+                counts = self._apply(file, records, position, clock)
+        return counts
+
+    def note_modified(self, extract: Extract) -> None:
+        """The same bytes have another time on offer: remember it."""
+        with named(self.path), self._db:
+            ledger.note_modified(self._db, extract)
+
+    def accept_quarantine(self, now: datetime) -> None:
+        """Somebody has taken note of what is in quarantine; it stays as evidence."""
+        with named(self.path), self._db:
+            self._db.execute("UPDATE quarantine SET accepted = ? WHERE accepted IS NULL", (ledger.utc(now),))
+
+    def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
+        began = clock()
+        entry = ledger.open_entry(self._db, file)
+        digest = ledger.read_digest(self._db)
+        day = file.extract.day
+        journal = Journalist(self._db, entry, day)
+        applier = Applier(self._db, extract=entry, day=day, digest=digest, journal=journal.write)
+        applier.take_all(records)
+        ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
+        ledger.write_state(self._db, position=max(position.day, day), digest=digest)
+        return applier.counts
+
+
+def _check_follows(extract: Extract, position: Position) -> None:
+    """The next day, or a delta of the overlap while the mirror still stands at its full (MP147)."""
+    next_day = position.day + timedelta(days=1)
+    overlap = position.day == position.full and extract.day <= position.full
+    if extract.day != next_day and not overlap:
+        raise MirrorError(
+            f"{extract.name} does not follow the position {position.day}: {next_day} is next",
+            hint="This is a defect in the plan; nothing was applied. Please report it.",
+        )
+
+
+def _unchanged(records: Records) -> Counts:
+    number = sum(1 for _ in records)
+    return Counts(records=number, unchanged=number)

@@ -1,0 +1,113 @@
+"""One extract, from the bytes of its .gz to understood and rejected records.
+
+For: the stream that a mirror is fed from, with counts to show progress by. Refuses: to end normally
+unless the whole file was proven good, so commit nothing before it has::
+
+    reader = ExtractReader(chunks, name=extract.name, understand=understand)
+    for record in reader:
+        ...
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from lxml.etree import _Element
+
+from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
+from smki_sync.reader.annexb import AnnexB
+from smki_sync.reader.claims import FieldTooLong, Repeated, evidence, read_claims
+from smki_sync.reader.faults import Fault, bad_extract
+from smki_sync.reader.gunzip import Gunzip
+from smki_sync.reader.limits import ReaderLimits
+
+Understand = Callable[[int, Claims], Entry | Rejected]
+"""A rule: a record's number in its file, from 1, and its claims → what is to be made of it."""
+
+DEFAULT_LIMITS = ReaderLimits()
+
+
+class ExtractReader:
+    """One extract being read: iterate once. ``rejected``: records that were not understood so far."""
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        name: str,
+        understand: Understand,
+        limits: ReaderLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """Prepare to read ``chunks``, the bytes of the .gz in order; ``name`` it in every message."""
+        self._gunzip = Gunzip(chunks, name=name, limits=limits)
+        self._annexb = AnnexB(name=name, limits=limits)
+        self._name = name
+        self._understand = understand
+        self._limits = limits
+        self.rejected = 0
+
+    @property
+    def records(self) -> int:
+        """How many records have been read."""
+        return self._annexb.records
+
+    @property
+    def compressed_bytes(self) -> int:
+        """How many bytes of the .gz have been unpacked; all of them after a normal end."""
+        return self._gunzip.compressed_bytes
+
+    @property
+    def xml_bytes(self) -> int:
+        """How many bytes of XML have been parsed."""
+        return self._annexb.xml_bytes
+
+    @property
+    def inner_name(self) -> str | None:
+        """The name that the .gz gives its content, as it stands there; ``None`` if it gives none."""
+        return self._gunzip.inner_name
+
+    def __iter__(self) -> Iterator[Entry | Rejected]:
+        """Yield every record in the file's order; raises ``BadExtract``."""
+        for number, record in enumerate(self._annexb.read(self._gunzip), start=1):
+            found = self._judge(number, record)
+            if isinstance(found, Rejected):
+                self.rejected += 1
+                found = replace(found, xml=evidence(record, limit=self._limits.evidence_bytes))
+            yield found
+        self._check_share()
+
+    def _judge(self, number: int, record: _Element) -> Entry | Rejected:
+        try:
+            claims = read_claims(record, field_length=self._limits.field_length)
+        except Repeated as exc:
+            return Rejected(
+                number=number,
+                reason=RejectReason.ELEMENT_REPEATED,
+                detail=f"{exc} stands more than once in the record",
+            )
+        except FieldTooLong as exc:
+            what = f"record {number}: {exc} has more than {self._limits.field_length} characters"
+            raise bad_extract(Fault.FIELD_TOO_LONG, self._name, what) from None
+        return self._understand(number, claims)
+
+    def _check_share(self) -> None:
+        """Refuse a file of which too much was not understood."""
+        limits = self._limits
+        few = self.rejected <= max(limits.quarantine_allowance, limits.quarantine_share * self.records)
+        if not few:
+            what = f"{self.rejected} of its {self.records} records could not be understood"
+            raise bad_extract(Fault.TOO_MANY_REJECTED, self._name, what)
+
+
+def read_extract(
+    chunks: Iterable[bytes],
+    *,
+    name: str,
+    understand: Understand,
+    limits: ReaderLimits = DEFAULT_LIMITS,
+) -> Iterator[Entry | Rejected]:
+    """Read one extract from the ``chunks`` of its .gz, in constant memory.
+
+    Yields every record in the file's order. Raises :class:`~smki_sync.errors.BadExtract`, its reason
+    one of :class:`~smki_sync.reader.faults.Fault`; until it has ended normally nothing is proven.
+    """
+    return iter(ExtractReader(chunks, name=name, understand=understand, limits=limits))

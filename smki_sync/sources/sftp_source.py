@@ -1,0 +1,200 @@
+"""The Repository's SFTP interface as a source (SEC Appendix O 2.3.3).
+
+For: listing a directory and fetching files over one connection, in bounded memory and bounded time.
+Refuses: to write, to connect again by itself, to retry; who drives it decides that.
+"""
+
+import stat
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from itertools import chain
+from types import TracebackType
+from typing import Self
+
+import paramiko
+from paramiko.sftp import (
+    CMD_ATTRS,
+    CMD_FSTAT,
+    CMD_HANDLE,
+    CMD_NAME,
+    CMD_OPEN,
+    CMD_OPENDIR,
+    CMD_READDIR,
+    SFTP_FLAG_READ,
+)
+
+from smki_sync.errors import SourceMissing, SourceUnreachable
+from smki_sync.events import Detail, Listener
+from smki_sync.model.extract import RemoteFile
+from smki_sync.sources.address import SftpAddress
+from smki_sync.sources.base import Chunks, Limits
+from smki_sync.sources.faults import shorter, too_long
+from smki_sync.sources.hostkeys import fingerprint
+from smki_sync.sources.login import SftpLogin
+from smki_sync.sources.names import check_plain, is_plain, printable
+from smki_sync.sources.packets import Fields, Garbled, Named, Status, read_attributes, read_names
+from smki_sync.sources.sftp import FOREIGN, ServerSaid, Session
+from smki_sync.sources.sftp_connect import connect, hang_up
+from smki_sync.sources.sftp_words import worded
+from smki_sync.sources.window import ReadWindow, Span
+
+
+class SftpSource:
+    """A :class:`~smki_sync.sources.base.Source` over SFTP. One thread, one file at a time.
+
+    After ``SourceUnreachable`` the connection is closed; open a new source to go on. After any other
+    error, or a file left in the middle, the same source can be asked again.
+    """
+
+    def __init__(self, address: SftpAddress, *, login: SftpLogin, limits: Limits, hear: Listener) -> None:
+        """Remember where and how; nothing is read or sent before entering."""
+        self._address = address
+        self._login = login
+        self._limits = limits
+        self._hear = hear
+        self._transport: paramiko.Transport | None = None
+        self._session: Session | None = None
+
+    @property
+    def title(self) -> str:
+        """The URL without any secret."""
+        return self._address.title
+
+    def __enter__(self) -> Self:
+        """Connect, check the host key, log in."""
+        self._transport = connect(self._address, login=self._login, limits=self._limits)
+        self._hear.hear(Detail(text=_negotiated(self._transport, self._address)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close at once, also in the middle of a file."""
+        self._hang_up()
+
+    def fetch_listing(self) -> tuple[RemoteFile, ...]:
+        """List the regular files, ordered by name; errors as the protocol says."""
+        with self._asking() as session, worded(f"the directory {self._address.path}", self.title):
+            handle = session.call(CMD_HANDLE, CMD_OPENDIR, self._address.path).string()
+            files = [file for named in self._entries(session, handle) for file in self._kept(named)]
+            session.close_handle(handle)
+        return tuple(sorted(files, key=lambda file: file.name))
+
+    @contextmanager
+    def fetch(self, name: str, *, offset: int = 0) -> Iterator[Chunks]:
+        """Open a file and give its bytes from ``offset``; errors as the protocol says."""
+        check_plain(name, longest=self._limits.name_length)
+        with self._asking() as session:
+            with worded(name, self.title):
+                handle, size = self._opened(session, name)
+            if offset > size:
+                raise shorter(name, size=size, offset=offset, where=self.title)
+            window = ReadWindow(
+                offset=offset, size=size, span_bytes=session.read_bytes, spans=session.in_flight
+            )
+            with closing(self._chunks(session, handle, window, name)) as chunks:
+                yield chunks
+            if window.done:
+                with worded(name, self.title):
+                    session.close_handle(handle)
+            else:
+                self._drop_session()
+
+    def _entries(self, session: Session, handle: bytes) -> Iterator[Named]:
+        """Read a listing batch by batch to its end, or to the bound: a server may go on for ever."""
+        batches = (read_names(fields) for fields in _batches(session, handle))
+        for seen, named in enumerate(chain.from_iterable(batches), 1):
+            if seen > self._limits.entries:
+                raise too_long(self.title, self._limits.entries)
+            yield named
+
+    def _kept(self, named: Named) -> Iterator[RemoteFile]:
+        """Describe a regular file with a plain name; nothing for anything else."""
+        size = named.attributes.size
+        if named.is_regular and size is not None and is_plain(named.name, longest=self._limits.name_length):
+            yield RemoteFile(name=named.name, size=size, modified=named.attributes.modified)
+
+    def _opened(self, session: Session, name: str) -> tuple[bytes, int]:
+        """Open a file; its handle and its size in bytes."""
+        path = f"{self._address.path.rstrip('/')}/{name}"
+        handle = session.call(CMD_HANDLE, CMD_OPEN, path, SFTP_FLAG_READ, paramiko.SFTPAttributes()).string()
+        facts = read_attributes(session.call(CMD_ATTRS, CMD_FSTAT, handle))
+        if facts.size is None:
+            raise Garbled("an open file without a size")
+        if facts.mode is not None and stat.S_IFMT(facts.mode) not in (0, stat.S_IFREG):
+            raise SourceMissing(f"{name} on {self.title} is no regular file", code="not-a-file")
+        return handle, facts.size
+
+    def _chunks(
+        self, session: Session, handle: bytes, window: ReadWindow, name: str
+    ) -> Generator[bytes, None, None]:
+        """Keep the window full, hand on what is in order."""
+        waiting: dict[int, Span] = {}
+        while not window.done:
+            with worded(name, self.title):
+                for span in window.wanted():
+                    waiting[session.ask_read(handle, span.at, span.missing)] = span
+                number, data = session.next_read()
+                if number not in waiting:
+                    raise Garbled("an answer to no read request in flight")
+                window.take(waiting.pop(number), data)
+            yield from window.ready()
+
+    @contextmanager
+    def _asking(self) -> Iterator[Session]:
+        """Give a session with fresh limits; after a fault none is left that could still be busy."""
+        if self._transport is None:
+            raise SourceUnreachable(
+                f"the connection to {self._address.peer} is closed",
+                code="connection-lost",
+                hint="A source is used inside its with statement, and no more after it was unreachable.",
+            )
+        try:
+            if self._session is None:
+                with worded("the SFTP session", self.title):
+                    self._session = Session(
+                        self._transport, peer=self._address.peer, stall=self._limits.stall
+                    )
+            self._session.wire.begin(self._limits.total)
+            yield self._session
+        except SourceUnreachable:
+            self._hang_up()
+            raise
+        except BaseException:
+            self._drop_session()
+            raise
+
+    def _drop_session(self) -> None:
+        """Close the channel without waiting for replies in flight; the next question opens another."""
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                session.close()
+            except (*FOREIGN, OSError):
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._session = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            hang_up(transport)
+
+
+def _batches(session: Session, handle: bytes) -> Iterator[Fields]:
+    """Ask for one batch of a listing after the other until the server says that it is the end."""
+    while True:
+        try:
+            yield session.call(CMD_NAME, CMD_READDIR, handle)
+        except ServerSaid as said:
+            if said.code == Status.EOF:
+                return
+            raise
+
+
+def _negotiated(transport: paramiko.Transport, address: SftpAddress) -> str:
+    cipher = vars(transport)["remote_cipher"]  # public, and missing from the type stubs
+    key = transport.get_remote_server_key()
+    return (
+        f"{address.peer} is {printable(transport.remote_version)}; host key {transport.host_key_type}"
+        f" {fingerprint(key.asbytes())}; cipher {cipher}"
+    )

@@ -1,0 +1,161 @@
+"""What the operator should know of a run that did not fail.
+
+For: honest outcomes. Each finding is a function from what is known to an :class:`Attention` or
+nothing; whether the mirror counts as behind follows from the codes alone. Refuses: to soften.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from smki_sync.model.extract import StrangeName, Stranger
+from smki_sync.model.plan import Action, Plan, Position, Reason
+from smki_sync.model.report import Attention, AttentionCode, Census
+from smki_sync.planner import ahead, late_days
+from smki_sync.sync.carry import Oddities
+from smki_sync.sync.decide import Decision
+from smki_sync.sync.job import Job
+
+_NAMED = 5  # so many names or dates are spelled out in a message; the rest is a number
+
+
+def attend(
+    job: Job, decision: Decision, *, position: Position | None, census: Census, oddities: Oddities
+) -> tuple[Attention, ...]:
+    """Every finding, what keeps the mirror from being current first."""
+    found = [
+        *_blocked(decision.plan),
+        *_missing(decision.plan),
+        *_late(job, decision, position),
+        *_quarantined(census),
+        *_empty(decision, position),
+        *_uncovered(decision.plan),
+        *_full_changed(decision, position),
+        *_odd(oddities),
+        *_ahead(job, decision),
+        *_strange(decision.catalogue.strangers),
+    ]
+    return tuple(sorted(found, key=lambda a: a.code.is_note))
+
+
+def _blocked(plan: Plan) -> Iterator[Attention]:
+    if plan.action is Action.BLOCKED and plan.reason is not Reason.HOLE_IN_DELTAS:
+        yield Attention(
+            code=AttentionCode.BLOCKED,
+            message=f"The mirror cannot be brought up to date: {plan.reason.words}.",
+            hint="The next weekly full mends this; if none comes, ask the DCC for one.",
+        )
+
+
+def _missing(plan: Plan) -> Iterator[Attention]:
+    if plan.missing:
+        yield Attention(
+            code=AttentionCode.DELTAS_MISSING,
+            message=f"Deltas that should be on offer are not: {_list(d.isoformat() for d in plan.missing)}.",
+            hint="Tell the DCC. Once they are there, or a newer full is, the next run goes on.",
+        )
+
+
+def _late(job: Job, decision: Decision, position: Position | None) -> Iterator[Attention]:
+    reached = _newest(job, decision, position)
+    late = late_days(reached, job.policy, job.today) if reached else 0
+    if reached and late:
+        yield Attention(
+            code=AttentionCode.REPOSITORY_LATE,
+            message=f"The Repository is {late} day{'s' * (late > 1)} late:"
+            f" its newest extract is of {reached}.",
+            hint="The mirror holds all that is on offer. Tell the DCC if it lasts.",
+        )
+
+
+def _newest(job: Job, decision: Decision, position: Position | None) -> date | None:
+    """The newest date held or on offer, without those that lie ahead of the clock."""
+    doubted = ahead(decision.catalogue, job.today)
+    offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
+    days = [x.day for x in offered if x not in doubted] + ([position.day] if position else [])
+    return max(days, default=None)
+
+
+def _quarantined(census: Census) -> Iterator[Attention]:
+    if census.quarantined:
+        yield Attention(
+            code=AttentionCode.RECORDS_QUARANTINED,
+            message=f"{census.quarantined} record{'s' * (census.quarantined > 1)} could not be understood:"
+            " kept in the quarantine, not served.",
+            hint="Look at them with `smki-sync quarantine`; tell the DCC; accept them there once noted.",
+        )
+
+
+def _empty(decision: Decision, position: Position | None) -> Iterator[Attention]:
+    """An empty file under an extract's name holds a day that the mirror does not have."""
+    reached = position.day if position else date.min
+    empty = [s for s in decision.catalogue.strangers if s.why is StrangeName.EMPTY and s.day]
+    news = [s.name for s in empty if s.day and s.day > reached]
+    if news:
+        yield Attention(
+            code=AttentionCode.EMPTY_FILE,
+            message=f"On offer, but without a single byte: {_list(news)}.",
+            hint="Tell the DCC; the next run looks again.",
+        )
+
+
+def _uncovered(plan: Plan) -> Iterator[Attention]:
+    if plan.full and plan.uncovered:
+        yield Attention(
+            code=AttentionCode.OVERLAP_NOT_COVERED,
+            message=f"{plan.full.name} took more than a day to produce, and no unbroken run of deltas covers "
+            f"that time: {_list(d.isoformat() for d in plan.uncovered)}.",
+            hint="A change of those days may be missing until the next full.",
+        )
+
+
+def _full_changed(decision: Decision, position: Position | None) -> Iterator[Attention]:
+    chain = {f.extract.name: f.size for f in position.chain} if position else {}
+    for full in decision.catalogue.fulls:
+        if chain.get(full.name, full.size) != full.size:
+            yield Attention(
+                code=AttentionCode.FULL_CHANGED,
+                message=f"{full.name}, which this mirror started from, is on offer with other bytes.",
+                hint="Ask the DCC why; `smki-sync sync --full` starts again from it.",
+            )
+
+
+def _odd(oddities: Oddities) -> Iterator[Attention]:
+    if oddities.claims_differ:
+        yield Attention(
+            code=AttentionCode.CLAIMS_DIFFER,
+            message=f"{oddities.claims_differ} of the records read claim another serial number, EUI-64,"
+            " usage or role than the certificate in them; the certificate's own are served.",
+            hint="They carry a flag in `certificates.flags`. Tell the DCC.",
+        )
+    if oddities.strict_parser_refuses:
+        yield Attention(
+            code=AttentionCode.STRICT_PARSER_REFUSES,
+            message=f"{oddities.strict_parser_refuses} of the certificates read are refused by strict X.509 "
+            "parsers; they are kept and served.",
+            hint="They carry a flag in `certificates.flags`.",
+        )
+
+
+def _ahead(job: Job, decision: Decision) -> Iterator[Attention]:
+    doubted = ahead(decision.catalogue, job.today)
+    if doubted:
+        yield Attention(
+            code=AttentionCode.DATED_IN_FUTURE,
+            message=f"Extracts are dated ahead of this machine's clock: {_list(x.name for x in doubted)}.",
+            hint=f"Check the clock: it says {job.today}.",
+        )
+
+
+def _strange(strangers: tuple[Stranger, ...]) -> Iterator[Attention]:
+    if strangers:
+        yield Attention(
+            code=AttentionCode.STRANGE_NAMES,
+            message=f"Left alone: {_list(f'{s.name} ({s.why})' for s in strangers)}.",
+            hint="If one of them is an extract, set its name in `[repository]` of the configuration.",
+        )
+
+
+def _list(items: Iterable[str]) -> str:
+    known = list(items)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return ", ".join(known[:_NAMED]) + more

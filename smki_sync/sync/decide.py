@@ -1,0 +1,91 @@
+"""What is held, what is on offer, and the plan that follows from both.
+
+For: gathering the planner's inputs, the only step that needs the source besides fetching. Refuses: to
+change anything.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from smki_sync.catalogue import read_catalogue
+from smki_sync.errors import MirrorDamaged
+from smki_sync.events import Listing, Planned
+from smki_sync.fetch import fetch
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.queries import open_mirror, read_position
+from smki_sync.mirror.store import survey
+from smki_sync.model.extract import Catalogue, Extract
+from smki_sync.model.plan import MirrorState, Plan, Position
+from smki_sync.planner import plan, suspects
+from smki_sync.sources.base import Source
+from smki_sync.sync.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the mirror directory holds. ``generation``: the current one, only if it is healthy."""
+
+    state: MirrorState
+    generation: Path | None = None
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Everything that a run needs to know before it acts.
+
+    ``unchanged``: applied deltas whose time on offer is new and whose bytes are not.
+    """
+
+    held: Held
+    catalogue: Catalogue
+    plan: Plan
+    unchanged: tuple[Extract, ...] = ()
+
+
+def look(directory: MirrorDirectory) -> Held:
+    """Find out what is held; a damaged mirror is a finding, not a failure."""
+    try:
+        generation = directory.current()
+    except MirrorDamaged:
+        return Held(state=MirrorState.DAMAGED)
+    if generation is None:
+        return Held(state=MirrorState.ABSENT)
+    state = survey(generation)
+    if state is not MirrorState.HEALTHY:
+        return Held(state=state)
+    with open_mirror(generation) as db:
+        position = read_position(db)
+    return Held(state=state, generation=generation, position=position)
+
+
+def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
+    """List once and plan. ``compare``: fetch and hash applied deltas whose time on offer is another."""
+    held = look(job.directory)
+    job.hear.hear(Listing(source=source.title))
+    catalogue = read_catalogue(source.fetch_listing(), job.names)
+    doubted = suspects(held.position, catalogue) if held.position and compare else ()
+    changed = frozenset(x.name for x in doubted if _has_other_bytes(job, source, x, held))
+    made = plan(
+        state=held.state,
+        position=held.position,
+        catalogue=catalogue,
+        policy=job.policy,
+        today=job.today,
+        requested=full,
+        changed=changed,
+    )
+    job.hear.hear(Planned(plan=made))
+    unchanged = tuple(x for x in doubted if x.name not in changed)
+    return Decision(held=held, catalogue=catalogue, plan=made, unchanged=unchanged)
+
+
+def _has_other_bytes(job: Job, source: Source, extract: Extract, held: Held) -> bool:
+    """Fetch an applied delta again; what has other bytes stays for the resync to read."""
+    assert held.position is not None
+    fetched = fetch(source, extract, job.directory.downloads, job.hear)
+    known = {file.sha256 for file in held.position.chain if file.extract.name == extract.name}
+    same = fetched.file.sha256 in known
+    if same:
+        fetched.remove()
+    return not same

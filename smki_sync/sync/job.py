@@ -1,0 +1,39 @@
+"""What a run is given: where, from whom, by which rules, and what day it is.
+
+For: one frozen value instead of a dozen arguments; time comes in from outside. Refuses: defaults for
+anything that an operator decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from smki_sync.catalogue import Names
+from smki_sync.events import Listener, Silence
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.model.plan import Policy
+from smki_sync.reader import ReaderLimits
+from smki_sync.sources.base import OpenSource
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One mirror, one source, one set of rules.
+
+    ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
+    and durations. ``keep_previous``: whether the generation before the current one stays on disk.
+    """
+
+    directory: MirrorDirectory
+    open_source: OpenSource
+    today: date
+    names: Names = field(default_factory=Names)
+    policy: Policy = field(default_factory=Policy)
+    limits: ReaderLimits = field(default_factory=ReaderLimits)
+    keep_previous: bool = True
+    hear: Listener = field(default_factory=Silence)
+    clock: Callable[[], datetime] = _now

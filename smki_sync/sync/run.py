@@ -1,0 +1,97 @@
+"""One run from lock to report.
+
+For: :func:`run`. The order is the promise: lock, look, decide, fetch, close, apply, report. Refuses: to
+go on after a failure; the error rises to the door, and the mirror is at its last committed state.
+"""
+
+from pathlib import Path
+
+from smki_sync.events import Detail, Noted
+from smki_sync.fetch import Fetched, fetch
+from smki_sync.mirror.lock import hold
+from smki_sync.mirror.queries import open_mirror, read_census
+from smki_sync.mirror.store import Store
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.report import Attention, Census, SyncReport
+from smki_sync.sources.base import Source
+from smki_sync.sync.attention import attend
+from smki_sync.sync.carry import Carrier, Oddities
+from smki_sync.sync.decide import Decision, decide
+from smki_sync.sync.job import Job
+
+
+def run(job: Job, *, full: bool = False) -> SyncReport:
+    """Bring the mirror up to date. ``full``: take the newest full whatever the position.
+
+    Raises the errors of :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
+    """
+    job.directory.prepare()
+    with hold(job.directory.lock, since=job.clock()):
+        for left in job.directory.discard_unfinished():
+            job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
+        with job.open_source() as source:
+            decision = decide(job, source, full=full, compare=True)
+            files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
+        carrier = Carrier(job, files)
+        generation = carrier.carry_out(decision.plan, decision.held.generation)
+        _tidy(job)
+        return _report(job, decision, carrier, generation)
+
+
+def rehearse(job: Job, *, full: bool = False) -> SyncReport:
+    """Say what a run would do: one listing, nothing fetched, nothing written, no lock."""
+    with job.open_source() as source:
+        decision = decide(job, source, full=full, compare=False)
+    position = decision.held.position
+    census = _census(decision.held.generation)
+    return SyncReport(
+        plan=decision.plan,
+        position=position.day if position else None,
+        census=census,
+        attention=attend(job, decision, position=position, census=census, oddities=Oddities()),
+        dry_run=True,
+    )
+
+
+def _fetch_order(decision: Decision) -> list[Extract]:
+    """Deltas first: they leave the window while a full of many gigabytes is on its way."""
+    return sorted(decision.plan.extracts, key=lambda x: (x.kind is ExtractKind.FULL, x.day))
+
+
+def _fetch(job: Job, source: Source, extract: Extract) -> Fetched:
+    return fetch(source, extract, job.directory.downloads, job.hear)
+
+
+def _tidy(job: Job) -> None:
+    for old in job.directory.discard_superseded(keep=int(job.keep_previous)):
+        job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
+
+
+def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | None) -> SyncReport:
+    position, census = None, Census()
+    if generation:
+        with Store(generation) as store:
+            for extract in decision.unchanged:
+                store.note_modified(extract)
+            position, census = store.position(), store.census()
+    attention = attend(job, decision, position=position, census=census, oddities=carrier.oddities)
+    _note(job, attention)
+    return SyncReport(
+        plan=decision.plan,
+        position=position.day if position else None,
+        applied=tuple(carrier.applied),
+        census=census,
+        attention=attention,
+    )
+
+
+def _note(job: Job, attention: tuple[Attention, ...]) -> None:
+    for item in attention:
+        job.hear.hear(Noted(attention=item))
+
+
+def _census(generation: Path | None) -> Census:
+    if generation is None:
+        return Census()
+    with open_mirror(generation) as db:
+        return read_census(db)

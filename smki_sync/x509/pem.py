@@ -1,0 +1,24 @@
+"""PEM armour around a certificate (RFC 7468), on and off.
+
+For: files that people hold and the text that other tools take. Refuses: anything but one certificate.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from textwrap import wrap
+from typing import Final
+
+_ARMOUR: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+_COLUMNS: Final = 64  # RFC 7468, section 2
+
+
+def to_pem(der: bytes) -> str:
+    """A certificate in PEM, with a line end after the last line."""
+    body = "\n".join(wrap(b64encode(der).decode(), _COLUMNS))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+
+
+def read_pem_or_der(octets: bytes) -> bytes:
+    """The DER of a certificate file; of the first certificate where a PEM file holds several."""
+    found = _ARMOUR.search(octets)
+    return b64decode(found[1]) if found else octets

@@ -1,0 +1,97 @@
+"""The wire's limits, on a clock that the test turns."""
+
+import pytest
+
+from smki_sync.errors import SourceUnreachable
+from smki_sync.sources.wire import Wire
+
+
+class Line:
+    """A channel on which time passes: each step takes what the script says, or longer than is allowed."""
+
+    def __init__(self, *seconds: float, data: bytes = b"x") -> None:
+        self.now = 0.0
+        self._seconds = list(seconds)
+        self._data = data
+        self._timeout: float | None = None
+
+    def clock(self) -> float:
+        return self.now
+
+    def settimeout(self, timeout: float | None) -> None:
+        self._timeout = timeout
+
+    def send(self, data: bytes) -> int:
+        return len(self.recv(len(data)))
+
+    def recv(self, size: int) -> bytes:
+        del size
+        assert self._timeout is not None
+        needed = self._seconds.pop(0)
+        self.now += min(needed, self._timeout)
+        if needed > self._timeout:
+            raise TimeoutError
+        return self._data
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def get_name(self) -> str:
+        return "line"
+
+
+def wire(line: Line, *, total: float = 0.0) -> Wire:
+    made = Wire(line, peer="smki.example:22", stall=10, clock=line.clock)
+    made.begin(total)
+    return made
+
+
+def test_a_byte_now_and_then_is_no_stall() -> None:
+    slow = wire(Line(9, 9, 9))
+    assert [slow.recv(1) for _ in range(3)] == [b"x"] * 3
+
+
+def test_no_byte_for_the_stall_limit_is_a_stall_that_names_its_limit() -> None:
+    with pytest.raises(SourceUnreachable, match=r"smki\.example:22 .* 10 s \(limit: stall\)") as caught:
+        wire(Line(11)).recv(1)
+    assert caught.value.reason == "stalled"
+
+
+def test_bytes_now_and_then_end_at_the_total_limit_which_is_named() -> None:
+    trickle = wire(Line(9, 9, 9), total=25)
+    trickle.recv(1)
+    trickle.recv(1)
+    with pytest.raises(SourceUnreachable, match=r"25 s \(limit: total\)") as caught:
+        trickle.recv(1)
+    assert caught.value.reason == "total-timeout"
+
+
+def test_a_new_file_gets_the_whole_total_limit_again() -> None:
+    line = Line(9, 9, 9)
+    again = wire(line, total=20)
+    again.recv(1)
+    again.recv(1)
+    again.begin(20)
+    assert again.recv(1) == b"x"
+
+
+def test_a_total_that_passed_while_the_reader_paused_is_noticed_before_waiting() -> None:
+    line = Line(1, 1)
+    paused = wire(line, total=20)
+    paused.recv(1)
+    line.now += 20
+    with pytest.raises(SourceUnreachable) as caught:
+        paused.recv(1)
+    assert caught.value.reason == "total-timeout"
+
+
+def test_a_server_that_takes_no_bytes_stalls_too() -> None:
+    with pytest.raises(SourceUnreachable) as caught:
+        wire(Line(11)).send(b"x")
+    assert caught.value.reason == "stalled"
+
+
+def test_the_end_of_the_stream_is_a_lost_connection() -> None:
+    with pytest.raises(SourceUnreachable) as caught:
+        wire(Line(1, data=b"")).recv(1)
+    assert caught.value.reason == "connection-lost"

@@ -1,0 +1,117 @@
+"""A real OpenSSH server on loopback, for one directory, with keys made for the occasion.
+
+For: the proof that the client works with the server most likely to stand at the other end. Needs
+Debian's ``/usr/sbin/sshd``; where it is missing a test is skipped, but under ``CI=true`` it fails.
+"""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+START_SECONDS = 10.0
+
+_CONFIG = """\
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {host_key}
+PidFile none
+AuthorizedKeysFile {authorized}
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PubkeyAuthentication yes
+PermitRootLogin yes
+Subsystem sftp internal-sftp -R
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSsh:
+    """A server that runs: how to reach it and what to show it."""
+
+    port: int
+    directory: Path
+    identity_file: Path
+    known_hosts: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"sftp://{quote(getpass.getuser())}@127.0.0.1:{self.port}{quote(str(self.directory))}"
+
+
+def sshd_path() -> str:
+    """The server's program; skips the test where it is missing, fails it in CI."""
+    path = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail("sshd is missing and CI=true: install openssh-server, these tests must run in CI")
+    if path is None:
+        pytest.skip("sshd is missing: install openssh-server to test against a real SFTP server")
+    return path
+
+
+def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> str:
+    """Make a key pair at ``path`` and give its public half as ``type base64``."""
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return " ".join(path.with_suffix(".pub").read_text().split()[:2])
+
+
+@contextmanager
+def openssh_server(directory: Path, scratch: Path) -> Iterator[OpenSsh]:
+    """Run a server over ``directory``; keys, configuration and log go to ``scratch``."""
+    program = sshd_path()
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd separates privileges there
+    port = _free_port()
+    host_key = make_key(scratch / "host")
+    (scratch / "authorized").write_text(make_key(scratch / "identity") + "\n")
+    (scratch / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+    (scratch / "sshd_config").write_text(
+        _CONFIG.format(port=port, host_key=scratch / "host", authorized=scratch / "authorized")
+    )
+    log = scratch / "sshd.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [program, "-D", "-e", "-f", str(scratch / "sshd_config")], stdin=subprocess.DEVNULL, stderr=out
+        )
+    try:
+        _wait_until_up(server, port, log)
+        yield OpenSsh(
+            port=port,
+            directory=directory,
+            identity_file=scratch / "identity",
+            known_hosts=scratch / "known_hosts",
+            log=log,
+        )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    pytest.fail(f"sshd did not start:\n{log.read_text()}")
