@@ -14,7 +14,7 @@ from smki_sync.model.extract import Catalogue, Extract, ExtractKind
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
 from smki_sync.offer import DAY, Offer, ahead, weigh
 
-__all__ = ["ahead", "late_days", "plan", "suspects"]
+__all__ = ["ahead", "late_days", "plan", "resized", "suspects"]
 
 
 def plan(
@@ -59,6 +59,11 @@ def suspects(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
     )
 
 
+def resized(position: Position, catalogue: Catalogue) -> frozenset[str]:
+    """Name the applied deltas that are on offer with another size: they certainly have other bytes."""
+    return frozenset(o.name for applied, o in _still_on_offer(position, catalogue) if applied.size != o.size)
+
+
 def late_days(reached: date, policy: Policy, today: date) -> int:
     """Count the days that the Repository is late: 0 when it is not.
 
@@ -83,7 +88,7 @@ def _why_anew(state: MirrorState) -> Reason:
 def _has_changed(position: Position, catalogue: Catalogue, changed: frozenset[str]) -> bool:
     """Whether a delta was applied from other bytes than it has now. A full's bytes prove nothing."""
     known = any(applied.extract.name in changed for applied in _applied_deltas(position))
-    return known or any(a.size != offered.size for a, offered in _still_on_offer(position, catalogue))
+    return known or bool(resized(position, catalogue))
 
 
 def _go_on(position: Position, offer: Offer) -> Plan:

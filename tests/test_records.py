@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smki_sync.model.certificate import Claims, Entry, Flag, Rejected, RejectReason, Status, Usage
-from smki_sync.records import DETAIL_LIMIT, understand
+from smki_sync.records import DETAIL_LIMIT, _Unfit, understand
 
 DATA = Path(__file__).parent / "data" / "certificates.json"
 BODIES: list[str] = [one["der"] for one in json.loads(DATA.read_text("utf-8"))["certificates"]]
@@ -295,6 +295,10 @@ def test_a_body_that_the_strict_parser_refuses_is_kept_and_flagged() -> None:
 )
 def test_the_manufacturing_flag_is_true_false_or_unknown(claim: str | None, meant: bool | None) -> None:
     assert entry(replace(DEVICE, manufacturing=claim)).manufacturing is meant
+
+
+def test_a_detail_is_cut_at_its_limit_whatever_it_is_made_of() -> None:
+    assert len(_Unfit(RejectReason.STATUS_UNKNOWN, "x" * 2 * DETAIL_LIMIT).detail) == DETAIL_LIMIT
 
 
 TEXTS = (

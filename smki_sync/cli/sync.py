@@ -5,13 +5,16 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome
-from smki_sync.cli.render import document, sync_text
+from smki_sync.cli.render import document
+from smki_sync.cli.summary import sync_text
+from smki_sync.cli.talk import JsonTalk, Talk
 from smki_sync.cli.workplace import configure, job_of, talking
 from smki_sync.errors import Locked, SmkiSyncError
-from smki_sync.events import Detail
+from smki_sync.events import Detail, Noted
 from smki_sync.mirror.history import History, Run
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.report import Outcome, SyncReport
@@ -58,15 +61,24 @@ def sync(
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         report = rehearse(job, full=full) if dry_run else _run_and_record(job, full=full)
-    _show(report, as_json=as_json, quiet=quiet)
+        _show(report, talk, as_json=as_json, quiet=quiet)
     raise typer.Exit(exit_of_outcome(report.outcome))
 
 
-def _show(report: SyncReport, *, as_json: bool, quiet: bool) -> None:
+def _show(report: SyncReport, talk: Talk, *, as_json: bool, quiet: bool) -> None:
+    """The report on stdout; what needs attention on stderr too, where stdout does not say it in words."""
+    told = not (as_json or quiet)
     if as_json:
         typer.echo(json.dumps(document(report), indent=2))
-    elif not quiet:
-        typer.echo(sync_text(report))
+    elif told:
+        headline, *rest = sync_text(report).split("\n")
+        style = "bold green" if report.outcome is Outcome.CURRENT else "bold yellow"
+        console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        console.print(headline, style=style)
+        console.print("\n".join(rest))
+    if not told or isinstance(talk, JsonTalk):
+        for attention in report.attention:
+            talk.hear(Noted(attention=attention))
 
 
 def _run_and_record(job: Job, *, full: bool) -> SyncReport:

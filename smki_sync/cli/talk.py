@@ -26,15 +26,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
-from smki_sync.cli.render import (
-    Json,
-    applied_document,
-    attention_document,
-    in_bytes,
-    in_time,
-    plan_document,
-    visible,
-)
+from smki_sync.cli.render import Json, applied_document, attention_document, plan_document
+from smki_sync.cli.summary import counts_text, files_text
+from smki_sync.cli.words import in_bytes, in_time, visible
 from smki_sync.config import LogFormat
 from smki_sync.events import (
     Building,
@@ -47,7 +41,7 @@ from smki_sync.events import (
     Planned,
     Reading,
 )
-from smki_sync.model.plan import Plan
+from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Applied, Attention
 
 Clock = Callable[[], datetime]
@@ -338,17 +332,20 @@ def event_text(event: Listing | Planned | Building | Committed | Noted | Detail)
 
 
 def _plan_text(plan: Plan) -> str:
-    names = ", ".join(extract.name for extract in plan.extracts)
-    return f"plan: {plan.action} ({plan.reason}: {plan.reason.words}){': ' if names else ''}{names}"
+    files = files_text(plan.extracts)
+    return f"{_ACTIONS[plan.action]}: {plan.reason.words} ({plan.reason}){'; ' if files else ''}{files}"
+
+
+_ACTIONS = {
+    Action.NONE: "nothing to do",
+    Action.DELTAS: "to apply",
+    Action.FULL: "to build anew",
+    Action.BLOCKED: "blocked",
+}
 
 
 def _applied_text(applied: Applied) -> str:
-    counts = applied.counts
-    return (
-        f"applied {applied.kind} {applied.file}: {counts.records:,} records, {counts.inserted:,} new,"
-        f" {counts.updated:,} changed, {counts.withdrawn:,} withdrawn, {counts.quarantined:,} quarantined,"
-        f" in {in_time(applied.seconds)}"
-    )
+    return f"applied {applied.file}: {counts_text((applied,))}, in {in_time(applied.seconds)}"
 
 
 def _attention_text(attention: Attention) -> str:

@@ -96,10 +96,12 @@ class Loader:
     def _take(self, record: Entry) -> None:
         issuer = self._issuers[record.facts.issuer]
         before = self._past.recall(record.facts.serial, issuer)
-        first = before.first_seen if before else self._day
         same = before is not None and before.withdrawn is None and before.status == record.status
-        changed = before.last_changed if before and same else self._day
-        self._rows.append(row_of(record, issuer, first=first, changed=changed, extract=self._extract))
+        first = before.first_seen if before else self._day
+        changed, extract = (
+            (before.last_changed, before.extract) if before and same else (self._day, self._extract)
+        )
+        self._rows.append(row_of(record, issuer, first=first, changed=changed, extract=extract))
         if len(self._rows) >= _BATCH:
             self._flush()
         self._count(KIND_NUMBER[record.facts.kind], record.status, record.der, 1)

@@ -23,7 +23,7 @@ INSERT INTO change SELECT * FROM old.change;
 CREATE TEMP TABLE touched (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
 """
 _KNOWN: Final = (
-    "SELECT status, withdrawn, first_seen, last_changed, der FROM old.certificate"
+    "SELECT status, withdrawn, first_seen, last_changed, extract, der FROM old.certificate"
     " WHERE serial = ? AND issuer = ?"
 )
 _TOUCH: Final = "INSERT OR IGNORE INTO touched VALUES (?, ?)"
@@ -54,12 +54,16 @@ SELECT {_COLUMNS},
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is known of a certificate from before. Days since 1970; ``body``: the DER held before."""
+    """What is known of a certificate from before. Days since 1970.
+
+    ``extract``: ledger id of the file that last changed it. ``body``: the DER held before.
+    """
 
     status: str
     withdrawn: int | None
     first_seen: int
     last_changed: int
+    extract: int
     body: bytes
 
 
@@ -117,9 +121,14 @@ class Predecessor:
         row = self._db.execute(_KNOWN, (serial, issuer)).fetchone()
         if row is None:
             return None
-        status, withdrawn, first_seen, last_changed, body = row
+        status, withdrawn, first_seen, last_changed, extract, body = row
         return Memory(
-            status=status, withdrawn=withdrawn, first_seen=first_seen, last_changed=last_changed, body=body
+            status=status,
+            withdrawn=withdrawn,
+            first_seen=first_seen,
+            last_changed=last_changed,
+            extract=extract,
+            body=body,
         )
 
     def touch(self, serial: str, issuer: int) -> None:

@@ -128,6 +128,11 @@ def close_entry(
     db.execute(_CLOSE, (*done, counts.quarantined, utc(committed), seconds, entry))
 
 
+def read_incidents(db: apsw.Connection) -> frozenset[str]:
+    """Names of applied deltas that were seen with other bytes since the last full."""
+    return frozenset(str(name) for (name,) in db.execute("SELECT name FROM incident"))
+
+
 def note_modified(db: apsw.Connection, extract: Extract) -> None:
     """Remember another time for the same bytes, so that they are not fetched and hashed again."""
     if extract.modified:

@@ -132,6 +132,11 @@ def read_census(db: apsw.Connection) -> Census:
     return ledger.read_census(db)
 
 
+def read_incidents(db: apsw.Connection) -> frozenset[str]:
+    """Names of applied deltas that were seen with other bytes since the last full."""
+    return ledger.read_incidents(db)
+
+
 def read_quarantine(db: apsw.Connection) -> list[Quarantined]:
     """The records in quarantine of the files since the last full, oldest first."""
     rows: Iterator[tuple[Any, ...]] = db.execute(ledger.QUARANTINE)

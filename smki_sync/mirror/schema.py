@@ -88,6 +88,10 @@ CREATE TABLE change (             -- the journal; never rewritten, carried from 
     after    TEXT,                -- status after
     extract  INTEGER NOT NULL REFERENCES extract (id)
 );
+CREATE TABLE incident (           -- applied deltas that were seen with other bytes; only a full settles it
+    name TEXT PRIMARY KEY,
+    seen TEXT NOT NULL            -- UTC
+) WITHOUT ROWID;
 CREATE TABLE quarantine (         -- records that could not be understood, as they stood in the file
     id      INTEGER PRIMARY KEY,
     extract INTEGER NOT NULL REFERENCES extract (id),

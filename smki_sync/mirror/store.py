@@ -120,6 +120,16 @@ class Store:
         with named(self.path), self._db:
             ledger.note_modified(self._db, extract)
 
+    def note_incidents(self, names: Iterable[str], now: datetime) -> None:
+        """Applied deltas have other bytes on offer: remember it until a full settles it.
+
+        The evidence leaves the seven-day window; what was applied from it does not.
+        """
+        with named(self.path), self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO incident VALUES (?, ?)", [(name, ledger.utc(now)) for name in names]
+            )
+
     def accept_quarantine(self, now: datetime) -> None:
         """Somebody has taken note of what is in quarantine; it stays as evidence."""
         with named(self.path), self._db:

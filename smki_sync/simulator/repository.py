@@ -30,9 +30,8 @@ from smki_sync.simulator.publishing import Press
 from smki_sync.simulator.registry import Registry
 from smki_sync.simulator.settings import Settings, begin, end
 from smki_sync.simulator.shapes import Shapes
-from smki_sync.simulator.shelf import Shelf
+from smki_sync.simulator.shelf import HIDDEN, Shelf
 
-HIDDEN = ".simulator"
 _MEMORY = "registry.db"
 
 Truth = dict[tuple[str, str], tuple[str, bytes]]

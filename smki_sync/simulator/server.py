@@ -30,7 +30,7 @@ from paramiko.common import (
 )
 from paramiko.sftp import SFTP_NO_SUCH_FILE, SFTP_PERMISSION_DENIED
 
-from smki_sync.simulator.repository import HIDDEN
+from smki_sync.simulator.shelf import HIDDEN
 from smki_sync.simulator.shown import Shown
 
 LOOPBACK = "127.0.0.1"
@@ -122,15 +122,21 @@ def _answer(
     door: "_Door",
     shown: Shown,
 ) -> None:
-    with suppress(OSError):  # the listener was shut down: the end
-        while True:
-            connection, _ = listener.accept()
-            call = paramiko.Transport(connection)
-            calls[:] = [*(old for old in calls if old.is_alive()), call]
-            call.set_log_channel(_LOG)
-            call.add_server_key(host_key)
-            call.set_subsystem_handler("sftp", paramiko.SFTPServer, _Desk, shown)
-            call.start_server(event=Event(), server=door)
+    while connection := _next_call(listener):
+        call = paramiko.Transport(connection)
+        calls[:] = [*(old for old in calls if old.is_alive()), call]
+        call.set_log_channel(_LOG)
+        call.add_server_key(host_key)
+        call.set_subsystem_handler("sftp", paramiko.SFTPServer, _Desk, shown)
+        call.start_server(event=Event(), server=door)
+
+
+def _next_call(listener: socket.socket) -> socket.socket | None:
+    """The next connection; ``None`` once the listener has been shut down."""
+    try:
+        return listener.accept()[0]
+    except OSError:
+        return None
 
 
 def _key(path: Path) -> paramiko.Ed25519Key:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from smki_sync.model.extract import ExtractKind
 
+HIDDEN = ".simulator"
+"""Where the simulator keeps what is not published; files are written there and then moved."""
+
 ARL = "SMKIKR_ARL.crl.gz"
 CRL = "SMKIKR_CRL.crl.gz"
 ANCHORS_NORTH = "SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz"
@@ -31,13 +34,13 @@ def extract_name(kind: ExtractKind, day: date) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """The directory at ``path``; names that begin with a dot are not published."""
+    """The directory at ``path``; publishing needs its hidden directory."""
 
     path: Path
 
     def put(self, name: str, chunks: Iterable[bytes], modified: int) -> None:
         """Publish a file in one step. ``modified``: its time stamp, seconds since 1970."""
-        aside = self.path / f".{name}.aside"
+        aside = self.path / HIDDEN / f"{name}.aside"
         with aside.open("wb") as file:
             file.writelines(chunks)
         os.utime(aside, (modified, modified))

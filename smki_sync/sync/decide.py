@@ -12,34 +12,39 @@ from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Listing, Planned
 from smki_sync.fetch import fetch
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.queries import open_mirror, read_position
+from smki_sync.mirror.queries import open_mirror, read_incidents, read_position
 from smki_sync.mirror.store import survey
 from smki_sync.model.extract import Catalogue, Extract
 from smki_sync.model.plan import MirrorState, Plan, Position
-from smki_sync.planner import plan, suspects
+from smki_sync.planner import plan, resized, suspects
 from smki_sync.sources.base import Source
 from smki_sync.sync.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What the mirror directory holds. ``generation``: the current one, only if it is healthy."""
+    """What the mirror directory holds. ``generation``: the current one, only if it is healthy.
+
+    ``incidents``: applied deltas that an earlier run saw with other bytes.
+    """
 
     state: MirrorState
     generation: Path | None = None
     position: Position | None = None
+    incidents: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Everything that a run needs to know before it acts.
 
-    ``unchanged``: applied deltas whose time on offer is new and whose bytes are not.
+    ``changed``: names of applied deltas that have other bytes now. ``unchanged``: applied deltas whose time on offer is new and whose bytes are not.
     """
 
     held: Held
     catalogue: Catalogue
     plan: Plan
+    changed: frozenset[str] = frozenset()
     unchanged: tuple[Extract, ...] = ()
 
 
@@ -55,8 +60,8 @@ def look(directory: MirrorDirectory) -> Held:
     if state is not MirrorState.HEALTHY:
         return Held(state=state)
     with open_mirror(generation) as db:
-        position = read_position(db)
-    return Held(state=state, generation=generation, position=position)
+        position, incidents = read_position(db), read_incidents(db)
+    return Held(state=state, generation=generation, position=position, incidents=incidents)
 
 
 def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
@@ -65,7 +70,9 @@ def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
     job.hear.hear(Listing(source=source.title))
     catalogue = read_catalogue(source.fetch_listing(), job.names)
     doubted = suspects(held.position, catalogue) if held.position and compare else ()
-    changed = frozenset(x.name for x in doubted if _has_other_bytes(job, source, x, held))
+    changed = held.incidents | {x.name for x in doubted if _has_other_bytes(job, source, x, held)}
+    if held.position:
+        changed |= resized(held.position, catalogue)
     made = plan(
         state=held.state,
         position=held.position,
@@ -77,7 +84,7 @@ def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
     )
     job.hear.hear(Planned(plan=made))
     unchanged = tuple(x for x in doubted if x.name not in changed)
-    return Decision(held=held, catalogue=catalogue, plan=made, unchanged=unchanged)
+    return Decision(held=held, catalogue=catalogue, plan=made, changed=changed, unchanged=unchanged)
 
 
 def _has_other_bytes(job: Job, source: Source, extract: Extract, held: Held) -> bool:

@@ -6,13 +6,13 @@ go on after a failure; the error rises to the door, and the mirror is at its las
 
 from pathlib import Path
 
-from smki_sync.events import Detail, Noted
+from smki_sync.events import Detail
 from smki_sync.fetch import Fetched, fetch
 from smki_sync.mirror.lock import hold
-from smki_sync.mirror.queries import open_mirror, read_census
+from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.report import Attention, Census, SyncReport
+from smki_sync.model.report import Census, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier, Oddities
@@ -31,6 +31,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         with job.open_source() as source:
             decision = decide(job, source, full=full, compare=True)
+            _remember(job, decision)
             files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
         carrier = Carrier(job, files)
         generation = carrier.carry_out(decision.plan, decision.held.generation)
@@ -53,6 +54,16 @@ def rehearse(job: Job, *, full: bool = False) -> SyncReport:
     )
 
 
+def _remember(job: Job, decision: Decision) -> None:
+    """Write down what the comparison with the offer has shown, before anything is fetched or applied."""
+    news = decision.changed - decision.held.incidents
+    if decision.held.generation and (news or decision.unchanged):
+        with Store(decision.held.generation) as store:
+            store.note_incidents(sorted(news), job.clock())
+            for extract in decision.unchanged:
+                store.note_modified(extract)
+
+
 def _fetch_order(decision: Decision) -> list[Extract]:
     """Deltas first: they leave the window while a full of many gigabytes is on its way."""
     return sorted(decision.plan.extracts, key=lambda x: (x.kind is ExtractKind.FULL, x.day))
@@ -70,12 +81,9 @@ def _tidy(job: Job) -> None:
 def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | None) -> SyncReport:
     position, census = None, Census()
     if generation:
-        with Store(generation) as store:
-            for extract in decision.unchanged:
-                store.note_modified(extract)
-            position, census = store.position(), store.census()
+        with open_mirror(generation) as db:
+            position, census = read_position(db), read_census(db)
     attention = attend(job, decision, position=position, census=census, oddities=carrier.oddities)
-    _note(job, attention)
     return SyncReport(
         plan=decision.plan,
         position=position.day if position else None,
@@ -83,11 +91,6 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | N
         census=census,
         attention=attention,
     )
-
-
-def _note(job: Job, attention: tuple[Attention, ...]) -> None:
-    for item in attention:
-        job.hear.hear(Noted(attention=item))
 
 
 def _census(generation: Path | None) -> Census:

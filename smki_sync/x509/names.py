@@ -24,8 +24,8 @@ _SHORT_NAMES = {  # RFC 4514 section 3
     "0.9.2342.19200300.100.1.25": "DC",
 }
 _UNIQUE_IDENTIFIER = "2.5.4.45"  # x500UniqueIdentifier: an organisation's EUI-64 (Appendix M)
-_ENCODINGS = {  # by tag: UTF8, Numeric, Printable, T61, IA5, Visible, Universal and BMPString
-    **dict.fromkeys((12, 18, 19, 20, 22, 26), "utf-8"),  # of T61String only what is also UTF-8
+_ENCODINGS = {  # by tag, as pyca/cryptography reads them: strings, octets, times, then the two wide ones
+    **dict.fromkeys((4, 12, 18, 19, 20, 22, 23, 24, 26), "utf-8"),
     28: "utf-32-be",
     30: "utf-16-be",
 }

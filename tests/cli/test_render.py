@@ -8,16 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.render import (
-    COLUMNS,
-    document,
-    failure,
-    failure_text,
-    in_bytes,
-    in_time,
-    sync_text,
-    visible,
-)
+from smki_sync.cli.render import document, failure, failure_text
+from smki_sync.cli.summary import sync_text
+from smki_sync.cli.words import COLUMNS, in_bytes, in_time, visible
 from smki_sync.errors import ConfigError, SourceRefused, SourceUnreachable
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan, Reason
@@ -178,9 +171,8 @@ def test_a_defect_and_an_interruption_are_documents_too() -> None:
 
 def test_people_are_told_what_happened_to_what_and_what_to_do() -> None:
     text = sync_text(report(LATE, ODD))
-    assert text.splitlines()[0] == "The mirror is NOT current, at 2026-11-16. It can be used; see below."
+    assert text.splitlines()[0] == "The mirror is NOT current, as of 2026-11-16; what to do stands below."
     for part in (
-        "SMKIKR_FULL_2026-11-15.xml.gz",
         "50 new",
         "2 withdrawn",
         "2026-11-17",
@@ -195,7 +187,7 @@ def test_people_are_told_what_happened_to_what_and_what_to_do() -> None:
 
 def test_people_read_that_a_current_mirror_needs_nothing() -> None:
     text = sync_text(report())
-    assert text.startswith("The mirror is current, at 2026-11-16. Nothing to do.")
+    assert text.startswith("The mirror is current, as of 2026-11-16.")
     assert "ATTENTION" not in text
 
 
@@ -205,8 +197,8 @@ def test_a_dry_run_never_claims_to_have_done_anything(action: Action) -> None:
         report(dry_run=True, plan=Plan(action=action, reason=Reason.REQUESTED, deltas=(delta(1),)))
     )
     assert text.startswith("Dry run, nothing was changed.")
-    assert "would read SMKIKR_DELT_2026-11-16.xml.gz, 26.4 GB" in text
-    assert "records:" not in text
+    assert "would read    the delta of 2026-11-16; 26.4 GB in all" in text
+    assert "applied" not in text
 
 
 @given(st.text(max_size=300), st.text(max_size=300))

@@ -119,9 +119,9 @@ def progress(talk: Talk, clock: HandClock, *, seconds: int) -> None:
 def test_each_decision_step_file_and_thing_to_know_is_one_line() -> None:
     assert said(*STORY) == [
         "asking file:///media what it offers",
-        f"plan: full (no-mirror: there is no mirror yet): {FILE}",
+        f"to build anew: there is no mirror yet (no-mirror); {FILE}",
         f"finishing {FILE}: indexes",
-        f"applied full {FILE}: 1,000 records, 1,000 new, 0 changed, 0 withdrawn, 0 quarantined, in 2.0 s",
+        f"applied {FILE}: 1,000 records: 1,000 new, in 2.0 s",
         "ATTENTION repository-late: nothing new - ask the DCC",
         "note strange-names: 1 file left alone",
     ]

@@ -82,8 +82,11 @@ def test_a_file_is_read_whole_and_from_any_offset(sftp: paramiko.SFTPClient, pat
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside", "/../outside", "/folder/../../outside", "escape", "way-out/outside", "peek", "ring"]
-    + [".simulator", "/.simulator/secret", "folder/../.simulator/secret", "absent", "file.gz/more", "a\0b"],
+    [
+        *("../outside", "/../outside", "/folder/../../outside", "escape", "way-out/outside"),
+        *(".simulator", "/.simulator/secret", "folder/../.simulator/secret", "peek"),
+        *("absent", "file.gz/more", "ring", "a\0b"),
+    ],
 )
 def test_nothing_outside_or_hidden_can_be_seen(sftp: paramiko.SFTPClient, path: str) -> None:
     for attempt in (sftp.stat, sftp.lstat, sftp.open, sftp.listdir):
@@ -210,7 +213,11 @@ def test_the_url_leads_to_the_published_files_of_a_repository(tmp_path: Path) ->
 
 
 def test_two_callers_are_served_at_once(directory: Path) -> None:
-    with serve(directory) as service, session(service) as one, session(service) as two:
-        with one.open("file.gz") as file:
-            assert file.read(10) == CONTENT[:10]
-            assert two.stat("file.gz").st_size == len(CONTENT)
+    with (
+        serve(directory) as service,
+        session(service) as one,
+        session(service) as two,
+        one.open("file.gz") as file,
+    ):
+        assert file.read(10) == CONTENT[:10]
+        assert two.stat("file.gz").st_size == len(CONTENT)

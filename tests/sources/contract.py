@@ -6,7 +6,7 @@ collected once for each source: a module subclasses :class:`SourceContract` and 
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ class SourceContract:
     """The promise. ``offer`` comes from the subclass."""
 
     @pytest.fixture
-    def offer(self, folder: Path, tmp_path: Path) -> Iterator[Offer]:
+    def offer(self) -> Offer:
         raise NotImplementedError
 
     def test_a_listing_gives_names_in_order_with_size_and_time_in_utc(
@@ -104,10 +104,10 @@ class SourceContract:
         with offer(folder=folder / "elsewhere") as source, pytest.raises(SourceMissing):
             source.fetch_listing()
 
-    @pytest.mark.parametrize("offset", [0, 1, 32_768, 1_048_576, 2_999_999, 3_000_000, 3_000_001])
-    def test_a_file_comes_byte_for_byte_from_any_offset(self, offer: Offer, offset: int) -> None:
+    def test_a_file_comes_byte_for_byte_from_any_offset(self, offer: Offer) -> None:
         with offer() as source:
-            assert read(source, NAME, offset=offset) == SOME_BYTES[offset:]
+            for offset in (0, 1, 32_768, 1_048_576, 2_999_999, 3_000_000, 3_000_001):
+                assert read(source, NAME, offset=offset) == SOME_BYTES[offset:]
 
     def test_no_chunk_is_empty_and_none_is_large(self, offer: Offer) -> None:
         with offer() as source, source.fetch(NAME) as chunks:
@@ -134,13 +134,13 @@ class SourceContract:
                 pytest.fail("a missing file was opened")
             assert read(source, "SMKIKR_DELT_2026-11-17.xml.gz") == b"b"
 
-    @pytest.mark.parametrize("name", ["", ".", "..", "../outside.gz", "/etc/hostname", "a\0b", "x" * 256])
-    def test_a_name_that_is_not_plain_is_never_opened(self, offer: Offer, folder: Path, name: str) -> None:
+    def test_a_name_that_is_not_plain_is_never_opened(self, offer: Offer, folder: Path) -> None:
         (folder.parent / "outside.gz").write_bytes(b"outside")
         with offer() as source:
-            with pytest.raises(SourceMissing) as caught, source.fetch(name):
-                pytest.fail("a name led out of the directory")
-            assert caught.value.reason == "not-a-plain-name"
+            for name in ("", ".", "..", "../outside.gz", "/etc/hostname", "a\0b", "\udcff", "x" * 256):
+                with pytest.raises(SourceMissing) as caught, source.fetch(name):
+                    pytest.fail("a name led out of the directory")
+                assert caught.value.reason == "not-a-plain-name"
             assert len(source.fetch_listing()) == 3
 
     def test_a_directory_cannot_be_fetched(self, offer: Offer, folder: Path) -> None:
@@ -170,10 +170,15 @@ class SourceContract:
 
     def test_an_error_of_the_reader_passes_through_untouched(self, offer: Offer) -> None:
         full = OSError(28, "No space left on device")
-        with offer() as source:
-            with pytest.raises(OSError, match="No space left") as caught, source.fetch(NAME) as chunks:
+
+        def fill_the_disk() -> None:
+            with source.fetch(NAME) as chunks:
                 next(chunks)
                 raise full
+
+        with offer() as source:
+            with pytest.raises(OSError, match="No space left") as caught:
+                fill_the_disk()
             assert caught.value is full
             assert read(source, NAME) == SOME_BYTES
 
@@ -190,10 +195,11 @@ class SourceContract:
     def test_a_file_cut_after_it_was_opened_ended_early(self, offer: Offer, folder: Path) -> None:
         big = folder / "big.gz"
         big.write_bytes(bytes(16 * 1024 * 1024))
-        with offer() as source, pytest.raises(SourceUnreachable) as caught, source.fetch("big.gz") as chunks:
+        with offer() as source, source.fetch("big.gz") as chunks:
             next(chunks)
             os.truncate(big, 8 * 1024 * 1024)
-            list(chunks)
+            with pytest.raises(SourceUnreachable) as caught:
+                list(chunks)
         assert caught.value.reason == "ended-early"
 
     def test_the_title_is_a_url_and_fetching_is_possible_again_and_again(self, offer: Offer) -> None:

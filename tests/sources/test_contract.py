@@ -16,7 +16,7 @@ from sources.contract import Offer, SourceContract
 
 class TestDirectory(SourceContract):
     @pytest.fixture
-    def offer(self, folder: Path, tmp_path: Path) -> Iterator[Offer]:
+    def offer(self, folder: Path, tmp_path: Path) -> Offer:
         del tmp_path
         default = folder
 
@@ -25,7 +25,7 @@ class TestDirectory(SourceContract):
         ) -> AbstractContextManager[Source]:
             return open_source(folder.as_uri(), login=SftpLogin(), limits=limits or Limits(), hear=Silence())
 
-        yield offered
+        return offered
 
 
 class TestParamikoServer(SourceContract):
@@ -52,7 +52,7 @@ def openssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
 
 class TestOpenSsh(SourceContract):
     @pytest.fixture
-    def offer(self, folder: Path, openssh: OpenSsh) -> Iterator[Offer]:  # type: ignore[override]  # a fixture
+    def offer(self, folder: Path, openssh: OpenSsh) -> Offer:
         default = folder
         login = SftpLogin(known_hosts=openssh.known_hosts, identity_file=openssh.identity_file)
 
@@ -62,4 +62,4 @@ class TestOpenSsh(SourceContract):
             url = openssh.url.rstrip("/") + quote(str(folder))
             return open_source(url, login=login, limits=limits or Limits(), hear=Silence())
 
-        yield offered
+        return offered

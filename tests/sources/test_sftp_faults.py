@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import paramiko
 import pytest
+from paramiko.sftp import SFTP_FAILURE
 from support.openssh import openssh_server
 from support.paramiko_server import PASSWORD, Behaviour, Served, Server, paramiko_server
 
@@ -18,8 +20,8 @@ from smki_sync.sources import Limits, SftpLogin, Source, open_source
 from sources.contract import NAME, SOME_BYTES, read
 
 STALL = Limits(stall=0.4)
-PROMPT = 3.0
-"""Seconds within which closing must have happened: far above what it takes, far below any limit."""
+THREAD_ENDS = 10.0
+"""Seconds that a closed connection's thread may take to notice on a busy machine."""
 
 
 @contextmanager
@@ -82,11 +84,11 @@ def test_a_server_that_stops_in_the_middle_of_a_file_is_a_stall(folder: Path) ->
 
 def test_a_reader_that_pauses_longer_than_the_stall_limit_loses_nothing(folder: Path) -> None:
     with (
-        serving(folder, Behaviour(), limits=STALL) as (_, source),
+        serving(folder, Behaviour(), limits=Limits(stall=1)) as (_, source),
         source.fetch(NAME) as chunks,
     ):
         got = [next(chunks)]
-        time.sleep(0.6)
+        time.sleep(1.1)
         got.extend(chunks)
     assert b"".join(got) == SOME_BYTES
 
@@ -132,15 +134,14 @@ def test_a_reply_without_bytes_is_a_breach_of_protocol_and_not_asked_for_again(f
         assert server.seen.reads <= 64
 
 
-@pytest.mark.parametrize(("status", "reason"), [(4, "server-failed"), (8, "server-failed")])
-def test_an_error_status_in_the_middle_is_told_with_the_servers_words(
-    folder: Path, status: int, reason: str
-) -> None:
+def test_an_error_status_in_the_middle_is_told_with_the_servers_words(folder: Path) -> None:
     def failing(served: Served, offset: int, length: int) -> bytes | int:
-        return served.honest(offset, length) if offset < 1_000_000 else status
+        return served.honest(offset, length) if offset < 1_000_000 else SFTP_FAILURE
 
     with serving(folder, Behaviour(read=failing)) as (_, source):
-        assert failure(source).reason == reason
+        error = failure(source)
+    assert error.reason == "server-failed"
+    assert "(Failure)" in error.message
 
 
 def test_permission_denied_is_refused_for_a_listing_and_for_a_file(folder: Path) -> None:
@@ -190,30 +191,31 @@ def test_an_account_without_sftp_is_told_as_such(folder: Path) -> None:
 
 def test_leaving_a_stalled_file_in_the_middle_does_not_wait_for_it(folder: Path) -> None:
     quiet = threading.Event()
+    resumed: list[int] = []
 
     def stopping(served: Served, offset: int, length: int) -> bytes:
         if offset > 1_000_000:
             quiet.wait(20)
+            resumed.append(offset)
         return served.honest(offset, length)
 
-    start = time.monotonic()
     with serving(folder, Behaviour(read=stopping)) as (_, source):
         with source.fetch(NAME) as chunks:
             next(chunks)
         source.__exit__(None, None, None)
-        took = time.monotonic() - start
+        assert resumed == []
         quiet.set()
-    assert took < PROMPT
 
 
-def test_no_thread_and_no_connection_outlives_a_source(folder: Path) -> None:
+def test_no_thread_of_a_connection_outlives_its_source(folder: Path) -> None:
     with serving(folder, Behaviour()) as (server, source):
-        before = {thread for thread in threading.enumerate() if thread.is_alive()}
         read(source, NAME)
+        running = [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
+        ours = [thread for thread in running if thread not in server.transports]
+        assert ours
         source.__exit__(None, None, None)
-        ours = [thread for thread in before if isinstance(thread, type(server.transports[0]))]
         for thread in ours:
-            thread.join(PROMPT)
+            thread.join(THREAD_ENDS)
         assert not any(thread.is_alive() for thread in ours)
 
 

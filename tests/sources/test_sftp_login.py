@@ -2,13 +2,17 @@
 
 import base64
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import paramiko
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from support.openssh import make_key
 from support.paramiko_server import PASSWORD, Behaviour, Server, paramiko_server
 
@@ -17,7 +21,7 @@ from smki_sync.events import Detail, Silence
 from smki_sync.sources import Limits, SftpLogin, Source, open_source
 from sources.conftest import Heard
 
-QUICK = Limits(connect=5, banner=0.3, login=0.5, stall=0.5)
+QUICK = Limits(connect=5, banner=1, login=1, stall=1)
 
 
 def source_of(server: Server, login: SftpLogin, *, limits: Limits | None = None) -> Source:
@@ -134,6 +138,72 @@ def test_a_refused_key_is_not_followed_by_the_password(folder: Path, tmp_path: P
         assert server.seen.passwords == []
 
 
+def public_key(path: Path) -> paramiko.PKey:
+    """Make a key pair at ``path``; its public half."""
+    name, blob = make_key(path).split()
+    return paramiko.PKey.from_type_string(name, base64.b64decode(blob))
+
+
+def test_a_server_that_wants_key_and_password_gets_both_once(folder: Path, tmp_path: Path) -> None:
+    key = public_key(tmp_path / "id")
+    with paramiko_server(folder, Behaviour(key=key, then_password=True)) as server:
+        known_hosts = server.known_hosts(tmp_path / "known_hosts")
+        login = SftpLogin(known_hosts=known_hosts, identity_file=tmp_path / "id", password=PASSWORD)
+        with source_of(server, login) as source:
+            assert len(source.fetch_listing()) == 3
+        assert (len(server.seen.keys), server.seen.passwords) == (1, [PASSWORD])
+        only_key = SftpLogin(known_hosts=known_hosts, identity_file=tmp_path / "id")
+        assert refusal(server, only_key).reason == "login-refused"
+
+
+def test_keys_lying_around_are_tried_only_where_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    key = public_key(tmp_path / ".ssh" / "id_ed25519")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with paramiko_server(folder, Behaviour(key=key)) as server:
+        known_hosts = server.known_hosts(tmp_path / "known_hosts")
+        with pytest.raises(ConfigError), source_of(server, SftpLogin(known_hosts=known_hosts)):
+            pytest.fail("a key was used that nobody asked for")
+        assert server.seen.connections == 0
+        with source_of(server, SftpLogin(known_hosts=known_hosts, look_for_keys=True)) as source:
+            assert len(source.fetch_listing()) == 3
+
+
+def test_the_keys_of_an_agent_are_tried_only_where_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_key(tmp_path / "other")
+    key = public_key(tmp_path / "id")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    with (
+        _agent(tmp_path / "agent", tmp_path / "other", tmp_path / "id"),
+        paramiko_server(folder, Behaviour(key=key)) as server,
+    ):
+        known_hosts = server.known_hosts(tmp_path / "known_hosts")
+        with pytest.raises(ConfigError), source_of(server, SftpLogin(known_hosts=known_hosts)):
+            pytest.fail("an agent was used that nobody asked for")
+        assert server.seen.connections == 0
+        with source_of(server, SftpLogin(known_hosts=known_hosts, allow_agent=True)) as source:
+            assert len(source.fetch_listing()) == 3
+        assert len(server.seen.keys) == 2
+
+
+@contextmanager
+def _agent(path: Path, *keys: Path) -> Iterator[None]:
+    """Run an OpenSSH agent that holds some keys."""
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    try:
+        while not path.exists() and agent.poll() is None:
+            time.sleep(0.01)
+        subprocess.run(["ssh-add", "-q", *map(str, keys)], check=True)
+        yield
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
 def test_a_server_that_says_no_by_hanging_up_has_refused(folder: Path, tmp_path: Path) -> None:
     with paramiko_server(folder, Behaviour(hang_up_on_refusal=True)) as server:
         login = SftpLogin(known_hosts=server.known_hosts(tmp_path / "known_hosts"), password="wrong")
@@ -141,8 +211,9 @@ def test_a_server_that_says_no_by_hanging_up_has_refused(folder: Path, tmp_path:
         assert server.seen.passwords == ["wrong"]
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-@pytest.mark.parametrize("passphrase", ["", "swordfish"])
+@pytest.mark.parametrize(
+    ("kind", "passphrase"), [("ed25519", ""), ("ecdsa", ""), ("rsa", ""), ("ed25519", "swordfish")]
+)
 def test_a_key_of_any_usual_type_opens_the_door(
     folder: Path, tmp_path: Path, kind: str, passphrase: str
 ) -> None:
@@ -158,6 +229,21 @@ def test_a_key_of_any_usual_type_opens_the_door(
         with source_of(server, login) as source:
             assert len(source.fetch_listing()) == 3
         assert server.seen.attempts == 1
+
+
+def test_a_key_in_the_older_pem_format_opens_the_door(folder: Path, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = BestAvailableEncryption(b"swordfish")
+    (tmp_path / "id").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
+    public = paramiko.ECDSAKey(vals=(key, key.public_key()))
+    with paramiko_server(folder, Behaviour(key=public, password=None)) as server:
+        login = SftpLogin(
+            known_hosts=server.known_hosts(tmp_path / "known_hosts"),
+            identity_file=tmp_path / "id",
+            key_passphrase="swordfish",
+        )
+        with source_of(server, login) as source:
+            assert len(source.fetch_listing()) == 3
 
 
 @pytest.mark.parametrize(

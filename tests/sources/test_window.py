@@ -35,7 +35,7 @@ def drive(window: ReadWindow, dice: random.Random, *, short: bool) -> tuple[byte
     short=st.booleans(),
 )
 def test_bytes_leave_complete_and_in_order_and_no_more_are_in_flight_than_allowed(
-    size: int, offset: int, span: int, spans: int, seed: int, short: bool
+    *, size: int, offset: int, span: int, spans: int, seed: int, short: bool
 ) -> None:
     offset = min(offset, size)
     window = ReadWindow(offset=offset, size=size, span_bytes=span, spans=spans)

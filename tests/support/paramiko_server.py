@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import paramiko
-from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from paramiko.server import InteractiveQuery
 from paramiko.sftp import CMD_DATA, SFTP_FAILURE, SFTP_NO_SUCH_FILE, SFTP_PERMISSION_DENIED
 
@@ -41,6 +41,7 @@ class Behaviour:
     endless_listing: bool = False
     extra_names: list[str] = field(default_factory=list)
     silent_subsystem: bool = False
+    then_password: bool = False
     silent_login: bool = False
     no_sftp: bool = False
     forbidden: bool = False
@@ -195,7 +196,9 @@ class _Gate(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         self.server.seen.keys.append(key.get_base64())
-        return self._verdict(username == USER and key == self.server.behaviour.key)
+        verdict = self._verdict(username == USER and key == self.server.behaviour.key)
+        two_steps = self.server.behaviour.then_password and verdict == AUTH_SUCCESSFUL
+        return AUTH_PARTIALLY_SUCCESSFUL if two_steps else verdict
 
     def check_auth_interactive(self, username: str, submethods: str) -> int | InteractiveQuery:
         del submethods

@@ -212,6 +212,11 @@ def test_a_key_usage_that_is_malformed_or_repeated_says_nothing_and_spoils_nothi
     assert facts.ski == "431C98CE3F707B03"
 
 
+def test_octets_without_a_flag_behind_a_key_usage_change_nothing() -> None:
+    facts = read_facts(with_extensions(DEVICE, extension(0x0F, bytes.fromhex("0303008000"))))
+    assert facts.usage is Usage.DIGITAL_SIGNING
+
+
 def test_extensions_are_read_up_to_where_their_list_breaks_off() -> None:
     facts = read_facts(with_extensions(DEVICE, USAGE_DS, b"\x30\x7f", SKI_OCTETS))
     assert (facts.usage, facts.ski) == (Usage.DIGITAL_SIGNING, None)
@@ -284,6 +289,20 @@ def test_a_hardware_module_name_without_an_eui_still_marks_a_device(rest: bytes)
 )
 def test_alternative_names_that_are_malformed_name_no_device(value: bytes) -> None:
     facts = read_facts(with_extensions(ISSUING_OCA, extension(0x11, value)))
+    assert (facts.kind, facts.eui) == (Kind.ORGANISATION, None)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        tlv(0xA4, HARDWARE, tlv(0xA0, tlv(0x30, TYPE, tlv(4, EUI)))),
+        tlv(0xA0, HARDWARE[:4]) + tlv(1, bytes.fromhex("0507080400")),
+    ],
+)
+def test_the_octets_of_a_hardware_module_name_elsewhere_than_in_an_other_name_name_no_device(
+    names: bytes,
+) -> None:
+    facts = read_facts(with_extensions(ISSUING_OCA, extension(0x11, tlv(0x30, names))))
     assert (facts.kind, facts.eui) == (Kind.ORGANISATION, None)
 
 

@@ -25,12 +25,12 @@ def facts_or_none(der: bytes) -> Facts | None:
 
 
 def facts_by_strict_parser(der: bytes) -> Facts | None:
-    """What pyca/cryptography says, or ``None`` where it refuses any part."""
+    """What pyca/cryptography says, or ``None`` where it refuses or regrets any part."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its advice on odd certificates is not what is asked here
+        warnings.simplefilter("error")
         try:
             return facts_by_cryptography(der)
-        except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        except (ValueError, TypeError, Warning, x509.InvalidVersion, x509.DuplicateExtension):
             return None
 
 

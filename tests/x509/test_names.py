@@ -80,7 +80,7 @@ def test_characters_are_escaped_as_the_strict_parser_escapes_them(text: str) -> 
     assert read_name(value_of(subject)).text == subject.rfc4514_string()
 
 
-@pytest.mark.parametrize("tag", [12, 18, 19, 20, 22, 26])
+@pytest.mark.parametrize("tag", [4, 12, 18, 19, 20, 22, 23, 24, 26, 28, 30])
 def test_an_empty_value_is_an_empty_text_in_every_string_type(tag: int) -> None:
     assert read_name(by_hand(CN + tlv(tag, b""))).text == "CN="
 
@@ -88,11 +88,14 @@ def test_an_empty_value_is_an_empty_text_in_every_string_type(tag: int) -> None:
 @pytest.mark.parametrize(
     ("tag", "octets"),
     [
+        (4, b"Z1"),
         (12, "Zürich".encode()),
         (18, b"42"),
         (19, b"Z1"),
         (20, b"Z1"),
         (22, b"Z1"),
+        (23, b"160406000000Z"),
+        (24, b"20160406000000Z"),
         (26, b"Z1"),
         (28, "Z1".encode("utf-32-be")),
         (30, "Zürich".encode("utf-16-be")),
