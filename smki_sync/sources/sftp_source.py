@@ -42,8 +42,9 @@ from smki_sync.sources.window import ReadWindow, Span
 class SftpSource:
     """A :class:`~smki_sync.sources.base.Source` over SFTP. One thread, one file at a time.
 
-    After ``SourceUnreachable`` the connection is closed; open a new source to go on. After any other
-    error, or a file left in the middle, the same source can be asked again.
+    Once the connection was lost or has hung it is closed, and every further question raises
+    ``SourceUnreachable``: open a new source to go on. After any other error, or a file left in the
+    middle, the same source can be asked again, without another login.
     """
 
     def __init__(self, address: SftpAddress, *, login: SftpLogin, limits: Limits, hear: Listener) -> None:
@@ -98,7 +99,7 @@ class SftpSource:
                 with worded(name, self.title):
                     session.close_handle(handle)
             else:
-                self._drop_session()
+                self._abandon()
 
     def _entries(self, session: Session, handle: bytes) -> Iterator[Named]:
         """Read a listing batch by batch to its end, or to the bound: a server may go on for ever."""
@@ -142,12 +143,12 @@ class SftpSource:
 
     @contextmanager
     def _asking(self) -> Iterator[Session]:
-        """Give a session with fresh limits; after a fault none is left that could still be busy."""
+        """Give a session with fresh limits; after an error none is left that could still be busy."""
         if self._transport is None:
             raise SourceUnreachable(
                 f"the connection to {self._address.peer} is closed",
                 code="connection-lost",
-                hint="A source is used inside its with statement, and no more after it was unreachable.",
+                hint="Open the source again; it is used inside its with statement.",
             )
         try:
             if self._session is None:
@@ -157,21 +158,20 @@ class SftpSource:
                     )
             self._session.wire.begin(self._limits.total)
             yield self._session
-        except SourceUnreachable:
-            self._hang_up()
-            raise
         except BaseException:
-            self._drop_session()
+            self._abandon()
             raise
 
-    def _drop_session(self) -> None:
-        """Close the channel without waiting for replies in flight; the next question opens another."""
+    def _abandon(self) -> None:
+        """Give up what is in flight without waiting for it: the channel, or a connection that failed."""
         session, self._session = self._session, None
-        if session is not None:
-            try:
-                session.close()
-            except (*FOREIGN, OSError):
-                self._hang_up()
+        if session is None or session.wire.failed:
+            self._hang_up()
+            return
+        try:
+            session.close()
+        except (*FOREIGN, OSError):
+            self._hang_up()
 
     def _hang_up(self) -> None:
         self._session = None

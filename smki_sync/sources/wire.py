@@ -48,6 +48,7 @@ class Wire:
         self._clock = clock
         self._total = 0.0
         self._deadline = float("inf")
+        self.failed = False  # whether the connection behind it can no longer be used
 
     def begin(self, total: float) -> None:
         """Start the clock of one file or listing; ``total`` in seconds, 0 is without end."""
@@ -87,6 +88,7 @@ class Wire:
             raise self._lost() from exc
 
     def _quiet(self) -> SourceUnreachable:
+        self.failed = True
         return SourceUnreachable(
             f"{self._peer} sent nothing for {self._stall:g} s (limit: stall)",
             code="stalled",
@@ -94,6 +96,7 @@ class Wire:
         )
 
     def _too_long(self) -> SourceUnreachable:
+        self.failed = True
         return SourceUnreachable(
             f"{self._peer} did not finish within {self._total:g} s (limit: total)",
             code="total-timeout",
@@ -101,6 +104,7 @@ class Wire:
         )
 
     def _lost(self) -> SourceUnreachable:
+        self.failed = True
         return SourceUnreachable(
             f"the connection to {self._peer} was lost",
             code="connection-lost",

@@ -136,6 +136,11 @@ def test_comments_instructions_and_cdata_do_not_change_a_value() -> None:
     assert claims_in(document("<!-- a --><?b c?>", odd) + "<!-- after --> <?the end?>\n") == [ONE]
 
 
+def test_comments_and_instructions_between_the_elements_of_a_record_are_nothing() -> None:
+    odd = record().replace("><", "><!-- CertificateRole --><?CertificateRole 2?><")
+    assert claims_in(document(odd)) == [ONE]
+
+
 def test_character_references_and_the_five_named_entities_are_text() -> None:
     xml = document(record(CertificateUsage="&#68;&#x53;", CertificateSubjectAltName="a&amp;b"))
     assert claims_in(xml)[0].usage == "DS"
@@ -146,6 +151,7 @@ def test_white_space_around_a_value_is_dropped_and_within_it_is_kept() -> None:
     xml = document(record(CertificateBody="\r\n\t  MII\n    B1\n  ", CertificateStatus=" I "))
     assert claims_in(xml)[0].body == "MII\n    B1"
     assert claims_in(xml)[0].status == "I"
+    assert claims_in(document(record(CertificateUsage="\u00a0DS")))[0].usage == "\u00a0DS", "XML has no such space"
 
 
 @pytest.mark.parametrize("empty", ["", "  \n "])
@@ -245,7 +251,7 @@ def test_a_record_in_a_record_rejects_the_outer_and_is_none_itself(wrap: str, in
 
 
 def test_what_the_rule_rejects_carries_the_record_as_it_stood() -> None:
-    found = list(reader_of(gz(document(record(1), record(2, New="ä&amp;ö"))), Witness(rejects=[2])))
+    found = list(reader_of(gz(document(record(1), record(2, New="ä&amp;ö"), "tail"))), Witness(rejects=[2])))
     assert isinstance(found[1], Rejected)
     assert found[1].xml.decode() == record(2, New="ä&amp;ö")
     assert found[1].detail == "as the test wants"

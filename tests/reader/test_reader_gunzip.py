@@ -51,6 +51,13 @@ def test_every_optional_header_field_is_read_however_the_network_cut_it(
     assert unpack(data * 2, size=size) == XML * 2
 
 
+def test_the_largest_extra_field_hides_neither_name_nor_contents() -> None:
+    data = member(XML, name=b"a.xml", extra=bytes(65_535), checksum=True)
+    reader = reader_of(data, size=1000)
+    assert len(list(reader)) == 3
+    assert reader.inner_name == "a.xml"
+
+
 @pytest.mark.parametrize("level", range(10))
 def test_every_compression_level_is_read(level: int) -> None:
     assert unpack(member(XML, level=level), size=11) == XML

@@ -27,7 +27,7 @@ HostKey {host_key}
 PidFile none
 AuthorizedKeysFile {authorized}
 StrictModes no
-UsePAM no
+UsePAM {pam}
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PubkeyAuthentication yes
@@ -78,8 +78,11 @@ def openssh_server(directory: Path, scratch: Path) -> Iterator[OpenSsh]:
     host_key = make_key(scratch / "host")
     (scratch / "authorized").write_text(make_key(scratch / "identity") + "\n")
     (scratch / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+    pam = (
+        "no" if os.geteuid() == 0 else "yes"
+    )  # without it an account locked for passwords takes no key either
     (scratch / "sshd_config").write_text(
-        _CONFIG.format(port=port, host_key=scratch / "host", authorized=scratch / "authorized")
+        _CONFIG.format(port=port, host_key=scratch / "host", authorized=scratch / "authorized", pam=pam)
     )
     log = scratch / "sshd.log"
     with log.open("wb") as out:

@@ -1,0 +1,154 @@
+"""The mirror as any SQLite tool sees it: the standard library's ``sqlite3``, read-only, and SQL.
+
+Shares nothing with the program: counts, digest and the journal's meaning are worked out here anew.
+"""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Key = tuple[str, str]
+"""Issuer and serial: the identity of a certificate."""
+
+
+class Row(NamedTuple):
+    """One row of ``certificates``."""
+
+    kind: str
+    eui: str | None
+    role: int | None
+    usage: str | None
+    status: str
+    in_use: bool
+    withdrawn: str | None
+    first_seen: str
+    flags: int
+    der: bytes
+
+
+class Line(NamedTuple):
+    """One row of ``changes``."""
+
+    sequence: int
+    date: str
+    change: str
+    key: Key
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """Everything that one state of the mirror says."""
+
+    position: date
+    digest: bytes
+    rows: dict[Key, Row]
+    ledger: tuple[tuple[Any, ...], ...]
+    journal: tuple[Line, ...]
+    census: dict[tuple[int, str, int], int]
+
+    def in_use(self) -> set[bytes]:
+        return {row.der for row in self.rows.values() if row.in_use}
+
+
+_ROWS = (
+    "SELECT issuer, serial, kind, eui, role, usage, status, in_use, withdrawn, first_seen, flags, der"
+    " FROM certificates"
+)
+_JOURNAL = 'SELECT sequence, date, change, issuer, serial, "from", "to" FROM changes ORDER BY sequence'
+_COUNTED = "SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate GROUP BY 1, 2, 3"
+
+
+@contextmanager
+def opened(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Open ``mirror.db`` as a reader of the contract would, in one transaction."""
+    with closing(sqlite3.connect(f"{(directory / 'mirror.db').as_uri()}?mode=ro", uri=True)) as db:
+        db.execute("BEGIN")
+        yield db
+
+
+def in_use(db: sqlite3.Connection) -> set[bytes]:
+    return {der for (der,) in db.execute("SELECT der FROM certificates WHERE in_use")}
+
+
+def read(directory: Path) -> Mirror | None:
+    """The state of the mirror now; ``None`` where there is none. Its own counts are checked on the way."""
+    if not (directory / "mirror.db").exists():
+        return None
+    with opened(directory) as db:
+        position, digest = db.execute("SELECT position, digest FROM mirror").fetchone()
+        census = {
+            tuple(sort): count
+            for *sort, count in db.execute("SELECT kind, status, withdrawn, count FROM census WHERE count")
+        }
+        counted = {tuple(sort): count for *sort, count in db.execute(_COUNTED)}
+        found = [
+            ((issuer, serial), Row(*row[:5], bool(row[5]), *row[6:]))
+            for issuer, serial, *row in db.execute(_ROWS)
+        ]
+        journal = [Line(n, day, what, (i, s), b, a) for n, day, what, i, s, b, a in db.execute(_JOURNAL)]
+        mirror = Mirror(
+            position=date.fromisoformat(position),
+            digest=digest,
+            rows=dict(found),
+            ledger=tuple(db.execute("SELECT * FROM extract ORDER BY id")),
+            journal=tuple(journal),
+            census=census,
+        )
+    assert len(mirror.rows) == len(found), "an identity stands twice"
+    assert census == counted, "the census is not what SQL counts"
+    assert digest == digest_state(mirror.in_use()), "the digest is not that of the rows"
+    assert [line.sequence for line in journal] == list(range(1, len(journal) + 1)), "the journal has a gap"
+    return mirror
+
+
+def digest_state(ders: set[bytes]) -> bytes:
+    """Count and sum of the SHAKE128 expansions, worked out octet by octet with a carry."""
+    columns: Counter[int] = Counter()
+    for der in ders:
+        columns.update(dict(enumerate(reversed(hashlib.shake_128(der).digest(256)))))
+    carry, octets = 0, bytearray()
+    for place in range(256):
+        carry, octet = divmod(carry + columns[place], 256)
+        octets.append(octet)
+    return len(ders).to_bytes(8, "big") + bytes(reversed(octets))
+
+
+def digest_hex(ders: set[bytes]) -> str:
+    """The digest of a set of certificates as the report states it."""
+    return hashlib.sha256(b"smki-sync set digest 1\0" + digest_state(ders)).hexdigest()
+
+
+Standing = tuple[str, bool]
+"""Status, and whether withdrawn."""
+
+
+def standings(mirror: Mirror) -> dict[Key, Standing]:
+    return {key: (row.status, row.withdrawn is not None) for key, row in mirror.rows.items()}
+
+
+def replay(ground: dict[Key, Standing], journal: tuple[Line, ...]) -> dict[Key, Standing]:
+    """What a consumer of ``changes`` believes, who knew ``ground`` and has read every line since."""
+    known = dict(ground)
+    for line in journal:
+        status = known.get(line.key, (None, False))[0]
+        assert line.before in {status, None}, f"{line} does not follow {status}"
+        match line.change:
+            case "withdrawn":
+                assert line.after is None
+                assert line.before is not None
+                known[line.key] = (line.before, True)
+            case "added" | "status" | "reinstated":
+                assert line.after is not None
+                assert (line.key in known) == (line.change != "added")
+                known[line.key] = (line.after, False)
+            case other:
+                raise AssertionError(other)
+    return known

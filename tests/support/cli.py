@@ -1,0 +1,183 @@
+"""The program as its users meet it: a process of its own, with nothing of the tester's surroundings.
+
+For: tests of the command line. :func:`smki` runs one command to its end, :class:`Running` holds one that
+a test wants to disturb, :func:`on_a_terminal` gives it a terminal. Refuses: to look inside.
+"""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+PATIENCE_SECONDS = 30.0
+"""After so long a test gives a process up; no test's verdict depends on it otherwise."""
+
+_LEFT_OUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "LANGUAGE", "LC_ALL", "LANG")
+
+Json = dict[str, Any]  # a test asserts on what is in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command ended. ``raw``: the octets of stdout."""
+
+    code: int
+    raw: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.raw.decode()
+
+    @property
+    def document(self) -> Json:
+        """The one JSON document that stdout holds, and nothing beside it."""
+        made = json.loads(self.out)
+        assert isinstance(made, dict)
+        assert self.out.endswith("}\n")
+        return made
+
+    @property
+    def error(self) -> Json:
+        """The ``error`` of a document that tells of a failure with this exit code."""
+        made = self.document
+        assert made["outcome"] == "failed"
+        assert made["error"]["exit"] == self.code
+        error: Json = made["error"]
+        return error
+
+
+def surroundings(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """An environment without settings, colours, a terminal or a home with files in it."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _LEFT_OUT and not name.startswith(("SMKI_SYNC_", "XDG_"))
+    }
+    return {**kept, "HOME": str(home), **(extra or {})}
+
+
+def command_line(*words: object) -> list[str]:
+    return [sys.executable, "-m", "smki_sync", *map(str, words)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """Somebody at a prompt: in a directory, on a day, with variables set.
+
+    ``today``: the day of the rehearsal, ``None`` for the calendar's.
+    """
+
+    place: Path
+    today: date | None = None
+    variables: Mapping[str, str] | None = None
+
+    def __call__(self, *words: object, **variables: str) -> Ran:
+        """Run one command to its end."""
+        done = subprocess.run(
+            command_line(*words),
+            cwd=self.place,
+            env=self.environment(variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=2 * PATIENCE_SECONDS,
+        )
+        return Ran(code=done.returncode, raw=done.stdout, err=done.stderr.decode())
+
+    def start(self, *words: object, **variables: str) -> "Running":
+        """Start one command, and leave it running."""
+        process = subprocess.Popen(
+            command_line(*words),
+            cwd=self.place,
+            env=self.environment(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return Running(process)
+
+    def on_a_terminal(self, *words: object, **variables: str) -> Ran:
+        """Run one command with a terminal of 80 columns for all that it says; it stands in ``raw``."""
+        master, slave = pty.openpty()
+        variables = {"TERM": "xterm-256color", "COLUMNS": "80", **variables}
+        process = subprocess.Popen(
+            command_line(*words),
+            cwd=self.place,
+            env=self.environment(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        try:
+            shown = _all_of(master)
+            code = process.wait(PATIENCE_SECONDS)
+        finally:
+            os.close(master)
+            process.kill()
+        return Ran(code=code, raw=shown, err="")
+
+    def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        day = {"SMKI_SYNC_TODAY": self.today.isoformat()} if self.today else {}
+        return surroundings(self.place, {**day, **(self.variables or {}), **extra})
+
+
+def _all_of(terminal: int) -> bytes:
+    shown = bytearray()
+    with suppress(OSError):  # EIO: the other side is closed
+        while chunk := os.read(terminal, 1 << 16):
+            shown += chunk
+    return bytes(shown)
+
+
+class Running:
+    """A command that runs; a context manager that never leaves it behind."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def line(self) -> str:
+        """Wait for one line on stderr."""
+        assert self._process.stderr is not None
+        return self._process.stderr.readline().decode()
+
+    def tell(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def ending(self) -> Ran:
+        """Wait for its end."""
+        out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
+        return Ran(code=self._process.returncode, raw=out, err=err.decode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that another process does; a test fails where it never comes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
