@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from smki_sync.cli.exits import Exit
 from smki_sync.cli.workplace import TODAY_VARIABLE, today_here
 from smki_sync.errors import SmkiSyncError
 from smki_sync.mirror.queries import open_mirror
@@ -51,16 +52,16 @@ class Stage:
         """Say what happens next."""
         self.console.print(f"\n[bold cyan]▌[/] [bold]{text}[/]")
 
-    def run(self, *words: str, expect: int = 0) -> None:
+    def run(self, *words: str, expect: Exit = Exit.OK) -> None:
         """Run one command as a user would and show its exit code; anything unexpected ends the demo."""
         self.console.print(f"[green]$ smki-sync {shlex.join(words)}[/]", highlight=False, soft_wrap=True)
         done = subprocess.run(
             [sys.executable, "-m", "smki_sync", *words], env=self._environment(), check=False
         )
-        style = "green" if done.returncode == 0 else "yellow"
-        self.console.print(f"[{style}]exit code {done.returncode}[/]", highlight=False)
+        style = "green" if done.returncode == Exit.OK else "yellow"
+        self.console.print(f"[{style}]exit code {done.returncode}[/]")
         if done.returncode != expect:
-            raise SmkiSyncError(f"the demo expected exit code {expect}", hint="Please report it.")
+            raise SmkiSyncError(f"the demo expected exit code {expect.value}", hint="Please report it.")
 
     def _environment(self) -> Mapping[str, str]:
         colour = {"FORCE_COLOR": "1"} if self.console.is_terminal else {}
@@ -114,7 +115,7 @@ def _play(stage: Stage) -> None:
     stage.tell(
         f"Nobody runs it for {_AWAY_DAYS} days. Deltas stay on offer for seven: this gap cannot be closed."
     )
-    stage.run("sync", "--dry-run")
+    stage.run("sync", "--dry-run", expect=Exit.ATTENTION)
     stage.tell("So the newest full is built aside, and takes over in one step.")
     stage.run("sync")
     stage.tell("Who is this device, and which of its certificates may be used?")

@@ -146,7 +146,8 @@ def _paragraph(c: Certificate) -> str:
         *([f"  subject     {visible(c.subject)}"] if c.subject else []),
         f"  valid       {c.not_before} to {c.not_after}",
         f"  key id      {c.ski or 'none in the certificate'}",
-        f"  first seen  {c.first_seen}, last changed {c.last_changed} by {visible(c.file)}",
+        f"  first seen  {c.first_seen}, last changed {c.last_changed}",
+        f"  file        {visible(c.file)}",
         *([f"  flags       {', '.join(c.flags.codes)}"] if c.flags else []),
     ]
     return "\n".join(lines)

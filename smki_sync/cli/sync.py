@@ -11,7 +11,7 @@ from smki_sync.cli import options
 from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome
 from smki_sync.cli.render import document
 from smki_sync.cli.summary import sync_text
-from smki_sync.cli.talk import JsonTalk, Talk
+from smki_sync.cli.talk import JsonTalk
 from smki_sync.cli.workplace import configure, job_of, talking
 from smki_sync.errors import Locked, SmkiSyncError
 from smki_sync.events import Detail, Noted
@@ -61,24 +61,22 @@ def sync(
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         report = rehearse(job, full=full) if dry_run else _run_and_record(job, full=full)
-        _show(report, talk, as_json=as_json, quiet=quiet)
+        if as_json or quiet or isinstance(talk, JsonTalk):  # else stdout says it in words
+            for attention in report.attention:
+                talk.hear(Noted(attention=attention))
+    if as_json:
+        typer.echo(json.dumps(document(report), indent=2))
+    elif not quiet:
+        _show(report)
     raise typer.Exit(exit_of_outcome(report.outcome))
 
 
-def _show(report: SyncReport, talk: Talk, *, as_json: bool, quiet: bool) -> None:
-    """The report on stdout; what needs attention on stderr too, where stdout does not say it in words."""
-    told = not (as_json or quiet)
-    if as_json:
-        typer.echo(json.dumps(document(report), indent=2))
-    elif told:
-        headline, *rest = sync_text(report).split("\n")
-        style = "bold green" if report.outcome is Outcome.CURRENT else "bold yellow"
-        console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        console.print(headline, style=style)
-        console.print("\n".join(rest))
-    if not told or isinstance(talk, JsonTalk):
-        for attention in report.attention:
-            talk.hear(Noted(attention=attention))
+def _show(report: SyncReport) -> None:
+    headline, *rest = sync_text(report).split("\n")
+    style = "bold green" if report.outcome is Outcome.CURRENT else "bold yellow"
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(headline, style=style)
+    console.print("\n".join(rest))
 
 
 def _run_and_record(job: Job, *, full: bool) -> SyncReport:

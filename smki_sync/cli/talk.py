@@ -285,7 +285,7 @@ class _Bars:
             self._progress.refresh()
 
     def print(self, line: str, *, style: str) -> None:
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        self._console.print(Text(line, style=style, overflow="fold"))
 
     def clear(self) -> None:
         for task in self._tasks.values():
@@ -345,7 +345,8 @@ _ACTIONS = {
 
 
 def _applied_text(applied: Applied) -> str:
-    return f"applied {applied.file}: {counts_text((applied,))}, in {in_time(applied.seconds)}"
+    lasted = f", in {in_time(applied.seconds)}" if applied.seconds >= 1 else ""
+    return f"applied {applied.file}: {counts_text((applied,))}{lasted}"
 
 
 def _attention_text(attention: Attention) -> str:

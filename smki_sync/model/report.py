@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 
 from smki_sync.model.extract import ExtractKind
-from smki_sync.model.plan import Plan
+from smki_sync.model.plan import Action, Plan
 
 
 class Outcome(StrEnum):
@@ -111,6 +111,7 @@ class SyncReport:
 
     @property
     def outcome(self) -> Outcome:
-        """Current, unless anything in ``attention`` says otherwise."""
-        behind = any(not a.code.is_note for a in self.attention)
+        """Current, unless anything in ``attention`` or, in a dry run, the plan itself says otherwise."""
+        pending = self.dry_run and self.plan.action is not Action.NONE
+        behind = pending or any(not a.code.is_note for a in self.attention)
         return Outcome.BEHIND if behind else Outcome.CURRENT

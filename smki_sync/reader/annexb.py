@@ -131,7 +131,7 @@ class AnnexB:
             element, parent = parent, parent.getparent()
 
     def _where(self) -> str:
-        return f"after record {self.records}, within byte {self.xml_bytes} of the XML"
+        return f"after record {self.records}, by byte {self.xml_bytes} of the XML"
 
     def _fault(self, fault: Fault, what: str) -> BadExtract:
         return bad_extract(fault, self._name, f"{self._where()}: {what}")

@@ -22,8 +22,9 @@ def local_name(tag: str) -> str:
 
 def malformed(exc: XMLSyntaxError, *, name: str, where: str) -> BadExtract:
     """Translate a syntax error; ``name`` is the file, ``where`` the place in it, for people."""
-    found = " ".join((exc.msg or "it ends or breaks off").split())
     code: int = exc.code  # type: ignore[attr-defined]  # lxml-stubs lack it
+    logged = exc.error_log.last_error  # type: ignore[attr-defined]  # as above; the log says more than msg
+    found = f"line {logged.line}: {' '.join(logged.message.split())}" if logged else exc.msg
     fault = Fault.NOT_WELL_FORMED
     if code == XML_ERR_DOCUMENT_EMPTY:
         fault = Fault.NOT_XML

@@ -151,7 +151,8 @@ def test_white_space_around_a_value_is_dropped_and_within_it_is_kept() -> None:
     xml = document(record(CertificateBody="\r\n\t  MII\n    B1\n  ", CertificateStatus=" I "))
     assert claims_in(xml)[0].body == "MII\n    B1"
     assert claims_in(xml)[0].status == "I"
-    assert claims_in(document(record(CertificateUsage="\u00a0DS")))[0].usage == "\u00a0DS", "XML has no such space"
+    odd = document(record(CertificateUsage="\u00a0DS"))
+    assert claims_in(odd)[0].usage == "\u00a0DS", "to XML this is no white space"
 
 
 @pytest.mark.parametrize("empty", ["", "  \n "])
@@ -251,7 +252,7 @@ def test_a_record_in_a_record_rejects_the_outer_and_is_none_itself(wrap: str, in
 
 
 def test_what_the_rule_rejects_carries_the_record_as_it_stood() -> None:
-    found = list(reader_of(gz(document(record(1), record(2, New="ä&amp;ö"), "tail"))), Witness(rejects=[2])))
+    found = list(reader_of(gz(document(record(1), record(2, New="ä&amp;ö"), "tail")), Witness(rejects=[2])))
     assert isinstance(found[1], Rejected)
     assert found[1].xml.decode() == record(2, New="ä&amp;ö")
     assert found[1].detail == "as the test wants"
@@ -346,6 +347,12 @@ def test_records_before_a_fault_are_counted_in_its_message() -> None:
     failure = failure_of(gz(document(*(record(n) for n in range(7)), "</oops>")))
     assert failure is not None
     assert "after record 7," in failure.message
+
+
+def test_the_message_says_what_the_parser_found() -> None:
+    failure = failure_of(gz(document(record(), "&undeclared;")))
+    assert failure is not None
+    assert "Entity 'undeclared' not defined" in failure.message
 
 
 # --- limits: at the bound it is read, beyond it refused
