@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from smki_sync.x509 import moulds
 from smki_sync.x509.der import Malformed
 from smki_sync.x509.facts import facts_of
 
@@ -37,10 +38,15 @@ def read_facts(der: bytes) -> "Facts":
     The outer structure must be sound, to the last octet. An extension that is malformed, repeated or
     unknown is no failure: what it might have said is ``None``. Raises :class:`NotACertificate`.
     """
+    known = moulds.recall(der)
+    if known:
+        return known
     try:
-        return facts_of(der)
+        facts = facts_of(der)
     except Malformed as exc:
         raise NotACertificate(str(exc)) from exc
+    moulds.learn(der, facts)
+    return facts
 
 
 def strict_parser_refuses(der: bytes) -> bool:

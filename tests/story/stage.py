@@ -4,14 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from smki_sync.events import Committed, Event
-from smki_sync.events import Silence as Silence
+from smki_sync.events import Committed, Event, Listener, Silence
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.report import SyncReport
 from smki_sync.sources import Limits, SftpLogin, open_source
@@ -35,14 +33,18 @@ class Witness:
 
 @dataclass(slots=True)
 class Operator:
-    """Who runs ``sync`` on one mirror from one directory. ``witness``: of every commit so far."""
+    """Who runs ``sync`` on one mirror from one directory.
+
+    ``witness``: of every commit so far. ``listener``: who is told; the witness unless another is set.
+    """
 
     mirror: Path
     files: Path
     witness: Witness = field(init=False)
+    listener: Listener = field(init=False)
 
     def __post_init__(self) -> None:
-        self.witness = Witness(self.mirror)
+        self.listener = self.witness = Witness(self.mirror)
 
     def sync(self, today: date, *, full: bool = False) -> SyncReport:
         source = open_source(self.files.as_uri(), login=SftpLogin(), limits=Limits(), hear=Silence())
@@ -50,7 +52,7 @@ class Operator:
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: source,
             today=today,
-            hear=self.witness,
+            hear=self.listener,
         )
         return run(job, full=full)
 
@@ -80,6 +82,3 @@ def call(*words: str | Path, today: date | None = None, **more: str) -> tuple[in
     assert "Traceback" not in done.stderr, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, document
-
-
-Check = Callable[[], None]

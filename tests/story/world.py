@@ -38,6 +38,8 @@ ODDITIES = (
     Fault.WITHHOLD_DELTA,
     Fault.LATE_DELTA,
     Fault.CHANGE_AFTER_PUBLICATION,
+    Fault.CHANGE_AFTER_PUBLICATION,
+    Fault.SAME_SIZE_CHANGE,
     Fault.SAME_SIZE_CHANGE,
     Fault.HALF_WRITTEN,
     Fault.STRANGE_NAME,
@@ -107,7 +109,7 @@ class World:
         for _ in range(days):
             self._mend()
             today = self.repository.today + DAY
-            faults = {f for f in self.rng.sample(ODDITIES, 2) if self.rng.random() < 1 / 5}
+            faults = {f for f in self.rng.sample(ODDITIES, 2) if self.rng.random() < 1 / 4}
             if self._is_full_day(today) and self.rng.random() < 1 / 5:
                 faults.add(self.rng.choice((Fault.WITHHOLD_FULL, Fault.CORRUPT_FULL, Fault.TRUNCATE_FULL)))
             self.repository.advance(faults=faults)

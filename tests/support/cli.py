@@ -1,10 +1,15 @@
 """The program as its users meet it: a process of its own, with nothing of the tester's surroundings.
 
-For: tests of the command line. :func:`smki` runs one command to its end, :class:`Running` holds one that
-a test wants to disturb, :func:`on_a_terminal` gives it a terminal. Refuses: to look inside.
+For: tests of the command line. A :class:`Shell` runs one command to its end, starts one that a test wants
+to disturb (:class:`Running`), or gives one a terminal. Refuses: to look inside.
+
+Most commands are run to their end in a process that is forked from one with the modules loaded
+already, ten times as fast as ``python -m smki_sync``; what a test starts, watches on a terminal or runs
+``cold`` is exactly that.
 """
 
 import json
+import multiprocessing
 import os
 import pty
 import signal
@@ -16,10 +21,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
+
+from smki_sync.cli import COMMANDS, main
 
 PATIENCE_SECONDS = 30.0
 """After so long a test gives a process up; no test's verdict depends on it otherwise."""
+
+_WARM = multiprocessing.get_context("forkserver")
+_WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp_source"])
 
 _LEFT_OUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "LANGUAGE", "LC_ALL", "LANG")
 
@@ -83,16 +94,23 @@ class Shell:
 
     def __call__(self, *words: object, **variables: str) -> Ran:
         """Run one command to its end."""
-        done = subprocess.run(
-            command_line(*words),
-            cwd=self.place,
-            env=self.environment(variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=2 * PATIENCE_SECONDS,
-        )
-        return Ran(code=done.returncode, raw=done.stdout, err=done.stderr.decode())
+        with TemporaryDirectory() as aside:
+            out, err = Path(aside, "out"), Path(aside, "err")
+            said = [str(word) for word in words]
+            process = _WARM.Process(
+                target=_run_here, args=(said, self.place, self.environment(variables), out, err)
+            )
+            process.start()
+            process.join(PATIENCE_SECONDS)
+            process.kill()
+            process.join()
+            assert process.exitcode is not None
+            return Ran(code=process.exitcode, raw=out.read_bytes(), err=err.read_text())
+
+    def cold(self, *words: object, **variables: str) -> Ran:
+        """Run one command to its end in an interpreter that has loaded nothing yet."""
+        with self.start(*words, **variables) as running:
+            return running.ending()
 
     def start(self, *words: object, **variables: str) -> "Running":
         """Start one command, and leave it running."""
@@ -130,6 +148,21 @@ class Shell:
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         day = {"SMKI_SYNC_TODAY": self.today.isoformat()} if self.today else {}
         return surroundings(self.place, {**day, **(self.variables or {}), **extra})
+
+
+def _run_here(words: list[str], place: Path, environment: dict[str, str], out: Path, err: Path) -> None:
+    """Make this process the command's."""
+    os.chdir(place)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, path in enumerate((Path(os.devnull), out, err)):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(handle, number)
+        os.close(handle)
+    sys.stdin = os.fdopen(0, encoding="utf-8")
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    main(words)
 
 
 def _all_of(terminal: int) -> bytes:

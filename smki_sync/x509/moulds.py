@@ -1,0 +1,174 @@
+"""Certificates that are alike but for a few fields, recognised by all the octets in which they are alike.
+
+For: the devices' certificates, of which a full holds a hundred million and more, cast in a handful of
+moulds (Appendix M: one profile, few issuers, two usages). A mould is learned from a certificate that
+the walk in :mod:`.facts` has read: its octets up to the signature, with gaps where serial number,
+validity, public key, key identifier and EUI-64 stand. A certificate whose other octets are the same,
+every header among them, has the same structure: what the walk would find is known without walking.
+Refuses: to judge what it has not seen. What fits no mould is walked; a test holds both readings
+against each other, octet by octet.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from struct import Struct
+from typing import Final
+
+from smki_sync.model.certificate import Facts, Kind
+from smki_sync.model.identity import eui_of, key_id_of, serial_of
+from smki_sync.x509.der import BIT_STRING, SEQUENCE, Malformed, children, read, read_all
+from smki_sync.x509.extensions import SUBJECT_ALT_NAME, SUBJECT_KEY_ID
+from smki_sync.x509.times import read_time
+
+MOULDS_LIMIT: Final = 1_000
+"""Moulds kept: tens occur; an extract made to harm must not fill the memory."""
+
+_HEAD: Final = 4  # octets of a header with a length of two octets: 30 82 hh ll
+_LONG_SEQUENCE: Final = b"\x30\x82"
+_SHORT_LENGTH: Final = 0x80  # below this a length is one octet
+_UNUSED_BITS_LIMIT: Final = 7
+_TBS_PARTS: Final = 8  # version, serial, algorithm, issuer, validity, subject, key, extensions
+
+Span = tuple[int, int]
+"""First octet and the one behind the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where a certificate has its gaps, in this order but for the last two, and where its signature is."""
+
+    serial: Span
+    validity: Span
+    key: Span
+    ski: Span
+    eui: Span
+    signature: int
+
+    def struct(self) -> Struct:
+        """What cuts the octets before the signature: fixed, gap, fixed, gap, and so on."""
+        gaps = sorted((self.serial, self.validity, self.key, self.ski, self.eui))
+        edges = (_HEAD, *(edge for gap in gaps for edge in gap), self.signature)
+        return Struct("".join(f"{stop - start}s" for start, stop in pairwise(edges)))
+
+
+class Shape:
+    """Moulds with the same layout: the fixed octets of each, and a certificate that was cast in it."""
+
+    def __init__(self, layout: Layout) -> None:
+        """No mould is known yet."""
+        self.layout = layout
+        self.moulds: dict[tuple[bytes, ...], Facts] = {}
+        self._cut = layout.struct()
+        self._ski_first = layout.ski < layout.eui
+
+    def add(self, der: bytes, facts: Facts) -> None:
+        """Keep a certificate's fixed octets as a mould."""
+        self.moulds[self._cut.unpack_from(der, _HEAD)[::2]] = facts
+
+    def fit(self, der: bytes) -> Facts | None:
+        """The facts of a certificate that fits one of the moulds; ``None`` for any other octets."""
+        if not _is_framed(der, self.layout.signature):
+            return None
+        parts = self._cut.unpack_from(der, _HEAD)
+        like = self.moulds.get(parts[::2])
+        if like is None:
+            return None
+        serial, validity, _key, one, other = parts[1::2]
+        ski, eui = (one, other) if self._ski_first else (other, one)
+        return _cast(like, serial, validity, ski, eui)
+
+
+_shapes: dict[bytes, list[Shape]] = {}
+"""By the header of the to-be-signed part, which holds its length."""
+
+
+def recall(der: bytes) -> Facts | None:
+    """The facts of a certificate that fits a known mould; ``None`` where none is known."""
+    for shape in _shapes.get(der[_HEAD : 2 * _HEAD], ()):
+        facts = shape.fit(der)
+        if facts:
+            return facts
+    return None
+
+
+def learn(der: bytes, facts: Facts) -> None:
+    """Take a certificate that was walked as a mould for those to come, if it is a device's."""
+    try:
+        layout = _layout(der, facts)
+    except Malformed:  # somewhere in the extensions, which the walk leaves unread from there on
+        return
+    if layout is None or sum(len(s.moulds) for shapes in _shapes.values() for s in shapes) >= MOULDS_LIMIT:
+        return
+    alike = _shapes.setdefault(der[_HEAD : 2 * _HEAD], [])
+    shape = next((s for s in alike if s.layout == layout), None)
+    if shape is None:
+        shape = Shape(layout)
+        alike.append(shape)
+    shape.add(der, facts)
+
+
+def forget() -> None:
+    """Drop every mould."""
+    _shapes.clear()
+
+
+def _is_framed(der: bytes, signature: int) -> bool:
+    """Whether the outer length is right and a BIT STRING at ``signature`` is all that follows."""
+    size = len(der)
+    return (
+        signature + 2 < size
+        and der.startswith(_LONG_SEQUENCE)
+        and (der[2] << 8 | der[3]) == size - _HEAD
+        and der[signature] == BIT_STRING
+        and der[signature + 1] == size - signature - 2 < _SHORT_LENGTH
+        and der[signature + 2] <= _UNUSED_BITS_LIMIT
+    )
+
+
+def _cast(like: Facts, serial: bytes, validity: bytes, ski: bytes, eui: bytes) -> Facts | None:
+    """The facts of a certificate like another but for these octets."""
+    middle = 2 + validity[1]
+    try:
+        not_before, not_after = read_time(validity[:middle]), read_time(validity[middle:])
+    except Malformed:
+        return None  # the walk will say what is wrong with them
+    return Facts(
+        serial=serial_of(serial),
+        issuer=like.issuer,
+        subject=like.subject,
+        not_before=not_before,
+        not_after=not_after,
+        kind=like.kind,
+        eui=eui_of(eui),
+        role=like.role,
+        usage=like.usage,
+        ski=key_id_of(ski),
+        aki=like.aki,
+    )
+
+
+def _layout(der: bytes, facts: Facts) -> Layout | None:
+    """Find the gaps of a device's certificate; ``None`` where it is built in any other way."""
+    if facts.kind is not Kind.DEVICE or facts.eui is None or facts.ski is None:
+        return None
+    start, stop = read_all(der, SEQUENCE)
+    at, end = read(der, start, stop, SEQUENCE)
+    parts = [(first, last) for _tag, first, last in children(der, at, end)]
+    _, signature = read(der, end, stop, SEQUENCE)
+    if start != _HEAD or at != 2 * _HEAD or len(parts) != _TBS_PARTS or not _is_framed(der, signature):
+        return None
+    *_, (key_start, key_stop) = [(first, last) for _tag, first, last in children(der, *parts[6])]
+    ski = _last_octets(der, parts[7], SUBJECT_KEY_ID, bytes.fromhex(facts.ski))
+    eui = _last_octets(der, parts[7], SUBJECT_ALT_NAME, bytes.fromhex(facts.eui.replace("-", "")))
+    if ski is None or eui is None:
+        return None
+    key = (key_start + 1, key_stop)  # behind the count of unused bits
+    return Layout(serial=parts[1], validity=parts[4], key=key, ski=ski, eui=eui, signature=signature)
+
+
+def _last_octets(der: bytes, extensions: Span, oid: bytes, octets: bytes) -> Span | None:
+    """Where an extension ends in these octets, so that only headers and fixed values stand before them."""
+    at, end = read(der, *extensions, SEQUENCE)
+    # Exactly one: of an extension that is repeated the facts would say nothing.
+    (stop,) = [last for _tag, first, last in children(der, at, end) if der.startswith(oid, first)]
+    return (stop - len(octets), stop) if der.endswith(octets, at, stop) else None

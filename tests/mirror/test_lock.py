@@ -1,0 +1,93 @@
+"""One writer at a time, and no lock that outlives its holder."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from mirror.processes import child
+from smki_sync.errors import Locked, MirrorNotWritable
+from smki_sync.mirror.lock import hold
+
+SINCE = datetime(2026, 11, 20, 8, 30, tzinfo=timezone(timedelta(hours=1)))
+HOLD = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from smki_sync.mirror.lock import hold
+with hold(Path(sys.argv[1]), since=datetime(2026, 11, 20, 7, 30, tzinfo=UTC)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with hold(lock, since=SINCE):
+        card = json.loads(lock.read_text())
+    assert card == {"pid": os.getpid(), "host": os.uname().nodename, "since": "2026-11-20T07:30:00Z"}
+
+
+def test_a_lock_that_was_given_back_names_nobody_and_can_be_taken(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    for _ in range(2):
+        with hold(lock, since=SINCE):
+            pass
+        assert lock.read_text() == ""
+
+
+def test_a_second_run_is_told_process_host_and_time_of_the_first(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with child(HOLD, lock) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(Locked) as caught, hold(lock, since=SINCE):
+            pytest.fail("the lock was taken twice")
+    who = f"process {process.pid} on {os.uname().nodename}, since 2026-11-20T07:30:00Z"
+    assert who in caught.value.message
+    assert str(tmp_path) in caught.value.message
+
+
+def test_a_refused_run_leaves_the_holder_s_card_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with hold(lock, since=SINCE):
+        card = lock.read_text()
+        with pytest.raises(Locked), hold(lock, since=datetime(2027, 1, 1, tzinfo=UTC)):
+            pytest.fail("the lock was taken twice")
+        assert lock.read_text() == card
+
+
+def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with child(HOLD, lock) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        process.wait()
+        assert str(process.pid) in lock.read_text()
+        with hold(lock, since=SINCE):
+            assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+def test_a_run_that_fails_gives_the_lock_back(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with pytest.raises(RuntimeError), hold(lock, since=SINCE):
+        raise RuntimeError
+    with hold(lock, since=SINCE):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("card", ["", "no JSON", "[]", '{"pid": 1}', "\udcff"])
+def test_a_holder_whose_card_cannot_be_read_still_holds(tmp_path: Path, card: str) -> None:
+    lock = tmp_path / "lock"
+    with hold(lock, since=SINCE):
+        lock.write_bytes(card.encode("utf-8", "surrogateescape"))
+        with pytest.raises(Locked, match="it has just started"), hold(lock, since=SINCE):
+            pytest.fail("the lock was taken twice")
+
+
+def test_a_lock_that_cannot_be_made_is_a_fault_of_the_mirror(tmp_path: Path) -> None:
+    with pytest.raises(MirrorNotWritable), hold(tmp_path / "gone" / "lock", since=SINCE):
+        pytest.fail("there is no lock")

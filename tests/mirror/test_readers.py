@@ -1,0 +1,174 @@
+"""What others see who have ``mirror.db`` open with plain sqlite3, while a run works."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror.conftest import publish
+from mirror.makers import Record, apply, build, clock, delta, entry, november
+from mirror.processes import BECOME_NOBODY, let_everybody_read, needs_root, reader, run
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.queries import open_mirror, read_census
+from smki_sync.mirror.store import Store
+
+COUNT = "SELECT count(*) FROM certificates"
+PLAIN_OPEN = """
+import sqlite3, sys
+{become}
+db = sqlite3.connect(sys.argv[1])
+print(db.execute("SELECT count(*) FROM certificates").fetchone()[0])
+db.close()
+"""
+
+
+def test_a_reader_keeps_the_generation_that_it_has_open(directory: MirrorDirectory) -> None:
+    publish(directory, [entry(1)])
+    with reader(directory.link) as early:
+        assert early.ask(COUNT) == "[(1,)]"
+        publish(directory, [entry(1), entry(2)])
+        directory.discard_superseded(keep=0)
+        assert early.ask(COUNT) == "[(1,)]"
+        with reader(directory.link) as late:
+            assert late.ask(COUNT) == "[(2,)]"
+
+
+def test_there_is_no_instant_without_a_mirror(directory: MirrorDirectory) -> None:
+    """Every file name that publishing passes through is one that opens."""
+    publish(directory, [entry(1)])
+    seen: list[bool] = []
+
+    class Watching(Path):
+        _flavour = type(Path())._flavour  # type: ignore[attr-defined]  # how 3.11 lets a Path be a subclass
+
+        def replace(self, target: object) -> "Watching":
+            seen.append(directory.link.resolve().is_file())
+            return super().replace(target)  # type: ignore[type-var,arg-type,return-value]  # as given
+
+        def unlink(self, missing_ok: bool = False) -> None:
+            super().unlink(missing_ok)
+            seen.append(directory.link.resolve().is_file())
+
+    path = directory.next_generation()
+    build(path, [entry(1), entry(2)])
+    MirrorDirectory(Watching(directory.root)).publish(Watching(path))
+    assert len(seen) == 2
+    assert all(seen)
+
+
+def test_a_transaction_sees_one_state_while_deltas_commit(directory: MirrorDirectory) -> None:
+    path = publish(directory, [entry(1)])
+    with reader(directory.link) as held:
+        held.ask("BEGIN")
+        assert held.ask(COUNT) == "[(1,)]"
+        apply(path, november(10), [entry(2)])
+        apply(path, november(11), [entry(3)])
+        assert held.ask(COUNT) == "[(1,)]"
+        held.ask("COMMIT")
+        assert held.ask(COUNT) == "[(3,)]"
+
+
+def test_nobody_sees_a_delta_before_it_is_whole(directory: MirrorDirectory) -> None:
+    path = publish(directory, [entry(1)])
+    with reader(directory.link) as other:
+
+        def looking() -> Iterator[Record]:
+            for n in range(2, 5):
+                yield entry(n)
+                assert other.ask(COUNT) == "[(1,)]"
+
+        with Store(path) as store:
+            store.apply_delta(delta(november(10)), looking(), clock=clock)
+        assert other.ask(COUNT) == "[(4,)]"
+
+
+def test_nobody_sees_a_build_before_it_is_published(directory: MirrorDirectory) -> None:
+    publish(directory, [entry(1)])
+    with reader(directory.link) as other:
+
+        def looking() -> Iterator[Record]:
+            for n in range(2, 5):
+                yield entry(n)
+                assert other.ask(COUNT) == "[(1,)]"
+
+        build(directory.next_generation(), looking(), old=directory.current())
+        assert other.ask(COUNT) == "[(1,)]"
+
+
+def test_our_own_reader_sees_one_state_while_a_delta_commits(directory: MirrorDirectory) -> None:
+    path = publish(directory, [entry(1)])
+    with open_mirror(directory.link) as db:
+        before = read_census(db)
+        apply(path, november(10), [entry(2)])
+        assert read_census(db) == before
+    with open_mirror(directory.link) as db:
+        assert read_census(db).total == 2
+
+
+@needs_root
+def test_a_user_who_may_not_write_reads_right_after_a_full(public: MirrorDirectory) -> None:
+    publish(public, [entry(1)])
+    let_everybody_read(public.root)
+    with reader(public.link, nobody=True) as nobody:
+        assert nobody.ask(COUNT) == "[(1,)]"
+        assert nobody.ask("DELETE FROM certificate").startswith("ERROR")
+
+
+@needs_root
+def test_a_user_who_may_not_write_reads_before_during_and_after_a_delta(public: MirrorDirectory) -> None:
+    path = publish(public, [entry(1)])
+    let_everybody_read(public.root)
+    with reader(public.link, nobody=True) as early:
+        assert early.ask(COUNT) == "[(1,)]"
+
+        def looking() -> Iterator[Record]:
+            yield entry(2)
+            assert early.ask(COUNT) == "[(1,)]"
+            with reader(public.link, nobody=True) as during:
+                assert during.ask(COUNT) == "[(1,)]"
+
+        with Store(path) as store:
+            store.apply_delta(delta(november(10)), looking(), clock=clock)
+            assert early.ask(COUNT) == "[(2,)]"
+        assert early.ask(COUNT) == "[(2,)]"
+    with reader(public.link, nobody=True) as late:
+        assert late.ask(COUNT) == "[(2,)]"
+
+
+@needs_root
+def test_a_user_who_may_not_write_opens_the_mirror_the_plain_way(public: MirrorDirectory) -> None:
+    path = publish(public, [entry(1)])
+    let_everybody_read(public.root)
+    apply(path, november(10), [entry(2)])
+    assert run(_plain(nobody=True), public.link) == "2"
+
+
+@needs_root
+def test_the_owner_s_plain_sqlite_does_not_shut_other_users_out(public: MirrorDirectory) -> None:
+    """Closing a connection that may write removes the side files that others cannot make."""
+    path = publish(public, [entry(1)])
+    let_everybody_read(public.root)
+    apply(path, november(10), [entry(2)])
+    assert run(_plain(nobody=False), public.link) == "2"
+    assert run(_plain(nobody=True), public.link) == "2"
+
+
+@needs_root
+def test_our_own_reader_does_not_shut_other_users_out(public: MirrorDirectory) -> None:
+    publish(public, [entry(1)])
+    let_everybody_read(public.root)
+    with open_mirror(public.link) as db:
+        assert read_census(db).total == 1
+    assert run(_plain(nobody=True), public.link) == "1"
+
+
+def _plain(*, nobody: bool) -> str:
+    return PLAIN_OPEN.format(become=BECOME_NOBODY if nobody else "")
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_side_files_stay_after_a_run(directory: MirrorDirectory, suffix: str) -> None:
+    path = publish(directory, [entry(1)])
+    assert path.with_name(path.name + suffix).exists()
+    apply(path, november(10), [entry(2)])
+    assert path.with_name(path.name + suffix).exists()
