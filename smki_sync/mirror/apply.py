@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from smki_sync.mirror.digest import SetDigest
-from smki_sync.mirror.schema import KINDS, Value
+from smki_sync.mirror.rows import INSERT, Row, row_of, values_of
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
 from smki_sync.model.report import Counts
 
 EPOCH: Final = date(1970, 1, 1).toordinal()
-KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
 
 
 class Change(StrEnum):
@@ -52,13 +51,8 @@ class Changed:
 
 Journal = Callable[[Changed], None]
 
-INSERT: Final = (
-    "INSERT INTO certificate (serial, issuer, eui, kind, role, usage, status, subject, not_before, not_after,"
-    " ski, manufacturing, flags, first_seen, last_changed, withdrawn, extract, der)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _KNOWN: Final = (
-    "SELECT id, status, withdrawn, eui, role, usage, manufacturing, flags, kind, der"
+    "SELECT id, status, withdrawn, eui, role, usage, manufacturing, flags, der"
     " FROM certificate WHERE serial = ? AND issuer = ?"
 )
 _UPDATE: Final = (
@@ -155,95 +149,62 @@ class Applier:
         if isinstance(record, Rejected):
             self._set_aside(record)
             return
-        issuer = self._issuers[record.facts.issuer]
-        known = self._db.execute(_KNOWN, (record.facts.serial, issuer)).fetchone()
+        row = row_of(record)
+        issuer = self._issuers[row.issuer]
+        known = self._db.execute(_KNOWN, (row.serial, issuer)).fetchone()
         if known is None:
-            self._insert(record, issuer)
-        elif known[9] != record.der:
-            facts = record.facts
-            self._set_aside(conflict_of(record.number, facts.serial, facts.issuer, record.status, record.der))
+            self._insert(row, issuer)
+        elif known[-1] != row.der:
+            self._set_aside(conflict_of(row.number, row.serial, row.issuer, row.status, row.der))
         else:
-            self._update(record, known)
+            self._update(row, known)
 
     def _write_census(self) -> None:
         for (kind, status, withdrawn), moved in self._census.items():
             self._db.execute(_COUNT, (kind, status, withdrawn, moved))
         self._census.clear()
 
-    def _insert(self, record: Entry, issuer: int) -> None:
+    def _insert(self, row: Row, issuer: int) -> None:
         self._db.execute(
-            INSERT, row_of(record, issuer, first=self._day, changed=self._day, extract=self._extract)
+            INSERT, values_of(row, issuer, first=self._day, changed=self._day, extract=self._extract)
         )
-        self._count(KIND_NUMBER[record.facts.kind], record.status, 0, 1)
-        if record.status is Status.IN_USE:
-            self._digest.add(record.der)
+        self._count(row.kind, row.status, 0, 1)
+        if row.status == Status.IN_USE:
+            self._digest.add(row.der)
         self.inserted += 1
-        row = self._db.last_insert_rowid()
-        self._journal(Changed(row=row, change=Change.ADDED, before=None, after=record.status))
+        number = self._db.last_insert_rowid()
+        self._journal(Changed(row=number, change=Change.ADDED, before=None, after=row.status))
 
-    def _update(self, record: Entry, known: tuple[Value, ...]) -> None:
-        row, status, withdrawn, *claims, kind, _der = known
-        said = _claims(record)
-        if withdrawn is None and status == record.status and tuple(claims) == said:
+    def _update(self, row: Row, known: tuple[Any, ...]) -> None:
+        number, status, withdrawn, *claims, _der = known
+        said = (row.eui, row.role, row.usage, row.manufacturing, row.flags)
+        if withdrawn is None and status == row.status and tuple(claims) == said:
             self.unchanged += 1
             return
-        assert isinstance(row, int)
-        assert isinstance(kind, int)
-        assert isinstance(status, str)
-        self._db.execute(_UPDATE, (record.status, *said, self._day, self._extract, row))
-        self._count(kind, status, int(withdrawn is not None), -1)
-        self._count(kind, record.status, 0, 1)
-        self._move_digest(record, was=status == Status.IN_USE and withdrawn is None)
+        self._db.execute(_UPDATE, (row.status, *said, self._day, self._extract, number))
+        self._count(row.kind, status, int(withdrawn is not None), -1)
+        self._count(row.kind, row.status, 0, 1)
+        self._move_digest(row, was=status == Status.IN_USE and withdrawn is None)
         self.updated += 1
-        if status != record.status:
-            self._journal(Changed(row=row, change=Change.STATUS, before=status, after=record.status))
+        if status != row.status:
+            self._journal(Changed(row=number, change=Change.STATUS, before=status, after=row.status))
         elif withdrawn is not None:
-            self._journal(Changed(row=row, change=Change.REINSTATED, before=None, after=record.status))
+            self._journal(Changed(row=number, change=Change.REINSTATED, before=None, after=row.status))
 
-    def _move_digest(self, record: Entry, *, was: bool) -> None:
-        now = record.status is Status.IN_USE
+    def _move_digest(self, row: Row, *, was: bool) -> None:
+        now = row.status == Status.IN_USE
         if now and not was:
-            self._digest.add(record.der)
+            self._digest.add(row.der)
         elif was and not now:
-            self._digest.remove(record.der)
+            self._digest.remove(row.der)
 
     def _count(self, kind: int, status: str, withdrawn: int, moved: int) -> None:
-        key = (kind, str(status), withdrawn)
+        key = (kind, status, withdrawn)
         self._census[key] = self._census.get(key, 0) + moved
 
     def _set_aside(self, record: Rejected) -> None:
         self.quarantined += 1
         set_aside(self._db, record, extract=self._extract)
-
-
-def row_of(record: Entry, issuer: int, *, first: int, changed: int, extract: int) -> tuple[Value, ...]:
-    """A record as the values of ``INSERT``. ``first``, ``changed``: days since 1970."""
-    facts = record.facts
-    return (
-        facts.serial,
-        issuer,
-        record.eui,
-        KIND_NUMBER[facts.kind],
-        record.role,
-        record.usage,
-        record.status,
-        facts.subject or None,
-        facts.not_before,
-        facts.not_after,
-        facts.ski,
-        record.manufacturing,
-        int(record.flags),
-        first,
-        changed,
-        None,
-        extract,
-        record.der,
-    )
-
-
-def _claims(record: Entry) -> tuple[Value, ...]:
-    made = None if record.manufacturing is None else int(record.manufacturing)
-    return (record.eui, record.role, record.usage, made, int(record.flags))
 
 
 def set_aside(db: apsw.Connection, record: Rejected, *, extract: int) -> None:

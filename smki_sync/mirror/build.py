@@ -11,7 +11,8 @@ A full lists what is In-Use (Appendix O 2.3.3), so a row that was In-Use and is 
 it is marked withdrawn with the full's date. Others keep the status that the Repository last gave.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from datetime import date
 from os import fsync
 from pathlib import Path
@@ -21,29 +22,26 @@ import apsw
 
 from smki_sync.mirror import ledger
 from smki_sync.mirror.apply import (
-    INSERT,
-    KIND_NUMBER,
     Applier,
     Change,
     Changed,
     Issuers,
     Journalist,
-    conflict_of,
     days,
-    row_of,
     set_aside,
 )
 from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.faults import named
-from smki_sync.mirror.inherit import Inheritance, Memory, Nothing, Predecessor
+from smki_sync.mirror.inherit import Inheritance, Nothing, Predecessor
 from smki_sync.mirror.repeats import Repeat, drop, find_repeats
-from smki_sync.mirror.schema import APPLICATION_ID, INDEXES, PAGE_BYTES, SCHEMA_VERSION, TABLES, VIEWS, Value
+from smki_sync.mirror.rows import INSERT, Batch, Row, batches_of, said_by, values_of
+from smki_sync.mirror.schema import APPLICATION_ID, INDEXES, PAGE_BYTES, SCHEMA_VERSION, TABLES, VIEWS
 from smki_sync.mirror.store import Clock, Records, connect, keep_side_files
 from smki_sync.model.certificate import Entry, Rejected, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
 
-_BATCH: Final = 2_000  # rows handed to SQLite at a time: about 2 MB
 _COUNT: Final = "INSERT INTO census VALUES (?, ?, 0, ?)"
 
 Step = Callable[[str], None]
@@ -60,27 +58,23 @@ class Loader:
         self._day = days(day)
         self._past = past
         self._issuers = Issuers(db)
-        self._rows: list[tuple[Value, ...]] = []
         self._census: dict[tuple[int, str], int] = {}
         self.digest = SetDigest()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
 
-    def take_all(self, records: Records) -> None:
-        """Load every record."""
-        for record in records:
-            self.records += 1
-            if isinstance(record, Rejected):
-                self._set_aside(record)
-            else:
-                self._take(record)
-        self._flush()
+    def take(self, batch: Batch) -> None:
+        """Load a batch."""
+        self.records += len(batch.rows) + len(batch.rejected)
+        for record in batch.rejected:
+            self._set_aside(record)
+        self._db.executemany(INSERT, [self._take(row) for row in batch.rows])
 
     def settle(self) -> None:
         """Leave one row for each certificate, index, and write the census."""
         try:
             self._db.execute(INDEXES)
         except apsw.ConstraintError:
-            for repeat in find_repeats(self._db):
+            for repeat in find_repeats(self._db, extract=self._extract):
                 self._drop(repeat)
             self._db.execute(INDEXES)
         self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._census.items())])
@@ -93,31 +87,20 @@ class Loader:
             self.inserted -= 1
             self.unchanged += not repeat.conflict
 
-    def _take(self, record: Entry) -> None:
-        issuer = self._issuers[record.facts.issuer]
-        before = self._past.recall(record.facts.serial, issuer)
-        same = before is not None and before.withdrawn is None and before.status == record.status
-        first = before.first_seen if before else self._day
-        changed, extract = (
-            (before.last_changed, before.extract) if before and same else (self._day, self._extract)
-        )
-        self._rows.append(row_of(record, issuer, first=first, changed=changed, extract=extract))
-        if len(self._rows) >= _BATCH:
-            self._flush()
-        self._count(KIND_NUMBER[record.facts.kind], record.status, record.der, 1)
-        self._compare(record, issuer, before, same=same)
-
-    def _compare(self, record: Entry, issuer: int, before: Memory | None, *, same: bool) -> None:
-        self.inserted += before is None
-        self.unchanged += same
-        self.updated += before is not None and not same
-        if not same:
-            self._past.touch(record.facts.serial, issuer)
-        if before and before.body != record.der:
-            facts = record.facts
-            self._set_aside(
-                conflict_of(record.number, facts.serial, facts.issuer, before.status, before.body)
-            )
+    def _take(self, row: Row) -> tuple[object, ...]:
+        """Count a row and complete it with what is known from before."""
+        issuer = self._issuers[row.issuer]
+        self._count(row.kind, row.status, row.der, 1)
+        before = self._past.recall(row.serial, issuer)
+        if before and before.withdrawn is None and before.said == said_by(row):
+            self.unchanged += 1
+            since, changed, extract = before.first_seen, before.last_changed, before.extract
+        else:
+            self.inserted += before is None
+            self.updated += before is not None
+            self._past.touch(row.serial, issuer)
+            since, changed, extract = self._day, self._day, self._extract
+        return values_of(row, issuer, first=since, changed=changed, extract=extract)
 
     def _count(self, kind: int, status: str, der: bytes, moved: int) -> None:
         self._census[kind, status] = self._census.get((kind, status), 0) + moved
@@ -127,10 +110,6 @@ class Loader:
     def _set_aside(self, record: Rejected) -> None:
         self.quarantined += 1
         set_aside(self._db, record, extract=self._extract)
-
-    def _flush(self) -> None:
-        self._db.executemany(INSERT, self._rows)
-        self._rows.clear()
 
 
 class Builder:
@@ -142,12 +121,15 @@ class Builder:
     def __init__(self, path: Path, *, old: Path | None, clock: Clock, step: Step) -> None:
         """``path``: where no generation is yet. ``old``: the generation to take over from, if any."""
         self.path = path
+        self._aside = path.with_name(path.name + BUILDING)
         self._clock = clock
         self._step = step
-        with named(path):
-            self._db = _create(path)
+        with named(path), ExitStack() as undo:
+            undo.callback(self._aside.unlink, missing_ok=True)
+            self._db = _create(self._aside)
+            undo.callback(self._db.close)
             self._past: Inheritance = Predecessor(self._db, old) if old else Nothing()
-        self._finished = False
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         """Take it as it is."""
@@ -157,17 +139,21 @@ class Builder:
         """Close; what was not finished is of no use to anybody."""
         with named(self.path):
             self._db.close()
-            if not self._finished:
-                self.path.unlink(missing_ok=True)
+            self._aside.unlink(missing_ok=True)
 
     def load(self, file: AppliedFile, records: Records) -> None:
-        """Load the full; raises what ``records`` raises."""
+        """Load the full from its records; raises what ``records`` raises."""
+        self.load_batches(file, batches_of(records))
+
+    def load_batches(self, file: AppliedFile, batches: Iterable[Batch]) -> None:
+        """Load the full from batches of rows; raises what ``batches`` raises."""
         with named(self.path), self._db:
             self._began = self._clock()
             self._file = file
             self._entry = ledger.open_entry(self._db, file)
             loader = Loader(self._db, extract=self._entry, day=file.extract.day, past=self._past)
-            loader.take_all(records)
+            for batch in batches:
+                loader.take(batch)
             self._step("indexing")
             loader.settle()
             self._loader = loader
@@ -182,11 +168,18 @@ class Builder:
                 extract=entry,
                 day=file.extract.day,
                 digest=self._loader.digest,
-                journal=self._past.touch_row,
+                journal=lambda _changed: None,  # the comparison at the end tells what truly changed
             )
-            applier.take_all(records)
+            applier.take_all(self._touching(records))
             ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
         return applier.counts
+
+    def _touching(self, records: Records) -> Records:
+        issuers = Issuers(self._db)
+        for record in records:
+            if isinstance(record, Entry):
+                self._past.touch(record.facts.serial, issuers[record.facts.issuer])
+            yield record
 
     def finish(self) -> Counts:
         """Compare with the old generation, write the state, make it durable; the full's counts."""
@@ -200,12 +193,12 @@ class Builder:
                 ledger.write_state(self._db, position=day, digest=self._loader.digest)
             self._step("writing to disk")
             self._seal()
-        self._finished = True
         return counts
 
     def _settle_past(self, day: date) -> Counts:
         journalist = Journalist(self._db, self._entry, day)
-        for changed in self._past.differences():
+        differences, replaced = self._past.settle(extract=self._entry)
+        for changed in differences:
             journalist.write(changed)
         gone = self._past.carry_unlisted(extract=self._entry, day=day)
         for row in gone:
@@ -217,7 +210,7 @@ class Builder:
             updated=loaded.updated,
             unchanged=loaded.unchanged,
             withdrawn=len(gone),
-            quarantined=loaded.quarantined,
+            quarantined=loaded.quarantined + replaced,
         )
 
     def _seal(self) -> None:
@@ -225,11 +218,14 @@ class Builder:
         self._db.execute(VIEWS)
         if isinstance(self._past, Predecessor):
             self._db.execute("DETACH old")
-        keep_side_files(self._db)
         self._db.pragma("journal_mode", "WAL")
         self._db.close()
-        with self.path.open("rb") as file:
+        with self._aside.open("rb") as file:
             fsync(file.fileno())
+        self._aside.replace(self.path)
+        with closing(connect(self.path)) as db:
+            keep_side_files(db)
+            db.execute("SELECT * FROM mirror").fetchall()  # the first look makes the side files
 
 
 def _create(path: Path) -> apsw.Connection:

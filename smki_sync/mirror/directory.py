@@ -6,7 +6,7 @@
     DIR/history.db           runs, also failed ones
     DIR/lock                 held by flock while a run writes; says who holds it
 
-A new generation is built under a number that nothing points to and takes over when the link is
+A new generation is built under a name that says so, and takes over when it is finished and the link is
 replaced by a rename. A reader that has the old one open keeps it; SQLite resolves the link, so each
 generation has its own ``-wal`` and ``-shm``. Refuses: to delete what the link points to.
 """
@@ -21,6 +21,9 @@ from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.faults import named
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
+BUILDING: Final = ".building"
+"""Behind the name of a generation that is not finished."""
+
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
 
 
@@ -93,18 +96,18 @@ class MirrorDirectory:
 
     def discard(self, generation: Path) -> None:
         """Remove one generation with its side files; never the current one."""
-        if self.link.is_symlink() and self.root / self.link.readlink() == generation:
+        if self.link.exists() and generation.exists() and self.link.samefile(generation):
             raise AssertionError(f"{generation} is current")
         with named(generation):
             for suffix in _SIDE_FILES:
                 generation.with_name(generation.name + suffix).unlink(missing_ok=True)
 
     def discard_unfinished(self) -> tuple[Path, ...]:
-        """Remove what a killed build left: generations newer than the current one."""
-        current = self._linked_number()
-        left = tuple(self._path(n) for n in sorted(self._numbers()) if n > current)
-        for generation in left:
-            self.discard(generation)
+        """Remove what a killed build left."""
+        left = tuple(sorted(self.generations.glob(f"*{BUILDING}*")))
+        with named(self.generations):
+            for path in left:
+                path.unlink(missing_ok=True)
         return left
 
     def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:

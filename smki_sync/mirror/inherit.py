@@ -3,16 +3,20 @@
 For: ledger, journal and quarantine carried on; since when a certificate is known; certificates that
 the full no longer lists; one journal line for each true difference. Refuses: to write to the old
 generation, which readers have open: it is attached read-only.
+
+A certificate that the full or its overlap show otherwise than the old generation had it, or that it did
+not have, is *touched*: noted by identity while loading, and compared once when all is loaded, so that
+what came and went in between leaves no trace.
 """
 
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import apsw
 
-from smki_sync.mirror.apply import Change, Changed, days
+from smki_sync.mirror.apply import Change, Changed, conflict_of, days, set_aside
 from smki_sync.model.certificate import Status
 
 _CARRY: Final = """
@@ -22,18 +26,38 @@ INSERT INTO quarantine SELECT * FROM old.quarantine;
 INSERT INTO change SELECT * FROM old.change;
 CREATE TEMP TABLE touched (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
 """
+_SAID: Final = "status, eui, role, usage, manufacturing, flags, der"
 _KNOWN: Final = (
-    "SELECT status, withdrawn, first_seen, last_changed, extract, der FROM old.certificate"
+    f"SELECT withdrawn, first_seen, last_changed, extract, {_SAID} FROM old.certificate"
     " WHERE serial = ? AND issuer = ?"
 )
 _TOUCH: Final = "INSERT OR IGNORE INTO touched VALUES (?, ?)"
-_TOUCH_ROW: Final = "INSERT OR IGNORE INTO touched SELECT serial, issuer FROM certificate WHERE id = ?"
-_DIFFERENCES: Final = """
-SELECT n.id, o.status, o.withdrawn, n.status
+_BOTH: Final = """
   FROM touched AS t
   JOIN certificate AS n ON n.serial = t.serial AND n.issuer = t.issuer
-  LEFT JOIN old.certificate AS o ON o.serial = t.serial AND o.issuer = t.issuer
- ORDER BY n.id
+  JOIN old.certificate AS o ON o.serial = t.serial AND o.issuer = t.issuer
+"""
+_SAME: Final = " AND ".join(
+    ["o.withdrawn IS NULL", *(f"n.{name.strip()} IS o.{name.strip()}" for name in _SAID.split(","))]
+)
+_DIFFERENCES: Final = f"""
+SELECT n.id, o.status, o.withdrawn, n.status {_BOTH.replace("JOIN old", "LEFT JOIN old")} ORDER BY n.id
+"""
+_OTHER_BODIES: Final = f"""
+SELECT o.serial, i.name, o.status, o.der {_BOTH} JOIN issuer AS i ON i.id = o.issuer
+ WHERE n.der <> o.der ORDER BY n.id
+"""
+_KEEP_SINCE: Final = f"""
+UPDATE certificate SET first_seen = (
+       SELECT o.first_seen FROM old.certificate AS o
+        WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
+ WHERE id IN (SELECT n.id {_BOTH})
+"""
+_KEEP_CHANGED: Final = f"""
+UPDATE certificate SET (last_changed, extract) = (
+       SELECT o.last_changed, o.extract FROM old.certificate AS o
+        WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
+ WHERE id IN (SELECT n.id {_BOTH} WHERE {_SAME})
 """
 _COLUMNS: Final = (
     "serial, issuer, eui, kind, role, usage, status, subject, not_before, not_after, ski, manufacturing,"
@@ -50,40 +74,47 @@ SELECT {_COLUMNS},
  WHERE NOT EXISTS (SELECT 1 FROM main.certificate AS n WHERE n.serial = o.serial AND n.issuer = o.issuer)
  ORDER BY o.serial, o.issuer
 """
+_COUNT_UNLISTED: Final = """
+INSERT INTO census SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate
+ WHERE id > ? GROUP BY 1, 2, 3 ON CONFLICT DO UPDATE SET count = count + excluded.count
+"""
+_NOW_WITHDRAWN: Final = """
+SELECT id FROM certificate WHERE id > ? AND withdrawn IS NOT NULL AND extract = ? ORDER BY id
+"""
+
+HELD_BEFORE: Final = 0
+"""Record number of evidence that is not of the file: a body that was held before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is known of a certificate from before. Days since 1970.
 
-    ``extract``: ledger id of the file that last changed it. ``body``: the DER held before.
+    ``extract``: ledger id of the file that last changed it. ``said``: status, EUI-64, role, usage,
+    manufacturing flag, flags and body as the old generation holds them.
     """
 
-    status: str
     withdrawn: int | None
     first_seen: int
     last_changed: int
     extract: int
-    body: bytes
+    said: tuple[Any, ...]
 
 
 class Inheritance(Protocol):
     """The memory that a build draws on: an old generation's, or none at bootstrap."""
 
     def recall(self, serial: str, issuer: int) -> Memory | None:
-        """What is known of this certificate."""
+        """What is known of a certificate."""
 
     def touch(self, serial: str, issuer: int) -> None:
-        """The full says other than the old generation: look at it again at the end."""
+        """It may not be as it was: compare it at the end."""
 
-    def touch_row(self, changed: Changed) -> None:
-        """A :data:`~smki_sync.mirror.apply.Journal` for overlap deltas."""
+    def settle(self, *, extract: int) -> tuple[list[Changed], int]:
+        """Compare what was touched: the true differences, and how many bodies went to the quarantine."""
 
     def carry_unlisted(self, *, extract: int, day: date) -> list[int]:
         """Take over what the full does not list; the row ids of those that are withdrawn by it."""
-
-    def differences(self) -> list[Changed]:
-        """What the touched certificates have become, against the old generation."""
 
 
 class Nothing:
@@ -95,15 +126,12 @@ class Nothing:
     def touch(self, serial: str, issuer: int) -> None:
         """Nothing to compare with."""
 
-    def touch_row(self, changed: Changed) -> None:
-        """Nothing to compare with."""
+    def settle(self, *, extract: int) -> tuple[list[Changed], int]:  # noqa: ARG002 - the protocol's name
+        """No difference."""
+        return [], 0
 
     def carry_unlisted(self, *, extract: int, day: date) -> list[int]:  # noqa: ARG002 - the protocol's names
         """Nothing to carry."""
-        return []
-
-    def differences(self) -> list[Changed]:
-        """None."""
         return []
 
 
@@ -117,47 +145,39 @@ class Predecessor:
         db.execute(_CARRY)
 
     def recall(self, serial: str, issuer: int) -> Memory | None:
-        """What the old generation knows of this certificate."""
+        """What the old generation knows of a certificate."""
         row = self._db.execute(_KNOWN, (serial, issuer)).fetchone()
         if row is None:
             return None
-        status, withdrawn, first_seen, last_changed, extract, body = row
+        withdrawn, first_seen, last_changed, extract, *said = row
         return Memory(
-            status=status,
             withdrawn=withdrawn,
             first_seen=first_seen,
             last_changed=last_changed,
             extract=extract,
-            body=body,
+            said=tuple(said),
         )
 
     def touch(self, serial: str, issuer: int) -> None:
-        """Look at this certificate again at the end."""
+        """Compare this certificate at the end."""
         self._db.execute(_TOUCH, (serial, issuer))
 
-    def touch_row(self, changed: Changed) -> None:
-        """Look at the certificate of this row again at the end."""
-        self._db.execute(_TOUCH_ROW, (changed.row,))
+    def settle(self, *, extract: int) -> tuple[list[Changed], int]:
+        """Give touched certificates their memory back, and find what has truly become of them."""
+        replaced = self._db.execute(_OTHER_BODIES).fetchall()
+        for evidence in replaced:
+            set_aside(self._db, conflict_of(HELD_BEFORE, *evidence), extract=extract)
+        self._db.execute(_KEEP_SINCE)
+        self._db.execute(_KEEP_CHANGED)
+        found = [_difference(*row) for row in self._db.execute(_DIFFERENCES)]
+        return [changed for changed in found if changed], len(replaced)
 
     def carry_unlisted(self, *, extract: int, day: date) -> list[int]:
         """Insert every old row that the new generation lacks; In-Use ones become withdrawn."""
         last = self._db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
         self._db.execute(_UNLISTED, {"day": days(day), "extract": extract})
-        self._db.execute(
-            "INSERT INTO census SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate"
-            " WHERE id > ? GROUP BY 1, 2, 3 ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            (last,),
-        )
-        gone = self._db.execute(
-            "SELECT id FROM certificate WHERE id > ? AND withdrawn IS NOT NULL AND extract = ? ORDER BY id",
-            (last, extract),
-        )
-        return [row for (row,) in gone]
-
-    def differences(self) -> list[Changed]:
-        """Added, status or reinstated, for each touched certificate that is not as it was."""
-        found = (_difference(*row) for row in self._db.execute(_DIFFERENCES))
-        return [changed for changed in found if changed]
+        self._db.execute(_COUNT_UNLISTED, (last,))
+        return [row for (row,) in self._db.execute(_NOW_WITHDRAWN, (last, extract))]
 
 
 def _difference(row: int, before: str | None, withdrawn: int | None, after: str) -> Changed | None:

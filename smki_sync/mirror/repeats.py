@@ -5,17 +5,18 @@ last record stands. Another body under the same issuer and serial: the first sta
 the quarantine. Refuses: to run in the common case; the unique index is tried first.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from smki_sync.mirror.apply import conflict_of, set_aside
-from smki_sync.mirror.schema import Value
 
 _REPEATED: Final = (
     "SELECT serial, issuer FROM certificate GROUP BY serial, issuer HAVING count(*) > 1 ORDER BY min(id)"
 )
+_REJECTED: Final = "SELECT number FROM quarantine WHERE extract = ? ORDER BY number"
 _ROWS: Final = """
 SELECT c.id, c.serial, i.name, c.kind, c.status, c.der
   FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
@@ -25,9 +26,13 @@ SELECT c.id, c.serial, i.name, c.kind, c.status, c.der
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """A row that must go. ``conflict``: it has another body than the one that stays."""
+    """A row that must go. ``conflict``: it has another body than the one that stays.
+
+    ``number``: its place in the file, from 1.
+    """
 
     row: int
+    number: int
     serial: str
     issuer: str
     kind: int
@@ -36,44 +41,46 @@ class Repeat:
     conflict: bool
 
 
-def find_repeats(db: apsw.Connection) -> list[Repeat]:
+def find_repeats(db: apsw.Connection, *, extract: int) -> list[Repeat]:
     """Every row that stands in the way of the unique index; rows are not touched."""
     db.execute("CREATE INDEX repeats ON certificate (serial, issuer)")
     repeated = db.execute(_REPEATED).fetchall()
-    rows = [repeat for identity in repeated for repeat in _of_one(db, identity)]
+    rows = [repeat for identity in repeated for repeat in _of_one(db, identity, extract)]
     db.execute("DROP INDEX repeats")
     return rows
 
 
-def _of_one(db: apsw.Connection, identity: tuple[Value, ...]) -> list[Repeat]:
+def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Iterator[Repeat]:
     rows = db.execute(_ROWS, identity).fetchall()
-    first_body = rows[0][5]
-    alike = [row for row in rows if row[5] == first_body]
-    others = [row for row in rows if row[5] != first_body]
-    return [_repeat(row, conflict=False) for row in alike[:-1]] + [
-        _repeat(row, conflict=True) for row in others
-    ]
+    first_body = rows[0][-1]
+    alike = [row for row in rows if row[-1] == first_body]
+    others = [row for row in rows if row[-1] != first_body]
+    for row, serial, issuer, kind, status, der in (*alike[:-1], *others):
+        yield Repeat(
+            row=row,
+            number=_number(db, row, extract),
+            serial=serial,
+            issuer=issuer,
+            kind=kind,
+            status=status,
+            der=der,
+            conflict=der != first_body,
+        )
 
 
-def _repeat(row: tuple[Value, ...], *, conflict: bool) -> Repeat:
-    number, serial, issuer, kind, status, der = row
-    assert isinstance(number, int)
-    assert isinstance(kind, int)
-    assert isinstance(der, bytes)
-    return Repeat(
-        row=number,
-        serial=str(serial),
-        issuer=str(issuer),
-        kind=kind,
-        status=str(status),
-        der=der,
-        conflict=conflict,
-    )
+def _number(db: apsw.Connection, row: int, extract: int) -> int:
+    """A row's place in the file: rows were loaded in order, rejected records left out."""
+    number = row
+    for (rejected,) in db.execute(_REJECTED, (extract,)):
+        if rejected > number:
+            break
+        number += 1
+    return number
 
 
 def drop(db: apsw.Connection, repeat: Repeat, *, extract: int) -> None:
     """Remove the row; a conflicting one is kept in the quarantine."""
     db.execute("DELETE FROM certificate WHERE id = ?", (repeat.row,))
     if repeat.conflict:
-        evidence = conflict_of(repeat.row, repeat.serial, repeat.issuer, repeat.status, repeat.der)
+        evidence = conflict_of(repeat.number, repeat.serial, repeat.issuer, repeat.status, repeat.der)
         set_aside(db, evidence, extract=extract)

@@ -159,14 +159,10 @@ def test_a_killed_run_leaves_nobody_locked_out(smki: Shell, original: Repository
         assert smki(*sync, SMKI_SYNC_PASSWORD=PASSWORD).code == 0
 
 
-def test_a_server_that_is_stopped_says_so_and_leaves_no_traceback(
-    smki: Shell, original: Repository
-) -> None:
+def test_a_server_that_is_stopped_says_so_and_leaves_no_traceback(smki: Shell, original: Repository) -> None:
     with smki.start("simulate", "serve", original.path) as running:
         assert "sftp://" in running.line()
         running.tell(signal.SIGTERM)
         ended = running.ending()
     assert ended.code == 130
     assert "Traceback" not in ended.err
-
-

@@ -156,9 +156,7 @@ def test_forms_of_the_answer_exclude_one_another(show: Shell, device: sqlite3.Ro
 
 
 @pytest.mark.parametrize("form", [[], ["--pem"], ["--der"]])
-def test_a_no_is_ten_says_how_old_the_mirror_is_and_leaves_stdout_empty(
-    show: Shell, form: list[str]
-) -> None:
+def test_a_no_is_ten_says_how_old_the_mirror_is_and_leaves_stdout_empty(show: Shell, form: list[str]) -> None:
     ran = show("show", "00-DB-12-34-56-78-90-A4", *form)
     assert ran.code == 10
     assert ran.raw == b""

@@ -19,9 +19,7 @@ def test_before_the_first_sync_the_mirror_is_empty_and_nothing_is_made(smki: She
 def test_after_a_sync_of_today_the_mirror_is_current(tmp_path: Path) -> None:
     shell = Shell(place=tmp_path)
     today = datetime.now(UTC).date()
-    repository = Repository.create(
-        tmp_path / "repository", devices=1, days=1, start=today, seed=1
-    )
+    repository = Repository.create(tmp_path / "repository", devices=1, days=1, start=today, seed=1)
     assert shell("sync", "--mirror", "mirror", "--source", repository.path.as_uri()).code == 0
     ran = shell("status", "--mirror", "mirror", "--json")
     assert (ran.code, ran.document["state"]) == (0, "current")

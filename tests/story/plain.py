@@ -1,17 +1,24 @@
 """The mirror as any SQLite tool sees it: the standard library's ``sqlite3``, read-only, and SQL.
 
 Shares nothing with the program: counts, digest and the journal's meaning are worked out here anew.
+
+While a run in this process has the mirror open for writing, ``sqlite3`` must not touch it: two copies of
+the SQLite library in one process undo each other's POSIX locks (sqlite.org/howtocorrupt.html, 2.2.1),
+and a reader in another process then cuts the shared memory off under the writer (SIGBUS, seen). For
+that moment there is ``beside_a_writer``, which goes through the writer's own copy.
 """
 
 import hashlib
 import sqlite3
 import struct
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import apsw
 
 Key = tuple[str, str]
 """Issuer and serial: the identity of a certificate."""
@@ -66,6 +73,23 @@ _JOURNAL = 'SELECT sequence, date, change, issuer, serial, "from", "to" FROM cha
 _COUNTED = "SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate GROUP BY 1, 2, 3"
 
 
+class Rows(Protocol):
+    """What both libraries give for a query."""
+
+    def fetchone(self) -> Any: ...  # noqa: ANN401 - a row of any columns
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Database(Protocol):
+    """What both libraries call a connection, as far as it is used here."""
+
+    def execute(self, sql: str, /) -> Rows: ...
+    def close(self) -> None: ...
+
+
+Opener = Callable[[Path], AbstractContextManager[Database]]
+
+
 @contextmanager
 def opened(directory: Path) -> Iterator[sqlite3.Connection]:
     """Open ``mirror.db`` as a reader of the contract would, in one transaction."""
@@ -74,15 +98,23 @@ def opened(directory: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
+@contextmanager
+def beside_a_writer(directory: Path) -> Iterator[Database]:
+    """The same while this process writes."""
+    with closing(apsw.Connection(str(directory / "mirror.db"), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        db.execute("BEGIN")
+        yield db
+
+
 def in_use(db: sqlite3.Connection) -> set[bytes]:
     return {der for (der,) in db.execute("SELECT der FROM certificates WHERE in_use")}
 
 
-def read(directory: Path) -> Mirror | None:
+def read(directory: Path, how: Opener = opened) -> Mirror | None:
     """The state of the mirror now; ``None`` where there is none. Its own counts are checked on the way."""
     if not (directory / "mirror.db").exists():
         return None
-    with opened(directory) as db:
+    with how(directory) as db:
         position, digest = db.execute("SELECT position, digest FROM mirror").fetchone()
         census = {
             tuple(sort): count
@@ -90,8 +122,8 @@ def read(directory: Path) -> Mirror | None:
         }
         counted = {tuple(sort): count for *sort, count in db.execute(_COUNTED)}
         found = [
-            ((issuer, serial), Row(*row[:5], bool(row[5]), *row[6:]))
-            for issuer, serial, *row in db.execute(_ROWS)
+            ((issuer, serial), Row(kind, eui, role, usage, status, bool(used), *rest))
+            for issuer, serial, kind, eui, role, usage, status, used, *rest in db.execute(_ROWS)
         ]
         journal = [Line(n, day, what, (i, s), b, a) for n, day, what, i, s, b, a in db.execute(_JOURNAL)]
         mirror = Mirror(

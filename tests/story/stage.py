@@ -14,7 +14,7 @@ from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.report import SyncReport
 from smki_sync.sources import Limits, SftpLogin, open_source
 from smki_sync.sync import Job, run
-from story.plain import Mirror, read
+from story.plain import Mirror, beside_a_writer, read
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Witness:
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Committed):
-            mirror = read(self.directory)
+            mirror = read(self.directory, beside_a_writer)
             assert mirror is not None
             self.seen.append((event.applied.file, mirror))
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from story.plain import in_use, opened, read
-from story.stage import call
 from support.openssh import make_key, openssh_server
 
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
 from smki_sync.simulator.server import Service, serve
+from story.plain import in_use, opened, read
+from story.stage import call
 
 START = date(2026, 3, 2)
 DAY = timedelta(days=1)
@@ -32,6 +32,11 @@ def deltas(first: date, last: date) -> list[str]:
     return [f"SMKIKR_DELT_{first + n * DAY}.xml.gz" for n in range((last - first).days + 1)]
 
 
+def sync_words(mirror: Path, url: str, key: Path, known_hosts: Path) -> list[str]:
+    options = {"mirror": mirror, "source": url, "identity-file": key, "known-hosts": known_hosts}
+    return ["sync", *(f"--{name}={value}" for name, value in options.items())]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
     """One mirror directory and the repository that it is kept from over SFTP."""
@@ -40,11 +45,12 @@ class Party:
     service: Service
     mirror: Path
 
-    def sync(self, *words: str) -> tuple[int, Document]:
+    def sync(self, *words: str, late: int = 0) -> tuple[int, Document]:
+        """Run ``sync`` so many days after the repository's last."""
         return call(
-            *("sync", *words, "--mirror", self.mirror, "--source", self.service.url),
-            *("--identity-file", self.service.client_key, "--known-hosts", self.service.known_hosts),
-            today=self.repository.today,
+            *sync_words(self.mirror, self.service.url, self.service.client_key, self.service.known_hosts),
+            *words,
+            today=self.repository.today + late * DAY,
         )
 
     def equals_the_repository(self) -> bool:
@@ -174,8 +180,7 @@ def test_a_repository_without_any_file_is_no_reason_for_a_mirror(tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with serve(tmp_path / "empty") as service:
         code, said = call(
-            *("sync", "--mirror", tmp_path / "mirror", "--source", service.url),
-            *("--identity-file", service.client_key, "--known-hosts", service.known_hosts),
+            *sync_words(tmp_path / "mirror", service.url, service.client_key, service.known_hosts)
         )
     assert (code, said["outcome"]) == (3, "behind")
     assert (said["plan"]["action"], said["plan"]["reason"]) == ("blocked", "no-full-available")
@@ -190,11 +195,7 @@ def test_a_repository_that_was_emptied_leaves_the_mirror_and_is_late(party: Part
     code, said = party.sync()
     assert (code, said["outcome"]) == (0, "current")
     assert read(party.mirror) == before
-    code, said = call(
-        *("sync", "--mirror", party.mirror, "--source", party.service.url),
-        *("--identity-file", party.service.client_key, "--known-hosts", party.service.known_hosts),
-        today=party.repository.today + 5 * DAY,
-    )
+    code, said = party.sync(late=5)
     assert (code, said["outcome"]) == (3, "behind")
     assert [one["code"] for one in said["attention"]] == ["repository-late"]
     assert read(party.mirror) == before
@@ -208,18 +209,22 @@ class Refusal:
     reason: str
 
 
-def assert_failed(party: Party, expected: Refusal, **changes: str | Path) -> None:
+def assert_failed(
+    party: Party,
+    expected: Refusal,
+    *,
+    url: str | None = None,
+    key: Path | None = None,
+    known_hosts: Path | None = None,
+) -> None:
     """A run with other options fails as expected, in its document too, and touches nothing."""
     before = read(party.mirror)
     party.repository.advance()
-    options = {
-        "--mirror": party.mirror,
-        "--source": party.service.url,
-        "--identity-file": party.service.client_key,
-        "--known-hosts": party.service.known_hosts,
-    } | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
-    words = [word for pair in options.items() for word in pair]
-    code, said = call("sync", *words, today=party.repository.today)
+    service = party.service
+    words = sync_words(
+        party.mirror, url or service.url, key or service.client_key, known_hosts or service.known_hosts
+    )
+    code, said = call(*words, today=party.repository.today)
     assert (code, said["outcome"]) == (expected.code, "failed")
     assert (said["error"]["code"], said["error"]["exit"]) == (expected.reason, expected.code)
     assert said["error"]["hint"]
@@ -235,7 +240,7 @@ def test_a_closed_port_is_unreachable(party: Party) -> None:
         pinned = party.mirror.parent / "pinned"
         name, *key = party.service.host_public_key.split(" ")
         pinned.write_text(" ".join([name.rpartition(":")[0] + f":{probe.getsockname()[1]}", *key]) + "\n")
-        assert_failed(party, Refusal(code=4, reason="connection-refused"), source=closed, known_hosts=pinned)
+        assert_failed(party, Refusal(code=4, reason="connection-refused"), url=closed, known_hosts=pinned)
 
 
 def test_another_host_key_is_refused(party: Party) -> None:
@@ -254,12 +259,12 @@ def test_an_unknown_host_key_is_refused(party: Party) -> None:
 def test_another_key_of_ours_is_refused(party: Party) -> None:
     other = party.mirror.parent / "other"
     make_key(other)
-    assert_failed(party, Refusal(code=5, reason="login-refused"), identity_file=other)
+    assert_failed(party, Refusal(code=5, reason="login-refused"), key=other)
 
 
 def test_another_user_is_refused(party: Party) -> None:
     url = party.service.url.replace("party@", "nobody@")
-    assert_failed(party, Refusal(code=5, reason="login-refused"), source=url)
+    assert_failed(party, Refusal(code=5, reason="login-refused"), url=url)
 
 
 def test_over_a_real_openssh_server_a_mirror_begins_and_follows(party: Party, tmp_path: Path) -> None:
@@ -270,8 +275,7 @@ def test_over_a_real_openssh_server_a_mirror_begins_and_follows(party: Party, tm
             if away:
                 party.repository.advance(away)
             code, said = call(
-                *("sync", "--mirror", tmp_path / "mirror", "--source", server.url),
-                *("--identity-file", server.identity_file, "--known-hosts", server.known_hosts),
+                *sync_words(tmp_path / "mirror", server.url, server.identity_file, server.known_hosts),
                 today=party.repository.today,
             )
             assert (code, said["outcome"], said["plan"]["reason"]) == (0, "current", reason)

@@ -4,15 +4,15 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from story.plain import Key, in_use, opened, standings
-from story.stage import Operator
-from story.writer import publish, record
 
 from smki_sync.errors import BadExtract
 from smki_sync.model.plan import Reason
 from smki_sync.model.report import AttentionCode, Outcome
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
+from story.plain import Key, in_use, opened, standings
+from story.stage import Operator
+from story.writer import publish, record
 
 START = date(2026, 3, 2)
 DAY = timedelta(days=1)
@@ -36,7 +36,7 @@ def delta(repository: Repository, day: date) -> Path:
 def test_a_changed_delta_that_is_damaged_too_leaves_the_mirror_where_it_was(
     repository: Repository, operator: Operator
 ) -> None:
-    """The full is older than the position: started from it, the mirror must not be shown before it is back."""
+    """The full is older than the position: what starts from it must not be shown before it is back."""
     operator.sync(repository.today)
     before = operator.held()
     changed = delta(repository, START + 2 * DAY)
@@ -69,9 +69,7 @@ def test_a_full_that_was_asked_for_writes_no_change_into_the_journal_where_none_
     assert after.journal == before.journal
 
 
-def test_a_resync_keeps_since_when_a_certificate_is_known(
-    repository: Repository, operator: Operator
-) -> None:
+def test_a_resync_keeps_since_when_a_certificate_is_known(repository: Repository, operator: Operator) -> None:
     operator.sync(repository.today)
     before = operator.held()
     repository.advance(9)

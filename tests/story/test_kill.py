@@ -15,11 +15,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
+from smki_sync.events import Event, Listener
 from story import plain
 from story.lives import Life, live
 from story.stage import Operator, command, environment
-
-from smki_sync.events import Event, Listener
 
 INSTANTS = 8
 COMMANDS = 3
@@ -132,9 +132,7 @@ def test_killed_at_any_event_the_mirror_is_whole_and_the_next_run_finishes(
     for number in Random(f"events {name}").sample(range(1, scene.events + 1), min(INSTANTS, scene.events)):
         operator = restored(scene, tmp_path / "mirror")
         undisturbed = operator.listener
-        operator.listener = Counter(
-            undisturbed, number, lambda: os.kill(os.getpid(), signal.SIGKILL)
-        )
+        operator.listener = Counter(undisturbed, number, lambda: os.kill(os.getpid(), signal.SIGKILL))
         _, status = os.waitpid(fork_and_run(operator, scene.today), 0)
         assert os.WIFSIGNALED(status), "the run was not killed"
         operator.listener = undisturbed

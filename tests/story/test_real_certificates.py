@@ -5,11 +5,9 @@ from dataclasses import fields, replace
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from story.plain import opened
-from story.stage import Operator, call
-from story.writer import publish, record
 from x509.makers import DATA, REAL, with_null_parameters
 
 from smki_sync.model.certificate import Flag
@@ -18,22 +16,29 @@ from smki_sync.simulator import annexb, gz
 from smki_sync.simulator.annexb import Record
 from smki_sync.simulator.gz import GzShape
 from smki_sync.simulator.xmlshape import Body, Namespace, Serials, XmlShape
+from story.plain import opened
+from story.stage import Operator, call
+from story.writer import publish, record
 
 TODAY = date(2026, 3, 2)
 TOMORROW = TODAY + timedelta(days=1)
 SERIALS: list[str] = [one["serial"] for one in json.loads(DATA.read_text("utf-8"))["certificates"]]
 
 _PLAIN = XmlShape()
-_SWITCHES = [f.name for f in fields(XmlShape) if isinstance(getattr(_PLAIN, f.name), bool)]
+_SWITCHED: dict[str, Any] = {
+    f.name: not value for f in fields(XmlShape) if isinstance(value := getattr(_PLAIN, f.name), bool)
+}
 SHAPES = {
     "plain": _PLAIN,
     **{f"namespace {one}": replace(_PLAIN, namespace=one) for one in Namespace},
     **{f"body {one}": replace(_PLAIN, body=one) for one in Body},
     **{f"serials {one}": replace(_PLAIN, serials=one) for one in Serials},
-    **{f"other {one}": replace(_PLAIN, **{one: not getattr(_PLAIN, one)}) for one in _SWITCHES},
+    **{f"other {one}": replace(_PLAIN, **{one: value}) for one, value in _SWITCHED.items()},
     "all at once": replace(
-        XmlShape(namespace=Namespace.PREFIXED, body=Body.INDENTED, serials=Serials.BARE),
-        **{one: not getattr(_PLAIN, one) for one in _SWITCHES if one != "pretty"},
+        _PLAIN, namespace=Namespace.PREFIXED, body=Body.INDENTED, serials=Serials.BARE, **_SWITCHED
+    ),
+    "all at once, in lines": replace(
+        _PLAIN, namespace=Namespace.DEFAULT, body=Body.WRAPPED_64, **{**_SWITCHED, "pretty": True}
     ),
 }
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from story.world import World
 
 SEEDS = range(int(os.environ.get("SMKI_SYNC_STORY_SEEDS", "12")))

@@ -4,12 +4,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from story.plain import Key, Line, digest_hex, opened
-from story.stage import Operator, call
-from story.writer import publish, record
 from x509.makers import REAL
 
 from smki_sync.model.report import Outcome
+from story.plain import Key, Line, digest_hex, opened
+from story.stage import Operator, call
+from story.writer import publish, record
 
 DAY = timedelta(days=1)
 FIRST = date(2026, 3, 2)
