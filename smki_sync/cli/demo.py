@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.workplace import TODAY_VARIABLE, today_here
+from smki_sync.cli.setting import TODAY_VARIABLE, now_here
 from smki_sync.errors import SmkiSyncError
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.simulator.repository import Repository
@@ -88,7 +88,7 @@ def demo(
             Path(place) / "repository",
             devices=devices,
             days=_FIRST_DAYS,
-            start=today_here() - timedelta(days=_FIRST_DAYS + _AWAY_DAYS),
+            start=now_here().date() - timedelta(days=_FIRST_DAYS + _AWAY_DAYS),
             seed=7,
         )
         with serve(repository.path) as service:

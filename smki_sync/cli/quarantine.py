@@ -13,8 +13,8 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.render import Json, schema_of
+from smki_sync.cli.setting import configure
 from smki_sync.cli.words import visible
-from smki_sync.cli.workplace import configure
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import hold

@@ -14,8 +14,8 @@ from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.identities import parse_identity
 from smki_sync.cli.render import Json, schema_of
+from smki_sync.cli.setting import configure
 from smki_sync.cli.words import visible
-from smki_sync.cli.workplace import configure
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import Certificate, find_certificates, open_mirror, read_position

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from smki_sync.cli.workplace import today_here
+from smki_sync.cli.setting import now_here
 from smki_sync.errors import UsageError
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
@@ -56,7 +56,7 @@ def create(
     ] = 0,
 ) -> None:
     """Found a repository with a PKI of its own and let it run for some days."""
-    first = start.date() if start else today_here() - timedelta(days=days - 1)
+    first = start.date() if start else now_here().date() - timedelta(days=days - 1)
     repository = Repository.create(
         directory,
         devices=devices,

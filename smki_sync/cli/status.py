@@ -5,6 +5,7 @@ connect to anything, to take the lock.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -16,8 +17,8 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.render import Json, schema_of
+from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import in_bytes, visible
-from smki_sync.cli.workplace import configure
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
@@ -87,15 +88,14 @@ def status(
     """
     settings = configure(mirror=mirror, config=config)
     hours = max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
-    finding = survey(MirrorDirectory(settings.need_mirror()), now=datetime.now(UTC), max_age=hours)
+    finding = survey(MirrorDirectory(settings.need_mirror()), now=now_here(), max_age=hours)
     typer.echo(json.dumps(document(finding), indent=2) if as_json else text(finding))
     raise typer.Exit(_EXITS[finding.state])
 
 
 def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Finding:
     """Find out the state; ``max_age`` in hours."""
-    history = History(directory.history)
-    last, success = history.last(), history.last(outcome=Outcome.CURRENT)
+    last, success = _runs(History(directory.history))
     try:
         generation = directory.current()
         if generation is None:
@@ -116,6 +116,13 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
         census=census,
         bytes=_size(generation),
     )
+
+
+def _runs(history: History) -> tuple[Run | None, Run | None]:
+    """The last run and the last success; a record of runs that cannot be read says nothing."""
+    with suppress(MirrorError):
+        return history.last(), history.last(outcome=Outcome.CURRENT)
+    return None, None
 
 
 def _size(generation: Path) -> int:

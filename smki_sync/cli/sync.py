@@ -10,9 +10,10 @@ from rich.console import Console
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome
 from smki_sync.cli.render import document
+from smki_sync.cli.setting import configure
 from smki_sync.cli.summary import sync_text
 from smki_sync.cli.talk import JsonTalk
-from smki_sync.cli.workplace import configure, job_of, talking
+from smki_sync.cli.workplace import job_of, talking
 from smki_sync.errors import Locked, SmkiSyncError
 from smki_sync.events import Detail, Noted
 from smki_sync.mirror.history import History, Run

@@ -70,7 +70,10 @@ def _parse(path: Path, octets: bytes) -> Mapping[str, object]:
         fault = f"not UTF-8 at byte {exc.start}"
     except (ValueError, RecursionError) as exc:
         fault = f"not TOML: {exc}"
-    raise ConfigError(f"the configuration file {path} is {fault}", hint="mend it, or write one with `init`")
+    raise ConfigError(
+        f"the configuration file {path} is {fault}",
+        hint="mend it; docs/configuration.md has a complete example",
+    )
 
 
 def strange_names(file: File) -> Iterator[str]:

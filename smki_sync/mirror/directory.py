@@ -91,6 +91,10 @@ class MirrorDirectory:
             aside.unlink(missing_ok=True)
             aside.symlink_to(generation.relative_to(self.root))
             sync_directory(generation.parent)
+            if (
+                self.link.exists() and not self.link.is_symlink()
+            ):  # somebody put a copy there: theirs to judge
+                self.link.replace(self.link.with_name("mirror.db.set-aside"))
             aside.replace(self.link)
             sync_directory(self.root)
 
@@ -103,12 +107,17 @@ class MirrorDirectory:
                 generation.with_name(generation.name + suffix).unlink(missing_ok=True)
 
     def discard_unfinished(self) -> tuple[Path, ...]:
-        """Remove what a killed build left."""
-        left = tuple(sorted(self.generations.glob(f"*{BUILDING}*")))
+        """Remove what a killed build left; where the link is broken, only what was never finished."""
+        half = tuple(sorted(self.generations.glob(f"*{BUILDING}*")))
         with named(self.generations):
-            for path in left:
+            for path in half:
                 path.unlink(missing_ok=True)
-        return left
+        sound = self.link.is_symlink() and self.link.exists()
+        linked = self._linked_number() if sound else max(self._numbers(), default=0)
+        newer = tuple(self._path(n) for n in self._numbers() if n > linked)
+        for generation in newer:
+            self.discard(generation)
+        return (*half, *newer)
 
     def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:
         """Remove generations older than the current one but for the newest ``keep``."""
@@ -118,6 +127,14 @@ class MirrorDirectory:
         for generation in gone:
             self.discard(generation)
         return gone
+
+    def discard_downloads(self) -> tuple[Path, ...]:
+        """Remove every file in ``downloads``, when all that was fetched is applied."""
+        left = tuple(sorted(path for path in self.downloads.iterdir() if path.is_file()))
+        with named(self.downloads):
+            for path in left:
+                path.unlink(missing_ok=True)
+        return left
 
     def _path(self, number: int) -> Path:
         return self.generations / f"{number:06d}.db"

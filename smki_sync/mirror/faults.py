@@ -14,15 +14,32 @@ import apsw
 from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
 
 _NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
-_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
+# SQLError: our statements are constants, so a table or column that is not there was there once.
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FREE_SPACE: Final = "Free space on that file system or move the mirror; the state before this run is whole."
+_REBUILD: Final = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
+_FREE_SPACE: Final = (
+    "Free space on that file system, or lift the limit on it; the state before this run is whole."
+)
+_LOOK_AT_DISK: Final = (
+    "Free space on that file system and look at the disk's health; the state before this run is whole."
+)
 _CHECK_ACCESS: Final = "Check that the directory exists and that the user of this program may write in it."
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Turn faults of SQLite and of the file system under ``path`` into :class:`MirrorError`."""
+    try:
+        with sqlite_named(path):
+            yield
+    except OSError as exc:
+        raise MirrorNotWritable(f"{exc.filename or path}: {exc.strerror}", hint=_advice(exc)) from exc
+
+
+@contextmanager
+def sqlite_named(path: Path) -> Iterator[None]:
+    """Turn faults of SQLite alone: for a block that somebody else fills."""
     try:
         yield
     except _DAMAGED as exc:
@@ -34,10 +51,10 @@ def named(path: Path) -> Iterator[None]:
         raise MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc)) from exc
     except apsw.Error as exc:
         raise MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc)) from exc
-    except OSError as exc:
-        raise MirrorNotWritable(f"{exc.filename or path}: {exc.strerror}", hint=_advice(exc)) from exc
 
 
 def _advice(exc: Exception) -> str:
+    if isinstance(exc, apsw.IOError):
+        return _LOOK_AT_DISK
     full = isinstance(exc, apsw.FullError) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)
     return _FREE_SPACE if full else _CHECK_ACCESS

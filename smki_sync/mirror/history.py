@@ -5,11 +5,16 @@ because a run that could not build one must be remembered too. Refuses: to make 
 cannot be written is dropped by the caller.
 """
 
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import sqlite_utils
+
+from smki_sync.errors import MirrorError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,20 @@ class Run:
     seconds: float
 
 
+_COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn SQLite's own errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise MirrorError(
+            f"{path} cannot be used: {exc}", hint="It holds only the record of runs: move it away."
+        ) from exc
+
+
 class History:
     """The table of runs in ``history.db``."""
 
@@ -33,16 +52,21 @@ class History:
         self._path = path
 
     def record(self, run: Run) -> None:
-        """Append one run, durably."""
-        with closing(sqlite_utils.Database(self._path)) as db:
-            db.table("run").insert(asdict(run))
+        """Append one run, durably; raises :class:`MirrorError`."""
+        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+            # Enumerations are texts to us and unknown types to SQLite.
+            values = {name: str(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
+            db.table("run").insert(values, columns=_COLUMNS)
 
     def last(self, *, outcome: str | None = None) -> Run | None:
-        """The newest run, or the newest with that outcome; ``None`` where there is none."""
+        """The newest run, or the newest with that outcome; ``None`` where there is none.
+
+        Raises :class:`MirrorError` where the file cannot be read as a history.
+        """
         if not self._path.exists():
             return None
         where, args = ("outcome = ?", [outcome]) if outcome else (None, [])
-        with closing(sqlite_utils.Database(self._path)) as db:
+        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
                 return None
             rows = list(db.table("run").rows_where(where, args, order_by="rowid desc", limit=1))

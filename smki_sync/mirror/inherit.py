@@ -47,6 +47,7 @@ _OTHER_BODIES: Final = f"""
 SELECT o.serial, i.name, o.status, o.der {_BOTH} JOIN issuer AS i ON i.id = o.issuer
  WHERE n.der <> o.der ORDER BY n.id
 """
+_KEPT: Final = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE extract = ? AND xml = ?)"
 _KEEP_SINCE: Final = f"""
 UPDATE certificate SET first_seen = (
        SELECT o.first_seen FROM old.certificate AS o
@@ -164,13 +165,20 @@ class Predecessor:
 
     def settle(self, *, extract: int) -> tuple[list[Changed], int]:
         """Give touched certificates their memory back, and find what has truly become of them."""
-        replaced = self._db.execute(_OTHER_BODIES).fetchall()
-        for evidence in replaced:
-            set_aside(self._db, conflict_of(HELD_BEFORE, *evidence), extract=extract)
+        replaced = self._set_aside_bodies(extract)
         self._db.execute(_KEEP_SINCE)
         self._db.execute(_KEEP_CHANGED)
         found = [_difference(*row) for row in self._db.execute(_DIFFERENCES)]
-        return [changed for changed in found if changed], len(replaced)
+        return [changed for changed in found if changed], replaced
+
+    def _set_aside_bodies(self, extract: int) -> int:
+        """Keep bodies that others have replaced, but for those that this file listed and lost too."""
+        bodies: list[tuple[Any, ...]] = self._db.execute(_OTHER_BODIES).fetchall()
+        evidence = [conflict_of(HELD_BEFORE, *body) for body in bodies]
+        news = [one for one in evidence if not self._db.execute(_KEPT, (extract, one.xml)).get]
+        for one in news:
+            set_aside(self._db, one, extract=extract)
+        return len(news)
 
     def carry_unlisted(self, *, extract: int, day: date) -> list[int]:
         """Insert every old row that the new generation lacks; In-Use ones become withdrawn."""

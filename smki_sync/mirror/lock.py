@@ -23,8 +23,9 @@ def hold(path: Path, *, since: datetime) -> Iterator[None]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         _take(handle, path)
-        os.truncate(handle, 0)
-        os.pwrite(handle, _card(since), 0)
+        with named(path):
+            os.truncate(handle, 0)
+            os.pwrite(handle, _card(since), 0)
         yield
         os.truncate(handle, 0)
     finally:

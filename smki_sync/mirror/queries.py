@@ -15,7 +15,7 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import ledger
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.faults import named, sqlite_named
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION, Value
 from smki_sync.mirror.store import connect_to_read
 from smki_sync.model.certificate import Flag
@@ -103,12 +103,13 @@ def open_mirror(link: Path) -> Iterator[apsw.Connection]:
     """Open the current mirror for reading; :class:`MirrorDamaged` where it is none of ours."""
     with named(link):
         db = connect_to_read(link)
-        try:
+    try:
+        with sqlite_named(link):
             _check_ours(db, link)
             with db:
                 yield db
-        finally:
-            db.close()
+    finally:
+        db.close()
 
 
 def _check_ours(db: apsw.Connection, link: Path) -> None:

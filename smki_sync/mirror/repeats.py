@@ -51,7 +51,7 @@ def find_repeats(db: apsw.Connection, *, extract: int) -> list[Repeat]:
 
 
 def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Iterator[Repeat]:
-    rows = db.execute(_ROWS, identity).fetchall()
+    rows: list[tuple[Any, ...]] = db.execute(_ROWS, identity).fetchall()
     first_body = rows[0][-1]
     alike = [row for row in rows if row[-1] == first_body]
     others = [row for row in rows if row[-1] != first_body]

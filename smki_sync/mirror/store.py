@@ -62,7 +62,8 @@ def survey(path: Path) -> MirrorState:
             application = db.pragma("application_id")
             version = db.pragma("user_version")
             if application == APPLICATION_ID and version == SCHEMA_VERSION:
-                ledger.read_state(db)
+                ledger.read_position(db)
+                ledger.read_census(db)
     except MirrorDamaged:
         return MirrorState.DAMAGED
     if application != APPLICATION_ID:

@@ -37,8 +37,8 @@ class Fault(StrEnum):
         return _HINTS[self]
 
 
-_CUT = "fetch it again; if it stays so, the published file is incomplete: tell the DCC"
-_DAMAGED = "fetch it again; if it stays so, the published file is damaged: tell the DCC"
+_CUT = "the published file is incomplete: tell the DCC, and run again once it is replaced"
+_DAMAGED = "the published file is damaged: tell the DCC, and run again once it is replaced"
 _FOREIGN = "this is not what Appendix O 2.3.3 describes: check the repository path, then tell the DCC"
 _HOSTILE = "no honest extract looks like this: keep the file and tell the DCC"
 _LIMIT = "if the file is honest, raise the reader's limit of that name; otherwise tell the DCC"

@@ -64,6 +64,7 @@ class Carrier:
         """Build a generation aside, overlap included, and let it take over in one step."""
         began = self.job.clock()
         fetched = self.files[full.name]
+        self.job.directory.discard_superseded(keep=0)  # two generations need room, never three
         path = self.job.directory.next_generation()
 
         def step(words: str) -> None:

@@ -38,7 +38,8 @@ class Held:
 class Decision:
     """Everything that a run needs to know before it acts.
 
-    ``changed``: names of applied deltas that have other bytes now. ``unchanged``: applied deltas whose time on offer is new and whose bytes are not.
+    ``changed``: names of applied deltas that have other bytes now. ``unchanged``: applied deltas
+    whose time on offer is new and whose bytes are not.
     """
 
     held: Held

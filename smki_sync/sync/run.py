@@ -74,8 +74,11 @@ def _fetch(job: Job, source: Source, extract: Extract) -> Fetched:
 
 
 def _tidy(job: Job) -> None:
+    """Remove what no run will need again: older generations, and files that were never applied."""
     for old in job.directory.discard_superseded(keep=int(job.keep_previous)):
         job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
+    for left in job.directory.discard_downloads():
+        job.hear.hear(Detail(text=f"removed {left.name}, which was fetched and is not needed any more"))
 
 
 def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | None) -> SyncReport:

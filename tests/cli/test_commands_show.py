@@ -164,6 +164,12 @@ def test_a_no_is_ten_says_how_old_the_mirror_is_and_leaves_stdout_empty(show: Sh
     assert "00-DB-12-34-56-78-90-A4" in ran.err
 
 
+def test_a_no_names_the_filter_that_it_is_due_to(show: Shell, supplier: sqlite3.Row) -> None:
+    ran = show("show", supplier["eui"], "--role", "3", "--any-status")
+    assert ran.code == 10
+    assert "networkOperator" in ran.err or "--role" in ran.err  # the mirror does hold others of it
+
+
 def test_a_no_as_json_is_an_empty_list(show: Shell) -> None:
     ran = show("show", "00-DB-12-34-56-78-90-A4", "--json")
     assert ran.code == 10

@@ -74,7 +74,9 @@ def test_a_member_twice_is_not_a_member_once() -> None:
 def test_the_digest_of_known_sets_never_changes() -> None:
     """It is stored and compared between machines: another value here is another format."""
     assert SetDigest().hex == "1655b1c673b6050c399c31f361cb8746bcc5900ec591e14c8651f8f9bb35511c"
-    assert digest_of([b"one", b"two"]).hex == "be4a0fb0da2033bc857f76dcce648947316dc8bdf6220ee0ac254fdba3c2ddc3"
+    assert (
+        digest_of([b"one", b"two"]).hex == "be4a0fb0da2033bc857f76dcce648947316dc8bdf6220ee0ac254fdba3c2ddc3"
+    )
 
 
 @pytest.mark.parametrize("octets", [0, 8, 263, 265])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mirror.conftest import publish
-from mirror.makers import ask, entry
+from mirror.makers import ask, build, entry
 from smki_sync.errors import MirrorDamaged, MirrorNotWritable
-from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.directory import BUILDING, MirrorDirectory
 
 
 def names(directory: MirrorDirectory) -> list[str]:
@@ -98,16 +98,28 @@ def test_the_next_generation_of_no_directory_is_the_first(tmp_path: Path) -> Non
 def test_what_a_killed_build_left_is_removed_with_its_side_files(directory: MirrorDirectory) -> None:
     publish(directory, [entry(1)])
     held = names(directory)
-    touch(directory, "000002.db", "000002.db-journal", "000003.db-wal", "000003.db-shm", "notes.txt")
-    gone = directory.discard_unfinished()
-    assert [path.name for path in gone] == ["000002.db", "000003.db"]
+    left = [f"000002.db{BUILDING}", f"000002.db{BUILDING}-journal", f"000003.db{BUILDING}-wal"]
+    touch(directory, *left, "notes.txt")
+    assert [path.name for path in directory.discard_unfinished()] == left
     assert names(directory) == sorted([*held, "notes.txt"])
 
 
-def test_before_the_first_full_every_generation_is_unfinished(directory: MirrorDirectory) -> None:
-    touch(directory, "000001.db")
+def test_before_the_first_full_a_build_is_unfinished_too(directory: MirrorDirectory) -> None:
+    touch(directory, f"000001.db{BUILDING}")
     assert len(directory.discard_unfinished()) == 1
     assert names(directory) == []
+
+
+def test_a_build_that_was_finished_and_never_published_does_not_oust_the_one_before(
+    directory: MirrorDirectory,
+) -> None:
+    """A run killed just before publishing leaves one that no reader ever saw: it is no predecessor."""
+    publish(directory, [entry(1)])
+    build(directory.next_generation(), [entry(1)])
+    directory.discard_unfinished()
+    publish(directory, [entry(1), entry(2)])
+    directory.discard_superseded(keep=1)
+    assert "000001.db" in names(directory)
 
 
 def test_older_generations_are_not_unfinished(directory: MirrorDirectory) -> None:

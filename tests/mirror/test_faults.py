@@ -201,4 +201,3 @@ def _fill(disk: Path) -> None:
                 file.write(bytes(4096))
         except OSError:
             return
-

@@ -22,7 +22,8 @@ said = st.lists(st.tuples(st.integers(1, 6), st.sampled_from("IIINER")), max_siz
 in_use = st.lists(st.tuples(st.integers(1, 6), st.just("I")), max_size=6)
 lives = st.lists(
     st.one_of(
-        st.tuples(st.just("delta"), said, st.just([])), st.tuples(st.just("full"), in_use, st.lists(said, max_size=2))
+        st.tuples(st.just("delta"), said, st.just([])),
+        st.tuples(st.just("full"), in_use, st.lists(said, max_size=2)),
     ),
     min_size=1,
     max_size=5,
@@ -102,7 +103,12 @@ def _replayed(path: Path, ground: dict[str, str]) -> dict[str, str]:
     held = dict(ground)
     lines = ask(path, 'SELECT serial, change, "from", "to" FROM changes ORDER BY sequence')
     for serial, change, before, after in lines:
-        was = {"added": {None}, "withdrawn": {"I"}, "reinstated": {"withdrawn"}, "status": {before, "withdrawn"}}
+        was = {
+            "added": {None},
+            "withdrawn": {"I"},
+            "reinstated": {"withdrawn"},
+            "status": {before, "withdrawn"},
+        }
         assert held.get(serial) in was[change]
         held[serial] = "withdrawn" if change == "withdrawn" else after
     return held

@@ -256,4 +256,3 @@ def test_a_reader_of_ours_cannot_write(path: Path) -> None:
 def test_a_fault_of_the_caller_is_not_taken_for_the_mirror_s(path: Path) -> None:
     with pytest.raises(BrokenPipeError), open_mirror(path):
         raise BrokenPipeError(32, "Broken pipe")
-

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from x509.makers import REAL
 
 from smki_sync.errors import BadExtract
 from smki_sync.model.plan import Reason
@@ -138,6 +139,45 @@ def test_a_late_overlap_delta_does_not_undo_a_later_one_that_was_replayed_before
     assert not again.applied
 
 
+def test_an_overlap_that_breaks_off_leaves_the_mirror_as_it_was(tmp_path: Path) -> None:
+    """Its first delta alone, on a mirror that stands at its full, would put an older word over a newer."""
+    der = min(Repository.create(tmp_path / "life", devices=1, days=1, start=START, seed=1).in_use())
+    files, operator = tmp_path / "files", Operator(tmp_path / "mirror", tmp_path / "files")
+    full = START + 7 * DAY
+    publish(files, "FULL", full, [record(der)])
+    operator.sync(full)
+    before = operator.held()
+    assert before.in_use() == {der}
+    publish(files, "DELT", full - 2 * DAY, [record(der, "N")])
+    publish(files, "DELT", full - DAY, b"not a gzip file")
+    publish(files, "DELT", full, [record(der, "I")])
+    with pytest.raises(BadExtract):
+        operator.sync(full)
+    assert operator.held() == before
+
+
+def test_a_full_older_than_the_mirror_does_not_undo_what_deltas_that_are_gone_had_said(
+    tmp_path: Path,
+) -> None:
+    """The full was written while the certificate ended; the delta that said so was applied long ago."""
+    ended, other = sorted(
+        Repository.create(tmp_path / "life", devices=3, days=1, start=START, seed=1).in_use()
+    )[:2]
+    files, operator = tmp_path / "files", Operator(tmp_path / "mirror", tmp_path / "files")
+    full = START + 7 * DAY
+    publish(files, "FULL", START, [record(ended), record(other)])
+    for day in (START + n * DAY for n in range(8)):
+        publish(files, "DELT", day, [record(ended, "N")] if day == full - DAY else [])
+    operator.sync(full)
+    assert operator.held().in_use() == {other}
+    publish(files, "FULL", full, [record(ended), record(other)])
+    for day in (START + n * DAY for n in range(7)):
+        (files / f"SMKIKR_DELT_{day}.xml.gz").unlink()
+    report = operator.sync(full, full=True)
+    assert AttentionCode.OVERLAP_NOT_COVERED in {a.code for a in report.attention}
+    assert operator.held().in_use() == {other}
+
+
 def test_a_record_in_quarantine_keeps_the_run_from_being_current_until_a_full_settles_it(
     repository: Repository, operator: Operator
 ) -> None:
@@ -198,6 +238,16 @@ def test_a_damaged_first_full_leaves_no_mirror_at_all(tmp_path: Path, repository
     assert not (operator.mirror / "mirror.db").is_symlink()
     repository.publish_full(START)
     assert operator.sync(repository.today).outcome is Outcome.CURRENT
+
+
+def test_an_overlap_delta_may_bring_an_issuer_that_the_full_does_not_have(tmp_path: Path) -> None:
+    files, operator = tmp_path / "files", Operator(tmp_path / "mirror", tmp_path / "files")
+    device, organisation = REAL[0], REAL[9]
+    publish(files, "FULL", START, [record(device)])
+    publish(files, "DELT", START, [record(organisation)])
+    report = operator.sync(START)
+    assert report.outcome is Outcome.CURRENT
+    assert operator.held().in_use() == {device, organisation}
 
 
 def test_a_full_with_one_certificate_twice_and_one_identity_with_two_bodies_keeps_one_row_each(

@@ -54,9 +54,7 @@ class Shelf:
 
     def xml(self, said: Said, *, poison: int = 0, more: Iterable[str] = ()) -> bytes:
         records = [self._record(n, status) for n, status in said.items()] + [POISON] * poison
-        return "".join(
-            ("<CertificateDataResponse>", *records, *more, "</CertificateDataResponse>")
-        ).encode()
+        return "".join(("<CertificateDataResponse>", *records, *more, "</CertificateDataResponse>")).encode()
 
     def put(self, name: str, xml: bytes, day: int) -> Path:
         path = self.path / name

@@ -10,6 +10,7 @@ import pytest
 
 from smki_sync.errors import BadExtract, Interrupted, Locked, MirrorError, SourceUnreachable
 from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Planned, Reading
+from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_position
 from smki_sync.model.plan import Action, Reason
@@ -320,7 +321,7 @@ def test_an_interrupted_run_has_done_nothing_by_halves(
 
 
 def test_what_a_killed_run_left_is_removed_and_told(started: Party) -> None:
-    (started.directory.generations / "000002.db").write_bytes(b"half")
+    (started.directory.generations / f"000002.db{BUILDING}").write_bytes(b"half")
     run(started.job(today=11))
     assert {path[:6] for path in files(started.directory.generations)} == {"000001"}
     (detail,) = (event for event in started.ear.events if isinstance(event, Detail))
@@ -522,9 +523,9 @@ def test_records_of_a_poisoned_delta_are_kept_aside_and_the_run_asks_for_attenti
 
 
 def test_records_with_false_claims_are_counted_and_served(started: Party, shelf: Shelf) -> None:
-    record = shelf._record(4, "I").replace("</", "<CertificateSerial>0BAD</CertificateSerial></", 1)
-    moved = record.replace("<CertificateSerial>0BAD</CertificateSerial></CertificateStatus>", "</CertificateStatus><CertificateSerial>0BAD</CertificateSerial>")
-    shelf.put(name(12), shelf.xml({}, more=[moved]), 12)
+    claim = "<CertificateResponse><CertificateSerial>0BAD</CertificateSerial>"
+    record = shelf._record(4, "I").replace("<CertificateResponse>", claim)
+    shelf.put(name(12), shelf.xml({}, more=[record]), 12)
     report = run(started.job(today=12))
     assert [a.code for a in report.attention] == [AttentionCode.CLAIMS_DIFFER]
     assert report.outcome is Outcome.CURRENT

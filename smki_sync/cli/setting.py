@@ -1,0 +1,30 @@
+"""Configuration and the date, for every command: what is cheap to load.
+
+For: ``configure`` and ``now_here``. Refuses: to import what only a sync needs.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Final
+
+from smki_sync.config import Config, load_here
+from smki_sync.errors import ConfigError
+
+TODAY_VARIABLE: Final = "SMKI_SYNC_TODAY"
+"""For rehearsals on a simulated repository: the date to judge age, lateness and the window by."""
+
+
+def configure(**options: object) -> Config:
+    """The configuration for this process; an option that was not given is ``None``."""
+    return load_here({name: value for name, value in options.items() if value is not None})
+
+
+def now_here(environ: Mapping[str, str] = os.environ) -> datetime:
+    """The time in UTC, on the date that a rehearsal sets, if one does."""
+    now = datetime.now(UTC)
+    given = environ.get(TODAY_VARIABLE)
+    try:
+        return datetime.combine(date.fromisoformat(given), now.timetz()) if given else now
+    except ValueError as exc:
+        raise ConfigError(f"{TODAY_VARIABLE} is no date: write YYYY-MM-DD") from exc
