@@ -18,7 +18,7 @@ from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Detail, Fetching, Listener
 from smki_sync.mirror.directory import sync_directory
 from smki_sync.mirror.faults import named
-from smki_sync.model.extract import Extract
+from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
 from smki_sync.sources.base import Chunks, Source
 
@@ -34,15 +34,31 @@ class Fetched:
 
     def chunks(self) -> Iterator[bytes]:
         """Its bytes, in order."""
-        with named(self.path), self.path.open("rb") as handle:
-            while chunk := handle.read(_READ):
-                yield chunk
+        return chunks_of(self.path)
+
+    def set_aside(self) -> None:
+        """It is damaged: keep it as evidence, ``NAME.bad``, and fetch it again next time.
+
+        A full stays as it is: as long as size and time on offer are the same, another transfer of that
+        size would bring the same bytes (Appendix P: one full a week).
+        """
+        if self.file.extract.kind is ExtractKind.DELTA:
+            with named(self.path):
+                self.path.replace(self.path.with_name(self.path.name + ".bad"))
+                _card(self.path).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """It is applied and no longer needed."""
         with named(self.path):
             self.path.unlink(missing_ok=True)
             _card(self.path).unlink(missing_ok=True)
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file on this disk, in order."""
+    with named(path), path.open("rb") as handle:
+        while chunk := handle.read(_READ):
+            yield chunk
 
 
 def fetch(source: Source, extract: Extract, directory: Path, hear: Listener) -> Fetched:

@@ -115,7 +115,7 @@ class Loader:
 class Builder:
     """A generation in the making. A context manager: unless finished, leaving it removes the file.
 
-    Call :meth:`load` once, :meth:`overlap` for each overlap delta in order, :meth:`finish` once.
+    Call :meth:`load` once, :meth:`overlap` for each delta to replay in order, :meth:`finish` once.
     """
 
     def __init__(self, path: Path, *, old: Path | None, clock: Clock, step: Step) -> None:
@@ -150,6 +150,7 @@ class Builder:
         with named(self.path), self._db:
             self._began = self._clock()
             self._file = file
+            self._reached = file.extract.day
             self._entry = ledger.open_entry(self._db, file)
             loader = Loader(self._db, extract=self._entry, day=file.extract.day, past=self._past)
             for batch in batches:
@@ -159,7 +160,7 @@ class Builder:
             self._loader = loader
 
     def overlap(self, file: AppliedFile, records: Records) -> Counts:
-        """Replay a delta that the full may not have seen; raises what ``records`` raises."""
+        """Replay a delta onto the full before anybody sees it; raises what ``records`` raises."""
         with named(self.path), self._db:
             began = self._clock()
             entry = ledger.open_entry(self._db, file)
@@ -172,6 +173,7 @@ class Builder:
             )
             applier.take_all(self._touching(records))
             ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
+        self._reached = max(self._reached, file.extract.day)
         return applier.counts
 
     def _touching(self, records: Records) -> Records:
@@ -190,7 +192,7 @@ class Builder:
                 counts = self._settle_past(day)
                 ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=self._clock())
                 self._db.execute("UPDATE mirror SET full_day = ? WHERE one = 1", (day.isoformat(),))
-                ledger.write_state(self._db, position=day, digest=self._loader.digest)
+                ledger.write_state(self._db, position=self._reached, digest=self._loader.digest)
             self._step("writing to disk")
             self._seal()
         return counts

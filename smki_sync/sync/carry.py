@@ -8,21 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
+from smki_sync.errors import BadExtract
 from smki_sync.events import Building, Committed, Reading
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.build import Builder
+from smki_sync.mirror.rows import Batch
 from smki_sync.mirror.store import Store
 from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import Plan
 from smki_sync.model.report import Applied, Counts
-from smki_sync.reader import ExtractReader
-from smki_sync.records import understand
+from smki_sync.sync.decide import Held
 from smki_sync.sync.job import Job
-
-_PROGRESS_RECORDS: Final = 1_000  # a listener hears of every so many records
+from smki_sync.sync.reading import Told, read_batches, read_records
 
 
 @dataclass(slots=True)
@@ -32,11 +31,10 @@ class Oddities:
     strict_parser_refuses: int = 0
     claims_differ: int = 0
 
-    def note(self, record: Entry | Rejected) -> None:
+    def note(self, flags: Flag) -> None:
         """Count one record."""
-        if isinstance(record, Entry) and record.flags:
-            self.strict_parser_refuses += Flag.STRICT_PARSER_REFUSES in record.flags
-            self.claims_differ += bool(record.flags & ~Flag.STRICT_PARSER_REFUSES)
+        self.strict_parser_refuses += Flag.STRICT_PARSER_REFUSES in flags
+        self.claims_differ += bool(flags & ~Flag.STRICT_PARSER_REFUSES)
 
 
 @dataclass(slots=True)
@@ -48,20 +46,18 @@ class Carrier:
     applied: list[Applied] = field(default_factory=list)
     oddities: Oddities = field(default_factory=Oddities)
 
-    def carry_out(self, plan: Plan, generation: Path | None) -> Path | None:
+    def carry_out(self, plan: Plan, held: Held) -> Path | None:
         """Apply everything that the plan lists; the generation that is current afterwards."""
-        if plan.full:
-            generation = self._rebuild(plan.full, plan.overlap, generation)
-            rest = plan.deltas
-        else:
-            rest = (*plan.overlap, *plan.deltas)
-        if rest:
-            assert generation is not None
-            self._follow(generation, rest)
-        return generation
+        if plan.full is None:
+            return self._follow(held.generation, (*plan.overlap, *plan.deltas))
+        # Readers never go back in time: a full older than the position catches up before they see it.
+        reached = held.position.day if held.position else plan.full.day
+        replayed = (*plan.overlap, *(delta for delta in plan.deltas if delta.day <= reached))
+        generation = self._rebuild(plan.full, replayed, held.generation)
+        return self._follow(generation, tuple(delta for delta in plan.deltas if delta.day > reached))
 
-    def _rebuild(self, full: Extract, overlap: tuple[Extract, ...], old: Path | None) -> Path:
-        """Build a generation aside, overlap included, and let it take over in one step."""
+    def _rebuild(self, full: Extract, replayed: tuple[Extract, ...], old: Path | None) -> Path:
+        """Build a generation aside, replayed deltas included, and let it take over in one step."""
         began = self.job.clock()
         fetched = self.files[full.name]
         self.job.directory.discard_superseded(keep=0)  # two generations need room, never three
@@ -71,44 +67,56 @@ class Carrier:
             self.job.hear.hear(Building(file=full.name, step=words))
 
         with Builder(path, old=old, clock=self.job.clock, step=step) as builder:
-            builder.load(fetched.file, self._read(fetched))
-            replayed = [self._replay(builder, delta) for delta in overlap]
+            builder.load_batches(fetched.file, self._batches(fetched))
+            done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
         self.job.directory.publish(path)
         self._commit(fetched, counts, began)
-        for delta, delta_counts, delta_began in replayed:
+        for delta, delta_counts, delta_began in done:
             self._commit(delta, delta_counts, delta_began)
         return path
 
     def _replay(self, builder: Builder, delta: Extract) -> tuple[Fetched, Counts, datetime]:
         began = self.job.clock()
         fetched = self.files[delta.name]
-        return fetched, builder.overlap(fetched.file, self._read(fetched)), began
+        return fetched, builder.overlap(fetched.file, self._records(fetched)), began
 
-    def _follow(self, generation: Path, deltas: tuple[Extract, ...]) -> None:
+    def _follow(self, generation: Path | None, deltas: tuple[Extract, ...]) -> Path | None:
+        if not deltas:
+            return generation
+        assert generation is not None  # the planner gives deltas alone only to a healthy mirror
         with Store(generation) as store:
             for delta in deltas:
                 began = self.job.clock()
                 fetched = self.files[delta.name]
-                counts = store.apply_delta(fetched.file, self._read(fetched), clock=self.job.clock)
+                counts = store.apply_delta(fetched.file, self._records(fetched), clock=self.job.clock)
                 self._commit(fetched, counts, began)
+        return generation
 
-    def _read(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
-        """The records of a file, counted on the way; ends only if the whole file is proven good."""
-        extract = fetched.file.extract
-        reader = ExtractReader(
-            fetched.chunks(), name=extract.name, understand=understand, limits=self.job.limits
-        )
-        number = 0
-        for number, record in enumerate(reader, 1):
-            self.oddities.note(record)
-            if number % _PROGRESS_RECORDS == 0:
-                self._tell(extract, number, reader.compressed_bytes)
-            yield record
-        self._tell(extract, number, fetched.file.size)
+    def _records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
+        try:
+            for record in read_records(fetched, self.job.limits, self._teller(fetched)):
+                if isinstance(record, Entry) and record.flags:
+                    self.oddities.note(record.flags)
+                yield record
+        except BadExtract:
+            fetched.set_aside()
+            raise
 
-    def _tell(self, extract: Extract, records: int, done: int) -> None:
-        self.job.hear.hear(Reading(file=extract.name, records=records, done=done, size=extract.size))
+    def _batches(self, fetched: Fetched) -> Iterator[Batch]:
+        for batch in read_batches(fetched, self.job.limits, self._teller(fetched)):
+            for row in batch.rows:
+                if row.flags:
+                    self.oddities.note(Flag(row.flags))
+            yield batch
+
+    def _teller(self, fetched: Fetched) -> Told:
+        name, size = fetched.file.extract.name, fetched.file.size
+
+        def tell(records: int, done: int) -> None:
+            self.job.hear.hear(Reading(file=name, records=records, done=done, size=size))
+
+        return tell
 
     def _commit(self, fetched: Fetched, counts: Counts, began: datetime) -> None:
         done = Applied(

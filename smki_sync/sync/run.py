@@ -34,7 +34,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
             _remember(job, decision)
             files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
         carrier = Carrier(job, files)
-        generation = carrier.carry_out(decision.plan, decision.held.generation)
+        generation = carrier.carry_out(decision.plan, decision.held)
         _tidy(job)
         return _report(job, decision, carrier, generation)
 

@@ -84,7 +84,7 @@ def test_a_full_that_is_stopped_while_it_is_read_leaves_no_mirror(
     sound = enlarge(repository.path / FULL)
     sync = ("sync", "--mirror", "mirror", "--source", repository.path.as_uri(), "--json")
     with smki.start(*sync) as running:
-        wait_until(lambda: any(smki.place.glob("mirror/generations/*.db")))
+        wait_until(lambda: any(smki.place.glob("mirror/generations/*")))
         assert not running.ended
         running.tell(stop)
         assert_interrupted(running.ending())

@@ -170,7 +170,7 @@ def test_a_directory_that_vanishes_during_a_build_is_named(directory: MirrorDire
         (apsw.PermissionsError("x"), MirrorNotWritable, "Check that"),
         (apsw.CantOpenError("x"), MirrorNotWritable, "Check that"),
         (apsw.BusyError("x"), MirrorError, ""),
-        (apsw.SQLError("x"), MirrorError, ""),
+        (apsw.SQLError("x"), MirrorDamaged, ""),
         (OSError(28, "No space left on device", "f"), MirrorNotWritable, "Free space"),
         (OSError(122, "Quota exceeded"), MirrorNotWritable, "Free space"),
         (OSError(13, "Permission denied", "f"), MirrorNotWritable, "Check that"),

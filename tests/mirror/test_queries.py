@@ -38,15 +38,32 @@ from smki_sync.mirror.store import Store
 from smki_sync.model.certificate import Flag, Kind, Usage
 from smki_sync.model.identity import KeyId, Serial
 
-PROMISED = (
-    "eui, kind, role, usage, status, in_use, serial, issuer, subject, not_before, not_after, ski,"
-    " manufacturing, first_seen, last_changed, withdrawn, der"
-).split(", ")
+DELTA_17 = "SMKIKR_DELT_2026-11-17.xml.gz"
+SHA1 = sha1(der_of(2), usedforsecurity=False).digest()
+PROMISED = [
+    "eui",
+    "kind",
+    "role",
+    "usage",
+    "status",
+    "in_use",
+    "serial",
+    "issuer",
+    "subject",
+    "not_before",
+    "not_after",
+    "ski",
+    "manufacturing",
+    "first_seen",
+    "last_changed",
+    "withdrawn",
+    "der",
+]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Device 1 with two certificates in use; 2 an organisation; 3 withdrawn; 4 expired; 5 of another issuer."""
+    """Device 1 has two in use; 2 is an organisation's; 3 withdrawn; 4 expired; 5 of another issuer."""
     first, found = tmp_path / "000001.db", tmp_path / "000002.db"
     supplier = entry(2, kind=Kind.ORGANISATION, role=2, subject="OU=02", manufacturing=False)
     device = [entry(1), entry(11, eui=eui_of(1), usage=Usage.KEY_AGREEMENT, manufacturing=True)]
@@ -120,10 +137,9 @@ def test_a_withdrawn_one_shows_since_when(path: Path) -> None:
 
 def test_the_journal_reads_in_the_contract_s_words(path: Path) -> None:
     columns = [name for _, name, *_ in ask(path, "PRAGMA table_info(changes)")]
-    assert columns == "sequence date change kind eui serial issuer from to file".split()
+    assert columns == ["sequence", "date", "change", "kind", "eui", "serial", "issuer", "from", "to", "file"]
     assert ask(path, "SELECT * FROM changes WHERE change = 'added'") == [
-        (3, "2026-11-17", "added", "device", eui_of(6), serial_of(6), ISSUER, None, "P")
-        + ("SMKIKR_DELT_2026-11-17.xml.gz",)
+        (3, "2026-11-17", "added", "device", eui_of(6), serial_of(6), ISSUER, None, "P", DELTA_17)
     ]
 
 
@@ -159,9 +175,9 @@ def test_a_look_up_by_eui_or_serial_uses_its_index(
         (SerialIs(serials=(Serial("FF"),)), []),
         (SerialIs(serials=()), []),
         (SkiIs(ski=KeyId("0000000000000002")), ["1A02"]),
-        (Fingerprint(algorithm="sha1", digest=sha1(der_of(2)).digest()), ["1A02"]),
+        (Fingerprint(algorithm="sha1", digest=SHA1), ["1A02"]),
         (Fingerprint(algorithm="sha256", digest=sha256(der_of(2)).digest()), ["1A02"]),
-        (Fingerprint(algorithm="sha256", digest=sha1(der_of(2)).digest()), []),
+        (Fingerprint(algorithm="sha256", digest=SHA1), []),
     ],
     ids=repr,
 )

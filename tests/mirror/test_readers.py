@@ -1,12 +1,12 @@
 """What others see who have ``mirror.db`` open with plain sqlite3, while a run works."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mirror.conftest import publish
-from mirror.makers import Record, apply, build, clock, delta, entry, november
+from mirror.makers import Record, Row, apply, ask, build, clock, delta, entry, november
 from mirror.processes import BECOME_NOBODY, let_everybody_read, needs_root, reader, run
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror, read_census
@@ -33,27 +33,29 @@ def test_a_reader_keeps_the_generation_that_it_has_open(directory: MirrorDirecto
             assert late.ask(COUNT) == "[(2,)]"
 
 
-def test_there_is_no_instant_without_a_mirror(directory: MirrorDirectory) -> None:
-    """Every file name that publishing passes through is one that opens."""
+def test_there_is_no_instant_without_a_mirror(
+    directory: MirrorDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after every move of a file that publishing makes, ``mirror.db`` opens."""
     publish(directory, [entry(1)])
-    seen: list[bool] = []
-
-    class Watching(Path):
-        _flavour = type(Path())._flavour  # type: ignore[attr-defined]  # how 3.11 lets a Path be a subclass
-
-        def replace(self, target: object) -> "Watching":
-            seen.append(directory.link.resolve().is_file())
-            return super().replace(target)  # type: ignore[type-var,arg-type,return-value]  # as given
-
-        def unlink(self, missing_ok: bool = False) -> None:
-            super().unlink(missing_ok)
-            seen.append(directory.link.resolve().is_file())
-
     path = directory.next_generation()
     build(path, [entry(1), entry(2)])
-    MirrorDirectory(Watching(directory.root)).publish(Watching(path))
-    assert len(seen) == 2
-    assert all(seen)
+    seen: list[list[Row]] = []
+
+    def watched(move: Callable[..., object]) -> Callable[..., object]:
+        def moved(*args: object, **named: object) -> object:
+            seen.append(ask(directory.link, COUNT))
+            done = move(*args, **named)
+            seen.append(ask(directory.link, COUNT))
+            return done
+
+        return moved
+
+    for move in ("replace", "rename", "unlink", "symlink_to"):
+        monkeypatch.setattr(Path, move, watched(getattr(Path, move)))
+    directory.publish(path)
+    assert seen[0] == [(1,)]
+    assert seen[-1] == [(2,)]
 
 
 def test_a_transaction_sees_one_state_while_deltas_commit(directory: MirrorDirectory) -> None:

@@ -9,7 +9,7 @@ from smki_sync.simulator.repository import Repository
 
 START = date(2026, 3, 2)
 DAY = timedelta(days=1)
-DEVICES = 400
+DEVICES = 250
 STOPS = (5, 8, 18)
 """Days of life at which the files on offer are kept: a bootstrap, three deltas later, a gap later."""
 

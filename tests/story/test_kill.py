@@ -18,7 +18,7 @@ import pytest
 
 from smki_sync.events import Event, Listener
 from story import plain
-from story.lives import Life, live
+from story.lives import Life
 from story.stage import Operator, command, environment
 
 INSTANTS = 8
@@ -54,10 +54,9 @@ class Counter:
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
+def scenes(life: Life, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
     """The three runs undisturbed, one after the other; the mirror before each is kept."""
     place = tmp_path_factory.mktemp("kill")
-    life = live(place)
     found = {}
     mirror = place / "mirror"
     mirror.mkdir()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from story.lives import Life, live
+from story.lives import Life
 from story.plain import digest_hex, in_use, opened
 from story.stage import Operator, call
 
@@ -84,11 +84,6 @@ def reading(script: str, mirror: Path, place: Path) -> Iterator[Reader]:
     finally:
         reader.process.kill()
         reader.process.wait()
-
-
-@pytest.fixture(scope="module")
-def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
-    return live(tmp_path_factory.mktemp("life"))
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from pathlib import Path
 from random import Random
 
 from smki_sync.errors import BadExtract
-from smki_sync.model.extract import ExtractKind
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.pki import SOME_QUIRKS
@@ -135,12 +134,13 @@ class World:
         self._check_state(before, after)
         if report:
             self._check_report(report, after)
-        again = self._run(full=False) if report is None or not full else None
-        if not full:
+        again = self._run(full=False)
+        if not full or (report and report.applied):
+            assert (again is None) == (report is None)
             assert again is None or not again.applied
             assert plain.read(self.operator.mirror) == after
-            assert (again is None) == (report is None)
-        if report and again:
+        if report and report.applied:
+            assert again is not None
             assert again.outcome is report.outcome
             assert again.census == report.census
 
@@ -168,7 +168,6 @@ class World:
             if "FULL" in name:
                 wanted = {day - n * DAY for n in range(self.lag)}
                 self.doubt = not wanted <= set(days[place + 1 :])
-                self._fulls = day
 
     def _check_state(self, before: Mirror | None, after: Mirror | None) -> None:
         if after is None:
@@ -225,6 +224,6 @@ class World:
                 assert not delta.exists(), "current, and not all of the offer applied"
             if not self.doubt and after.position == today:
                 assert after.in_use() == self.repository.in_use()
-        if report.plan.full and report.plan.full.kind is ExtractKind.FULL:
+        if report.plan.full:
             codes = {a.code for a in report.attention}
             assert (AttentionCode.OVERLAP_NOT_COVERED in codes) == bool(report.plan.uncovered)

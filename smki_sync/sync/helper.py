@@ -1,0 +1,45 @@
+"""The process that reads a full beside the one that writes it (``python -m smki_sync.sync.helper ERRAND``).
+
+For: :mod:`.reading`, which starts it and reads what it writes on stdout. It opens one file and reads
+it; it writes nothing else. Refuses: to outlive who started it: when the pipe breaks, it ends.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from smki_sync.errors import SmkiSyncError
+from smki_sync.fetch import chunks_of
+from smki_sync.mirror.rows import batches_of
+from smki_sync.reader import ExtractReader, ReaderLimits
+from smki_sync.records import understand
+from smki_sync.sync.frames import Failed, Finished, Some, write_frame
+
+
+def main(arguments: Sequence[str], out: BinaryIO) -> None:
+    """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``."""
+    errand = json.loads(arguments[0])
+    reader = ExtractReader(
+        chunks_of(Path(errand["path"])),
+        name=errand["name"],
+        understand=understand,
+        limits=ReaderLimits(**errand["limits"]),
+    )
+    try:
+        for batch in batches_of(reader):
+            write_frame(out, Some(batch=batch, records=reader.records, done=reader.compressed_bytes))
+    except SmkiSyncError as error:
+        write_frame(out, Failed(error=error))
+    else:
+        write_frame(out, Finished())
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; who started us decides
+    with suppress(BrokenPipeError), os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
+        main(sys.argv[1:], pipe)

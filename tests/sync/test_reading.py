@@ -1,0 +1,180 @@
+"""A file read beside this process is the file read in it: records, order, counts, faults."""
+
+import io
+import marshal
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, SmkiSyncError
+from smki_sync.fetch import Fetched
+from smki_sync.mirror.rows import Batch
+from smki_sync.model.certificate import Rejected, RejectReason
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import AppliedFile
+from smki_sync.reader import ReaderLimits
+from smki_sync.sync import helper, reading
+from smki_sync.sync.frames import Failed, Finished, Frame, Some, read_frames, write_frame
+from sync.shelf import Shelf, november
+
+LIMITS = ReaderLimits(quarantine_share=1.0)
+
+
+@pytest.fixture
+def fetched(shelf: Shelf) -> Fetched:
+    """1 203 records in three batches, three of them not to be understood."""
+    many = [shelf._record(n % 3, "I") for n in range(1200)]
+    path = shelf.put("f.xml.gz", shelf.xml({}, poison=3, more=many), 9)
+    return of(path)
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is large enough for a helper."""
+    monkeypatch.setattr(reading, "APART_BYTES", 0)
+
+
+def of(path: Path) -> Fetched:
+    octets = path.read_bytes()
+    extract = Extract(kind=ExtractKind.FULL, day=november(9), name=path.name, size=len(octets))
+    file = AppliedFile(extract=extract, size=len(octets), sha256=sha256(octets).hexdigest())
+    return Fetched(file=file, path=path)
+
+
+def batches(fetched: Fetched, *, cores: int, told: list[tuple[int, int]] | None = None) -> Iterator[Batch]:
+    words = told if told is not None else []
+    return reading.read_batches(fetched, LIMITS, lambda *word: words.append(word), cores=cores)
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_helper_reads_the_same_batches_in_the_same_order(fetched: Fetched) -> None:
+    here, beside = list(batches(fetched, cores=1)), list(batches(fetched, cores=2))
+    assert beside == here
+    assert [len(b.rows) + len(b.rejected) for b in beside] == [500, 500, 203]
+    assert [r.number for b in beside for r in b.rejected] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("cores", [1, 2])
+def test_progress_ends_at_the_last_record_and_the_last_byte(fetched: Fetched, cores: int) -> None:
+    told: list[tuple[int, int]] = []
+    list(batches(fetched, cores=cores, told=told))
+    assert told[-1] == (1203, fetched.file.size)
+    assert told == sorted(told)
+    assert len(told) > 1
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_helper_s_bad_file_is_a_bad_file_here(fetched: Fetched) -> None:
+    fetched.path.write_bytes(fetched.path.read_bytes()[:-20])
+    with pytest.raises(BadExtract) as here:
+        list(batches(fetched, cores=1))
+    with pytest.raises(BadExtract) as beside:
+        list(batches(fetched, cores=2))
+    assert (beside.value.message, beside.value.reason) == (here.value.message, here.value.reason)
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_helper_whose_file_has_vanished_says_so(fetched: Fetched) -> None:
+    fetched.path.unlink()
+    with pytest.raises(MirrorError):
+        list(batches(fetched, cores=2))
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_helper_that_ends_in_the_middle_proves_nothing(
+    fetched: Fetched, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What stands in for the interpreter ends well and says nothing, as one that was killed would."""
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexit 0\n")
+    silent.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    with pytest.raises(SmkiSyncError) as caught:
+        list(batches(fetched, cores=2))
+    assert caught.value.reason == "helper-died"
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_reader_that_gives_up_leaves_no_helper_behind(fetched: Fetched) -> None:
+    found = batches(fetched, cores=2)
+    next(found)
+    assert hasattr(found, "close")
+    found.close()  # a ResourceWarning, an error here, would tell of a process left running
+    assert list(found) == []
+
+
+def test_a_small_file_is_read_without_a_helper(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    assert sum(len(batch.rows) for batch in batches(fetched, cores=2)) == 1200
+
+
+def test_a_helper_says_what_it_read_and_that_it_was_all(fetched: Fetched) -> None:
+    pipe = io.BytesIO()
+    limits = '{"quarantine_share": 1.0}'
+    helper.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {limits}}}'], pipe)
+    pipe.seek(0)
+    frames = list(read_frames(pipe))
+    assert [type(frame) for frame in frames] == [Some, Some, Some, Finished]
+
+
+def test_a_helper_says_what_is_wrong_and_nothing_after(fetched: Fetched) -> None:
+    fetched.path.write_bytes(b"no gz")
+    pipe = io.BytesIO()
+    helper.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {{}}}}'], pipe)
+    pipe.seek(0)
+    (frame,) = read_frames(pipe)
+    assert isinstance(frame, Failed)
+    assert isinstance(frame.error, BadExtract)
+
+
+REJECTED = Rejected(number=1, reason=RejectReason.BODY_MISSING, detail="d", xml=b"\xff\0")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [Some(batch=Batch(rows=[], rejected=[REJECTED]), records=1, done=2), Finished()],
+    ids=["some", "finished"],
+)
+def test_a_frame_comes_back_as_it_was_written(frame: Frame) -> None:
+    pipe = io.BytesIO()
+    write_frame(pipe, frame)
+    pipe.seek(0)
+    assert list(read_frames(pipe)) == [frame]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (BadExtract("m", hint="h", code="c"), BadExtract),
+        (MirrorNotWritable("m", hint="h", code="c"), MirrorError),
+        (SmkiSyncError("m", hint="h", code="c"), SmkiSyncError),
+    ],
+    ids=repr,
+)
+def test_an_error_comes_back_with_its_kind_and_its_words(
+    error: SmkiSyncError, kind: type[SmkiSyncError]
+) -> None:
+    pipe = io.BytesIO()
+    write_frame(pipe, Failed(error=error))
+    pipe.seek(0)
+    (frame,) = read_frames(pipe)
+    assert isinstance(frame, Failed)
+    assert type(frame.error) is kind
+    assert (frame.error.message, frame.error.hint, frame.error.reason) == ("m", "h", "c")
+
+
+@pytest.mark.parametrize("cut", [1, 7, 8, 12, -1])
+def test_a_frame_that_was_cut_is_none(cut: int) -> None:
+    pipe = io.BytesIO()
+    write_frame(pipe, Finished())
+    assert list(read_frames(io.BytesIO(pipe.getvalue()[:cut]))) == []
+
+
+def test_what_is_no_frame_is_a_defect() -> None:
+    octets = marshal.dumps(("strange",))
+    with pytest.raises(AssertionError, match="no frame"):
+        list(read_frames(io.BytesIO(len(octets).to_bytes(8) + octets)))
