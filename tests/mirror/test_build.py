@@ -102,7 +102,7 @@ def test_of_two_bodies_in_one_full_the_first_stands_and_the_others_are_kept_asid
 
 
 def test_a_conflict_within_a_full_is_quarantined_under_its_place_in_the_file(path: Path) -> None:
-    build(path, [rejected(1), entry(1, number=2), entry(1, body=b"another", number=3)])
+    build(path, [rejected(1), entry(1, number=2), entry(1, body=b"another", number=3), rejected(4)])
     conflict = "SELECT number FROM quarantine WHERE reason = 'identity-conflict'"
     assert ask(path, conflict) == [(3,)]
 

@@ -21,9 +21,10 @@ from story.stage import Operator, call
 PATIENCE_SECONDS = 30.0
 
 ANEW = """
-import hashlib, json, sqlite3, sys
+import hashlib, json, os, sqlite3, sys
 from contextlib import closing
-while True:
+parent = os.getppid()
+while os.getppid() == parent:
     with closing(sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)) as db:
         db.execute("BEGIN")
         (position,) = db.execute("SELECT position FROM mirror").fetchone()
@@ -31,12 +32,13 @@ while True:
         found = hashlib.sha256(b"".join(ders)).hexdigest()
     print(json.dumps([position, found]), flush=True)
 """
-"""A reader that opens the mirror for each answer."""
+"""A reader that opens the mirror for each answer; it ends with the test that started it."""
 
 STAYING = """
-import hashlib, json, sqlite3, sys
+import hashlib, json, os, sqlite3, sys
 db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
-while True:
+parent = os.getppid()
+while os.getppid() == parent:
     with db:
         db.execute("BEGIN")
         (position,) = db.execute("SELECT position FROM mirror").fetchone()

@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_position
 from smki_sync.model.plan import Action, Reason
 from smki_sync.model.report import AttentionCode, Outcome
-from smki_sync.sync import rehearse, run
-from sync.shelf import NOW, Party, Shelf, Unplugged, november
+from smki_sync.sync import Job, rehearse, run
+from sync.shelf import NOW, Party, Unplugged, november
 
 FULL_9 = "SMKIKR_FULL_2026-11-09.xml.gz"
 FULL_16 = "SMKIKR_FULL_2026-11-16.xml.gz"
@@ -203,6 +203,11 @@ def test_what_was_applied_is_reported_with_size_hash_and_duration(party: Party) 
     assert (applied.file, applied.bytes, applied.seconds) == (FULL_9, path.stat().st_size, 0.0)
     with closing(sqlite3.connect(party.directory.link)) as db:
         assert db.execute("SELECT size, sha256 FROM extract").fetchall() == [(applied.bytes, applied.sha256)]
+
+
+def test_times_are_in_utc_unless_a_clock_is_given(party: Party) -> None:
+    job = Job(directory=party.directory, open_source=lambda: party.source, today=november(9))
+    assert job.clock().utcoffset() == timedelta(0)
 
 
 # faults on the way
@@ -528,11 +533,15 @@ def test_records_of_a_poisoned_delta_are_kept_aside_and_the_run_asks_for_attenti
     assert run(started.job(today=12)).outcome is Outcome.BEHIND
 
 
-def test_records_with_false_claims_are_counted_and_served(started: Party, shelf: Shelf) -> None:
+def test_records_with_false_claims_are_counted_and_served(party: Party) -> None:
+    """In a full and in a delta alike."""
     claim = "<CertificateResponse><CertificateSerial>0BAD</CertificateSerial>"
-    record = shelf._record(4, "I").replace("<CertificateResponse>", claim)
-    shelf.put(name(12), shelf.xml({}, more=[record]), 12)
-    report = run(started.job(today=12))
+    records = [party.shelf._record(n, "I").replace("<CertificateResponse>", claim) for n in (4, 5)]
+    party.shelf.put(FULL_9, party.shelf.xml({0: "I"}, more=records[:1]), 9)
+    party.shelf.deltas(7, 8, 9)
+    party.shelf.put(name(10), party.shelf.xml({}, more=records[1:]), 10)
+    report = run(party.job(today=10))
     assert [a.code for a in report.attention] == [AttentionCode.CLAIMS_DIFFER]
+    assert report.attention[0].message.startswith("2 ")
     assert report.outcome is Outcome.CURRENT
-    assert held(started)[4] == "I"
+    assert held(party) == {0: "I", 4: "I", 5: "I"}
