@@ -90,16 +90,22 @@ def _write(part: Path, chunks: Chunks, extract: Extract, hear: Listener) -> str:
             handle.write(chunk)
             digest.update(chunk)
             done += len(chunk)
+            if done > extract.size:
+                break
             hear.hear(Fetching(file=extract.name, done=done, size=extract.size))
         handle.flush()
         fsync(handle.fileno())
     if done != extract.size:
         raise SourceUnreachable(
-            f"{extract.name} gave {done} bytes where the listing said {extract.size}",
+            f"{extract.name} gave {_or_more(done, extract.size)} where the listing said {extract.size}",
             hint="It was replaced or is still being written; the next run looks again.",
             code="changed-while-fetched",
         )
     return digest.hexdigest()
+
+
+def _or_more(done: int, size: int) -> str:
+    return f"{done} bytes or more" if done > size else f"{done} bytes"
 
 
 def _held(path: Path, extract: Extract) -> Fetched | None:

@@ -54,6 +54,7 @@ ADDED: dict[str, set[str]] = {
     "sync.attention[]": {"level"},
     "status": {"message"},
     "status.last_run": {"reason"},
+    "show": {"position"},
     "show.certificates[]": {"flags"},
 }
 

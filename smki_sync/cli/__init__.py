@@ -6,12 +6,12 @@ decisions about mirrors and extracts.
 """
 
 import importlib
-import json
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Final, NoReturn
 
@@ -19,6 +19,7 @@ import typer
 
 from smki_sync import __version__
 from smki_sync.cli.exits import Exit, exit_of
+from smki_sync.cli.out import open_streams, say, say_json
 from smki_sync.errors import Interrupted, UsageError
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -33,36 +34,35 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 _HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
 
-Run `smki-sync demo` to see it work, `smki-sync sync` every day. Exit codes: 0 done and current, 3 look
-at the report, 4 try again later; the others are in docs/exit-codes.md.
+Run `smki-sync demo` to see it work, and `smki-sync sync` once a day.
+
+Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in docs/exit-codes.md.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    open_streams()
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        code = _run(words)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has what they wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.OK
-    sys.exit(int(code))
+    sys.exit(int(_run(words)))
 
 
 def _run(words: Sequence[str]) -> int:
     try:
         result = build(words)(list(words), prog_name="smki-sync", standalone_mode=False)
-    except BrokenPipeError:
-        raise
     except typer.TyperException as error:
-        return _fail(words, _as_usage(error))
+        return _misused(words, error)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail(words, Interrupted("interrupted; nothing is half done", hint="Run it again."))
+        return _fail(words, _INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the one place that exits: what has no name is a defect of ours
         return _fail(words, error)
+    if result == Exit.INTERRUPTED:  # how typer hands a KeyboardInterrupt on
+        return _fail(words, _INTERRUPTED)
     return int(result or 0)
+
+
+_INTERRUPTED: Final = Interrupted("interrupted; nothing is half done", hint="Run it again.")
 
 
 def build(words: Sequence[str] = ()) -> typer.Typer:
@@ -75,35 +75,45 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
-def _common(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Say the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
-        typer.echo(f"smki-sync {__version__}")
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"smki-sync {__version__}")
         raise typer.Exit
 
 
+def _common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say the version and exit.", is_eager=True, callback=_say_version),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def _misused(words: Sequence[str], error: typer.TyperException) -> int:
+    """The command line is wrong; where it was empty, the help that was shown says all."""
+    speak = getattr(error, "format_message", None)
+    message = speak() if speak else str(error)
+    if not message:
+        return Exit.USAGE
+    return _fail(words, UsageError(message, hint="`smki-sync COMMAND --help` shows what it takes."))
+
+
 def _fail(words: Sequence[str], error: BaseException) -> int:
-    """Say what failed: as the promised document where one was asked for, else to people."""
-    from smki_sync.cli.render import failure, failure_text  # noqa: PLC0415 - only a failure needs it
+    """Say what failed: the promised document where one was asked for, a log line, or words for people."""
+    from smki_sync.cli.render import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
 
     code = exit_of(error)
-    if code is Exit.UNEXPECTED and ("--verbose" in words or "-v" in words):
-        traceback.print_exception(error)
-    if "--json" in words:
-        command = words[0] if words[0] in COMMANDS else "usage"
-        typer.echo(json.dumps(failure(command, error, code), indent=2))
-    else:
-        typer.echo(failure_text(error), err=True)
+    with suppress(OSError):  # a full disk behind a stream changes nothing in how it ended
+        if code is Exit.UNEXPECTED and {"--verbose", "-v"} & {*words}:
+            traceback.print_exception(error)
+        if "--json" in words:
+            say_json(failure(words[0] if words[0] in COMMANDS else "usage", error, code))
+        logs_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+        if logs_json or "--json" not in words:
+            sys.stderr.write((failure_line(error, code) if logs_json else failure_text(error)) + "\n")
     return code
-
-
-def _as_usage(error: typer.TyperException) -> UsageError:
-    say = getattr(error, "format_message", None)
-    return UsageError(say() if say else str(error), hint="`smki-sync COMMAND --help` shows what it takes.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

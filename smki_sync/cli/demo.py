@@ -27,7 +27,7 @@ from smki_sync.mirror.queries import open_mirror
 from smki_sync.simulator.repository import Repository
 from smki_sync.simulator.server import Service, serve
 
-_FIRST_DAYS: Final = 14
+_FIRST_DAYS: Final = 10
 _AWAY_DAYS: Final = 9
 _ONE_DEVICE: Final = "SELECT eui FROM certificates WHERE kind = 'device' AND in_use ORDER BY eui LIMIT 1"
 _BY_KIND: Final = "SELECT kind, count(*), sum(in_use) FROM certificates GROUP BY kind"
@@ -80,10 +80,11 @@ def demo(
     devices: Annotated[int, typer.Option(min=10, help="Devices on the first day.")] = 500,
 ) -> None:
     """Show the main job: bootstrap, a daily delta, a gap beyond seven days, the full resync, a query."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows ASCII alone
     console = Console(highlight=False)
     with TemporaryDirectory(prefix="smki-sync-demo-") as place:
         console.print("[bold]smki-sync[/]: a local mirror of the SMKI Repository, on a simulated one\n")
-        console.print(f"Founding a repository with {devices} devices, {_FIRST_DAYS} days of life …")
+        console.print(f"Founding a repository with {devices} devices, {_FIRST_DAYS} days of life")
         repository = Repository.create(
             Path(place) / "repository",
             devices=devices,

@@ -4,7 +4,6 @@ For: seeing the evidence behind ``records-quarantined``, and ending that call fo
 somebody has dealt with it. Refuses: to delete evidence, to serve it.
 """
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,9 +11,10 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
+from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
-from smki_sync.cli.words import visible
+from smki_sync.cli.words import block
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import hold
@@ -49,7 +49,7 @@ def quarantine(
         _accept(directory)
     with open_mirror(directory.link) as db:
         held = read_quarantine(db)
-    typer.echo(json.dumps(document(held), indent=2) if as_json else text(held))
+    say_json(document(held)) if as_json else say(text(held))
     raise typer.Exit(Exit.FINDING if any(not q.accepted for q in held) else Exit.OK)
 
 
@@ -83,8 +83,9 @@ def text(held: list[Quarantined]) -> str:
     """The same for people, without the XML."""
     if not held:
         return "The quarantine is empty."
-    return "\n".join(
-        f"{q.file}, record {q.number}: {q.reason}: {visible(q.detail)}"
-        + (f" (accepted {q.accepted})" if q.accepted else "")
-        for q in held
-    )
+    return "\n".join(line for q in held for line in block(_sentence(q)))
+
+
+def _sentence(q: Quarantined) -> str:
+    noted = f" (accepted {q.accepted})" if q.accepted else ""
+    return f"{q.file}, record {q.number}: {q.reason}: {q.detail}{noted}"

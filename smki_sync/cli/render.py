@@ -5,6 +5,9 @@ For: ``sync`` and ``restore`` (``document``, ``sync_text``), every command that 
 text from outside reaches a terminal only through :func:`visible`.
 """
 
+import json
+from datetime import UTC, datetime
+
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.words import block
 from smki_sync.errors import ConfigError, SmkiSyncError
@@ -86,6 +89,14 @@ def failure(command: str, error: BaseException, code: Exit) -> Json:
         "outcome": Outcome.FAILED.value,
         "error": {"code": word, "exit": code.value, "message": message, "hint": hint},
     }
+
+
+def failure_line(error: BaseException, code: Exit) -> str:
+    """Give the line of a JSON log that says what failed."""
+    word, message, hint = _facts_of(error)
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head = {"time": stamp, "level": "error", "event": "failed"}
+    return json.dumps(head | {"code": word, "exit": code.value, "message": message, "hint": hint})
 
 
 def failure_text(error: BaseException) -> str:

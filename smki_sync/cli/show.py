@@ -3,7 +3,6 @@
 For: the question that is asked all day. Refuses: to answer from anything but the mirror.
 """
 
-import json
 import sys
 from hashlib import sha1, sha256
 from typing import Annotated, Final
@@ -13,9 +12,10 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.identities import parse_identity
+from smki_sync.cli.out import say, say_json, say_octets
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
-from smki_sync.cli.words import visible
+from smki_sync.cli.words import block, visible
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import Certificate, find_certificates, open_mirror, read_position
@@ -71,13 +71,16 @@ def show(
         position = read_position(db)
         found = find_certificates(db, wanted, usage=usage, role=parse_role(role), any_status=any_status)
     if as_json:
-        typer.echo(json.dumps(document(found), indent=2))
+        say_json(document(found, position))
+    elif not found:
+        more = _restrictions(usage=usage, role=role, any_status=any_status)
+        sys.stderr.write("\n".join(block(_none(identity, position, more))) + "\n")
     elif pem:
-        typer.echo("".join(to_pem(c.der) for c in found), nl=False)
+        say("".join(to_pem(c.der) for c in found), end="")
     elif der:
-        _write_der(found)
+        say_octets(_only(found).der)
     else:
-        typer.echo(text(identity, found, position, any_status=any_status), err=not found)
+        say("\n\n".join(_paragraph(c) for c in found))
     raise typer.Exit(Exit.OK if found else Exit.FINDING)
 
 
@@ -92,9 +95,13 @@ def parse_role(text: str | None) -> int | None:
     return _NUMBERS[text.lower()]
 
 
-def document(found: list[Certificate]) -> Json:
+def document(found: list[Certificate], position: Position) -> Json:
     """The document of ``show --json``."""
-    return {"schema": schema_of("show"), "certificates": [_fields(c) for c in found]}
+    return {
+        "schema": schema_of("show"),
+        "position": position.day.isoformat(),
+        "certificates": [_fields(c) for c in found],
+    }
 
 
 def _fields(c: Certificate) -> Json:
@@ -127,12 +134,14 @@ def _fields(c: Certificate) -> Json:
     }
 
 
-def text(identity: str, found: list[Certificate], position: Position, *, any_status: bool) -> str:
-    """The same for people, a paragraph a certificate."""
-    if not found:
-        more = "" if any_status else " In-Use (--any-status shows others)"
-        return f"The mirror, as of {position.day}, holds no certificate of {visible(identity)}{more}."
-    return "\n\n".join(_paragraph(c) for c in found)
+def _none(identity: str, position: Position, more: str) -> str:
+    return f"The mirror, as of {position.day}, holds no certificate of {identity}{more}."
+
+
+def _restrictions(*, usage: Usage | None, role: str | None, any_status: bool) -> str:
+    wanted = [f"--usage {usage}"] * bool(usage) + [f"--role {role}"] * bool(role)
+    state = "" if any_status else " In-Use (--any-status shows others)"
+    return f"{state}{' with ' if wanted else ''}{' and '.join(wanted)}"
 
 
 def _paragraph(c: Certificate) -> str:
@@ -161,11 +170,10 @@ def _standing(c: Certificate) -> str:
     return f"NOT In-Use: status {Status(c.status).words} ({c.status}) since {c.last_changed}"
 
 
-def _write_der(found: list[Certificate]) -> None:
+def _only(found: list[Certificate]) -> Certificate:
     if len(found) > 1:
         raise UsageError(
             f"{len(found)} certificates match, and --der writes one",
             hint="Add --usage or --role, name it by serial:, or use --pem.",
         )
-    for c in found:
-        sys.stdout.buffer.write(c.der)
+    return found[0]

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from smki_sync.cli.out import say
 from smki_sync.cli.setting import now_here
 from smki_sync.errors import UsageError
 from smki_sync.simulator.faults import Fault
@@ -74,7 +75,11 @@ def advance(
     *,
     days: Annotated[int, typer.Option(min=1, help="How many days to let happen.")] = 1,
     fault: Annotated[
-        list[Fault] | None, typer.Option(help="What goes wrong on each of these days; may be repeated.")
+        list[Fault] | None,
+        typer.Option(
+            metavar="CODE",
+            help=f"What goes wrong on each of these days; may be repeated: {', '.join(Fault)}.",
+        ),
     ] = None,
 ) -> None:
     """Let days happen: certificates come and go, files are published and removed."""
@@ -110,8 +115,6 @@ def serve(
 def _say_state(repository: Repository) -> None:
     files = sorted(path.name for path in repository.path.iterdir() if path.is_file())
     held = len(repository.in_use())
-    typer.echo(
-        f"{repository.path} stands at {repository.today}: {held:,} certificates In-Use, {len(files)} files"
-    )
+    say(f"{repository.path} stands at {repository.today}: {held:,} certificates In-Use, {len(files)} files")
     for name in files:
-        typer.echo(f"  {name}")
+        say(f"  {name}")

@@ -4,7 +4,6 @@ For: monitoring. Two clocks: as of (position), and when somebody last looked (ru
 connect to anything, to take the lock.
 """
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -16,9 +15,10 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
+from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
-from smki_sync.cli.words import in_bytes, visible
+from smki_sync.cli.words import in_age, in_bytes, visible
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
@@ -89,7 +89,7 @@ def status(
     settings = configure(mirror=mirror, config=config)
     hours = max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
     finding = survey(MirrorDirectory(settings.need_mirror()), now=now_here(), max_age=hours)
-    typer.echo(json.dumps(document(finding), indent=2) if as_json else text(finding))
+    say_json(document(finding)) if as_json else say(text(finding))
     raise typer.Exit(_EXITS[finding.state])
 
 
@@ -185,7 +185,7 @@ def _holdings(finding: Finding, census: Census) -> list[str]:
     words = {status.value: status.words for status in Status}
     statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in census.by_status.items())
     return [
-        f"as of         {finding.position}  ({finding.age_hours} hours since that day began, UTC)",
+        f"as of         {finding.position}  (that day began {in_age(finding.age_hours or 0)} ago, UTC)",
         f"last full     {finding.last_full}",
         f"certificates  {census.total:,}, {census.in_use:,} In-Use",
         f"  by kind     {kinds}",

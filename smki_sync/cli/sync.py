@@ -1,14 +1,13 @@
 """``smki-sync sync``: the daily job."""
 
-import json
 from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome
+from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import document
 from smki_sync.cli.setting import configure
 from smki_sync.cli.summary import sync_text
@@ -66,7 +65,7 @@ def sync(
             for attention in report.attention:
                 talk.hear(Noted(attention=attention))
     if as_json:
-        typer.echo(json.dumps(document(report), indent=2))
+        say_json(document(report))
     elif not quiet:
         _show(report)
     raise typer.Exit(exit_of_outcome(report.outcome))
@@ -74,10 +73,8 @@ def sync(
 
 def _show(report: SyncReport) -> None:
     headline, *rest = sync_text(report).split("\n")
-    style = "bold green" if report.outcome is Outcome.CURRENT else "bold yellow"
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    console.print(headline, style=style)
-    console.print("\n".join(rest))
+    say(headline, colour="green" if report.outcome is Outcome.CURRENT else "yellow")
+    say("\n".join(rest))
 
 
 def _run_and_record(job: Job, *, full: bool) -> SyncReport:
@@ -87,8 +84,9 @@ def _run_and_record(job: Job, *, full: bool) -> SyncReport:
         report = run(job, full=full)
     except Locked:  # the run that holds the lock is the one to remember
         raise
-    except (SmkiSyncError, KeyboardInterrupt) as error:
-        reason = error.reason if isinstance(error, SmkiSyncError) else "interrupted"
+    except (Exception, KeyboardInterrupt) as error:
+        interrupted = "interrupted" if isinstance(error, KeyboardInterrupt) else "unexpected"
+        reason = error.reason if isinstance(error, SmkiSyncError) else interrupted
         _record(job, began, outcome=Outcome.FAILED, code=exit_of(error), reason=reason, position=None)
         raise
     position = report.position.isoformat() if report.position else None

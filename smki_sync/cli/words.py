@@ -52,3 +52,11 @@ def in_time(seconds: float) -> str:
         return f"{seconds:.1f} s"
     hours, minutes = divmod(round(seconds / _SIXTY), _SIXTY)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def in_age(hours: float) -> str:
+    """Write an age for people: ``7.5 hours``, ``12 days``."""
+    return f"{hours:.1f} hours" if hours <= _TWO_DAYS else f"{hours / 24:.0f} days"
+
+
+_TWO_DAYS: Final = 48

@@ -50,6 +50,8 @@ class Changed:
 
 
 Journal = Callable[[Changed], None]
+Touch = Callable[[str, int], None]
+"""Takes an identity: serial number, issuer id."""
 
 _KNOWN: Final = (
     "SELECT id, status, withdrawn, eui, role, usage, manufacturing, flags, der"
@@ -114,14 +116,25 @@ class Applier:
     """Applies the records of one extract; :attr:`counts` says afterwards what they did."""
 
     def __init__(
-        self, db: apsw.Connection, *, extract: int, day: date, digest: SetDigest, journal: Journal
+        self,
+        db: apsw.Connection,
+        *,
+        extract: int,
+        day: date,
+        digest: SetDigest,
+        journal: Journal,
+        touch: Touch = lambda _serial, _issuer: None,
     ) -> None:
-        """``extract``: ledger id of the file. ``digest``: moved along with the rows."""
+        """``extract``: ledger id of the file. ``digest``: moved along with the rows.
+
+        ``touch``: told the identity of every certificate that the file names.
+        """
         self._db = db
         self._extract = extract
         self._day = days(day)
         self._digest = digest
         self._journal = journal
+        self._touch = touch
         self._issuers = Issuers(db)
         self._census: dict[tuple[int, str, int], int] = {}
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
@@ -143,14 +156,23 @@ class Applier:
             self.take(record)
         self._write_census()
 
+    def take_rows(self, rows: Iterable[Row]) -> None:
+        """Apply rows that were records once, then write the census."""
+        for row in rows:
+            self._take_row(row)
+        self._write_census()
+
     def take(self, record: Entry | Rejected) -> None:
         """Apply one record."""
         self.records += 1
         if isinstance(record, Rejected):
             self._set_aside(record)
-            return
-        row = row_of(record)
+        else:
+            self._take_row(row_of(record))
+
+    def _take_row(self, row: Row) -> None:
         issuer = self._issuers[row.issuer]
+        self._touch(row.serial, issuer)
         known = self._db.execute(_KNOWN, (row.serial, issuer)).fetchone()
         if known is None:
             self._insert(row, issuer)

@@ -38,7 +38,7 @@ from smki_sync.mirror.repeats import Repeat, drop, find_repeats
 from smki_sync.mirror.rows import INSERT, Batch, Row, batches_of, said_by, values_of
 from smki_sync.mirror.schema import APPLICATION_ID, INDEXES, PAGE_BYTES, SCHEMA_VERSION, TABLES, VIEWS
 from smki_sync.mirror.store import Clock, Records, connect, keep_side_files
-from smki_sync.model.certificate import Entry, Rejected, Status
+from smki_sync.model.certificate import Rejected, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
 
@@ -118,8 +118,20 @@ class Builder:
     Call :meth:`load` once, :meth:`overlap` for each delta to replay in order, :meth:`finish` once.
     """
 
-    def __init__(self, path: Path, *, old: Path | None, clock: Clock, step: Step) -> None:
-        """``path``: where no generation is yet. ``old``: the generation to take over from, if any."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        old: Path | None,
+        clock: Clock,
+        step: Step,
+        vouched: Iterable[str] = (),
+    ) -> None:
+        """``path``: where no generation is yet. ``old``: the generation to take over from, if any.
+
+        ``vouched``: names of deltas that the old generation has applied, that are not on offer any
+        more, and that the full may not have seen: there the old generation's word stands.
+        """
         self.path = path
         self._aside = path.with_name(path.name + BUILDING)
         self._clock = clock
@@ -128,7 +140,7 @@ class Builder:
             undo.callback(self._aside.unlink, missing_ok=True)
             self._db = _create(self._aside)
             undo.callback(self._db.close)
-            self._past: Inheritance = Predecessor(self._db, old) if old else Nothing()
+            self._past: Inheritance = Predecessor(self._db, old, vouched) if old else Nothing()
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -158,36 +170,36 @@ class Builder:
             self._step("indexing")
             loader.settle()
             self._loader = loader
+            for entry, day, rows in self._past.vouched():
+                self._applier(entry, day).take_rows(rows)
 
     def overlap(self, file: AppliedFile, records: Records) -> Counts:
         """Replay a delta onto the full before anybody sees it; raises what ``records`` raises."""
         with named(self.path), self._db:
             began = self._clock()
             entry = ledger.open_entry(self._db, file)
-            applier = Applier(
-                self._db,
-                extract=entry,
-                day=file.extract.day,
-                digest=self._loader.digest,
-                journal=lambda _changed: None,  # the comparison at the end tells what truly changed
-            )
-            applier.take_all(self._touching(records))
+            applier = self._applier(entry, file.extract.day)
+            applier.take_all(records)
             ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
         self._reached = max(self._reached, file.extract.day)
         return applier.counts
 
-    def _touching(self, records: Records) -> Records:
-        issuers = Issuers(self._db)
-        for record in records:
-            if isinstance(record, Entry):
-                self._past.touch(record.facts.serial, issuers[record.facts.issuer])
-            yield record
+    def _applier(self, extract: int, day: date) -> Applier:
+        return Applier(
+            self._db,
+            extract=extract,
+            day=day,
+            digest=self._loader.digest,
+            journal=lambda _changed: None,  # the comparison at the end tells what truly changed
+            touch=self._past.touch,
+        )
 
     def finish(self) -> Counts:
         """Compare with the old generation, write the state, make it durable; the full's counts."""
         day = self._file.extract.day
         with named(self.path):
-            self._step("comparing with the generation before")
+            if isinstance(self._past, Predecessor):
+                self._step("comparing with the generation before")
             with self._db:
                 counts = self._settle_past(day)
                 ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=self._clock())
@@ -199,13 +211,13 @@ class Builder:
 
     def _settle_past(self, day: date) -> Counts:
         journalist = Journalist(self._db, self._entry, day)
+        loaded = self._loader
         differences, replaced = self._past.settle(extract=self._entry)
         for changed in differences:
             journalist.write(changed)
         gone = self._past.carry_unlisted(extract=self._entry, day=day)
         for row in gone:
             journalist.write(Changed(row=row, change=Change.WITHDRAWN, before=Status.IN_USE, after=None))
-        loaded = self._loader
         return Counts(
             records=loaded.records,
             inserted=loaded.inserted,
@@ -243,7 +255,8 @@ def _create(path: Path) -> apsw.Connection:
     with db:
         db.execute(TABLES)
         db.execute(
-            "INSERT INTO mirror VALUES (1, NULL, NULL, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
+            "INSERT INTO mirror VALUES"
+            " (1, NULL, NULL, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), lower(hex(randomblob(8))))",
             (SetDigest().dump(),),
         )
     return db

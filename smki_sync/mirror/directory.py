@@ -2,6 +2,7 @@
 
     DIR/mirror.db            a symbolic link to the current generation: what readers open
     DIR/generations/*.db     one SQLite file a full; the current one and, as configured, the one before
+                             (``-damaged`` beside one marks it for being rebuilt)
     DIR/downloads/           files on their way in (``.part``) and fetched files not yet applied
     DIR/history.db           runs, also failed ones
     DIR/lock                 held by flock while a run writes; says who holds it
@@ -24,7 +25,7 @@ _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
 """Behind the name of a generation that is not finished."""
 
-_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", "-damaged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class MirrorDirectory:
     def current(self) -> Path | None:
         """The generation that readers see; ``None`` before the first full.
 
-        Raises :class:`MirrorDamaged` where the link is none or points at nothing.
+        Raises :class:`MirrorDamaged` where the link is none or points at nothing, or where an earlier
+        run has found damage.
         """
         if not self.link.is_symlink():
             if self.link.exists():
@@ -78,7 +80,15 @@ class MirrorDirectory:
         target = self.root / self.link.readlink()
         if not target.is_file():
             raise MirrorDamaged(f"{self.link} points at {target}, which is not there")
+        if _marker(target).exists():
+            raise MirrorDamaged(f"{target} was found damaged by an earlier run")
         return target
+
+    def mark_damaged(self) -> None:
+        """Remember that the current generation is damaged where a first look does not see it."""
+        if self.link.exists():
+            with named(self.root):
+                _marker(self.link.resolve()).touch()
 
     def next_generation(self) -> Path:
         """A path that no generation has used and nothing points to."""
@@ -150,6 +160,10 @@ class MirrorDirectory:
             return []
         names = (_GENERATION.match(entry.name) for entry in self.generations.iterdir())
         return sorted({int(found[1]) for found in names if found})
+
+
+def _marker(generation: Path) -> Path:
+    return generation.with_name(generation.name + "-damaged")
 
 
 def sync_directory(path: Path) -> None:

@@ -9,6 +9,7 @@ not have, is *touched*: noted by identity while loading, and compared once when 
 what came and went in between leaves no trace.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final, Protocol
 import apsw
 
 from smki_sync.mirror.apply import Change, Changed, conflict_of, days, set_aside
+from smki_sync.mirror.rows import Row
 from smki_sync.model.certificate import Status
 
 _CARRY: Final = """
@@ -83,6 +85,16 @@ _NOW_WITHDRAWN: Final = """
 SELECT id FROM certificate WHERE id > ? AND withdrawn IS NOT NULL AND extract = ? ORDER BY id
 """
 
+_LEDGERED: Final = "SELECT id, day FROM old.extract WHERE name = ? ORDER BY id"
+_OF_EXTRACT: Final = f"""
+SELECT {", ".join("i.name" if name == "issuer" else f"o.{name}" for name in Row._fields[:-1])}, 0
+  FROM old.certificate AS o JOIN old.issuer AS i ON i.id = o.issuer
+ WHERE o.extract = ? AND o.withdrawn IS NULL ORDER BY o.id
+"""
+
+Vouched = tuple[int, date, Iterator[Row]]
+"""Ledger id and date of a delta, and what it said."""
+
 HELD_BEFORE: Final = 0
 """Record number of evidence that is not of the file: a body that was held before."""
 
@@ -111,6 +123,9 @@ class Inheritance(Protocol):
     def touch(self, serial: str, issuer: int) -> None:
         """It may not be as it was: compare it at the end."""
 
+    def vouched(self) -> Iterator[Vouched]:
+        """What the old generation knows from deltas that nobody can replay any more."""
+
     def settle(self, *, extract: int) -> tuple[list[Changed], int]:
         """Compare what was touched: the true differences, and how many bodies went to the quarantine."""
 
@@ -127,6 +142,10 @@ class Nothing:
     def touch(self, serial: str, issuer: int) -> None:
         """Nothing to compare with."""
 
+    def vouched(self) -> Iterator[Vouched]:
+        """Nothing is known."""
+        return iter(())
+
     def settle(self, *, extract: int) -> tuple[list[Changed], int]:  # noqa: ARG002 - the protocol's name
         """No difference."""
         return [], 0
@@ -139,11 +158,16 @@ class Nothing:
 class Predecessor:
     """The old generation, attached to the new one under the name ``old``."""
 
-    def __init__(self, db: apsw.Connection, path: Path) -> None:
-        """Attach it read-only and take over ledger, journal, quarantine and issuer ids."""
+    def __init__(self, db: apsw.Connection, path: Path, vouched: Iterable[str] = ()) -> None:
+        """Attach it read-only and take over ledger, journal, quarantine and issuer ids.
+
+        ``vouched``: names of deltas on which the old generation's word is taken, see :meth:`vouched`.
+        """
         self._db = db
+        self._names = tuple(vouched)
         db.execute("ATTACH ? AS old", (f"{path.absolute().as_uri()}?mode=ro",))
         db.execute(_CARRY)
+        db.execute("UPDATE mirror SET lineage = (SELECT lineage FROM old.mirror)")
 
     def recall(self, serial: str, issuer: int) -> Memory | None:
         """What the old generation knows of a certificate."""
@@ -162,6 +186,17 @@ class Predecessor:
     def touch(self, serial: str, issuer: int) -> None:
         """Compare this certificate at the end."""
         self._db.execute(_TOUCH, (serial, issuer))
+
+    def vouched(self) -> Iterator[Vouched]:
+        """For each such delta, in order: ledger id, date, and the rows that it was the last to change.
+
+        A full may have been written before what they say; the old generation has said it since.
+        """
+        for name in self._names:
+            ledgered: list[tuple[Any, ...]] = self._db.execute(_LEDGERED, (name,)).fetchall()
+            for entry, day in ledgered:
+                rows = self._db.execute(_OF_EXTRACT, (entry,))
+                yield entry, date.fromisoformat(day), map(Row._make, rows)
 
     def settle(self, *, extract: int) -> tuple[list[Changed], int]:
         """Give touched certificates their memory back, and find what has truly become of them."""

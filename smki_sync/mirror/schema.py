@@ -25,7 +25,8 @@ CREATE TABLE mirror (             -- one row: what this generation is
     position   TEXT,              -- date of the last delta applied, or of the full; NULL while building
     full_day   TEXT,              -- date of the full that this generation started from
     digest     BLOB NOT NULL,     -- state of the set digest, see digest.py
-    created    TEXT NOT NULL      -- UTC
+    created    TEXT NOT NULL,     -- UTC
+    lineage    TEXT NOT NULL      -- 16 hex digits; the same as long as the journal goes on without a break
 );
 CREATE TABLE extract (            -- the ledger: every file that was ever applied, in order
     id          INTEGER PRIMARY KEY,

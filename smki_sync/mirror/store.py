@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import apsw
 
@@ -136,6 +136,20 @@ class Store:
         with named(self.path), self._db:
             self._db.execute("UPDATE quarantine SET accepted = ? WHERE accepted IS NULL", (ledger.utc(now),))
 
+    def replay_overlap(self, files: Iterable[tuple[AppliedFile, Records]], *, clock: Clock) -> list[Counts]:
+        """Replay overlap deltas onto a mirror that still stands at its full, all or none of them.
+
+        An older delta only counts with every later one up to the full behind it, so those that the
+        chain already holds are applied again, in order. Raises what their records raise.
+        """
+        with named(self.path), self._db:
+            position = ledger.read_position(self._db)
+            counts = []
+            for file, records in files:
+                _check_overlap(file.extract, position)
+                counts.append(self._apply(file, records, position, clock))
+        return counts
+
     def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
         began = clock()
         entry = ledger.open_entry(self._db, file)
@@ -150,14 +164,22 @@ class Store:
 
 
 def _check_follows(extract: Extract, position: Position) -> None:
-    """The next day, or a delta of the overlap while the mirror still stands at its full (MP147)."""
     next_day = position.day + timedelta(days=1)
-    overlap = position.day == position.full and extract.day <= position.full
-    if extract.day != next_day and not overlap:
-        raise MirrorError(
-            f"{extract.name} does not follow the position {position.day}: {next_day} is next",
-            hint="This is a defect in the plan; nothing was applied. Please report it.",
-        )
+    if extract.day != next_day:
+        _refuse(extract, position, f"{next_day} is next")
+
+
+def _check_overlap(extract: Extract, position: Position) -> None:
+    """A full takes more than a day to produce (MP147); once later deltas are applied it is too late."""
+    if position.day != position.full or extract.day > position.full:
+        _refuse(extract, position, f"the mirror started from {position.full}")
+
+
+def _refuse(extract: Extract, position: Position, why: str) -> NoReturn:
+    raise MirrorError(
+        f"{extract.name} does not follow the position {position.day}: {why}",
+        hint="This is a defect in the plan; nothing was applied. Please report it.",
+    )
 
 
 def _unchanged(records: Records) -> Counts:

@@ -34,6 +34,7 @@ class AttentionCode(StrEnum):
     STRICT_PARSER_REFUSES = "strict-parser-refuses"
     DATED_IN_FUTURE = "dated-in-future"
     FULL_CHANGED = "full-changed"
+    HISTORY_LOST = "history-lost"
     STRANGE_NAMES = "strange-names"
 
     @property

@@ -7,7 +7,7 @@ nothing; whether the mirror counts as behind follows from the codes alone. Refus
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from smki_sync.model.extract import StrangeName, Stranger
+from smki_sync.model.extract import Extract, StrangeName, Stranger
 from smki_sync.model.plan import Action, Plan, Position, Reason
 from smki_sync.model.report import Attention, AttentionCode, Census
 from smki_sync.planner import ahead, late_days
@@ -19,7 +19,13 @@ _NAMED = 5  # so many names or dates are spelled out in a message; the rest is a
 
 
 def attend(
-    job: Job, decision: Decision, *, position: Position | None, census: Census, oddities: Oddities
+    job: Job,
+    decision: Decision,
+    *,
+    position: Position | None,
+    census: Census,
+    oddities: Oddities,
+    history_lost: bool = False,
 ) -> tuple[Attention, ...]:
     """Every finding, what keeps the mirror from being current first."""
     found = [
@@ -30,6 +36,7 @@ def attend(
         *_empty(decision, position),
         *_uncovered(decision.plan),
         *_full_changed(decision, position),
+        *(_HISTORY_LOST if history_lost else ()),
         *_odd(oddities),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
@@ -56,15 +63,28 @@ def _missing(plan: Plan) -> Iterator[Attention]:
 
 
 def _late(job: Job, decision: Decision, position: Position | None) -> Iterator[Attention]:
-    reached = _newest(job, decision, position)
-    late = late_days(reached, job.policy, job.today) if reached else 0
-    if reached and late:
+    """Either the Repository has published nothing newer, or only a full, to which no delta leads."""
+    newest = _newest(job, decision, position)
+    reached = max([*_days(decision.plan.extracts), *([position.day] if position else [])], default=None)
+    late = late_days(newest, job.policy, job.today) if newest else 0
+    explained = decision.plan.missing or decision.plan.action is Action.BLOCKED
+    if newest and late:
         yield Attention(
             code=AttentionCode.REPOSITORY_LATE,
-            message=f"The Repository is {late} day{'s' * (late > 1)} late:"
-            f" its newest extract is of {reached}.",
-            hint="The mirror holds all that is on offer. Tell the DCC if it lasts.",
+            message=f"The Repository is {late} day{'s' * (late > 1)} late;"
+            f" its newest extract is of {newest}.",
+            hint="Tell the DCC if it lasts.",
         )
+    elif reached and late_days(reached, job.policy, job.today) and not explained:
+        yield Attention(
+            code=AttentionCode.DELTAS_MISSING,
+            message=f"No delta after {reached} is on offer, although a full of {newest} is.",
+            hint="Tell the DCC. `smki-sync sync --full` takes that full without waiting for them.",
+        )
+
+
+def _days(extracts: Iterable[Extract]) -> list[date]:
+    return [extract.day for extract in extracts]
 
 
 def _newest(job: Job, decision: Decision, position: Position | None) -> date | None:
@@ -117,6 +137,16 @@ def _full_changed(decision: Decision, position: Position | None) -> Iterator[Att
                 message=f"{full.name}, which this mirror started from, is on offer with other bytes.",
                 hint="Ask the DCC why; `smki-sync sync --full` starts again from it.",
             )
+
+
+_HISTORY_LOST = (
+    Attention(
+        code=AttentionCode.HISTORY_LOST,
+        message="The generation before could not be read to its end: journal and ledger start anew.",
+        hint="Whoever follows the journal must take the whole mirror once. The old generation is kept as "
+        "`mirror.keep_previous` says.",
+    ),
+)
 
 
 def _odd(oddities: Oddities) -> Iterator[Attention]:

@@ -6,20 +6,20 @@ committed state; files not applied stay in ``downloads`` for the next run. Refus
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
-from smki_sync.errors import BadExtract
-from smki_sync.events import Building, Committed, Reading
+from smki_sync.errors import BadExtract, MirrorDamaged
+from smki_sync.events import Building, Committed, Detail, Reading
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.build import Builder
 from smki_sync.mirror.rows import Batch
 from smki_sync.mirror.store import Store
 from smki_sync.model.certificate import Entry, Flag, Rejected
-from smki_sync.model.extract import Extract
-from smki_sync.model.plan import Plan
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
-from smki_sync.sync.decide import Held
+from smki_sync.sync.decide import Decision
 from smki_sync.sync.job import Job
 from smki_sync.sync.reading import Told, read_batches, read_records
 
@@ -39,34 +39,53 @@ class Oddities:
 
 @dataclass(slots=True)
 class Carrier:
-    """Applies the files of one plan. ``applied`` grows as files commit."""
+    """Applies the files of one plan. ``applied`` grows as files commit.
+
+    ``history_lost``: there was a mirror, and its journal and ledger could not be taken over.
+    """
 
     job: Job
     files: Mapping[str, Fetched]
     applied: list[Applied] = field(default_factory=list)
     oddities: Oddities = field(default_factory=Oddities)
+    history_lost: bool = False
 
-    def carry_out(self, plan: Plan, held: Held) -> Path | None:
+    def carry_out(self, decision: Decision) -> Path | None:
         """Apply everything that the plan lists; the generation that is current afterwards."""
+        plan, held = decision.plan, decision.held
         if plan.full is None:
-            return self._follow(held.generation, (*plan.overlap, *plan.deltas))
+            self._pay_overlap(held.generation, plan.overlap)
+            return self._follow(held.generation, plan.deltas)
         # Readers never go back in time: a full older than the position catches up before they see it.
         reached = held.position.day if held.position else plan.full.day
         replayed = (*plan.overlap, *(delta for delta in plan.deltas if delta.day <= reached))
-        generation = self._rebuild(plan.full, replayed, held.generation)
+        generation = self._rebuild(plan.full, replayed, decision)
         return self._follow(generation, tuple(delta for delta in plan.deltas if delta.day > reached))
 
-    def _rebuild(self, full: Extract, replayed: tuple[Extract, ...], old: Path | None) -> Path:
-        """Build a generation aside, replayed deltas included, and let it take over in one step."""
+    def _rebuild(self, full: Extract, replayed: tuple[Extract, ...], decision: Decision) -> Path:
+        """Build a generation aside, with the memory of the old one as far as that can be read."""
+        old = decision.held.generation
+        self.job.directory.discard_superseded(keep=0)  # two generations need room, never three
+        if old:
+            try:
+                return self._build(full, replayed, old, vouched=_vouched(decision))
+            except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
+                self.history_lost = True
+                self.job.hear.hear(Detail(text=f"{error.message}; building without its memory"))
+        self.history_lost |= decision.held.state is not MirrorState.ABSENT
+        return self._build(full, replayed, None, vouched=())
+
+    def _build(
+        self, full: Extract, replayed: tuple[Extract, ...], old: Path | None, *, vouched: tuple[str, ...]
+    ) -> Path:
         began = self.job.clock()
         fetched = self.files[full.name]
-        self.job.directory.discard_superseded(keep=0)  # two generations need room, never three
         path = self.job.directory.next_generation()
 
         def step(words: str) -> None:
             self.job.hear.hear(Building(file=full.name, step=words))
 
-        with Builder(path, old=old, clock=self.job.clock, step=step) as builder:
+        with Builder(path, old=old, vouched=vouched, clock=self.job.clock, step=step) as builder:
             builder.load_batches(fetched.file, self._batches(fetched))
             done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
@@ -75,6 +94,18 @@ class Carrier:
         for delta, delta_counts, delta_began in done:
             self._commit(delta, delta_counts, delta_began)
         return path
+
+    def _pay_overlap(self, generation: Path | None, overlap: tuple[Extract, ...]) -> None:
+        """Replay, together, what came too late to be replayed when the full was taken."""
+        if not overlap:
+            return
+        assert generation is not None  # the planner knows of an overlap only where a mirror stands
+        began = self.job.clock()
+        files = [self.files[delta.name] for delta in overlap]
+        with Store(generation) as store:
+            pairs = ((fetched.file, self._records(fetched)) for fetched in files)
+            for fetched, counts in zip(files, store.replay_overlap(pairs, clock=self.job.clock), strict=True):
+                self._commit(fetched, counts, began)
 
     def _replay(self, builder: Builder, delta: Extract) -> tuple[Fetched, Counts, datetime]:
         began = self.job.clock()
@@ -130,3 +161,20 @@ class Carrier:
         self.applied.append(done)
         self.job.hear.hear(Committed(applied=done))
         fetched.remove()
+
+
+def _vouched(decision: Decision) -> tuple[str, ...]:
+    """Deltas of the full's overlap that nobody can replay, and that the old generation has applied.
+
+    It knows them only if it stands at the full's date or later; one that was seen with other bytes
+    vouches for nothing.
+    """
+    plan, position = decision.plan, decision.held.position
+    if plan.full is None or position is None or position.day < plan.full.day:
+        return ()
+    names = (file.extract.name for file in position.chain if _is_delta_of(file, plan.uncovered))
+    return tuple(name for name in dict.fromkeys(names) if name not in decision.changed)
+
+
+def _is_delta_of(file: AppliedFile, days: tuple[date, ...]) -> bool:
+    return file.extract.kind is ExtractKind.DELTA and file.extract.day in days

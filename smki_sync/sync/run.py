@@ -4,8 +4,11 @@ For: :func:`run`. The order is the promise: lock, look, decide, fetch, close, ap
 go on after a failure; the error rises to the door, and the mirror is at its last committed state.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Detail
 from smki_sync.fetch import Fetched, fetch
 from smki_sync.mirror.lock import hold
@@ -34,9 +37,20 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
             _remember(job, decision)
             files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
         carrier = Carrier(job, files)
-        generation = carrier.carry_out(decision.plan, decision.held)
+        with _marking_damage(job):
+            generation = carrier.carry_out(decision)
         _tidy(job)
         return _report(job, decision, carrier, generation)
+
+
+@contextmanager
+def _marking_damage(job: Job) -> Iterator[None]:
+    """Damage that is met deep inside the mirror makes the next run rebuild it."""
+    try:
+        yield
+    except MirrorDamaged:
+        job.directory.mark_damaged()
+        raise
 
 
 def rehearse(job: Job, *, full: bool = False) -> SyncReport:
@@ -86,7 +100,14 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | N
     if generation:
         with open_mirror(generation) as db:
             position, census = read_position(db), read_census(db)
-    attention = attend(job, decision, position=position, census=census, oddities=carrier.oddities)
+    attention = attend(
+        job,
+        decision,
+        position=position,
+        census=census,
+        oddities=carrier.oddities,
+        history_lost=carrier.history_lost,
+    )
     return SyncReport(
         plan=decision.plan,
         position=position.day if position else None,

@@ -152,6 +152,9 @@ def test_after_a_build_the_first_delta_of_the_next_day_follows(path: Path) -> No
 def test_a_build_says_what_it_is_doing(path: Path) -> None:
     heard: list[str] = []
     build(path, [entry(1)], step=heard.append)
+    assert heard == ["indexing", "writing to disk"]
+    heard.clear()
+    build(path.with_name("000002.db"), [entry(1)], day=november(16), old=path, step=heard.append)
     assert heard == ["indexing", "comparing with the generation before", "writing to disk"]
 
 

@@ -201,11 +201,36 @@ def test_a_delta_of_a_known_day_with_other_bytes_is_refused(mirror: Path) -> Non
 
 
 def test_an_overlap_delta_may_come_while_the_mirror_stands_at_its_full(mirror: Path) -> None:
-    apply(mirror, november(8), [entry(1, "R")])
     with Store(mirror) as store:
+        (counts,) = store.replay_overlap([(delta(november(8)), [entry(1, "R")])], clock=clock)
         assert store.position().day == FULL_DAY
+    assert counts.updated == 1
     assert statuses(mirror)[serial_of(1)] == "R"
     assert held_digest(mirror) == digest_anew(mirror)
+
+
+def test_overlap_deltas_are_replayed_all_or_none_of_them(mirror: Path) -> None:
+    before = dump(mirror)
+    files = [(delta(november(7)), [entry(1, "R")]), (delta(november(8)), failing_after([], 0, BadExtract("bad")))]
+    with pytest.raises(BadExtract), Store(mirror) as store:
+        store.replay_overlap(files, clock=clock)
+    assert dump(mirror) == before
+
+
+def test_an_overlap_delta_that_is_held_is_replayed_again_behind_an_older_one(mirror: Path) -> None:
+    newer = (delta(FULL_DAY), [entry(1, "I")])
+    with Store(mirror) as store:
+        store.replay_overlap([newer], clock=clock)
+        store.replay_overlap([(delta(november(8)), [entry(1, "R")]), newer], clock=clock)
+    assert statuses(mirror)[serial_of(1)] == "I"
+
+
+def test_an_overlap_comes_too_late_once_a_later_delta_is_applied(mirror: Path) -> None:
+    apply(mirror, november(10), [])
+    before = dump(mirror)
+    with pytest.raises(MirrorError, match="does not follow"), Store(mirror) as store:
+        store.replay_overlap([(delta(november(8)), [entry(1, "R")])], clock=clock)
+    assert dump(mirror) == before
 
 
 RECORDS: list[Record] = [

@@ -70,6 +70,10 @@ _ROWS = (
     " FROM certificates"
 )
 _JOURNAL = 'SELECT sequence, date, change, issuer, serial, "from", "to" FROM changes ORDER BY sequence'
+_LEDGER = (  # all but the time on offer, which may be put right where the bytes are the same
+    "SELECT id, name, kind, day, size, sha256, records, inserted, updated, unchanged, withdrawn, quarantined,"
+    " committed, seconds FROM extract ORDER BY id"
+)
 _COUNTED = "SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate GROUP BY 1, 2, 3"
 
 
@@ -130,7 +134,7 @@ def read(directory: Path, how: Opener = opened) -> Mirror | None:
             position=date.fromisoformat(position),
             digest=digest,
             rows=dict(found),
-            ledger=tuple(db.execute("SELECT * FROM extract ORDER BY id")),
+            ledger=tuple(db.execute(_LEDGER)),
             journal=tuple(journal),
             census=census,
         )

@@ -43,6 +43,7 @@ def told(
     census: Census = Census(),  # noqa: B008  an immutable value
     oddities: Oddities | None = None,
     policy: Policy = Policy(),  # noqa: B008  an immutable value
+    history_lost: bool = False,
 ) -> tuple[Attention, ...]:
     """What is said at the end of a run that had these facts."""
     job = Job(
@@ -53,7 +54,14 @@ def told(
     )
     held = Held(state=MirrorState.HEALTHY, position=position)
     decision = Decision(held=held, catalogue=catalogue, plan=plan)
-    return attend(job, decision, position=position, census=census, oddities=oddities or Oddities())
+    return attend(
+        job,
+        decision,
+        position=position,
+        census=census,
+        oddities=oddities or Oddities(),
+        history_lost=history_lost,
+    )
 
 
 def codes(found: tuple[Attention, ...]) -> list[AttentionCode]:
@@ -246,6 +254,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         uncovered=(november(9),),
     )
     found = told(
+        history_lost=True,
         plan=blocked,
         position=standing_at(november(10), held),
         catalogue=catalogue,

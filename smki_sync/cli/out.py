@@ -1,0 +1,57 @@
+"""Stdout: data and reports, and what happens when nobody reads them.
+
+For: every command's output. A reader that has gone away is no failure: what is left unsaid is dropped,
+and the exit code stays that of the deed. Refuses: progress and talk, which belong to stderr.
+"""
+
+import json
+import os
+import sys
+from typing import Final
+
+from smki_sync.cli.render import Json
+
+_COLOURS: Final = {"green": "\x1b[1;32m", "yellow": "\x1b[1;33m"}
+_PLAIN: Final = "\x1b[0m"
+
+
+def say(text: str, *, colour: str = "", end: str = "\n") -> None:
+    """Write text for people; ``colour`` shows on a terminal only, and not where NO_COLOR is set."""
+    if colour and _is_coloured():
+        text = f"{_COLOURS[colour]}{text}{_PLAIN}"
+    try:
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _write_nowhere()
+
+
+def say_json(document: Json) -> None:
+    """Write the one JSON document of a command."""
+    say(json.dumps(document, indent=2))
+
+
+def say_octets(octets: bytes) -> None:
+    """Write octets as they are."""
+    try:
+        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _write_nowhere()
+
+
+def open_streams() -> None:
+    """Stand in for standard streams that whoever started us has closed."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - for as long as the program runs
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as above
+
+
+def _is_coloured() -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def _write_nowhere() -> None:
+    """Nobody reads stdout any more; the interpreter's own last flush must not fail either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
