@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from smki_sync.model.certificate import Claims, Entry, Facts, Flag, Rejected, RejectReason, Status, Usage
 from smki_sync.model.identity import Eui, Serial, parse_eui, parse_serial
-from smki_sync.x509 import NotACertificate, read_facts, strict_parser_refuses
+from smki_sync.x509 import Known, NotACertificate, examine
 
 DETAIL_LIMIT = 200
 """Characters of a detail: a line in a report, whatever the file held."""
@@ -44,7 +44,7 @@ def understand(number: int, claims: Claims) -> Entry | Rejected:
     """
     try:
         der = _der(claims.body)
-        facts = _facts(der)
+        facts, refused = _examine(der)
         status = _status(claims.status)
     except _Unfit as unfit:
         return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
@@ -62,7 +62,7 @@ def understand(number: int, claims: Claims) -> Entry | Rejected:
         usage=usage if facts.usage is None else facts.usage,
         status=status,
         manufacturing=None if manufacturing is None else _claimed(_TRUTHS, manufacturing.lower()),
-        flags=odd | Flag.STRICT_PARSER_REFUSES if strict_parser_refuses(der) else odd,
+        flags=odd | Flag.STRICT_PARSER_REFUSES if refused else odd,
     )
 
 
@@ -84,9 +84,9 @@ def _der(body: str | None) -> bytes:
     return der
 
 
-def _facts(der: bytes) -> Facts:
+def _examine(der: bytes) -> Known:
     try:
-        return read_facts(der)
+        return examine(der)
     except NotACertificate as exc:
         detail = f"CertificateBody of {len(der)} octets: {exc}"
         raise _Unfit(RejectReason.BODY_NOT_A_CERTIFICATE, detail) from exc

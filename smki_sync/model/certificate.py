@@ -1,11 +1,14 @@
 """What a certificate is, what the Repository says of it, and what of it could not be understood.
 
 For: the values between reader, rules and mirror. The X.509 body is the truth (:class:`Facts`); the
-elements around it in the extract are claims (:class:`Claims`), checked against it. Refuses: parsing.
+elements around it in the extract are claims (:class:`Claims`), checked against it. Those three of which
+a full makes 200 million each are named tuples, which are made in half the time of a frozen dataclass.
+Refuses: parsing.
 """
 
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
+from typing import NamedTuple
 
 from smki_sync.model.identity import Eui, KeyId, Serial
 
@@ -85,8 +88,7 @@ class RejectReason(StrEnum):
     IDENTITY_CONFLICT = "identity-conflict"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(NamedTuple):
     """The elements around a certificate in an extract, as text; ``None`` where absent (Annex B)."""
 
     name: str | None = None
@@ -98,8 +100,7 @@ class Claims:
     manufacturing: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What an X.509 body itself says.
 
     ``issuer``, ``subject``: RFC 4514 text. ``not_before``, ``not_after``: seconds since 1970, UTC.
@@ -119,8 +120,7 @@ class Facts:
     aki: KeyId | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One understood record: the body with its facts, and the claims that the body cannot make.
 
     ``eui``, ``role``, ``usage``: from the body, from the claim where the body is silent.

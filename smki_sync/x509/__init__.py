@@ -5,7 +5,7 @@ own because the strict parser refuses certificates that the DCC has issued (an e
 the ECDSA parameters), and a mirror that dropped them would lose what its user needs. Refuses: to
 verify a signature, to judge a date, to choose an issuer; those are the work of ``trust``.
 
-Use: ``read_facts(der)``, then ``strict_parser_refuses(der)``.
+Use: ``facts, refused = examine(der)``, or ``read_facts(der)`` alone.
 """
 
 import re
@@ -16,6 +16,9 @@ from cryptography import x509
 from smki_sync.x509 import moulds
 from smki_sync.x509.der import Malformed
 from smki_sync.x509.facts import facts_of
+from smki_sync.x509.moulds import Known
+
+__all__ = ["Known", "NotACertificate", "examine", "read_facts", "strict_parser_refuses"]
 
 if TYPE_CHECKING:
     from smki_sync.model.certificate import Facts
@@ -32,21 +35,29 @@ class NotACertificate(ValueError):
     """The octets are no X.509 certificate at all; the message says where they stop being one."""
 
 
+def examine(der: bytes) -> Known:
+    """Read the facts of a certificate, and find out whether the strict parser refuses it.
+
+    What :func:`read_facts` and :func:`strict_parser_refuses` say, faster for a certificate that is
+    like one seen before (:mod:`.moulds`). Raises :class:`NotACertificate`.
+    """
+    known = moulds.recall(der)
+    if known is None:
+        known = Known(read_facts(der), strict_parser_refuses(der))
+        moulds.learn(der, known)
+    return known
+
+
 def read_facts(der: bytes) -> "Facts":
     """Read what the certificate ``der`` says (RFC 5280 4.1; profiles: SEC Appendix M, GBCS 12).
 
     The outer structure must be sound, to the last octet. An extension that is malformed, repeated or
     unknown is no failure: what it might have said is ``None``. Raises :class:`NotACertificate`.
     """
-    known = moulds.recall(der)
-    if known:
-        return known
     try:
-        facts = facts_of(der)
+        return facts_of(der)
     except Malformed as exc:
         raise NotACertificate(str(exc)) from exc
-    moulds.learn(der, facts)
-    return facts
 
 
 def strict_parser_refuses(der: bytes) -> bool:

@@ -5,14 +5,15 @@ moulds (Appendix M: one profile, few issuers, two usages). A mould is learned fr
 the walk in :mod:`.facts` has read: its octets up to the signature, with gaps where serial number,
 validity, public key, key identifier and EUI-64 stand. A certificate whose other octets are the same,
 every header among them, has the same structure: what the walk would find is known without walking.
-Refuses: to judge what it has not seen. What fits no mould is walked; a test holds both readings
-against each other, octet by octet.
+Whether the strict parser refuses it is known with it: that parser looks at the same fixed octets, at
+the serial number's sign and at the date's form. Refuses: to judge what it has not seen. What fits no
+mould is walked and asked about; tests hold both ways against each other, octet by octet.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from smki_sync.model.certificate import Facts, Kind
 from smki_sync.model.identity import eui_of, key_id_of, serial_of
@@ -26,7 +27,9 @@ MOULDS_LIMIT: Final = 1_000
 _HEAD: Final = 4  # octets of a header with a length of two octets: 30 82 hh ll
 _LONG_SEQUENCE: Final = b"\x30\x82"
 _SHORT_LENGTH: Final = 0x80  # below this a length is one octet
-_UNUSED_BITS_LIMIT: Final = 7
+_NO_UNUSED_BITS: Final = 0  # where there are some, the strict parser looks at them
+_UTC_TIME: Final = b"\x17\x0d"  # header of YYMMDDHHMMSSZ, the only form of 13 octets
+_SIGN_BIT: Final = 0x80
 _TBS_PARTS: Final = 8  # version, serial, algorithm, issuer, validity, subject, key, extensions
 
 Span = tuple[int, int]
@@ -38,7 +41,7 @@ class Layout:
     """Where a certificate has its gaps, in this order but for the last two, and where its signature is."""
 
     serial: Span
-    validity: Span
+    not_before: Span
     key: Span
     ski: Span
     eui: Span
@@ -46,55 +49,64 @@ class Layout:
 
     def struct(self) -> Struct:
         """What cuts the octets before the signature: fixed, gap, fixed, gap, and so on."""
-        gaps = sorted((self.serial, self.validity, self.key, self.ski, self.eui))
+        gaps = sorted((self.serial, self.not_before, self.key, self.ski, self.eui))
         edges = (_HEAD, *(edge for gap in gaps for edge in gap), self.signature)
         return Struct("".join(f"{stop - start}s" for start, stop in pairwise(edges)))
 
 
+class Known(NamedTuple):
+    """What is known of a certificate: its facts, and whether the strict parser refuses it."""
+
+    facts: Facts
+    refused: bool
+
+
 class Shape:
-    """Moulds with the same layout: the fixed octets of each, and a certificate that was cast in it."""
+    """Moulds with the same layout: the fixed octets of each, and what is known of one cast in it."""
 
     def __init__(self, layout: Layout) -> None:
         """No mould is known yet."""
         self.layout = layout
-        self.moulds: dict[tuple[bytes, ...], Facts] = {}
+        self.moulds: dict[tuple[bytes, ...], Known] = {}
         self._cut = layout.struct()
         self._ski_first = layout.ski < layout.eui
 
-    def add(self, der: bytes, facts: Facts) -> None:
+    def add(self, der: bytes, known: Known) -> None:
         """Keep a certificate's fixed octets as a mould."""
-        self.moulds[self._cut.unpack_from(der, _HEAD)[::2]] = facts
+        self.moulds[self._cut.unpack_from(der, _HEAD)[::2]] = known
 
-    def fit(self, der: bytes) -> Facts | None:
-        """The facts of a certificate that fits one of the moulds; ``None`` for any other octets."""
+    def fit(self, der: bytes) -> Known | None:
+        """What is known of a certificate that fits one of the moulds; ``None`` for any other octets."""
         if not _is_framed(der, self.layout.signature):
             return None
         parts = self._cut.unpack_from(der, _HEAD)
         like = self.moulds.get(parts[::2])
         if like is None:
             return None
-        serial, validity, _key, one, other = parts[1::2]
+        serial, not_before, _key, one, other = parts[1::2]
+        if not _is_plain(serial[0]):
+            return None
         ski, eui = (one, other) if self._ski_first else (other, one)
-        return _cast(like, serial, validity, ski, eui)
+        return _cast(like, serial, not_before, ski, eui)
 
 
 _shapes: dict[bytes, list[Shape]] = {}
 """By the header of the to-be-signed part, which holds its length."""
 
 
-def recall(der: bytes) -> Facts | None:
-    """The facts of a certificate that fits a known mould; ``None`` where none is known."""
+def recall(der: bytes) -> Known | None:
+    """What is known of a certificate that fits a mould; ``None`` where it fits none."""
     for shape in _shapes.get(der[_HEAD : 2 * _HEAD], ()):
-        facts = shape.fit(der)
-        if facts:
-            return facts
+        known = shape.fit(der)
+        if known:
+            return known
     return None
 
 
-def learn(der: bytes, facts: Facts) -> None:
+def learn(der: bytes, known: Known) -> None:
     """Take a certificate that was walked as a mould for those to come, if it is a device's."""
     try:
-        layout = _layout(der, facts)
+        layout = _layout(der, known.facts)
     except Malformed:  # somewhere in the extensions, which the walk leaves unread from there on
         return
     if layout is None or sum(len(s.moulds) for shapes in _shapes.values() for s in shapes) >= MOULDS_LIMIT:
@@ -104,7 +116,7 @@ def learn(der: bytes, facts: Facts) -> None:
     if shape is None:
         shape = Shape(layout)
         alike.append(shape)
-    shape.add(der, facts)
+    shape.add(der, known)
 
 
 def forget() -> None:
@@ -121,29 +133,37 @@ def _is_framed(der: bytes, signature: int) -> bool:
         and (der[2] << 8 | der[3]) == size - _HEAD
         and der[signature] == BIT_STRING
         and der[signature + 1] == size - signature - 2 < _SHORT_LENGTH
-        and der[signature + 2] <= _UNUSED_BITS_LIMIT
+        and der[signature + 2] == _NO_UNUSED_BITS
     )
 
 
-def _cast(like: Facts, serial: bytes, validity: bytes, ski: bytes, eui: bytes) -> Facts | None:
-    """The facts of a certificate like another but for these octets."""
-    middle = 2 + validity[1]
+def _is_plain(first: int) -> bool:
+    """Whether a serial number with this first octet is positive and no octet longer than it need be."""
+    return 0 < first < _SIGN_BIT
+
+
+def _cast(like: Known, serial: bytes, not_before: bytes, ski: bytes, eui: bytes) -> Known | None:
+    """What is known of a certificate like another but for these octets."""
     try:
-        not_before, not_after = read_time(validity[:middle]), read_time(validity[middle:])
+        began = read_time(_UTC_TIME + not_before)
     except Malformed:
-        return None  # the walk will say what is wrong with them
-    return Facts(
-        serial=serial_of(serial),
-        issuer=like.issuer,
-        subject=like.subject,
-        not_before=not_before,
-        not_after=not_after,
-        kind=like.kind,
-        eui=eui_of(eui),
-        role=like.role,
-        usage=like.usage,
-        ski=key_id_of(ski),
-        aki=like.aki,
+        return None  # the walk will say what is wrong with it
+    facts = like.facts
+    return Known(
+        Facts(
+            serial=serial_of(serial),
+            issuer=facts.issuer,
+            subject=facts.subject,
+            not_before=began,
+            not_after=facts.not_after,
+            kind=facts.kind,
+            eui=eui_of(eui),
+            role=facts.role,
+            usage=facts.usage,
+            ski=key_id_of(ski),
+            aki=facts.aki,
+        ),
+        like.refused,
     )
 
 
@@ -158,12 +178,23 @@ def _layout(der: bytes, facts: Facts) -> Layout | None:
     if start != _HEAD or at != 2 * _HEAD or len(parts) != _TBS_PARTS or not _is_framed(der, signature):
         return None
     *_, (key_start, key_stop) = [(first, last) for _tag, first, last in children(der, *parts[6])]
+    plain = _is_plain(der[parts[1][0]]) and der.startswith(_UTC_TIME, parts[4][0])
+    if not plain or der[key_start] != _NO_UNUSED_BITS:
+        return None
     ski = _last_octets(der, parts[7], SUBJECT_KEY_ID, bytes.fromhex(facts.ski))
     eui = _last_octets(der, parts[7], SUBJECT_ALT_NAME, bytes.fromhex(facts.eui.replace("-", "")))
     if ski is None or eui is None:
         return None
     key = (key_start + 1, key_stop)  # behind the count of unused bits
-    return Layout(serial=parts[1], validity=parts[4], key=key, ski=ski, eui=eui, signature=signature)
+    began = parts[4][0] + len(_UTC_TIME)
+    return Layout(
+        serial=parts[1],
+        not_before=(began, began + _UTC_TIME[1]),
+        key=key,
+        ski=ski,
+        eui=eui,
+        signature=signature,
+    )
 
 
 def _last_octets(der: bytes, extensions: Span, oid: bytes, octets: bytes) -> Span | None:

@@ -211,7 +211,8 @@ def test_an_overlap_delta_may_come_while_the_mirror_stands_at_its_full(mirror: P
 
 def test_overlap_deltas_are_replayed_all_or_none_of_them(mirror: Path) -> None:
     before = dump(mirror)
-    files = [(delta(november(7)), [entry(1, "R")]), (delta(november(8)), failing_after([], 0, BadExtract("bad")))]
+    bad = failing_after([], 0, BadExtract("gone bad"))
+    files = [(delta(november(7)), [entry(1, "R")]), (delta(november(8)), bad)]
     with pytest.raises(BadExtract), Store(mirror) as store:
         store.replay_overlap(files, clock=clock)
     assert dump(mirror) == before

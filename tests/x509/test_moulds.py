@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smki_sync.model.certificate import Facts
-from smki_sync.x509 import NotACertificate, moulds, read_facts
+from smki_sync.x509 import Known, NotACertificate, examine, moulds, strict_parser_refuses
 from smki_sync.x509.der import Malformed
 from smki_sync.x509.facts import facts_of
 
@@ -16,16 +15,17 @@ SUBJECT_ALT_NAME = bytes.fromhex("0603551D11")
 SEEDS = [DEVICE, ORGANISATION, ISSUING_OCA, with_null_parameters(DEVICE), *REAL]
 
 
-def walked(der: bytes) -> Facts | None:
+def walked(der: bytes) -> Known | None:
+    """What the long way finds: the walk, and the strict parser asked."""
     try:
-        return facts_of(der)
+        return Known(facts_of(der), strict_parser_refuses(der))
     except Malformed:
         return None
 
 
-def read(der: bytes) -> Facts | None:
+def read(der: bytes) -> Known | None:
     try:
-        return read_facts(der)
+        return examine(der)
     except NotACertificate:
         return None
 
@@ -34,12 +34,14 @@ def read(der: bytes) -> Facts | None:
 def _only_the_seeds_are_known() -> None:
     moulds.forget()
     for der in SEEDS:
-        read_facts(der)
+        examine(der)
 
 
 def test_a_device_like_one_seen_before_fits_its_mould() -> None:
     assert moulds.recall(DEVICE) == walked(DEVICE)
-    assert moulds.recall(with_null_parameters(DEVICE)) == walked(DEVICE)
+    odd = with_null_parameters(DEVICE)
+    assert moulds.recall(odd) == walked(odd)
+    assert [moulds.recall(DEVICE).refused, moulds.recall(odd).refused] == [False, True]  # type: ignore[union-attr]  # asserted above
 
 
 def test_organisations_and_authorities_are_always_walked() -> None:
@@ -82,7 +84,7 @@ def test_a_file_made_to_harm_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPa
     at = DEVICE.index(b"\x06\x03\x55\x1d\x20") + 12  # inside the policy identifier, which is not read
     others = [DEVICE[:at] + bytes([n]) + DEVICE[at + 1 :] for n in range(5)]
     for der in others:
-        read_facts(der)
+        examine(der)
     assert [moulds.recall(der) is not None for der in others] == [True, True, False, False, False]
 
 
@@ -98,7 +100,7 @@ def test_a_device_with_a_damaged_extension_makes_no_mould() -> None:
 def test_a_device_in_another_frame_makes_no_mould() -> None:
     moulds.forget()
     reframed = b"\x30\x83\0" + DEVICE[2:]  # a length in more octets than needed
-    assert read(reframed) == walked(DEVICE)
+    assert read(reframed) == walked(reframed)
     assert moulds.recall(reframed) is None
 
 
@@ -106,7 +108,8 @@ def test_a_device_with_a_name_behind_its_hardware_name_makes_no_mould() -> None:
     moulds.forget()
     at = DEVICE.index(SUBJECT_ALT_NAME)
     named = grown(DEVICE, at - 1 + DEVICE[at - 1] + 1, b"\x82\x01a")  # a dNSName, at the end of the extension
-    assert read(named) == walked(named) == walked(DEVICE)
+    assert read(named) == walked(named)
+    assert facts_of(named) == facts_of(DEVICE)
     assert moulds.recall(named) is None
 
 
@@ -137,3 +140,14 @@ def grown(der: bytes, at: int, more: bytes) -> bytes:
     octets[san + 3] += len(more)
     octets[at:at] = more
     return bytes(octets)
+
+
+def test_a_device_whose_dates_are_written_otherwise_makes_no_mould() -> None:
+    moulds.forget()
+    at = DEVICE.index(b"\x17\x0d")
+    later = DEVICE[:at] + b"\x17\x0d20160406000" + DEVICE[at + 13 :]
+    assert read(later) == walked(later)
+    assert moulds.recall(later) is None
+    other = DEVICE[:at] + b"\x18" + DEVICE[at + 1 :]
+    read(other)
+    assert moulds.recall(other) is None
