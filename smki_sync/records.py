@@ -6,7 +6,6 @@ for anything that a file can hold, and to drop a certificate that can be read at
 """
 
 import binascii
-import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -68,19 +67,25 @@ def understand(number: int, claims: Claims) -> Entry | Rejected:
 
 def _der(body: str | None) -> bytes:
     """Decode Base64 (RFC 4648 section 4); white space may stand anywhere in it, as in Annex B samples."""
-    # What is no ASCII becomes a question mark, which is no Base64 either.
-    text = (body or "").encode("ascii", "replace").translate(None, _WHITE_SPACE)
+    try:
+        return _decode(body or "")
+    except ValueError:  # as most bodies stand in one line, the others are asked twice
+        # What is no ASCII becomes a question mark, which is no Base64 either.
+        text = (body or "").encode("ascii", "replace").translate(None, _WHITE_SPACE)
     if not text:
         raise _Unfit(RejectReason.BODY_MISSING, "CertificateBody is absent or empty")
     try:
-        der = binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error as exc:
+        return _decode(text)
+    except ValueError as exc:
         detail = f"CertificateBody of {len(text)} characters: {exc}"
         raise _Unfit(RejectReason.BODY_NOT_BASE64, detail) from exc
-    if len(text) != 4 * math.ceil(len(der) / 3):  # binascii lets more of '=' pass than needed
-        raise _Unfit(
-            RejectReason.BODY_NOT_BASE64, f"CertificateBody of {len(text)} characters: excess padding"
-        )
+
+
+def _decode(text: str | bytes) -> bytes:
+    """Decode Base64 without white space; raises ``ValueError`` for anything else, nothing at all included."""
+    der = binascii.a2b_base64(text, strict_mode=True)
+    if len(text) != -(-len(der) // 3) * 4 or not der:  # binascii lets more of '=' pass than needed
+        raise ValueError("excess padding")
     return der
 
 

@@ -11,12 +11,15 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from smki_sync.mirror.schema import KINDS
-from smki_sync.model.certificate import Entry, Rejected
+from smki_sync.model.certificate import Entry, Rejected, Status, Usage
 
 BATCH: Final = 500
 """Records in a batch: some 300 kB, enough that handing it over costs little for each."""
 
 KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
+
+
+_TEXTS: Final = {word: word.value for word in (*Status, *Usage)}
 
 
 class Row(NamedTuple):
@@ -67,8 +70,8 @@ def row_of(entry: Entry) -> Row:
         entry.eui,
         KIND_NUMBER[facts.kind],
         entry.role,
-        entry.usage and entry.usage.value,
-        entry.status.value,
+        entry.usage and _TEXTS[entry.usage],
+        _TEXTS[entry.status],
         facts.subject or None,
         facts.not_before,
         facts.not_after,
