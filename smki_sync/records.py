@@ -7,11 +7,11 @@ for anything that a file can hold, and to drop a certificate that can be read at
 
 import binascii
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from smki_sync.model.certificate import Claims, Entry, Facts, Flag, Rejected, RejectReason, Status, Usage
 from smki_sync.model.identity import Eui, Serial, parse_eui, parse_serial
-from smki_sync.x509 import Known, NotACertificate, examine
+from smki_sync.x509 import Known, NotACertificate, examine, moulds
 
 DETAIL_LIMIT = 200
 """Characters of a detail: a line in a report, whatever the file held."""
@@ -35,6 +35,17 @@ class _Unfit(Exception):
         self.detail = detail[:DETAIL_LIMIT]
 
 
+class Sifted(NamedTuple):
+    """A record that is certain to be understood; :func:`complete` does the rest, in whatever process.
+
+    ``claims`` are without the body, which ``der`` holds decoded.
+    """
+
+    number: int
+    claims: Claims
+    der: bytes
+
+
 def understand(number: int, claims: Claims) -> Entry | Rejected:
     """Read record ``number`` of a file, counted from 1; one that cannot be understood is ``Rejected``.
 
@@ -43,10 +54,37 @@ def understand(number: int, claims: Claims) -> Entry | Rejected:
     """
     try:
         der = _der(claims.body)
-        facts, refused = _examine(der)
+        known = _examine(der)
         status = _status(claims.status)
     except _Unfit as unfit:
         return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
+    return _entry(number, claims, der, known, status)
+
+
+def sift(number: int, claims: Claims) -> Sifted | Entry | Rejected:
+    """As :func:`understand`, but leave the larger part of the work on most records to :func:`complete`.
+
+    What is left is certain to succeed: a known status, and a body that fits a mould.
+    """
+    if claims.status not in _STATUSES:
+        return understand(number, claims)
+    try:
+        der = _der(claims.body)
+    except _Unfit as unfit:
+        return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
+    if moulds.fits(der):
+        return Sifted(number, claims._replace(body=None), der)
+    return understand(number, claims)
+
+
+def complete(sifted: Sifted) -> Entry:
+    """Understand a record that was sifted."""
+    number, claims, der = sifted
+    return _entry(number, claims, der, examine(der), _STATUSES[claims.status or ""])
+
+
+def _entry(number: int, claims: Claims, der: bytes, known: Known, status: Status) -> Entry:
+    facts = known.facts
     eui = _claimed_eui(claims.name, facts.eui)
     role = _claimed(_ROLES, claims.role)
     usage = _claimed(_USAGES, claims.usage)
@@ -61,7 +99,7 @@ def understand(number: int, claims: Claims) -> Entry | Rejected:
         usage=usage if facts.usage is None else facts.usage,
         status=status,
         manufacturing=None if manufacturing is None else _claimed(_TRUTHS, manufacturing.lower()),
-        flags=odd | Flag.STRICT_PARSER_REFUSES if refused else odd,
+        flags=odd | Flag.STRICT_PARSER_REFUSES if known.refused else odd,
     )
 
 

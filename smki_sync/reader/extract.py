@@ -10,23 +10,27 @@ unless the whole file was proven good, so commit nothing before it has::
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from lxml.etree import _Element
 
-from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
+from smki_sync.model.certificate import Claims, Rejected, RejectReason
 from smki_sync.reader.annexb import AnnexB
 from smki_sync.reader.claims import FieldTooLong, Repeated, evidence, read_claims
 from smki_sync.reader.faults import Fault, bad_extract
 from smki_sync.reader.gunzip import Gunzip
 from smki_sync.reader.limits import ReaderLimits
 
-Understand = Callable[[int, Claims], Entry | Rejected]
+Made = TypeVar("Made")
+"""What a rule makes of a record that it does not reject."""
+
+Understand = Callable[[int, Claims], Made | Rejected]
 """A rule: a record's number in its file, from 1, and its claims → what is to be made of it."""
 
 DEFAULT_LIMITS = ReaderLimits()
 
 
-class ExtractReader:
+class ExtractReader(Generic[Made]):
     """One extract being read: iterate once. ``rejected``: records that were not understood so far."""
 
     def __init__(
@@ -34,7 +38,7 @@ class ExtractReader:
         chunks: Iterable[bytes],
         *,
         name: str,
-        understand: Understand,
+        understand: Understand[Made],
         limits: ReaderLimits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare to read ``chunks``, the bytes of the .gz in order; ``name`` it in every message."""
@@ -65,7 +69,7 @@ class ExtractReader:
         """The name that the .gz gives its content, as it stands there; ``None`` if it gives none."""
         return self._gunzip.inner_name
 
-    def __iter__(self) -> Iterator[Entry | Rejected]:
+    def __iter__(self) -> Iterator[Made | Rejected]:
         """Yield every record in the file's order; raises ``BadExtract``."""
         for number, record in enumerate(self._annexb.read(self._gunzip), start=1):
             found = self._judge(number, record)
@@ -75,7 +79,7 @@ class ExtractReader:
             yield found
         self._check_share()
 
-    def _judge(self, number: int, record: _Element) -> Entry | Rejected:
+    def _judge(self, number: int, record: _Element) -> Made | Rejected:
         try:
             claims = read_claims(record, field_length=self._limits.field_length)
         except Repeated as exc:
@@ -102,9 +106,9 @@ def read_extract(
     chunks: Iterable[bytes],
     *,
     name: str,
-    understand: Understand,
+    understand: Understand[Made],
     limits: ReaderLimits = DEFAULT_LIMITS,
-) -> Iterator[Entry | Rejected]:
+) -> Iterator[Made | Rejected]:
     """Read one extract from the ``chunks`` of its .gz, in constant memory.
 
     Yields every record in the file's order. Raises :class:`~smki_sync.errors.BadExtract`, its reason

@@ -1,20 +1,28 @@
 """What the helper process says, and how it is written on a pipe.
 
-For: batches of plain values between two processes of this program. Refuses: pickle, which would let
-octets decide what is run; and values that are not plain.
+For: records as plain values between two processes of this program, some at a time. Most are only sifted
+when they are written; whoever reads them completes them, so that both processes have their share of
+the work. Refuses: pickle, which would let octets decide what is run; and values that are not plain.
 """
 
 import marshal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError
-from smki_sync.mirror.rows import Batch, Row
-from smki_sync.model.certificate import Rejected, RejectReason
+from smki_sync.mirror.rows import Batch, Row, row_of
+from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
+from smki_sync.records import Sifted, complete
 
 _LENGTH: Final = 8  # octets of a frame's length
 _ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, MirrorError)}
+
+_Flat = tuple[Any, ...]
+_ROW: Final = len(Row._fields)
+_SIFTED: Final = 2 + len(Claims._fields)
+_REJECTED: Final = 4
+"""A record's number of values says which of the three it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +49,22 @@ class Finished:
 Frame = Some | Failed | Finished
 
 
-def write_frame(stream: IO[bytes], frame: Frame) -> None:
-    """Write one frame and hand it over."""
-    octets = marshal.dumps(_flat(frame))
-    stream.write(len(octets).to_bytes(_LENGTH))
-    stream.write(octets)
-    stream.flush()
+def write_records(
+    stream: IO[bytes], some: Sequence[Sifted | Entry | Rejected], *, records: int, done: int
+) -> None:
+    """Write some records of a file, of which ``records`` are read so far, from ``done`` of its bytes."""
+    _write(stream, ("some", [_flat(record) for record in some], records, done))
+
+
+def write_error(stream: IO[bytes], error: SmkiSyncError) -> None:
+    """Write that the file cannot be read or is not good."""
+    kind = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), "")
+    _write(stream, ("failed", kind, error.message, error.hint, error.reason))
+
+
+def write_end(stream: IO[bytes]) -> None:
+    """Write that the whole file was proven good."""
+    _write(stream, ("finished",))
 
 
 def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
@@ -56,35 +74,50 @@ def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
         octets = stream.read(size)
         if len(octets) < size:
             return
-        yield _full(marshal.loads(octets))  # noqa: S302 - written by our own process, on our own pipe
+        yield _frame(marshal.loads(octets))  # noqa: S302 - written by our own process, on our own pipe
 
 
-def _flat(frame: Frame) -> tuple[Any, ...]:
-    match frame:
-        case Some(batch=batch, records=records, done=done):
-            rejected = [(r.number, r.reason.value, r.detail, r.xml) for r in batch.rejected]
-            return ("some", [tuple(row) for row in batch.rows], rejected, records, done)
-        case Failed(error=error):
-            kind = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), "")
-            return ("failed", kind, error.message, error.hint, error.reason)
-        case Finished():
-            return ("finished",)
+def _write(stream: IO[bytes], values: _Flat) -> None:
+    octets = marshal.dumps(values)
+    stream.write(len(octets).to_bytes(_LENGTH))
+    stream.write(octets)
+    stream.flush()
 
 
-def _full(values: tuple[object, ...]) -> Frame:
+def _flat(record: Sifted | Entry | Rejected) -> _Flat:
+    if isinstance(record, Sifted):
+        return (record.number, record.der, *record.claims)
+    if isinstance(record, Rejected):
+        return (record.number, record.reason.value, record.detail, record.xml)
+    return tuple(row_of(record))
+
+
+def _frame(values: _Flat) -> Frame:
     match values:
-        case ("some", list(rows), list(rejected), int(records), int(done)):
-            batch = Batch(
-                rows=list(map(Row._make, rows)),
-                rejected=[
-                    Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)
-                    for number, reason, detail, xml in rejected
-                ],
-            )
-            return Some(batch=batch, records=records, done=done)
+        case ("some", list(some), int(records), int(done)):
+            return Some(batch=_batch(some), records=records, done=done)
         case ("failed", str(kind), str(message), str(hint), str(code)):
             return Failed(error=_ERRORS.get(kind, SmkiSyncError)(message, hint=hint, code=code))
         case ("finished",):
             return Finished()
         case _:
             raise AssertionError(f"no frame: {values!r:.80}")
+
+
+def _batch(some: list[_Flat]) -> Batch:
+    return Batch(
+        rows=[_row(values) for values in some if len(values) != _REJECTED],
+        rejected=[_rejected(*values) for values in some if len(values) == _REJECTED],
+    )
+
+
+def _row(values: _Flat) -> Row:
+    if len(values) == _SIFTED:
+        number, der, *claims = values
+        return row_of(complete(Sifted(number, Claims(*claims), der)))
+    assert len(values) == _ROW
+    return Row._make(values)
+
+
+def _rejected(number: int, reason: str, detail: str, xml: bytes) -> Rejected:
+    return Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)

@@ -10,33 +10,36 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from smki_sync.errors import SmkiSyncError
 from smki_sync.fetch import chunks_of
-from smki_sync.mirror.rows import batches_of
+from smki_sync.mirror.rows import BATCH
+from smki_sync.model.certificate import Entry
 from smki_sync.reader import ExtractReader, ReaderLimits
-from smki_sync.records import understand
-from smki_sync.sync.frames import Failed, Finished, Some, write_frame
+from smki_sync.records import Sifted, sift
+from smki_sync.sync.frames import write_end, write_error, write_records
 
 
 def main(arguments: Sequence[str], out: BinaryIO) -> None:
     """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``."""
     errand = json.loads(arguments[0])
-    reader = ExtractReader(
+    reader: ExtractReader[Sifted | Entry] = ExtractReader(
         chunks_of(Path(errand["path"])),
         name=errand["name"],
-        understand=understand,
+        understand=sift,
         limits=ReaderLimits(**errand["limits"]),
     )
     try:
-        for batch in batches_of(reader):
-            write_frame(out, Some(batch=batch, records=reader.records, done=reader.compressed_bytes))
+        found = iter(reader)
+        while some := list(islice(found, BATCH)):
+            write_records(out, some, records=reader.records, done=reader.compressed_bytes)
     except SmkiSyncError as error:
-        write_frame(out, Failed(error=error))
+        write_error(out, error)
     else:
-        write_frame(out, Finished())
+        write_end(out)
 
 
 if __name__ == "__main__":

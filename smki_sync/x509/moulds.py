@@ -75,17 +75,23 @@ class Shape:
         """Keep a certificate's fixed octets as a mould."""
         self.moulds[self._cut.unpack_from(der, _HEAD)[::2]] = known
 
-    def fit(self, der: bytes) -> Known | None:
-        """What is known of a certificate that fits one of the moulds; ``None`` for any other octets."""
+    def parts(self, der: bytes) -> tuple[bytes, ...] | None:
+        """Cut a certificate of this shape, whose gaps can be read; ``None`` for any other octets."""
         if not _is_framed(der, self.layout.signature):
             return None
-        parts = self._cut.unpack_from(der, _HEAD)
-        like = self.moulds.get(parts[::2])
-        if like is None:
+        parts: tuple[bytes, ...] = self._cut.unpack_from(der, _HEAD)
+        if parts[::2] not in self.moulds or not _is_plain(parts[1][0]):
             return None
+        try:
+            read_time(_UTC_TIME + parts[3])
+        except Malformed:
+            return None  # the walk will say what is wrong with it
+        return parts
+
+    def known(self, parts: tuple[bytes, ...]) -> Known:
+        """What is known of a certificate that was cut into these parts."""
+        like = self.moulds[parts[::2]]
         serial, not_before, _key, one, other = parts[1::2]
-        if not _is_plain(serial[0]):
-            return None
         ski, eui = (one, other) if self._ski_first else (other, one)
         return _cast(like, serial, not_before, ski, eui)
 
@@ -97,10 +103,15 @@ _shapes: dict[bytes, list[Shape]] = {}
 def recall(der: bytes) -> Known | None:
     """What is known of a certificate that fits a mould; ``None`` where it fits none."""
     for shape in _shapes.get(der[_HEAD : 2 * _HEAD], ()):
-        known = shape.fit(der)
-        if known:
-            return known
+        parts = shape.parts(der)
+        if parts:
+            return shape.known(parts)
     return None
+
+
+def fits(der: bytes) -> bool:
+    """Whether :func:`recall` knows a certificate; cheaper than asking what."""
+    return any(shape.parts(der) for shape in _shapes.get(der[_HEAD : 2 * _HEAD], ()))
 
 
 def learn(der: bytes, known: Known) -> None:
@@ -142,19 +153,15 @@ def _is_plain(first: int) -> bool:
     return 0 < first < _SIGN_BIT
 
 
-def _cast(like: Known, serial: bytes, not_before: bytes, ski: bytes, eui: bytes) -> Known | None:
+def _cast(like: Known, serial: bytes, not_before: bytes, ski: bytes, eui: bytes) -> Known:
     """What is known of a certificate like another but for these octets."""
-    try:
-        began = read_time(_UTC_TIME + not_before)
-    except Malformed:
-        return None  # the walk will say what is wrong with it
     facts = like.facts
     return Known(
         Facts(
             serial=serial_of(serial),
             issuer=facts.issuer,
             subject=facts.subject,
-            not_before=began,
+            not_before=read_time(_UTC_TIME + not_before),
             not_after=facts.not_after,
             kind=facts.kind,
             eui=eui_of(eui),
