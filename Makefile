@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py model/* catalogue.py offer.py planner.py records.py x509/*))
 
-.PHONY: help setup demo test check format pins sample clean
+.PHONY: help setup demo test check format bench pins sample clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ test: check  ## everything: formatting, lint, types, tests, docs
 format: setup  ## let ruff lay the code out
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
+	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
 	$(BIN)/pip install --quiet uv

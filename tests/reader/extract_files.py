@@ -112,11 +112,11 @@ def accept(number: int, _claims: Claims) -> Entry:
 
 def reader_of(
     data: bytes,
-    understand: Understand = accept,
+    understand: Understand[Entry] = accept,
     *,
     size: int = 1 << 20,
     limits: ReaderLimits | None = None,
-) -> ExtractReader:
+) -> ExtractReader[Entry]:
     return ExtractReader(
         in_chunks(data, size), name=NAME, understand=understand, limits=limits or ReaderLimits()
     )

@@ -1,6 +1,7 @@
 """A file read beside this process is the file read in it: records, order, counts, faults."""
 
 import io
+import json
 import marshal
 import sys
 from collections.abc import Iterator
@@ -11,15 +12,17 @@ import pytest
 
 from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, SmkiSyncError
 from smki_sync.fetch import Fetched
-from smki_sync.mirror.rows import Batch
-from smki_sync.model.certificate import Rejected, RejectReason
+from smki_sync.mirror.rows import Batch, row_of
+from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
 from smki_sync.reader import ReaderLimits
+from smki_sync.records import Sifted, complete, sift, understand
 from smki_sync.sync import helper, reading
-from smki_sync.sync.frames import Failed, Finished, Frame, Some, read_frames, write_frame
+from smki_sync.sync.frames import Failed, Finished, Some, read_frames, write_end, write_error, write_records
 from sync.shelf import Shelf, november
 
+DATA = Path(__file__).parents[1] / "data" / "certificates.json"
 LIMITS = ReaderLimits(quarantine_share=1.0)
 
 
@@ -131,19 +134,56 @@ def test_a_helper_says_what_is_wrong_and_nothing_after(fetched: Fetched) -> None
     assert isinstance(frame.error, BadExtract)
 
 
+BODY = json.loads(DATA.read_text("utf-8"))["certificates"][0]["der"]
+CLAIMS = Claims(status="I", body=BODY, usage="DS", manufacturing="false")
+
+
+def understood(number: int) -> Entry:
+    found = understand(number, CLAIMS)
+    assert isinstance(found, Entry)
+    return found
+
+
 REJECTED = Rejected(number=1, reason=RejectReason.BODY_MISSING, detail="d", xml=b"\xff\0")
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [Some(batch=Batch(rows=[], rejected=[REJECTED]), records=1, done=2), Finished()],
-    ids=["some", "finished"],
-)
-def test_a_frame_comes_back_as_it_was_written(frame: Frame) -> None:
+def test_records_come_back_as_rows_and_as_they_were_rejected() -> None:
     pipe = io.BytesIO()
-    write_frame(pipe, frame)
+    write_records(pipe, [REJECTED, understood(2)], records=2, done=3)
+    write_end(pipe)
     pipe.seek(0)
-    assert list(read_frames(pipe)) == [frame]
+    batch = Batch(rows=[row_of(understood(2))], rejected=[REJECTED])
+    assert list(read_frames(pipe)) == [Some(batch=batch, records=2, done=3), Finished()]
+
+
+@pytest.mark.parametrize("claims", [CLAIMS, CLAIMS._replace(serial="0BAD", usage="KA", manufacturing="TRUE")])
+def test_a_record_that_is_sifted_and_completed_is_the_record_understood(claims: Claims) -> None:
+    understand(1, claims)  # its mould is known from here on
+    sifted = sift(7, claims)
+    assert isinstance(sifted, Sifted)
+    assert complete(sifted) == understand(7, claims)
+    pipe = io.BytesIO()
+    write_records(pipe, [sifted], records=1, done=1)
+    pipe.seek(0)
+    (frame,) = read_frames(pipe)
+    assert isinstance(frame, Some)
+    assert frame.batch.rows == list(map(row_of, [complete(sifted)]))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        CLAIMS._replace(body=None),
+        CLAIMS._replace(body="MIIB"),
+        CLAIMS._replace(body="%"),
+        CLAIMS._replace(status="X"),
+        CLAIMS._replace(status=None),
+        CLAIMS._replace(status=" I "),
+    ],
+    ids=["no body", "no certificate", "no Base64", "strange status", "no status", "spaced status"],
+)
+def test_what_may_not_be_understood_is_not_sifted_but_understood_at_once(claims: Claims) -> None:
+    assert sift(1, claims) == understand(1, claims)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +199,7 @@ def test_an_error_comes_back_with_its_kind_and_its_words(
     error: SmkiSyncError, kind: type[SmkiSyncError]
 ) -> None:
     pipe = io.BytesIO()
-    write_frame(pipe, Failed(error=error))
+    write_error(pipe, error)
     pipe.seek(0)
     (frame,) = read_frames(pipe)
     assert isinstance(frame, Failed)
@@ -170,7 +210,7 @@ def test_an_error_comes_back_with_its_kind_and_its_words(
 @pytest.mark.parametrize("cut", [1, 7, 8, 12, -1])
 def test_a_frame_that_was_cut_is_none(cut: int) -> None:
     pipe = io.BytesIO()
-    write_frame(pipe, Finished())
+    write_end(pipe)
     assert list(read_frames(io.BytesIO(pipe.getvalue()[:cut]))) == []
 
 
