@@ -38,7 +38,7 @@ class _Unfit(Exception):
 class Sifted(NamedTuple):
     """A record that is certain to be understood; :func:`complete` does the rest, in whatever process.
 
-    ``claims`` are without the body, which ``der`` holds decoded.
+    ``der``: the body decoded; that of ``claims`` is not asked again and may be missing.
     """
 
     number: int
@@ -73,7 +73,7 @@ def sift(number: int, claims: Claims) -> Sifted | Entry | Rejected:
     except _Unfit as unfit:
         return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
     if moulds.fits(der):
-        return Sifted(number, claims._replace(body=None), der)
+        return Sifted(number, claims, der)
     return understand(number, claims)
 
 

@@ -100,10 +100,10 @@ class Claims(NamedTuple):
     name: str | None = None
     serial: str | None = None
     status: str | None = None
-    body: str | None = None
     role: str | None = None
     usage: str | None = None
     manufacturing: str | None = None
+    body: str | None = None
 
 
 class Facts(NamedTuple):

@@ -25,7 +25,11 @@ SUCCESS = "200"
 
 
 class AnnexB:
-    """One XML being parsed. ``records``: so far. ``xml_bytes``: given to the parser so far."""
+    """One XML being parsed. ``records``: so far. ``xml_bytes``: given to the parser so far.
+
+    ``nested``: whether anything stands deeper than the fields of records directly below the root; asked
+    once a step, so that it need not be asked for each field of each record.
+    """
 
     def __init__(self, *, name: str, limits: ReaderLimits) -> None:
         """Prepare; ``name`` of the file is for messages."""
@@ -42,11 +46,13 @@ class AnnexB:
             collect_ids=False,
         )
         self._beyond_depth = etree.XPath(f"boolean({'/*' * (limits.depth + 1)})", regexp=False)
+        self._beyond_fields = etree.XPath("boolean(/*/*/*/*)", regexp=False)
         self._root: _Element | None = None
         self._open: _Element | None = None
         self._waiting = 0
         self.records = 0
         self.xml_bytes = 0
+        self.nested = True
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[_Element]:
         """Yield every ``CertificateResponse`` as it ends; raises ``BadExtract``."""
@@ -63,12 +69,13 @@ class AnnexB:
     def _read_step(self, step: bytes) -> Iterator[_Element]:
         """Parse some bytes, yield the records that end in them, and let go of what is done with."""
         broken = self._feed(step)
+        self.nested = self._root is None or bool(self._beyond_fields(self._root))
         last = None
         for last in self._finished():
             yield last
         if broken:
             raise malformed(broken, name=self._name, where=self._where()) from broken
-        if self._root is not None and self._beyond_depth(self._root):
+        if self.nested and self._root is not None and self._beyond_depth(self._root):
             raise self._fault(Fault.TOO_DEEP, f"elements nest deeper than {self._limits.depth}")
         if last is None:
             self._wait(len(step))

@@ -36,25 +36,28 @@ class Repeated(Exception):
     """An element stands in a record once too often; the message names it."""
 
 
-def read_claims(record: _Element, *, field_length: int) -> Claims:
+def read_claims(record: _Element, *, field_length: int, nested: bool = True) -> Claims:
     """Read what stands in a record; an empty element claims nothing.
 
     Two elements may name the subject. Where a record has both, ``CertificateSubjectAltName`` is
     taken: it is the one that holds an EUI-64. Raises ``Repeated`` for a known element that stands
-    twice and for a record in a record, ``FieldTooLong`` beyond ``field_length`` characters.
+    twice and for a record in a record, ``FieldTooLong`` beyond ``field_length`` characters. ``nested``:
+    whether fields may have elements in them.
     """
     claims: dict[str, str | None] = {}
     for child in record:
-        field = FIELDS.get(child.tag) or FIELDS.get(local_name(child.tag))
-        if field is None or len(child):
+        tag = child.tag
+        field = FIELDS.get(tag) or FIELDS.get(local_name(tag))
+        holds = nested and len(child)
+        if field is None or holds:
             _check_for_record(child)
         if field is None:
             continue
         if field in claims:
-            raise Repeated(local_name(child.tag))
-        text = (_own_text(child) if len(child) else child.text) or ""
+            raise Repeated(local_name(tag))
+        text = (_own_text(child) if holds else child.text) or ""
         if len(text) > field_length:
-            raise FieldTooLong(local_name(child.tag))
+            raise FieldTooLong(local_name(tag))
         claims[field] = text.strip(_XML_SPACE) or None
     if "other_name" in claims:
         other = claims.pop("other_name")

@@ -81,7 +81,7 @@ class ExtractReader(Generic[Made]):
 
     def _judge(self, number: int, record: _Element) -> Made | Rejected:
         try:
-            claims = read_claims(record, field_length=self._limits.field_length)
+            claims = read_claims(record, field_length=self._limits.field_length, nested=self._annexb.nested)
         except Repeated as exc:
             return Rejected(
                 number=number,

@@ -65,7 +65,6 @@ class Carrier:
     def _rebuild(self, full: Extract, replayed: tuple[Extract, ...], decision: Decision) -> Path:
         """Build a generation aside, with the memory of the old one as far as that can be read."""
         old = decision.held.generation
-        self.job.directory.discard_superseded(keep=0)  # two generations need room, never three
         if old:
             try:
                 return self._build(full, replayed, old, vouched=_vouched(decision))

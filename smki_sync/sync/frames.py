@@ -20,7 +20,7 @@ _ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, MirrorError)}
 
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
-_SIFTED: Final = 2 + len(Claims._fields)
+_SIFTED: Final = 1 + len(Claims._fields)
 _REJECTED: Final = 4
 """A record's number of values says which of the three it is."""
 
@@ -86,7 +86,7 @@ def _write(stream: IO[bytes], values: _Flat) -> None:
 
 def _flat(record: Sifted | Entry | Rejected) -> _Flat:
     if isinstance(record, Sifted):
-        return (record.number, record.der, *record.claims)
+        return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
         return (record.number, record.reason.value, record.detail, record.xml)
     return tuple(row_of(record))

@@ -15,12 +15,14 @@ from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import Plan
 from smki_sync.model.report import Census, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier, Oddities
 from smki_sync.sync.decide import Decision, decide
 from smki_sync.sync.job import Job
+from smki_sync.sync.space import check_space
 
 
 def run(job: Job, *, full: bool = False) -> SyncReport:
@@ -35,12 +37,20 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
         with job.open_source() as source:
             decision = decide(job, source, full=full, compare=True)
             _remember(job, decision)
+            _make_room(job, decision.plan)
             files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
         carrier = Carrier(job, files)
         with _marking_damage(job):
             generation = carrier.carry_out(decision)
         _tidy(job)
         return _report(job, decision, carrier, generation)
+
+
+def _make_room(job: Job, plan: Plan) -> None:
+    """Two generations need room, never three; then see whether the rest fits."""
+    if plan.full:
+        job.directory.discard_superseded(keep=0)
+    check_space(job, plan)
 
 
 @contextmanager

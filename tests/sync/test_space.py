@@ -1,0 +1,57 @@
+"""A run that would not fit is refused before its first byte."""
+
+import shutil
+from typing import NamedTuple
+
+import pytest
+
+from smki_sync.errors import MirrorNotWritable
+from smki_sync.sync import run
+from smki_sync.sync.space import RESERVE_BYTES
+from sync.shelf import Party, Shelf
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the disk says is free; the last word counts."""
+    said = [1 << 40]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(1 << 40, 0, said[-1]))
+    return said
+
+
+def test_a_full_that_does_not_fit_is_refused_with_both_figures_and_nothing_is_fetched(
+    shelf: Shelf, party: Party, free: list[int]
+) -> None:
+    shelf.full(9, {0: "I"})
+    free.append(RESERVE_BYTES)
+    with pytest.raises(MirrorNotWritable, match=r"needs 67 MB .* 67 MB are free") as caught:
+        run(party.job(today=9))
+    assert caught.value.reason == "no-space"
+    assert party.source.fetched == []
+    assert not party.directory.link.exists()
+
+
+def test_a_delta_that_does_not_fit_leaves_the_mirror_as_it_was_and_is_taken_later(
+    shelf: Shelf, party: Party, free: list[int]
+) -> None:
+    shelf.full(9, {0: "I"})
+    run(party.job(today=9))
+    shelf.delta(10, {1: "I"})
+    free.append(RESERVE_BYTES)
+    with pytest.raises(MirrorNotWritable):
+        run(party.job(today=10))
+    free.append(1 << 40)
+    assert [applied.file for applied in run(party.job(today=10)).applied] == ["SMKIKR_DELT_2026-11-10.xml.gz"]
+
+
+def test_a_run_with_nothing_to_do_needs_next_to_nothing(shelf: Shelf, party: Party, free: list[int]) -> None:
+    shelf.full(9, {0: "I"})
+    run(party.job(today=9))
+    free.append(RESERVE_BYTES)
+    assert run(party.job(today=9)).applied == ()
