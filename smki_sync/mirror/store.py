@@ -7,7 +7,7 @@ Refuses: to run without the lock (the deed holds it), to apply a delta that does
 
 import ctypes
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn, Self
@@ -87,9 +87,11 @@ class Store:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Empty the write-ahead log into the file, as far as readers let it, and close."""
+        """Empty the write-ahead log into the file, as far as readers let it without waiting, and close."""
         with named(self.path), closing(self._db) as db:
-            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            db.set_busy_timeout(0)
+            with suppress(apsw.BusyError):
+                db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def position(self) -> Position:
         """How far this generation is, with the chain of files since its full."""
