@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -373,9 +374,9 @@ def test_the_table_of_libraries_behind_adapters_is_the_one_that_the_test_of_laye
 
 def test_every_runtime_dependency_has_its_reason_and_its_pinned_version() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    dependencies = re.search(r"^dependencies = \[(.*?)^\]", project, re.DOTALL | re.MULTILINE)
-    assert dependencies
-    wanted = re.findall(r'"([a-z-]+)', dependencies[1])
+    listed = tomllib.loads(project)["project"]
+    optional = [name for names in listed["optional-dependencies"].values() for name in names]
+    wanted = [re.split("[<>=]", name)[0] for name in (*listed["dependencies"], *optional)]
     pins = dict(
         re.findall(r"^([a-z-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
     )
