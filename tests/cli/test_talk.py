@@ -162,8 +162,8 @@ def test_reading_tells_its_records(clock: HandClock) -> None:
     with talk_on(stream, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
         talk.hear(Reading(file=FILE, records=0, done=0, size=0))
         clock.move(60)
-        talk.hear(Reading(file=FILE, records=1_234_567, done=6_000_000, size=0))
-    assert stream.getvalue() == f"reading {FILE}: 1,234,567 records, 100.0 kB/s\n"
+        talk.hear(Reading(file=FILE, records=1_200_000, done=6_000_000, size=0))
+    assert stream.getvalue() == f"reading {FILE}: 1,200,000 records, 20,000 records/s\n"
 
 
 def test_a_resumed_download_is_not_taken_for_a_fast_one(clock: HandClock) -> None:
@@ -172,7 +172,7 @@ def test_a_resumed_download_is_not_taken_for_a_fast_one(clock: HandClock) -> Non
     clock.move(50)
     speed = pace.take(Fetching(file=FILE, done=75_000_000, size=FULL.size))
     assert speed is not None
-    assert (speed.rate, speed.left) == (500_000, 50)
+    assert (speed.octets, speed.left) == (500_000, 50)
 
 
 def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
@@ -180,7 +180,7 @@ def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
     clock.move(40)
     speed = pace.take(Fetching(file=FILE, done=5, size=10))
     assert speed is not None
-    assert (speed.rate, speed.left) == (0, None)
+    assert (speed.octets, speed.left) == (0, None)
 
 
 def test_a_clock_that_is_set_back_does_not_silence_the_progress(clock: HandClock) -> None:
