@@ -35,6 +35,8 @@ def job_of(config: Config, hear: Listener) -> Job:
         policy=config.policy.rules(),
         limits=config.reader_limits(),
         keep_previous=config.mirror.keep_previous,
+        keep_changes_days=config.mirror.keep_changes_days,
+        index_devices=config.mirror.index_devices,
         hear=hear,
     )
 

@@ -96,6 +96,19 @@ class MirrorPaths:
     keep_previous: Annotated[bool, About(meaning="Whether the generation before a full resync is kept.")] = (
         True
     )
+    keep_changes_days: Annotated[
+        int | None,
+        About(
+            meaning="How many days of the change journal are kept; without it, all.",
+            unit="days",
+            low=1,
+            example=400,
+        ),
+    ] = None
+    index_devices: Annotated[
+        bool,
+        About(meaning="Whether devices have an index by key identifier and hash too, from the next full on."),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import apsw
 
+from smki_sync.mirror import fingerprints
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.rows import INSERT, Row, row_of, values_of
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
@@ -136,6 +137,7 @@ class Applier:
         self._journal = journal
         self._touch = touch
         self._issuers = Issuers(db)
+        self._hash_devices = fingerprints.holds_devices(db)
         self._census: dict[tuple[int, str, int], int] = {}
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
 
@@ -195,6 +197,8 @@ class Applier:
             self._digest.add(row.der)
         self.inserted += 1
         number = self._db.last_insert_rowid()
+        if self._hash_devices or row.kind != fingerprints.DEVICE:
+            fingerprints.add(self._db, number, row.der)
         self._journal(Changed(row=number, change=Change.ADDED, before=None, after=row.status))
 
     def _update(self, row: Row, known: tuple[Any, ...]) -> None:

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 import apsw
 
-from smki_sync.mirror import ledger
+from smki_sync.mirror import fingerprints, journal, ledger
 from smki_sync.mirror.apply import (
     Applier,
     Change,
@@ -30,14 +30,23 @@ from smki_sync.mirror.apply import (
     days,
     set_aside,
 )
+from smki_sync.mirror.connect import connect, keep_side_files
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.inherit import Inheritance, Nothing, Predecessor
 from smki_sync.mirror.repeats import Repeat, drop, find_repeats
 from smki_sync.mirror.rows import INSERT, Batch, Row, batches_of, said_by, values_of
-from smki_sync.mirror.schema import APPLICATION_ID, INDEXES, PAGE_BYTES, SCHEMA_VERSION, TABLES, VIEWS
-from smki_sync.mirror.store import Clock, Records, connect, keep_side_files
+from smki_sync.mirror.schema import (
+    APPLICATION_ID,
+    FEW_INDEXES,
+    INDEXES,
+    PAGE_BYTES,
+    SCHEMA_VERSION,
+    TABLES,
+    VIEWS,
+)
+from smki_sync.mirror.store import Clock, Records
 from smki_sync.model.certificate import Rejected, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
@@ -127,13 +136,20 @@ class Builder:
         clock: Clock,
         step: Step,
         vouched: Iterable[str] = (),
+        keep_changes_days: int | None = None,
+        index_devices: bool = False,
     ) -> None:
         """``path``: where no generation is yet. ``old``: the generation to take over from, if any.
 
         ``vouched``: names of deltas that the old generation has applied, that are not on offer any
         more, and that the full may not have seen: there the old generation's word stands.
+
+        ``keep_changes_days``: how many days of the journal are kept; ``None``: all. ``index_devices``:
+        whether devices can be looked up by key identifier and hash without reading every row.
         """
         self.path = path
+        self._keep_changes_days = keep_changes_days
+        self._index_devices = index_devices
         self._aside = path.with_name(path.name + BUILDING)
         self._clock = clock
         self._step = step
@@ -205,10 +221,20 @@ class Builder:
                 counts = self._settle_past(day)
                 ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=self._clock())
                 self._db.execute("UPDATE mirror SET full_day = ? WHERE one = 1", (day.isoformat(),))
+                self._index_few()
+                journal.begin(self._db, reached=self._reached)
+                journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
                 ledger.write_state(self._db, position=self._reached, digest=self._loader.digest)
             self._step("writing to disk")
             self._seal()
         return counts
+
+    def _index_few(self) -> None:
+        """Hashes of those that are looked up by them, now that every row is there."""
+        if self._index_devices:
+            self._step("indexing devices by key identifier and hash")
+            fingerprints.index_devices(self._db)
+        fingerprints.fill(self._db)
 
     def _settle_past(self, day: date) -> Counts:
         journalist = Journalist(self._db, self._entry, day)
@@ -256,9 +282,10 @@ def _create(path: Path) -> apsw.Connection:
     db.pragma("user_version", SCHEMA_VERSION)
     with db:
         db.execute(TABLES)
+        db.execute(FEW_INDEXES)
         db.execute(
-            "INSERT INTO mirror VALUES"
-            " (1, NULL, NULL, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), lower(hex(randomblob(8))))",
+            "INSERT INTO mirror (one, digest, created, lineage) VALUES"
+            " (1, ?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), lower(hex(randomblob(8))))",
             (SetDigest().dump(),),
         )
     return db

@@ -26,8 +26,13 @@ INSERT INTO issuer SELECT * FROM old.issuer;
 INSERT INTO extract SELECT * FROM old.extract;
 INSERT INTO quarantine SELECT * FROM old.quarantine;
 INSERT INTO change SELECT * FROM old.change;
+DELETE FROM sqlite_sequence WHERE name = 'change';
+INSERT INTO sqlite_sequence SELECT name, seq FROM old.sqlite_sequence WHERE name = 'change';
 CREATE TEMP TABLE touched (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
 """
+_SAME_JOURNAL: Final = (
+    "UPDATE mirror SET (lineage, journal_from) = (SELECT lineage, journal_from FROM old.mirror)"
+)
 _SAID: Final = "status, eui, role, usage, manufacturing, flags, der"
 _KNOWN: Final = (
     f"SELECT withdrawn, first_seen, last_changed, extract, {_SAID} FROM old.certificate"
@@ -167,7 +172,7 @@ class Predecessor:
         self._names = tuple(vouched)
         db.execute("ATTACH ? AS old", (f"{path.absolute().as_uri()}?mode=ro",))
         db.execute(_CARRY)
-        db.execute("UPDATE mirror SET lineage = (SELECT lineage FROM old.mirror)")
+        db.execute(_SAME_JOURNAL)
 
     def recall(self, serial: str, issuer: int) -> Memory | None:
         """What the old generation knows of a certificate."""

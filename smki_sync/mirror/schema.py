@@ -13,7 +13,7 @@ Value = None | int | float | str | bytes
 """What SQLite stores in a column."""
 
 APPLICATION_ID: Final = 0x534D4B49  # "SMKI": tells our file from any other SQLite file
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384 a delta writes more
 
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
@@ -26,7 +26,8 @@ CREATE TABLE mirror (             -- one row: what this generation is
     full_day   TEXT,              -- date of the full that this generation started from
     digest     BLOB NOT NULL,     -- state of the set digest, see digest.py
     created    TEXT NOT NULL,     -- UTC
-    lineage    TEXT NOT NULL      -- 16 hex digits; the same as long as the journal goes on without a break
+    lineage    TEXT NOT NULL,     -- 16 hex digits; the same as long as the journal goes on without a break
+    journal_from TEXT             -- changes of this date and later are in the journal; NULL while building
 );
 CREATE TABLE extract (            -- the ledger: every file that was ever applied, in order
     id          INTEGER PRIMARY KEY,
@@ -77,6 +78,11 @@ CREATE TABLE census (             -- how many rows of each sort, kept up to date
     count     INTEGER NOT NULL,
     PRIMARY KEY (kind, status, withdrawn)
 ) WITHOUT ROWID;
+CREATE TABLE fingerprint (        -- SHA-1 and SHA-256 of certificates, see fingerprints.py
+    digest      BLOB NOT NULL,
+    certificate INTEGER NOT NULL REFERENCES certificate (id),
+    PRIMARY KEY (digest, certificate)
+) WITHOUT ROWID;
 CREATE TABLE change (             -- the journal; never rewritten, carried from generation to generation
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     day      TEXT NOT NULL,
@@ -106,12 +112,14 @@ CREATE TABLE quarantine (         -- records that could not be understood, as th
 
 _KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enumerate(KINDS)) + " END"
 
-VIEWS: Final = f"""
-CREATE VIEW certificates AS       -- made for people: one row a certificate
+IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL)"
+"""Whether row ``c`` of ``certificate`` is In-Use."""
+
+CERTIFICATES: Final = f"""
 SELECT c.eui,
        {_KIND_CASE.format("c")} AS kind,
        c.role, c.usage, c.status,
-       (c.status = 'I' AND c.withdrawn IS NULL) AS in_use,
+       {IN_USE} AS in_use,
        c.serial, i.name AS issuer, coalesce(c.subject, '') AS subject,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.not_before, 'unixepoch') AS not_before,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.not_after, 'unixepoch') AS not_after,
@@ -122,7 +130,13 @@ SELECT c.eui,
        c.der, c.flags, x.name AS file
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
-  LEFT JOIN extract AS x ON x.id = c.extract;
+  LEFT JOIN extract AS x ON x.id = c.extract
+"""
+"""Rows in the field's notation. A ``WHERE`` on columns of ``c`` may be appended."""
+
+VIEWS: Final = f"""
+CREATE VIEW certificates AS       -- made for people: one row a certificate
+{CERTIFICATES.strip()};
 CREATE VIEW changes AS
 SELECT j.sequence, j.day AS date, j.change,
        {_KIND_CASE.format("j")} AS kind,
@@ -132,7 +146,16 @@ SELECT j.sequence, j.day AS date, j.change,
   LEFT JOIN extract AS x ON x.id = j.extract;
 """
 
+FEW_INDEXES: Final = """
+CREATE INDEX certificate_others ON certificate (kind, ski) WHERE kind <> 0;
+CREATE INDEX certificate_role ON certificate (role) WHERE role IS NOT NULL;
+"""
+"""Indexes that leave devices out: made before the load, for they cost it nothing."""
+
 INDEXES: Final = """
 CREATE UNIQUE INDEX certificate_identity ON certificate (serial, issuer);
 CREATE INDEX certificate_eui ON certificate (eui);
 """
+
+DEVICE_INDEX: Final = "CREATE INDEX certificate_ski ON certificate (ski);"
+"""Only where the operator asked for it (``mirror.index_devices``)."""

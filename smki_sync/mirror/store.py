@@ -5,18 +5,18 @@ and position commit in one transaction; whatever raises in the middle leaves the
 Refuses: to run without the lock (the deed holds it), to apply a delta that does not follow.
 """
 
-import ctypes
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import NoReturn, Self
 
 import apsw
 
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror import ledger
+from smki_sync.mirror import journal, ledger
 from smki_sync.mirror.apply import Applier, Journalist
+from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Entry, Rejected
@@ -26,33 +26,6 @@ from smki_sync.model.report import Census, Counts
 
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]
-
-_BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
-_CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
-
-
-def connect(path: Path, *, create: bool = False) -> apsw.Connection:
-    """Open a generation's file for writing, its temporary files beside it."""
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI  # a build attaches the old one by URI
-    flags |= apsw.SQLITE_OPEN_CREATE if create else 0
-    db = apsw.Connection(str(path.absolute()), flags=flags)
-    db.set_busy_timeout(_BUSY_MS)
-    db.transaction_mode = "IMMEDIATE"
-    db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
-    return db
-
-
-def connect_to_read(path: Path) -> apsw.Connection:
-    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery."""
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    db.set_busy_timeout(_BUSY_MS)
-    return db
-
-
-def keep_side_files(db: apsw.Connection) -> None:
-    """Leave ``-wal`` and ``-shm`` in place on closing: a reader who may not write cannot make them."""
-    yes = ctypes.c_int(1)
-    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))
 
 
 def survey(path: Path) -> MirrorState:
@@ -74,9 +47,13 @@ def survey(path: Path) -> MirrorState:
 class Store:
     """A generation that is open for writing. A context manager: leaving it checkpoints and closes."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a generation that :func:`survey` found healthy."""
+    def __init__(self, path: Path, *, keep_changes_days: int | None = None) -> None:
+        """Open a generation that :func:`survey` found healthy.
+
+        ``keep_changes_days``: how many days of the journal a delta leaves; ``None``: all.
+        """
         self.path = path
+        self._keep_changes_days = keep_changes_days
         with named(path):
             self._db = connect(path)
             keep_side_files(self._db)
@@ -157,11 +134,13 @@ class Store:
         entry = ledger.open_entry(self._db, file)
         digest = ledger.read_digest(self._db)
         day = file.extract.day
-        journal = Journalist(self._db, entry, day)
-        applier = Applier(self._db, extract=entry, day=day, digest=digest, journal=journal.write)
+        journalist = Journalist(self._db, entry, day)
+        applier = Applier(self._db, extract=entry, day=day, digest=digest, journal=journalist.write)
         applier.take_all(records)
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
-        ledger.write_state(self._db, position=max(position.day, day), digest=digest)
+        reached = max(position.day, day)
+        journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
+        ledger.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 

@@ -84,7 +84,15 @@ class Carrier:
         def step(words: str) -> None:
             self.job.hear.hear(Building(file=full.name, step=words))
 
-        with Builder(path, old=old, vouched=vouched, clock=self.job.clock, step=step) as builder:
+        with Builder(
+            path,
+            old=old,
+            vouched=vouched,
+            clock=self.job.clock,
+            step=step,
+            keep_changes_days=self.job.keep_changes_days,
+            index_devices=self.job.index_devices,
+        ) as builder:
             builder.load_batches(fetched.file, self._batches(fetched))
             done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
@@ -101,7 +109,7 @@ class Carrier:
         assert generation is not None  # the planner knows of an overlap only where a mirror stands
         began = self.job.clock()
         files = [self.files[delta.name] for delta in overlap]
-        with Store(generation) as store:
+        with self._store(generation) as store:
             pairs = ((fetched.file, self._records(fetched)) for fetched in files)
             for fetched, counts in zip(files, store.replay_overlap(pairs, clock=self.job.clock), strict=True):
                 self._commit(fetched, counts, began)
@@ -115,13 +123,16 @@ class Carrier:
         if not deltas:
             return generation
         assert generation is not None  # the planner gives deltas alone only to a healthy mirror
-        with Store(generation) as store:
+        with self._store(generation) as store:
             for delta in deltas:
                 began = self.job.clock()
                 fetched = self.files[delta.name]
                 counts = store.apply_delta(fetched.file, self._records(fetched), clock=self.job.clock)
                 self._commit(fetched, counts, began)
         return generation
+
+    def _store(self, generation: Path) -> Store:
+        return Store(generation, keep_changes_days=self.job.keep_changes_days)
 
     def _records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
         try:

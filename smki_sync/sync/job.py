@@ -26,6 +26,8 @@ class Job:
 
     ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
     and durations. ``keep_previous``: whether the generation before the current one stays on disk.
+    ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
+    a new generation indexes devices by key identifier and hash.
     """
 
     directory: MirrorDirectory
@@ -35,5 +37,7 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     keep_previous: bool = True
+    keep_changes_days: int | None = None
+    index_devices: bool = False
     hear: Listener = field(default_factory=Silence)
     clock: Callable[[], datetime] = _now

@@ -1,0 +1,38 @@
+"""Connections to a generation's file: for writing, and for reading.
+
+For: whoever opens one; how long to wait and what to keep is said here, once. Refuses: to look at what the
+file holds.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+_BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
+_CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
+
+
+def connect(path: Path, *, create: bool = False) -> apsw.Connection:
+    """Open a generation's file for writing, its temporary files beside it."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI  # a build attaches the old one by URI
+    flags |= apsw.SQLITE_OPEN_CREATE if create else 0
+    db = apsw.Connection(str(path.absolute()), flags=flags)
+    db.set_busy_timeout(_BUSY_MS)
+    db.transaction_mode = "IMMEDIATE"
+    db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
+    return db
+
+
+def connect_to_read(path: Path) -> apsw.Connection:
+    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    db.set_busy_timeout(_BUSY_MS)
+    return db
+
+
+def keep_side_files(db: apsw.Connection) -> None:
+    """Leave ``-wal`` and ``-shm`` in place on closing: a reader who may not write cannot make them."""
+    yes = ctypes.c_int(1)
+    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))

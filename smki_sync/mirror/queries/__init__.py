@@ -1,0 +1,80 @@
+"""Questions for people and programs, answered from ``mirror.db``, read-only.
+
+For: every command that asks, and whoever embeds the mirror. A reader opens the link, sees one state for
+as long as it keeps its transaction, never waits for a writer. Refuses: to write, to talk to the network::
+
+    with open_mirror(directory.link) as db:
+        stamp = read_stamp(db)
+        for certificate in find(db, Wanted(kinds=(Kind.ORGANISATION,), role=2)):
+            ...
+
+* :mod:`.opening` the current mirror, one snapshot
+* :mod:`.state` position, counts, quarantine; the stamp that identifies a snapshot
+* :mod:`.row` one certificate, typed
+* :mod:`.identity` what names one certificate, and looking it up
+* :mod:`.wanted` filters, combined, and everything that passes them, as a stream
+* :mod:`.feed` the journal, in order
+"""
+
+from smki_sync.mirror.queries.feed import (
+    AfterLine,
+    Gap,
+    Journal,
+    Line,
+    OnDay,
+    Place,
+    read_changes,
+    read_journal,
+    start_after,
+)
+from smki_sync.mirror.queries.identity import (
+    EuiIs,
+    Fingerprint,
+    Identity,
+    SerialIs,
+    SkiIs,
+    find_certificates,
+)
+from smki_sync.mirror.queries.opening import open_mirror
+from smki_sync.mirror.queries.row import Certificate
+from smki_sync.mirror.queries.state import (
+    Quarantined,
+    Stamp,
+    read_census,
+    read_incidents,
+    read_position,
+    read_quarantine,
+    read_stamp,
+)
+from smki_sync.mirror.queries.wanted import Standing, Wanted, find, read_issuers
+
+__all__ = [
+    "AfterLine",
+    "Certificate",
+    "EuiIs",
+    "Fingerprint",
+    "Gap",
+    "Identity",
+    "Journal",
+    "Line",
+    "OnDay",
+    "Place",
+    "Quarantined",
+    "SerialIs",
+    "SkiIs",
+    "Stamp",
+    "Standing",
+    "Wanted",
+    "find",
+    "find_certificates",
+    "open_mirror",
+    "read_census",
+    "read_changes",
+    "read_incidents",
+    "read_issuers",
+    "read_journal",
+    "read_position",
+    "read_quarantine",
+    "read_stamp",
+    "start_after",
+]
