@@ -14,7 +14,7 @@ LAYERS = {
     1: ["catalogue", "offer", "planner", "x509", "records", "trust"],
     2: ["reader", "sources", "mirror"],
     3: ["sync", "fetch", "reconcile", "restore"],
-    4: ["config", "cli", "__main__"],
+    4: ["config", "cli", "report", "__main__"],
 }
 """Rooms by layer; a room that is not written yet may stand here already."""
 

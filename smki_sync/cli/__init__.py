@@ -27,8 +27,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "smki_sync.cli.status",
     "show": "smki_sync.cli.show",
     "quarantine": "smki_sync.cli.quarantine",
+    "report": "smki_sync.cli.report",
     "simulate": "smki_sync.cli.simulate",
     "demo": "smki_sync.cli.demo",
+    "completion": "smki_sync.cli.completion",
 }
 """Commands and the modules that define them, in the order of the help."""
 

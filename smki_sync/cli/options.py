@@ -62,3 +62,13 @@ LogFormat = Annotated[
     LogFormatChoice | None,
     typer.Option("--log-format", help="How the talk on stderr is written.", rich_help_panel=_TALK),
 ]
+MaxAge = Annotated[
+    float | None,
+    typer.Option(
+        "--max-age",
+        metavar="HOURS",
+        min=0,
+        help="Stale when the position's date began more than so long ago.",
+        show_default="a day more than policy.late_after_days",
+    ),
+]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
@@ -19,6 +19,7 @@ from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import in_age, in_bytes, visible
+from smki_sync.config import Config
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
@@ -38,7 +39,7 @@ class State(StrEnum):
     DAMAGED = "damaged"
 
 
-_EXITS: Final = {
+EXITS: Final = {
     State.EMPTY: Exit.ATTENTION,
     State.CURRENT: Exit.OK,
     State.STALE: Exit.ATTENTION,
@@ -68,16 +69,7 @@ def register(app: typer.Typer) -> None:
 
 def status(
     *,
-    max_age: Annotated[
-        float | None,
-        typer.Option(
-            "--max-age",
-            metavar="HOURS",
-            min=0,
-            help="Stale when the position's date began more than so long ago.",
-            show_default="a day more than policy.late_after_days",
-        ),
-    ] = None,
+    max_age: options.MaxAge = None,
     mirror: options.Mirror = None,
     config: options.ConfigFile = None,
     as_json: options.Json = False,
@@ -87,10 +79,15 @@ def status(
     Exit code 0 current, 3 empty or stale, 7 damaged.
     """
     settings = configure(mirror=mirror, config=config)
-    hours = max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
-    finding = survey(MirrorDirectory(settings.need_mirror()), now=now_here(), max_age=hours)
+    directory = MirrorDirectory(settings.need_mirror())
+    finding = survey(directory, now=now_here(), max_age=hours_of(max_age, settings))
     say_json(document(finding)) if as_json else say(text(finding))
-    raise typer.Exit(_EXITS[finding.state])
+    raise typer.Exit(EXITS[finding.state])
+
+
+def hours_of(max_age: float | None, settings: Config) -> float:
+    """After how many hours a mirror is stale: as asked for, or a day more than a repository may be late."""
+    return max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
 
 
 def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Finding:

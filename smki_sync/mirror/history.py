@@ -1,20 +1,23 @@
 """Runs, as rows: when, with what outcome, also of those that failed before there was a mirror.
 
-For: ``status`` (last run, last success) and whoever asks later. Kept apart from the generations
+For: ``status`` (last run, last success), ``report`` (all of them, and what the Repository offered when
+it was last asked) and whoever asks later. Kept apart from the generations
 because a run that could not build one must be remembered too. Refuses: to make a run fail; what
 cannot be written is dropped by the caller.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlite_utils
 
 from smki_sync.errors import MirrorError
+from smki_sync.model.extract import Extract, ExtractKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,16 @@ class Run:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the Repository had on offer when a run last asked it. ``at``: when, UTC ISO 8601."""
+
+    at: str
+    extracts: tuple[Extract, ...]
+
+
 _COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
+_OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
 
 
 @contextmanager
@@ -71,3 +83,52 @@ class History:
                 return None
             rows = list(db.table("run").rows_where(where, args, order_by="rowid desc", limit=1))
         return Run(**rows[0]) if rows else None
+
+    def runs(self, *, since: str) -> tuple[Run, ...]:
+        """The runs that began at ``since`` (ISO 8601, UTC) or later, oldest first.
+
+        Raises :class:`MirrorError` where the file cannot be read as a history.
+        """
+        rows = self._rows("run", "at >= ?", [since])
+        return tuple(Run(**row) for row in rows)
+
+    def remember_offer(self, at: str, extracts: Iterable[Extract]) -> None:
+        """Keep the last listing in place of the one before, durably; raises :class:`MirrorError`."""
+        rows = [
+            {
+                "name": x.name,
+                "kind": x.kind.value,
+                "day": x.day.isoformat(),
+                "size": x.size,
+                "modified": x.modified.isoformat() if x.modified else None,
+                "at": at,
+            }
+            for x in extracts
+        ]
+        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
+            table = db.table("offer").create(_OFFER, if_not_exists=True)
+            table.delete_where()
+            table.insert_all(rows)
+
+    def offer(self) -> Offer | None:
+        """The last listing; ``None`` where none is remembered. Raises :class:`MirrorError`."""
+        rows = self._rows("offer", None, [])
+        extracts = tuple(
+            Extract(
+                kind=ExtractKind(row["kind"]),
+                day=date.fromisoformat(row["day"]),
+                name=row["name"],
+                size=row["size"],
+                modified=datetime.fromisoformat(row["modified"]) if row["modified"] else None,
+            )
+            for row in rows
+        )
+        return Offer(at=rows[0]["at"], extracts=extracts) if rows else None
+
+    def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+            if table not in db.table_names():
+                return []
+            return list(db.table(table).rows_where(where, values, order_by="rowid"))

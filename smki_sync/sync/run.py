@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smki_sync.errors import MirrorDamaged
+from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.events import Detail
 from smki_sync.fetch import Fetched, fetch
+from smki_sync.mirror.history import History
+from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.store import Store
@@ -37,6 +39,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
         with job.open_source() as source:
             decision = decide(job, source, full=full, compare=True)
             _remember(job, decision)
+            _remember_offer(job, decision)
             _make_room(job, decision.plan)
             files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
         carrier = Carrier(job, files)
@@ -86,6 +89,15 @@ def _remember(job: Job, decision: Decision) -> None:
             store.note_incidents(sorted(news), job.clock())
             for extract in decision.unchanged:
                 store.note_modified(extract)
+
+
+def _remember_offer(job: Job, decision: Decision) -> None:
+    """Keep what was on offer for those who ask offline; a run never fails because that cannot be kept."""
+    offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
+    try:
+        History(job.directory.history).remember_offer(utc(job.clock()), offered)
+    except MirrorError as error:
+        job.hear.hear(Detail(text=f"the offer could not be remembered: {error.message}"))
 
 
 def _fetch_order(decision: Decision) -> list[Extract]:

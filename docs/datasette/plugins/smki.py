@@ -1,0 +1,80 @@
+# ruff: noqa: INP001 - a directory of plugins is no package
+"""Datasette on a mirror: follow the link, and show a certificate.
+
+``mirror.db`` is a link to the current generation, and a full resync makes another generation current.
+Datasette opens a file once and keeps it, so that without this it would go on to show the generation
+before, for as long as it runs. Here each statement first looks where the link leads, and opens the file
+anew when that has changed.
+"""
+
+import asyncio
+import sqlite3
+import textwrap
+import threading
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha1, sha256
+from pathlib import Path
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+
+_held = threading.local()
+
+
+class FollowedDatabase(Database):
+    """A database that is a link: reads what the link leads to now."""
+
+    async def execute_fn(self, fn: Callable[[sqlite3.Connection], object]) -> object:
+        """Run a function on this thread's connection, made anew where the link leads elsewhere."""
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self.ds.executor, lambda: fn(self._current()))
+
+    def _current(self) -> sqlite3.Connection:
+        target = Path(self.path).resolve()
+        known = _held.__dict__.setdefault("open", {})
+        was, connection = known.get(self.path, (None, None))
+        if was != target:
+            if connection:
+                connection.close()
+                self._all_file_connections.remove(connection)
+            connection = self.connect()
+            self.ds._prepare_connection(connection, self.name)  # noqa: SLF001 - as Database does
+            known[self.path] = target, connection
+        return connection
+
+
+@hookimpl
+def startup(datasette: Datasette) -> None:
+    """Take the place of every database that is a link."""
+    for name, database in list(datasette.databases.items()):
+        if database.path and Path(database.path).is_symlink():
+            datasette.remove_database(name)
+            datasette.add_database(FollowedDatabase(datasette, path=database.path), name=name)
+
+
+@hookimpl
+def prepare_connection(conn: sqlite3.Connection) -> None:
+    """Give SQL the forms in which people know a certificate."""
+    conn.create_function("pem", 1, _pem, deterministic=True)
+    conn.create_function("sha1", 1, _sha1, deterministic=True)
+    conn.create_function("sha256", 1, _sha256, deterministic=True)
+    conn.create_function("serial_decimal", 1, _decimal, deterministic=True)
+
+
+def _pem(der: bytes) -> str:
+    body = "\n".join(textwrap.wrap(b64encode(der).decode(), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+
+
+def _sha1(der: bytes) -> str:
+    return sha1(der, usedforsecurity=False).hexdigest()
+
+
+def _sha256(der: bytes) -> str:
+    return sha256(der).hexdigest()
+
+
+def _decimal(serial: str) -> str:
+    return str(int(serial, 16))
