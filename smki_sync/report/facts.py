@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-import apsw
-
 from smki_sync.cli.status import Finding, survey
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
@@ -84,17 +82,13 @@ def gather(
 
 def _contents(directory: MirrorDirectory) -> Contents:
     with open_mirror(directory.link) as db:
-        return _read(db)
-
-
-def _read(db: apsw.Connection) -> Contents:
-    return Contents(
-        ledger=read_ledger(db),
-        holdings=read_holdings(db),
-        roles=read_roles(db),
-        quarantine=read_quarantine_reasons(db),
-        set_aside=read_set_aside(db, limit=SHOWN),
-    )
+        return Contents(
+            ledger=read_ledger(db),
+            holdings=read_holdings(db),
+            roles=read_roles(db),
+            quarantine=read_quarantine_reasons(db),
+            set_aside=read_set_aside(db, limit=SHOWN),
+        )
 
 
 def _remembered(history: History, since: str) -> tuple[tuple[Run, ...], Offer | None]:
