@@ -35,6 +35,46 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A file is gone on with where an earlier run stopped: ``done`` of ``size`` bytes are here and proven."""
+
+    file: str
+    done: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted:
+    """What an earlier run fetched of a file is of no use, for the reason ``why``; it is fetched anew."""
+
+    file: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """The repository dropped out, for the ``failed``-th time in a row of ``attempts``.
+
+    It is tried again after ``pause`` seconds. ``code`` and ``message``: of the error.
+    """
+
+    code: str
+    message: str
+    failed: int
+    attempts: int
+    pause: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A file on offer is changing; it is looked at again after ``pause`` seconds."""
+
+    file: str
+    message: str
+    pause: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """``records`` of a file have been read, from ``done`` of its ``size`` bytes."""
 
@@ -73,7 +113,10 @@ class Detail:
     text: str
 
 
-Event = Listing | Planned | Fetching | Reading | Building | Committed | Noted | Detail
+Troubled = Resumed | Restarted | Retrying | Waiting
+"""What a download tells of besides its progress."""
+
+Event = Listing | Planned | Fetching | Troubled | Reading | Building | Committed | Noted | Detail
 
 
 class Listener(Protocol):

@@ -98,7 +98,11 @@ def test_an_option_counts_before_the_environment_before_the_file_before_the_defa
 
 @pytest.mark.parametrize(("option", "key"), OPTIONS.items())
 def test_each_option_sets_its_key_and_no_other(site: Site, option: str, key: str) -> None:
-    value = {"log.format": LogFormat.JSON, "repository.url": "file:///media"}.get(key, Path("/given"))
+    value = {
+        "log.format": LogFormat.JSON,
+        "repository.url": "file:///media",
+        "repository.bandwidth_limit": 1_000_000,
+    }.get(key, Path("/given"))
     config = site.load({option: value})
     section, _, name = key.partition(".")
     assert getattr(getattr(config, section), name) == value

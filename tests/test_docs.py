@@ -24,6 +24,7 @@ from smki_sync import errors
 from smki_sync.cli import build
 from smki_sync.cli.exits import Exit, exit_of
 from smki_sync.config.keys import KEYS, SECTIONS
+from smki_sync.fetch.causes import CAUSES
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Flag, RejectReason
 from smki_sync.model.extract import StrangeName
@@ -268,10 +269,11 @@ def test_a_table_of_codes_equals_its_enum(
     assert codes("reasons.md", heading) == [member.value for member in enum]
 
 
+CANNOT_BE_REACHED = "The repository cannot be reached"
 ERROR_TABLES = [
     "The command line and the configuration",
     "The repository refuses",
-    "The repository cannot be reached",
+    CANNOT_BE_REACHED,
     "A bad extract",
     "The mirror",
     "The program",
@@ -351,6 +353,20 @@ def test_the_exit_code_beside_an_error_code_is_the_one_of_its_class() -> None:
     for called, value in calls():
         if called in classes and isinstance(value, ast.Constant):
             assert written[str(value.value)] == exit_of(classes[called]("")), value.value
+
+
+def test_every_cause_is_documented_with_its_exit_code_and_what_is_done_about_it() -> None:
+    written = [
+        (ticked(row[0])[0], int(row[1]), *row[2:]) for row in rows("downloads.md", "What is tried again")
+    ]
+    words = {"again": "again", "wait": "waited for", "never": "no"}
+    assert written == [(c.code, int(exit_of(c.kind(""))), words[c.treatment], c.why) for c in CAUSES]
+
+
+def test_every_code_of_the_repository_has_its_row_in_the_table_of_causes() -> None:
+    """A new fault of a source gets a row in smki_sync/fetch/causes.py and in docs/downloads.md."""
+    documented = {*codes("reasons.md", "The repository refuses"), *codes("reasons.md", CANNOT_BE_REACHED)}
+    assert documented - {"helper-died"} == {cause.code for cause in CAUSES}
 
 
 # Decisions.

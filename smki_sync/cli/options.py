@@ -48,6 +48,16 @@ KnownHosts = Annotated[
     Path | None,
     typer.Option("--known-hosts", metavar="FILE", help="Pinned host keys.", rich_help_panel=_WHERE),
 ]
+Bandwidth = Annotated[
+    int | None,
+    typer.Option(
+        "--bandwidth",
+        metavar="BYTES",
+        min=0,
+        help="Most bytes fetched in a second; 0 is without limit.",
+        rich_help_panel=_WHERE,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, also on failure.", rich_help_panel=_TALK)
 ]

@@ -39,6 +39,7 @@ def sync(
     source: options.Source = None,
     identity_file: options.IdentityFile = None,
     known_hosts: options.KnownHosts = None,
+    bandwidth: options.Bandwidth = None,
     config: options.ConfigFile = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -55,6 +56,7 @@ def sync(
         source=source,
         identity_file=identity_file,
         known_hosts=known_hosts,
+        bandwidth=bandwidth,
         config=config,
         log_format=log_format,
     )

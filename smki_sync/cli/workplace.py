@@ -11,6 +11,7 @@ from smki_sync.cli.setting import now_here
 from smki_sync.cli.talk import Talk, Volume, talk_on
 from smki_sync.config import Config
 from smki_sync.events import Listener
+from smki_sync.fetch import Retry, Terms
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.sources import SftpLogin, Source, open_source
 from smki_sync.sync import Job
@@ -34,10 +35,28 @@ def job_of(config: Config, hear: Listener) -> Job:
         names=config.repository.names(),
         policy=config.policy.rules(),
         limits=config.reader_limits(),
+        terms=terms_of(config),
         keep_previous=config.mirror.keep_previous,
         keep_changes_days=config.mirror.keep_changes_days,
         index_devices=config.mirror.index_devices,
         hear=hear,
+    )
+
+
+def terms_of(config: Config) -> Terms:
+    """The configured terms on which files are fetched."""
+    repository, retry = config.repository, config.retry
+    return Terms(
+        retry=Retry(
+            attempts=retry.attempts,
+            first_pause=retry.first_pause_seconds,
+            factor=retry.factor,
+            longest_pause=retry.longest_pause_seconds,
+            jitter=retry.jitter,
+        ),
+        young=repository.settle_seconds,
+        changing=repository.changing_seconds,
+        bandwidth=repository.bandwidth_limit,
     )
 
 

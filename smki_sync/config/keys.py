@@ -22,10 +22,12 @@ from smki_sync.config.settings import (
     MirrorPaths,
     PolicySettings,
     Repository,
+    RetrySettings,
 )
 
 SECTIONS: Mapping[str, type] = {
     "repository": Repository,
+    "retry": RetrySettings,
     "mirror": MirrorPaths,
     "policy": PolicySettings,
     "limits": LimitSettings,

@@ -31,6 +31,7 @@ OPTIONS: Mapping[str, str] = {
     "identity_file": "repository.identity_file",
     "known_hosts": "repository.known_hosts",
     "log_format": "log.format",
+    "bandwidth": "repository.bandwidth_limit",
 }
 """Options of the command line, by the name of their parameter, and the key that each one sets."""
 
@@ -93,8 +94,9 @@ def _from_options(options: Mapping[str, object], cwd: Path) -> Iterator[_Given]:
     for name, value in options.items():
         if value is not None and name != "config":
             origin = f"option --{name.replace('_', '-')}"
-            # Paths and enums come from the command line as themselves; the check starts from text.
-            yield _Given(key=OPTIONS[name], value=str(value), origin=origin, base=cwd)
+            # Paths and enums come from the command line as themselves; the check starts from text or number.
+            plain = value if isinstance(value, int) else str(value)
+            yield _Given(key=OPTIONS[name], value=plain, origin=origin, base=cwd)
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> Iterator[_Given]:

@@ -81,9 +81,56 @@ class Repository:
         About(meaning="Patterns of files that are no extracts and no surprise: ARL, CRL, anchor slots."),
     ] = _NAMES.companions
 
+    parallel: Annotated[
+        int,
+        About(
+            meaning="In how many sessions the halves of a large file are fetched side by side; the server may"
+            " count sessions.",
+            unit="sessions",
+            low=1,
+            high=2,
+        ),
+    ] = 1
+    bandwidth_limit: Annotated[
+        int, About(meaning="Most bytes fetched in a second; 0 is without limit.", unit="bytes", low=0)
+    ] = 0
+    settle_seconds: Annotated[
+        float,
+        About(
+            meaning="A file that changed less long ago is looked at once more after it was fetched.",
+            unit="seconds",
+            low=0,
+            high=_WEEK,
+        ),
+    ] = 600.0
+    changing_seconds: Annotated[
+        float,
+        About(meaning="Longest wait for a file that is changing.", unit="seconds", low=0, high=_WEEK),
+    ] = 300.0
+
     def names(self) -> Names:
         """Give what the catalogue asks for; raises ``ValueError`` for a template that names no extract."""
         return Names(full=self.full_name, delta=self.delta_name, companions=self.companion_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """``[retry]``: how patient a run is with a repository that drops out. A refusal is never tried again."""
+
+    attempts: Annotated[
+        int,
+        About(meaning="Attempts in a row without progress before a run gives up.", low=1, high=100),
+    ] = 6
+    first_pause_seconds: Annotated[
+        float, About(meaning="Pause after the first failure.", unit="seconds", low=0, high=_WEEK)
+    ] = 5.0
+    factor: Annotated[float, About(meaning="Each next pause is so many times longer.", low=1, high=10)] = 3.0
+    longest_pause_seconds: Annotated[
+        float, About(meaning="Longest pause.", unit="seconds", low=0, high=_WEEK)
+    ] = 300.0
+    jitter: Annotated[
+        float, About(meaning="Share by which a pause is drawn longer or shorter.", low=0, high=1)
+    ] = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from smki_sync.config.settings import (
     MirrorPaths,
     PolicySettings,
     Repository,
+    RetrySettings,
 )
 from smki_sync.errors import ConfigError
 
@@ -32,6 +33,7 @@ class Config:
     """
 
     repository: Repository = field(default_factory=Repository)
+    retry: RetrySettings = field(default_factory=RetrySettings)
     mirror: MirrorPaths = field(default_factory=MirrorPaths)
     policy: PolicySettings = field(default_factory=PolicySettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

@@ -1,4 +1,4 @@
-"""Runs, as rows: when, with what outcome, also of those that failed before there was a mirror.
+"""Runs and downloads, as rows: when, with what outcome, also of those that failed before there was a mirror.
 
 For: ``status`` (last run, last success), ``report`` (all of them, and what the Repository offered when
 it was last asked) and whoever asks later. Kept apart from the generations
@@ -41,6 +41,22 @@ class Offer:
     extracts: tuple[Extract, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """One attempt at a file. ``started``, ``ended``: UTC ISO 8601. ``outcome``: ``whole``, or an error code.
+
+    ``begin``, ``end``: offsets in bytes between which this attempt fetched, of ``size``.
+    """
+
+    file: str
+    size: int
+    started: str
+    ended: str
+    begin: int
+    end: int
+    outcome: str
+
+
 _COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
 _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
 
@@ -57,7 +73,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 class History:
-    """The table of runs in ``history.db``."""
+    """The tables of runs and of downloads in ``history.db``."""
 
     def __init__(self, path: Path) -> None:
         """Name the file; it is created by the first :meth:`record`."""
@@ -69,6 +85,11 @@ class History:
             # Enumerations are texts to us and unknown types to SQLite.
             values = {name: str(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
             db.table("run").insert(values, columns=_COLUMNS)
+
+    def record_download(self, download: Download) -> None:
+        """Append one attempt at a file, durably; raises :class:`MirrorError`."""
+        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+            db.table("download").insert(asdict(download))
 
     def last(self, *, outcome: str | None = None) -> Run | None:
         """The newest run, or the newest with that outcome; ``None`` where there is none.

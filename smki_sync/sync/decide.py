@@ -91,7 +91,7 @@ def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
 def _has_other_bytes(job: Job, source: Source, extract: Extract, held: Held) -> bool:
     """Fetch an applied delta again; what has other bytes stays for the resync to read."""
     assert held.position is not None
-    fetched = fetch(source, extract, job.directory.downloads, job.hear)
+    fetched = fetch(source, extract, job.directory.downloads, job.hear, job.terms)
     known = {file.sha256 for file in held.position.chain if file.extract.name == extract.name}
     same = fetched.file.sha256 in known
     if same:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 
 from smki_sync.catalogue import Names
 from smki_sync.events import Listener, Silence
+from smki_sync.fetch import Terms
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.plan import Policy
 from smki_sync.reader import ReaderLimits
@@ -25,7 +26,8 @@ class Job:
     """One mirror, one source, one set of rules.
 
     ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
-    and durations. ``keep_previous``: whether the generation before the current one stays on disk.
+    and durations. ``terms``: how files are fetched. ``keep_previous``: whether the generation before the
+    current one stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
     a new generation indexes devices by key identifier and hash.
     """
@@ -36,6 +38,7 @@ class Job:
     names: Names = field(default_factory=Names)
     policy: Policy = field(default_factory=Policy)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
+    terms: Terms = field(default_factory=Terms)
     keep_previous: bool = True
     keep_changes_days: int | None = None
     index_devices: bool = False

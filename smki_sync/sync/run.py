@@ -6,11 +6,12 @@ go on after a failure; the error rises to the door, and the mirror is at its las
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.events import Detail
-from smki_sync.fetch import Fetched, fetch
+from smki_sync.fetch import Fetched, PatientSource, discard_other_parts, fetch
 from smki_sync.mirror.history import History
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.lock import hold
@@ -23,6 +24,7 @@ from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier, Oddities
 from smki_sync.sync.decide import Decision, decide
+from smki_sync.sync.downloads import DownloadLedger
 from smki_sync.sync.job import Job
 from smki_sync.sync.space import check_space
 
@@ -33,10 +35,11 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
     Raises the errors of :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
+    job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
     with hold(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        with job.open_source() as source:
+        with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
             decision = decide(job, source, full=full, compare=True)
             _remember(job, decision)
             _remember_offer(job, decision)
@@ -53,6 +56,8 @@ def _make_room(job: Job, plan: Plan) -> None:
     """Two generations need room, never three; then see whether the rest fits."""
     if plan.full:
         job.directory.discard_superseded(keep=0)
+    for left in discard_other_parts(job.directory.downloads, plan.extracts):
+        job.hear.hear(Detail(text=f"removed {left.name}, of a file that is not needed any more"))
     check_space(job, plan)
 
 
@@ -68,7 +73,7 @@ def _marking_damage(job: Job) -> Iterator[None]:
 
 def rehearse(job: Job, *, full: bool = False) -> SyncReport:
     """Say what a run would do: one listing, nothing fetched, nothing written, no lock."""
-    with job.open_source() as source:
+    with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
         decision = decide(job, source, full=full, compare=False)
     position = decision.held.position
     census = _census(decision.held.generation)
@@ -106,7 +111,7 @@ def _fetch_order(decision: Decision) -> list[Extract]:
 
 
 def _fetch(job: Job, source: Source, extract: Extract) -> Fetched:
-    return fetch(source, extract, job.directory.downloads, job.hear)
+    return fetch(source, extract, job.directory.downloads, job.hear, job.terms)
 
 
 def _tidy(job: Job) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.errors import MirrorNotWritable
+from smki_sync.fetch import room_left
 from smki_sync.mirror.faults import named
 from smki_sync.model.plan import Plan
 from smki_sync.sync.job import Job
@@ -43,7 +44,7 @@ def check_space(job: Job, plan: Plan) -> None:
 
 def _needs(job: Job, plan: Plan) -> list[tuple[Path, int]]:
     held = job.directory.downloads
-    fetched = sum(extract.size for extract in plan.extracts if not (held / extract.name).exists())
+    fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
     built = BUILD_FACTOR * plan.full.size if plan.full else 0
     applied = DELTA_FACTOR * max((x.size for x in (*plan.overlap, *plan.deltas)), default=0)
     return [(held, fetched), (job.directory.generations, int(max(built, applied)))]

@@ -149,6 +149,7 @@ def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirro
         closed.bind(("127.0.0.1", 0))  # and nobody listens
         port = closed.getsockname()[1]
         (smki.place / "known_hosts").write_text("")
+        (smki.place / "smki-sync.toml").write_text("[retry]\nattempts = 2\nfirst_pause_seconds = 0\n")
         ran = smki(
             "sync",
             *("--mirror", own_mirror, "--source", f"sftp://party@127.0.0.1:{port}/"),
@@ -156,6 +157,8 @@ def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirro
         )
     assert ran.code == 4
     assert str(port) in ran.error["message"]
+    assert "given up after 2 attempts" in ran.error["message"]
+    assert "trying again in 0.0 s" in ran.err
 
 
 def make_and_name_key(place: Path) -> Path:

@@ -224,7 +224,9 @@ def assert_failed(
     words = sync_words(
         party.mirror, url or service.url, key or service.client_key, known_hosts or service.known_hosts
     )
-    code, said = call(*words, today=party.repository.today)
+    calm = party.mirror.parent / "calm.toml"
+    calm.write_text("[retry]\nattempts = 1\n")
+    code, said = call(*words, today=party.repository.today, SMKI_SYNC_CONFIG=str(calm))
     assert (code, said["outcome"]) == (expected.code, "failed")
     assert (said["error"]["code"], said["error"]["exit"]) == (expected.reason, expected.code)
     assert said["error"]["hint"]

@@ -11,7 +11,21 @@ from typing import TextIO, assert_never
 from smki_sync.cli.render import Json, applied_document, attention_document, plan_document
 from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.pace import Pace
-from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Noted, Planned, Reading
+from smki_sync.events import (
+    Building,
+    Committed,
+    Detail,
+    Event,
+    Fetching,
+    Listing,
+    Noted,
+    Planned,
+    Reading,
+    Restarted,
+    Resumed,
+    Retrying,
+    Waiting,
+)
 
 
 class JsonTalk(Talk):
@@ -37,6 +51,8 @@ def _level_of(event: Event) -> str:
             return "debug"
         case Noted(attention=attention) if not attention.code.is_note:
             return "warning"
+        case Retrying() | Waiting() | Restarted():
+            return "warning"
         case _:
             return "info"
 
@@ -51,6 +67,8 @@ def _fields_of(event: Event) -> Json:
             about = attention_document(event.attention)
             return {name: about[name] for name in ("code", "message", "hint")}
         case Listing() | Fetching() | Reading() | Building() | Detail():
+            return asdict(event)
+        case Resumed() | Restarted() | Retrying() | Waiting():
             return asdict(event)
         case _:
             assert_never(event)

@@ -8,11 +8,25 @@ from typing import assert_never
 from smki_sync.cli.summary import counts_text, files_text
 from smki_sync.cli.talk.pace import Progress, Speed
 from smki_sync.cli.words import in_bytes, in_time, visible
-from smki_sync.events import Building, Committed, Detail, Fetching, Listing, Noted, Planned, Reading
+from smki_sync.events import (
+    Building,
+    Committed,
+    Detail,
+    Fetching,
+    Listing,
+    Noted,
+    Planned,
+    Reading,
+    Restarted,
+    Resumed,
+    Retrying,
+    Troubled,
+    Waiting,
+)
 from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Applied, Attention
 
-Said = Listing | Planned | Building | Committed | Noted | Detail
+Said = Listing | Planned | Troubled | Building | Committed | Noted | Detail
 """Events that are said once, as a line."""
 
 
@@ -63,6 +77,8 @@ def event_text(event: Said) -> str:
             text = f"asking {event.source} what it offers"
         case Planned():
             text = _plan_text(event.plan)
+        case Resumed() | Restarted() | Retrying() | Waiting():
+            text = _trouble_text(event)
         case Building():
             text = f"finishing {event.file}: {event.step}"
         case Committed():
@@ -74,6 +90,21 @@ def event_text(event: Said) -> str:
         case _:
             assert_never(event)
     return visible(text)
+
+
+def _trouble_text(event: Troubled) -> str:
+    match event:
+        case Resumed():
+            return f"going on with {event.file} at {in_bytes(event.done)} of {in_bytes(event.size)}"
+        case Restarted():
+            return f"fetching {event.file} from its beginning: {event.why}"
+        case Retrying():
+            tries = f"attempt {event.failed} of {event.attempts}"
+            return f"{event.message} ({event.code}, {tries}); trying again in {in_time(event.pause)}"
+        case Waiting():
+            return f"{event.message}; looking again in {in_time(event.pause)}"
+        case _:
+            assert_never(event)
 
 
 def _plan_text(plan: Plan) -> str:

@@ -2,77 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
+from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, extract, get, names
 from smki_sync.errors import MirrorNotWritable, SourceUnreachable
-from smki_sync.events import Detail, Event, Fetching
-from smki_sync.fetch import Fetched, fetch
-from smki_sync.model.extract import Extract, ExtractKind, RemoteFile
-
-BODY = bytes(range(256)) * 3000
-NAME = "SMKIKR_DELT_2026-11-20.xml.gz"
-SEEN = datetime(2026, 11, 20, 3, 0, 0, tzinfo=UTC)
-
-
-@dataclass
-class Shop:
-    """A source of one file, in chunks; counts how often it was asked, and may break off."""
-
-    body: bytes = BODY
-    breaks_after: int | None = None
-    asked: list[str] = field(default_factory=list)
-    title: str = "shop"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        pass
-
-    def fetch_listing(self) -> tuple[RemoteFile, ...]:
-        return (RemoteFile(name=NAME, size=len(self.body), modified=SEEN),)
-
-    @contextmanager
-    def fetch(self, name: str, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
-        self.asked.append(name)
-        yield self._chunks(offset)
-
-    def _chunks(self, offset: int) -> Iterator[bytes]:
-        for at in range(offset, len(self.body), 100_000):
-            if self.breaks_after is not None and at >= self.breaks_after:
-                raise SourceUnreachable("the line is down")
-            yield self.body[at : at + 100_000]
-
-
-@dataclass
-class Ear:
-    events: list[Event] = field(default_factory=list)
-
-    def hear(self, event: Event) -> None:
-        self.events.append(event)
-
-
-def extract(size: int = len(BODY), modified: datetime | None = SEEN) -> Extract:
-    day = date(2026, 11, 20)
-    return Extract(kind=ExtractKind.DELTA, day=day, name=NAME, size=size, modified=modified)
-
-
-def get(shop: Shop, path: Path, wanted: Extract | None = None, ear: Ear | None = None) -> Fetched:
-    return fetch(shop, wanted or extract(), path, ear or Ear())
-
-
-def names(path: Path) -> list[str]:
-    return sorted(found.name for found in path.iterdir())
+from smki_sync.events import Detail, Fetching
+from smki_sync.model.extract import Extract
 
 
 def test_a_fetched_file_is_here_whole_with_its_hash(tmp_path: Path) -> None:
@@ -93,7 +31,7 @@ def test_progress_is_told_from_the_first_byte_to_the_last(tmp_path: Path) -> Non
     ear = Ear()
     get(Shop(), tmp_path, ear=ear)
     told = [e for e in ear.events if isinstance(e, Fetching)]
-    assert [e.done for e in told] == [*range(100_000, len(BODY), 100_000), len(BODY)]
+    assert [e.done for e in told] == [*range(CHUNK, len(BODY), CHUNK), len(BODY)]
     assert {(e.file, e.size) for e in told} == {(NAME, len(BODY))}
 
 
@@ -101,7 +39,7 @@ def test_what_an_earlier_run_fetched_whole_is_not_fetched_again(tmp_path: Path) 
     shop, ear = Shop(), Ear()
     first = get(shop, tmp_path)
     assert get(shop, tmp_path, ear=ear) == first
-    assert shop.asked == [NAME]
+    assert shop.asked == [0]
     assert [type(event) for event in ear.events] == [Detail]
 
 
@@ -143,7 +81,7 @@ def test_a_download_of_what_is_no_longer_on_offer_is_fetched_again(tmp_path: Pat
     get(Shop(), tmp_path)
     shop = Shop(body=BODY[::-1])
     assert b"".join(get(shop, tmp_path, now).chunks()) == BODY[::-1]
-    assert shop.asked == [NAME]
+    assert shop.asked == [0]
 
 
 def test_a_download_of_another_size_than_on_offer_is_fetched_again(tmp_path: Path) -> None:
@@ -158,7 +96,7 @@ def test_a_file_without_a_time_is_not_fetched_twice_either(tmp_path: Path) -> No
     shop = Shop()
     get(shop, tmp_path, extract(modified=None))
     get(shop, tmp_path, extract(modified=None))
-    assert shop.asked == [NAME]
+    assert shop.asked == [0]
 
 
 @pytest.mark.parametrize("stated", [len(BODY) - 1, len(BODY) + 1])
@@ -171,11 +109,11 @@ def test_another_number_of_bytes_than_listed_is_a_file_that_changed(tmp_path: Pa
 
 def test_a_transfer_that_breaks_off_leaves_nothing_that_passes_for_the_file(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachable, match="the line is down"):
-        get(Shop(breaks_after=300_000), tmp_path)
+        get(Shop(breaks=[300_000]), tmp_path)
     assert NAME not in names(tmp_path)
     shop = Shop()
     assert b"".join(get(shop, tmp_path).chunks()) == BODY
-    assert shop.asked == [NAME]
+    assert shop.asked == [300_000 - SEAM]
     assert names(tmp_path) == [NAME, NAME + ".json"]
 
 
@@ -183,7 +121,7 @@ def test_a_part_of_an_earlier_run_is_not_taken_for_the_file_or_its_beginning(tmp
     (tmp_path / (NAME + ".part")).write_bytes(b"something else" * 100_000)
     shop = Shop()
     assert get(shop, tmp_path).path.read_bytes() == BODY
-    assert shop.asked == [NAME]
+    assert shop.asked == [0]
 
 
 def test_a_transfer_that_breaks_off_keeps_what_an_earlier_run_has(tmp_path: Path) -> None:
@@ -191,12 +129,12 @@ def test_a_transfer_that_breaks_off_keeps_what_an_earlier_run_has(tmp_path: Path
     get(Shop(), tmp_path)
     now = extract(modified=SEEN.replace(hour=4))
     with pytest.raises(SourceUnreachable):
-        get(Shop(breaks_after=300_000), tmp_path, now)
+        get(Shop(breaks=[300_000]), tmp_path, now)
     card = json.loads((tmp_path / (NAME + ".json")).read_text())
     assert card["sha256"] == sha256((tmp_path / NAME).read_bytes()).hexdigest()
     shop = Shop()
     get(shop, tmp_path, now)
-    assert shop.asked == [NAME]
+    assert shop.asked == [300_000 - SEAM]
 
 
 def test_an_applied_file_is_removed_with_its_card(tmp_path: Path) -> None:
@@ -222,11 +160,11 @@ def test_a_source_that_sends_without_end_is_stopped(tmp_path: Path) -> None:
     """What is more than was listed is no use to anybody and must not fill the disk."""
 
     class Flood(Shop):
-        def _chunks(self, offset: int) -> Iterator[bytes]:
+        def _chunks(self, offset: int, _stop: int | None) -> Iterator[bytes]:
             assert offset == 0
             for sent in range(1_000):
                 assert sent < 100, "nobody stops the flood"
-                yield BODY[:100_000]
+                yield BODY[:CHUNK]
 
     with pytest.raises(SourceUnreachable) as caught:
         get(Flood(), tmp_path)

@@ -1,0 +1,23 @@
+"""Downloads: patient, polite, resumable, proven (docs/downloads.md).
+
+For: the deeds, which open the repository as a :class:`PatientSource` and get each file with :func:`fetch`.
+Refuses: to decide which files; a plan says that.
+"""
+
+from smki_sync.fetch.deed import fetch
+from smki_sync.fetch.fetched import Fetched, chunks_of
+from smki_sync.fetch.part import discard_other_parts, room_left
+from smki_sync.fetch.patient import PatientSource
+from smki_sync.fetch.terms import Retry, Terms, Transfer
+
+__all__ = [
+    "Fetched",
+    "PatientSource",
+    "Retry",
+    "Terms",
+    "Transfer",
+    "chunks_of",
+    "discard_other_parts",
+    "fetch",
+    "room_left",
+]

@@ -1,0 +1,62 @@
+"""An OpenSSH server that can be killed with everything it runs, and started again on its port.
+
+For: downloads that outlive their server. Refuses: to be missing in CI (:mod:`support.openssh`).
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.openssh import OpenSsh, openssh_server, sshd_path
+from support.proc import family, wait_for_port
+
+
+@dataclass
+class Mortal:
+    """The server. ``deaths``: how often it was killed."""
+
+    facts: OpenSsh
+    config: Path
+    deaths: int = 0
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        assert self._process is None
+        with self.facts.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sshd_path(), "-D", "-e", "-f", str(self.config)], stdin=subprocess.DEVNULL, stderr=log
+            )
+        wait_for_port(self.facts.port)
+
+    def kill(self) -> None:
+        """Kill it and every session that it serves, at once."""
+        process, self._process = self._process, None
+        assert process is not None
+        for pid in family(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        self.deaths += 1
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+
+@contextmanager
+def mortal_server(directory: Path, scratch: Path) -> Iterator[Mortal]:
+    """Run one over ``directory``; its keys and its log are in ``scratch``."""
+    scratch.mkdir()
+    with openssh_server(directory, scratch) as facts:
+        pass  # its keys and configuration are what is wanted
+    server = Mortal(facts, scratch / "sshd_config")
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.alive:
+            server.kill()
