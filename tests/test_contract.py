@@ -55,7 +55,7 @@ ADDED: dict[str, set[str]] = {
     "status": {"message"},
     "status.last_run": {"reason"},
     "show": {"position"},
-    "show.certificates[]": {"flags"},
+    "show.certificates[]": {"flags", "revoked"},
 }
 
 OPTIONS: dict[str, set[str]] = {

@@ -128,6 +128,7 @@ def _fields(c: Certificate) -> Json:
         "first_seen": c.first_seen,
         "last_changed": c.last_changed,
         "withdrawn": c.withdrawn,
+        "revoked": c.revoked,
         "file": c.file,
         "flags": list(c.flags.codes),
         "pem": to_pem(c.der),
@@ -165,6 +166,8 @@ def _paragraph(c: Certificate) -> str:
 def _standing(c: Certificate) -> str:
     if c.in_use:
         return "In-Use"
+    if c.revoked:
+        return f"NOT In-Use: revoked by a list since {c.revoked}"
     if c.withdrawn:
         return f"NOT In-Use: withdrawn, no longer listed by the full of {c.withdrawn}"
     return f"NOT In-Use: status {Status(c.status).words} ({c.status}) since {c.last_changed}"

@@ -34,6 +34,8 @@ class Change(StrEnum):
     STATUS = "status"
     WITHDRAWN = "withdrawn"
     REINSTATED = "reinstated"
+    REVOKED = "revoked"
+    UNREVOKED = "unrevoked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ Touch = Callable[[str, int], None]
 """Takes an identity: serial number, issuer id."""
 
 _KNOWN: Final = (
-    "SELECT id, status, withdrawn, eui, role, usage, manufacturing, flags, der"
+    "SELECT id, status, withdrawn, revoked, eui, role, usage, manufacturing, flags, der"
     " FROM certificate WHERE serial = ? AND issuer = ?"
 )
 _UPDATE: Final = (
@@ -69,8 +71,8 @@ _COUNT: Final = (
 
 
 _CHANGE: Final = """
-INSERT INTO change (day, change, kind, eui, serial, issuer, before, after, extract)
-SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ? FROM certificate WHERE id = ?
+INSERT INTO change (day, change, kind, eui, serial, issuer, before, after, extract, list)
+SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ?, ? FROM certificate WHERE id = ?
 """
 
 
@@ -99,17 +101,24 @@ class Issuers:
 class Journalist:
     """Writes changes into the journal under one extract and date."""
 
-    def __init__(self, db: apsw.Connection, extract: int, day: date) -> None:
-        """``extract``: ledger id of the file that made the changes."""
+    def __init__(self, db: apsw.Connection, extract: int, day: date, *, by: int | None = None) -> None:
+        """``extract``: ledger id of the file that made the changes.
+
+        ``by``: id of the list that made them; then ``extract`` is the newest file before it.
+        """
         self._db = db
         self._extract = extract
         self._day = day.isoformat()
+        self._by = by
 
     def write(self, changed: Changed) -> None:
         """Append one line."""
         self._db.execute(
             _CHANGE,
-            (self._day, changed.change, changed.before, changed.after, self._extract, changed.row),
+            (
+                *(self._day, changed.change, changed.before, changed.after),
+                *(self._extract, self._by, changed.row),
+            ),
         )
 
 
@@ -202,7 +211,7 @@ class Applier:
         self._journal(Changed(row=number, change=Change.ADDED, before=None, after=row.status))
 
     def _update(self, row: Row, known: tuple[Any, ...]) -> None:
-        number, status, withdrawn, *claims, _der = known
+        number, status, withdrawn, revoked, *claims, _der = known
         said = (row.eui, row.role, row.usage, row.manufacturing, row.flags)
         if withdrawn is None and status == row.status and tuple(claims) == said:
             self.unchanged += 1
@@ -210,7 +219,8 @@ class Applier:
         self._db.execute(_UPDATE, (row.status, *said, self._day, self._extract, number))
         self._count(row.kind, status, int(withdrawn is not None), -1)
         self._count(row.kind, row.status, 0, 1)
-        self._move_digest(row, was=status == Status.IN_USE and withdrawn is None)
+        if revoked is None:
+            self._move_digest(row, was=status == Status.IN_USE and withdrawn is None)
         self.updated += 1
         if status != row.status:
             self._journal(Changed(row=number, change=Change.STATUS, before=status, after=row.status))

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 import apsw
 
-from smki_sync.mirror import fingerprints, journal, ledger
+from smki_sync.mirror import fingerprints, journal, ledger, revocation
 from smki_sync.mirror.apply import (
     Applier,
     Change,
@@ -245,6 +245,7 @@ class Builder:
         gone = self._past.carry_unlisted(extract=self._entry, day=day)
         for row in gone:
             journalist.write(Changed(row=row, change=Change.WITHDRAWN, before=Status.IN_USE, after=None))
+        self._revoke(journalist)
         return Counts(
             records=loaded.records,
             inserted=loaded.inserted,
@@ -253,6 +254,13 @@ class Builder:
             withdrawn=len(gone),
             quarantined=loaded.quarantined + replaced,
         )
+
+    def _revoke(self, journalist: Journalist) -> None:
+        """Hold every row against the lists that were taken over."""
+        before = self._past.revoked()
+        for moved in revocation.enforce(self._db, self._loader.digest):
+            if moved.identity not in before:
+                journalist.write(moved.changed)
 
     def _seal(self) -> None:
         """Turn on the write-ahead log and reach the disk before anybody is pointed here."""

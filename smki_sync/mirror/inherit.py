@@ -26,6 +26,8 @@ INSERT INTO issuer SELECT * FROM old.issuer;
 INSERT INTO extract SELECT * FROM old.extract;
 INSERT INTO quarantine SELECT * FROM old.quarantine;
 INSERT INTO change SELECT * FROM old.change;
+INSERT INTO revocation_list SELECT * FROM old.revocation_list;
+INSERT INTO revocation SELECT * FROM old.revocation;
 DELETE FROM sqlite_sequence WHERE name = 'change';
 INSERT INTO sqlite_sequence SELECT name, seq FROM old.sqlite_sequence WHERE name = 'change';
 CREATE TEMP TABLE touched (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
@@ -90,6 +92,7 @@ _NOW_WITHDRAWN: Final = """
 SELECT id FROM certificate WHERE id > ? AND withdrawn IS NOT NULL AND extract = ? ORDER BY id
 """
 
+_REVOKED: Final = "SELECT serial, issuer FROM old.certificate WHERE revoked IS NOT NULL"
 _LEDGERED: Final = "SELECT id, day FROM old.extract WHERE name = ? ORDER BY id"
 _OF_EXTRACT: Final = f"""
 SELECT {", ".join("i.name" if name == "issuer" else f"o.{name}" for name in Row._fields[:-1])}, 0
@@ -99,6 +102,9 @@ SELECT {", ".join("i.name" if name == "issuer" else f"o.{name}" for name in Row.
 
 Vouched = tuple[int, date, Iterator[Row]]
 """Ledger id and date of a delta, and what it said."""
+
+Identity = tuple[str, int]
+"""Serial number, issuer id."""
 
 HELD_BEFORE: Final = 0
 """Record number of evidence that is not of the file: a body that was held before."""
@@ -137,6 +143,9 @@ class Inheritance(Protocol):
     def carry_unlisted(self, *, extract: int, day: date) -> list[int]:
         """Take over what the full does not list; the row ids of those that are withdrawn by it."""
 
+    def revoked(self) -> set[Identity]:
+        """What was revoked by a list before: to be revoked still is no news."""
+
 
 class Nothing:
     """Bootstrap: there is no old generation. The first full is the journal's ground, not an entry in it."""
@@ -158,6 +167,10 @@ class Nothing:
     def carry_unlisted(self, *, extract: int, day: date) -> list[int]:  # noqa: ARG002 - the protocol's names
         """Nothing to carry."""
         return []
+
+    def revoked(self) -> set[Identity]:
+        """Nothing is known."""
+        return set()
 
 
 class Predecessor:
@@ -226,6 +239,10 @@ class Predecessor:
         self._db.execute(_UNLISTED, {"day": days(day), "extract": extract})
         self._db.execute(_COUNT_UNLISTED, (last,))
         return [row for (row,) in self._db.execute(_NOW_WITHDRAWN, (last, extract))]
+
+    def revoked(self) -> set[Identity]:
+        """What lists revoke in the old generation."""
+        return set(self._db.execute(_REVOKED))
 
 
 def _difference(row: int, before: str | None, withdrawn: int | None, after: str) -> Changed | None:

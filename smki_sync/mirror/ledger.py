@@ -12,6 +12,7 @@ import apsw
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.schema import KINDS, Value
+from smki_sync.model.certificate import Status
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, Position
 from smki_sync.model.report import Census, Counts
@@ -92,17 +93,20 @@ def read_census(db: apsw.Connection) -> Census:
     _, _, digest = read_state(db)
     by_kind: dict[str, int] = {}
     by_status: dict[str, int] = {}
-    in_use = 0
+    listed = 0
     for kind, status, withdrawn, count in db.execute(
         "SELECT kind, status, withdrawn, count FROM census WHERE count > 0 ORDER BY kind, status, withdrawn"
     ):
         by_kind[KINDS[kind]] = by_kind.get(KINDS[kind], 0) + count
         word = "withdrawn" if withdrawn else status
         by_status[word] = by_status.get(word, 0) + count
-        in_use += count if status == "I" and not withdrawn else 0
+        listed += count if word == Status.IN_USE else 0
+    if listed > digest.count:  # listed as In-Use, and revoked by a list
+        by_status |= {Status.IN_USE.value: digest.count, "revoked": listed - digest.count}
+        by_status = {word: count for word, count in by_status.items() if count}
     return Census(
         total=sum(by_kind.values()),
-        in_use=in_use,
+        in_use=digest.count,
         quarantined=db.execute(_STANDING).get,
         digest=digest.hex,
         by_kind=by_kind,
@@ -117,6 +121,12 @@ def open_entry(db: apsw.Connection, file: AppliedFile) -> int:
     day = extract.day.isoformat()
     db.execute(_OPEN, (extract.name, extract.kind, day, file.size, modified, file.sha256))
     return db.last_insert_rowid()
+
+
+def newest_entry(db: apsw.Connection) -> int:
+    """The ledger entry of the file that was applied last."""
+    entry: int = db.execute("SELECT max(id) FROM extract").get
+    return entry
 
 
 def close_entry(

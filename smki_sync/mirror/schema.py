@@ -7,19 +7,20 @@ silently; a generation of another version is rebuilt from a full (reason ``schem
 
 from typing import Final
 
+from smki_sync.mirror.schema_lists import LIST_TABLES
 from smki_sync.model.certificate import Kind
 
 Value = None | int | float | str | bytes
 """What SQLite stores in a column."""
 
 APPLICATION_ID: Final = 0x534D4B49  # "SMKI": tells our file from any other SQLite file
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384 a delta writes more
 
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
 """Kinds by the number that is stored. Append only."""
 
-TABLES: Final = """
+TABLES: Final = f"""{LIST_TABLES}
 CREATE TABLE mirror (             -- one row: what this generation is
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     position   TEXT,              -- date of the last delta applied, or of the full; NULL while building
@@ -68,6 +69,7 @@ CREATE TABLE certificate (        -- identity: issuer and serial
     first_seen    INTEGER NOT NULL,  -- days since 1970: date of the extract
     last_changed  INTEGER NOT NULL,
     withdrawn     INTEGER,        -- date of the full that no longer listed it
+    revoked       INTEGER,        -- seconds since 1970, UTC: since when a list that is held revokes it
     extract       INTEGER NOT NULL REFERENCES extract (id),  -- the file that last changed it
     der           BLOB NOT NULL
 );
@@ -86,15 +88,17 @@ CREATE TABLE fingerprint (        -- SHA-1 and SHA-256 of certificates, see fing
 CREATE TABLE change (             -- the journal; never rewritten, carried from generation to generation
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     day      TEXT NOT NULL,
-    change   TEXT NOT NULL,       -- added | status | withdrawn | reinstated
+    change   TEXT NOT NULL,       -- added | status | withdrawn | reinstated | revoked | unrevoked
     kind     INTEGER NOT NULL,
     eui      TEXT,
     serial   TEXT NOT NULL,
     issuer   INTEGER NOT NULL REFERENCES issuer (id),
     before   TEXT,                -- status before, NULL where it was unknown
     after    TEXT,                -- status after
-    extract  INTEGER NOT NULL REFERENCES extract (id)
+    extract  INTEGER NOT NULL REFERENCES extract (id),  -- the file, or the newest one before the list
+    list     INTEGER REFERENCES revocation_list (id)    -- the list that changed it, else NULL
 );
+CREATE INDEX change_list ON change (day) WHERE list IS NOT NULL;
 CREATE TABLE incident (           -- applied deltas that were seen with other bytes; only a full settles it
     name TEXT PRIMARY KEY,
     seen TEXT NOT NULL            -- UTC
@@ -112,7 +116,7 @@ CREATE TABLE quarantine (         -- records that could not be understood, as th
 
 _KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enumerate(KINDS)) + " END"
 
-IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL)"
+IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
 """Whether row ``c`` of ``certificate`` is In-Use."""
 
 CERTIFICATES: Final = f"""
@@ -127,7 +131,8 @@ SELECT c.eui,
        date(c.first_seen * 86400, 'unixepoch') AS first_seen,
        date(c.last_changed * 86400, 'unixepoch') AS last_changed,
        date(c.withdrawn * 86400, 'unixepoch') AS withdrawn,
-       c.der, c.flags, x.name AS file
+       c.der, c.flags, x.name AS file,
+       strftime('%Y-%m-%dT%H:%M:%SZ', c.revoked, 'unixepoch') AS revoked
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
   LEFT JOIN extract AS x ON x.id = c.extract
@@ -140,15 +145,18 @@ CREATE VIEW certificates AS       -- made for people: one row a certificate
 CREATE VIEW changes AS
 SELECT j.sequence, j.day AS date, j.change,
        {_KIND_CASE.format("j")} AS kind,
-       j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS "to", x.name AS file
+       j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS "to",
+       coalesce(l.file, x.name) AS file
   FROM change AS j
   LEFT JOIN issuer AS i ON i.id = j.issuer
-  LEFT JOIN extract AS x ON x.id = j.extract;
+  LEFT JOIN extract AS x ON x.id = j.extract
+  LEFT JOIN revocation_list AS l ON l.id = j.list;
 """
 
 FEW_INDEXES: Final = """
 CREATE INDEX certificate_others ON certificate (kind, ski) WHERE kind <> 0;
 CREATE INDEX certificate_role ON certificate (role) WHERE role IS NOT NULL;
+CREATE INDEX certificate_revoked ON certificate (revoked) WHERE revoked IS NOT NULL;
 """
 """Indexes that leave devices out: made before the load, for they cost it nothing."""
 

@@ -7,17 +7,18 @@ Refuses: to run without the lock (the deed holds it), to apply a delta that does
 
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, Self
 
 import apsw
 
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror import journal, ledger
-from smki_sync.mirror.apply import Applier, Journalist
+from smki_sync.mirror import journal, ledger, revocation
+from smki_sync.mirror.apply import Applier, Changed, Journalist
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
 from smki_sync.mirror.faults import named
+from smki_sync.mirror.revocation import Arrival
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.extract import Extract
@@ -129,6 +130,21 @@ class Store:
                 counts.append(self._apply(file, records, position, clock))
         return counts
 
+    def apply_list(self, arrival: Arrival, *, day: date) -> list[Changed]:
+        """Bring a list into force in one transaction; what became revoked by it, or is so no longer.
+
+        ``day``: today, for the journal. Position and ledger are not touched: a list is no extract.
+        """
+        with named(self.path), self._db:
+            position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
+            by = revocation.bring_into_force(self._db, arrival)
+            journalist = Journalist(self._db, ledger.newest_entry(self._db), day, by=by)
+            changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
+            for changed in changes:
+                journalist.write(changed)
+            ledger.write_state(self._db, position=position.day, digest=digest)
+        return changes
+
     def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
         began = clock()
         entry = ledger.open_entry(self._db, file)
@@ -137,6 +153,8 @@ class Store:
         journalist = Journalist(self._db, entry, day)
         applier = Applier(self._db, extract=entry, day=day, digest=digest, journal=journalist.write)
         applier.take_all(records)
+        for moved in revocation.enforce(self._db, digest):
+            journalist.write(moved.changed)
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)

@@ -1,4 +1,4 @@
-"""Any life of a mirror against a model of a few lines: fulls, overlaps and deltas in any order."""
+"""Any life of a mirror against a model of a few lines: fulls, overlaps, deltas and lists in any order."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lists.makers import arrival, revoke
 
 from mirror.makers import FULL_DAY, apply, ask, build, digest_anew, entry, held_digest, serial_of
 from smki_sync.mirror.digest import SetDigest
@@ -19,7 +20,7 @@ Said = list[tuple[int, str]]
 """Certificate and status, one a record."""
 
 Step = tuple[str, Said, list[Said]]
-"""A delta or a full, its records, and those of the overlap deltas of a full."""
+"""A delta, a full or a list: its records, and those of the overlap deltas of a full."""
 
 said = st.lists(st.tuples(st.integers(1, 6), st.sampled_from("IIINER")), max_size=6)
 in_use = st.lists(st.tuples(st.integers(1, 6), st.just("I")), max_size=6)
@@ -27,6 +28,7 @@ lives = st.lists(
     st.one_of(
         st.tuples(st.just("delta"), said, st.just([])),
         st.tuples(st.just("full"), in_use, st.lists(said, max_size=2)),
+        st.tuples(st.just("list"), in_use, st.just([])),
     ),
     min_size=1,
     max_size=5,
@@ -35,10 +37,11 @@ lives = st.lists(
 
 @dataclass
 class Model:
-    """What a mirror must hold: serial to status, and who is withdrawn."""
+    """What a mirror must hold: serial to status, who is withdrawn, and what the list in force names."""
 
     status: dict[str, str] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
 
     def delta(self, records: Said) -> None:
         for n, status in records:
@@ -53,8 +56,14 @@ class Model:
             self.delta(replayed)
         self.withdrawn |= {s for s, status in before.items() if status == "I" and s not in listed}
 
+    def list(self, records: Said) -> None:
+        self.named = {serial_of(n) for n, _ in records}
+
     def shown(self) -> dict[str, str]:
         return {s: "withdrawn" if s in self.withdrawn else status for s, status in self.status.items()}
+
+    def revoked(self) -> set[str]:
+        return self.named & self.status.keys()
 
 
 @given(in_use, lives)
@@ -70,8 +79,13 @@ def test_after_any_life_the_mirror_is_the_model_and_its_books_are_right(
         ground = model.shown()
         for kind, records, overlap in life:
             day += DAY
-            path = _step(path, next(numbers), day, (kind, records, overlap))
-            (model.delta(records) if kind == "delta" else model.full(records, overlap))
+            if kind == "list":
+                day -= DAY  # the position stays
+                revoke(path, arrival(*(n for n, _ in records)), day=20)
+                model.list(records)
+            else:
+                path = _step(path, next(numbers), day, (kind, records, overlap))
+                (model.delta(records) if kind == "delta" else model.full(records, overlap))
             _compare(path, model, ground, day)
 
 
@@ -92,21 +106,31 @@ def _records(records: Said) -> list[Entry]:
 def _compare(path: Path, model: Model, ground: dict[str, str], day: date) -> None:
     word = "iif(withdrawn IS NULL, status, 'withdrawn')"
     assert dict(ask(path, f"SELECT serial, {word} FROM certificates")) == model.shown()
+    revoked = {serial for (serial,) in ask(path, "SELECT serial FROM certificates WHERE revoked IS NOT NULL")}
+    assert revoked == model.revoked()
     assert held_digest(path) == digest_anew(path)
     with Store(path) as store:
         census, position = store.census(), store.position()
     assert position.day == day
-    assert dict(census.by_status) == dict(ask(path, f"SELECT {word}, count(*) FROM certificates GROUP BY 1"))
-    assert census.in_use == sum(status == "I" for status in model.shown().values())
+    counted = f"iif({word} = 'I' AND revoked IS NOT NULL, 'revoked', {word})"
+    grouped = ask(path, f"SELECT {counted}, count(*) FROM certificates GROUP BY 1")
+    assert dict(census.by_status) == dict(grouped)
+    assert census.in_use == sum(status == "I" and s not in revoked for s, status in model.shown().items())
     assert census.digest == SetDigest.load(digest_anew(path)).hex
-    assert _replayed(path, ground) == model.shown()
+    assert _replayed(path, ground) == (model.shown(), model.revoked())
 
 
-def _replayed(path: Path, ground: dict[str, str]) -> dict[str, str]:
+def _replayed(path: Path, ground: dict[str, str]) -> tuple[dict[str, str], set[str]]:
     """What somebody holds who started from the first full and followed the journal since."""
     held = dict(ground)
+    revoked: set[str] = set()
     lines = ask(path, 'SELECT serial, change, "from", "to" FROM changes ORDER BY sequence')
     for serial, change, before, after in lines:
+        if change in ("revoked", "unrevoked"):
+            assert (serial in revoked) == (change == "unrevoked")
+            assert serial in held
+            revoked ^= {serial}
+            continue
         was: dict[str, set[str | None]] = {
             "added": {None},
             "withdrawn": {"I"},
@@ -115,4 +139,4 @@ def _replayed(path: Path, ground: dict[str, str]) -> dict[str, str]:
         }
         assert held.get(serial) in was[change]
         held[serial] = "withdrawn" if change == "withdrawn" else after
-    return held
+    return held, revoked

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     status: str
     in_use: bool
     withdrawn: str | None
+    revoked: str | None
     first_seen: str
     flags: int
     der: bytes
@@ -66,7 +67,8 @@ class Mirror:
 
 
 _ROWS = (
-    "SELECT issuer, serial, kind, eui, role, usage, status, in_use, withdrawn, first_seen, flags, der"
+    "SELECT issuer, serial, kind, eui, role, usage, status, in_use, withdrawn, revoked,"
+    " first_seen, flags, der"
     " FROM certificates"
 )
 _JOURNAL = 'SELECT sequence, date, change, issuer, serial, "from", "to" FROM changes ORDER BY sequence'
@@ -156,29 +158,37 @@ def digest_hex(ders: set[bytes]) -> str:
     return hashlib.sha256(b"smki-sync set digest 1\0" + digest_state(ders)).hexdigest()
 
 
-Standing = tuple[str, bool]
-"""Status, and whether withdrawn."""
+Standing = tuple[str, bool, bool]
+"""Status, whether withdrawn, whether revoked by a list."""
 
 
 def standings(mirror: Mirror) -> dict[Key, Standing]:
-    return {key: (row.status, row.withdrawn is not None) for key, row in mirror.rows.items()}
+    return {
+        key: (row.status, row.withdrawn is not None, row.revoked is not None)
+        for key, row in mirror.rows.items()
+    }
 
 
 def replay(ground: dict[Key, Standing], journal: tuple[Line, ...]) -> dict[Key, Standing]:
     """What a consumer of ``changes`` believes, who knew ``ground`` and has read every line since."""
     known = dict(ground)
     for line in journal:
-        status = known.get(line.key, (None, False))[0]
+        status, withdrawn, revoked = known.get(line.key, (None, False, False))
         assert line.before in {status, None}, f"{line} does not follow {status}"
         match line.change:
             case "withdrawn":
                 assert line.after is None
                 assert line.before is not None
-                known[line.key] = (line.before, True)
+                known[line.key] = (line.before, True, revoked)
             case "added" | "status" | "reinstated":
                 assert line.after is not None
                 assert (line.key in known) == (line.change != "added")
-                known[line.key] = (line.after, False)
+                known[line.key] = (line.after, False, revoked)
+            case "revoked" | "unrevoked":
+                assert status is not None
+                assert revoked == (line.change == "unrevoked")
+                assert (line.before, line.after) == ((status, None) if not revoked else (None, status))
+                known[line.key] = (status, withdrawn, not revoked)
             case other:
                 raise AssertionError(other)
     return known

@@ -19,8 +19,9 @@ from smki_sync.errors import MirrorDamaged
 class Line(NamedTuple):
     """One change. ``sequence``: its number, growing by one; ``day``: ISO 8601, of the extract, ``file``.
 
-    ``change``: ``added``, ``status``, ``withdrawn`` or ``reinstated``. ``before``, ``after``: the status
-    it was and is listed with; ``None`` where it was or is not listed.
+    ``change``: ``added``, ``status``, ``withdrawn``, ``reinstated``, ``revoked`` or ``unrevoked``.
+    ``before``, ``after``: the status it was and is listed with; ``None`` where it was or is not listed, or
+    was or is revoked by a list.
     """
 
     sequence: int
@@ -91,6 +92,7 @@ SELECT sequence, date, change, kind, eui, serial, issuer, "from", "to", file
 """
 _FIRST_FILE: Final = "SELECT min(id) FROM extract WHERE day >= ?"
 _FILE_OF: Final = "SELECT extract FROM change WHERE sequence = ?"
+_FIRST_BY_LIST: Final = "SELECT min(sequence) FROM change WHERE list IS NOT NULL AND day >= ?"
 
 _TAKE_ALL: Final = "Take the whole state once with `smki-sync export`, and go on from the token that it says."
 
@@ -146,9 +148,14 @@ def _too_old(what: str, journal: Journal) -> Gap:
 
 
 def _before_day(db: apsw.Connection, journal: Journal, day: date) -> int:
-    """Lines are in the order of the ledger, so the first of a date is found by halving."""
+    """Lines are in the order of the ledger, so the first of a date is found by halving.
+
+    What a list changed stands under the file before it, whose date is earlier, and has its own index.
+    """
+    listed = db.execute(_FIRST_BY_LIST, (day.isoformat(),)).get
     file = db.execute(_FIRST_FILE, (day.isoformat(),)).get
-    if file is None:
-        return journal.last
     lines = range(journal.first, journal.last + 1)
-    return journal.first - 1 + bisect_left(lines, file, key=lambda n: db.execute(_FILE_OF, (n,)).get)
+    before = journal.last
+    if file is not None:
+        before = journal.first - 1 + bisect_left(lines, file, key=lambda n: db.execute(_FILE_OF, (n,)).get)
+    return before if listed is None else min(before, listed - 1)

@@ -31,6 +31,7 @@ class Certificate(NamedTuple):
     flags: Flag
     file: str
     der: bytes
+    revoked: str | None = None
 
 
 COLUMNS: Final = ", ".join(Certificate._fields)

@@ -24,7 +24,10 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Standing(StrEnum):
-    """How a certificate stands: the Repository's last word, or withdrawn: no longer listed by a full."""
+    """How a certificate stands: the Repository's last word, or withdrawn: no longer listed by a full.
+
+    Revoked is also what a list revokes, whatever that word is.
+    """
 
     PENDING = "P"
     IN_USE = "I"
@@ -112,6 +115,7 @@ def _standing(standings: tuple[Standing, ...]) -> str:
     arms = [
         *([IN_USE] if Standing.IN_USE in standings else []),
         *(["c.withdrawn IS NOT NULL"] if Standing.WITHDRAWN in standings else []),
+        *(["c.revoked IS NOT NULL"] if Standing.REVOKED in standings else []),
         *([f"(c.status IN ({said}) AND c.withdrawn IS NULL)"] if said else []),
     ]
     return f"({' OR '.join(arms)})"

@@ -1,0 +1,64 @@
+"""ARL, CRL and anchor slots in the field's terms: what stands beside the extracts (Appendix O 2.3.3).
+
+For: the values between ``trust`` (which reads and judges lists), the mirror (which keeps them) and the
+reports. Refuses: parsing.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from smki_sync.model.identity import KeyId, Serial
+
+
+class ListKind(StrEnum):
+    """Revoked authorities, or revoked organisations. Device certificates have no list."""
+
+    ARL = "arl"
+    CRL = "crl"
+
+
+class Revoked(NamedTuple):
+    """One line of a list. ``since``: seconds since 1970, UTC. ``reason``: RFC 5280 5.3.1, if it gives one."""
+
+    serial: Serial
+    since: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationList:
+    """A list as it was read; whether it is genuine is another question.
+
+    ``issuer``: RFC 4514 text. ``key_id``: of the key that is said to have signed it, ``None`` where it
+    does not say. ``number``: its crlNumber. Times in seconds since 1970, UTC.
+    """
+
+    issuer: str
+    key_id: KeyId | None
+    number: int | None
+    this_update: int
+    next_update: int | None
+    revoked: tuple[Revoked, ...]
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldList:
+    """A list in force. ``file``: its name on offer. ``key_id``: of the key that has signed it.
+
+    ``sha256``: of its DER. ``applied``: when it came into force, UTC, ISO 8601. ``signer_in_use``: whether
+    an authority of that name and key is In-Use in the mirror.
+    """
+
+    file: str
+    kind: ListKind
+    issuer: str
+    key_id: KeyId
+    number: int | None
+    this_update: int
+    next_update: int | None
+    entries: int
+    sha256: str
+    applied: str
+    signer_in_use: bool
