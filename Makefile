@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py model/* catalogue.py offer.py planner.py records.py x509/*))
 
-.PHONY: help setup demo test check format bench pins sample clean
+.PHONY: help setup demo test check format bench kill pins sample clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,6 +42,9 @@ format: setup  ## let ruff lay the code out
 
 bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour
+	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/kill
 
 pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
 	$(BIN)/pip install --quiet uv

@@ -1,6 +1,24 @@
-"""``python -m smki_sync``: the same as ``smki-sync``."""
+"""The program's entry: ``smki-sync``, and ``python -m smki_sync``.
 
-from smki_sync.cli import main
+For: being stoppable from the first moment. Ctrl-C and SIGTERM end it with 130 while its modules are
+still being loaded too. Refuses: everything else; :mod:`smki_sync.cli` is the program.
+"""
+
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run one command and exit with its code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from smki_sync.cli import main as run  # noqa: PLC0415 - a third of a second, in which somebody may stop us
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)  # nothing was begun, or the way it ended is said already
+
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from types import FrameType
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -46,8 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     open_streams()
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(int(_run(words)))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code = _run(words)
+    _hear_no_more()
+    sys.exit(int(code))
 
 
 def _run(words: Sequence[str]) -> int:
@@ -56,12 +57,23 @@ def _run(words: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _misused(words, error)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail(words, _INTERRUPTED)
+        return _interrupted(words)
     except Exception as error:  # noqa: BLE001 - the one place that exits: what has no name is a defect of ours
         return _fail(words, error)
     if result == Exit.INTERRUPTED:  # how typer hands a KeyboardInterrupt on
-        return _fail(words, _INTERRUPTED)
+        return _interrupted(words)
     return int(result or 0)
+
+
+def _interrupted(words: Sequence[str]) -> int:
+    _hear_no_more()
+    return _fail(words, _INTERRUPTED)
+
+
+def _hear_no_more() -> None:
+    """How it ended is decided: a second Ctrl-C, or one that comes too late, changes nothing in that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 _INTERRUPTED: Final = Interrupted("interrupted; nothing is half done", hint="Run it again.")
@@ -116,7 +128,3 @@ def _fail(words: Sequence[str], error: BaseException) -> int:
         if logs_json or "--json" not in words:
             sys.stderr.write((failure_line(error, code) if logs_json else failure_text(error)) + "\n")
     return code
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -12,6 +12,7 @@ import apsw
 
 _BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
 _CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
+_STEPS: Final = 100_000  # SQLite's own instructions between two looks for a signal: some 10 ms of work
 
 
 def connect(path: Path, *, create: bool = False) -> apsw.Connection:
@@ -20,6 +21,7 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
     flags |= apsw.SQLITE_OPEN_CREATE if create else 0
     db = apsw.Connection(str(path.absolute()), flags=flags)
     db.set_busy_timeout(_BUSY_MS)
+    db.set_progress_handler(_breathe, _STEPS)
     db.transaction_mode = "IMMEDIATE"
     db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
     return db
@@ -29,7 +31,17 @@ def connect_to_read(path: Path) -> apsw.Connection:
     """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     db.set_busy_timeout(_BUSY_MS)
+    db.set_progress_handler(_breathe, _STEPS)
     return db
+
+
+def _breathe() -> bool:
+    """Let Python run the handler of a signal that has come, in the middle of a long statement.
+
+    A handler runs between two instructions of Python, and while an index is sorted there would be none
+    for minutes. What it raises ends the statement.
+    """
+    return False
 
 
 def keep_side_files(db: apsw.Connection) -> None:

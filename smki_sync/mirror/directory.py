@@ -14,9 +14,11 @@ generation has its own ``-wal`` and ``-shm``. Refuses: to delete what the link p
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.faults import named
@@ -25,7 +27,26 @@ _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
 """Behind the name of a generation that is not finished."""
 
+_SORTING: Final = "etilqs_"
+"""How SQLite names the files that it sorts in; they lose their name as soon as they are open."""
+
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", "-damaged")
+
+
+P = ParamSpec("P")
+Found = TypeVar("Found")
+_Method = Callable[Concatenate["MirrorDirectory", P], Found]
+
+
+def _named(method: _Method[P, Found]) -> _Method[P, Found]:
+    """Name the faults of the disk that a method meets, wherever it touches it."""
+
+    @wraps(method)
+    def careful(directory: "MirrorDirectory", /, *args: P.args, **more: P.kwargs) -> Found:
+        with named(directory.root):
+            return method(directory, *args, **more)
+
+    return careful
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +80,18 @@ class MirrorDirectory:
         """The lock file."""
         return self.root / "lock"
 
+    @property
+    def _next_link(self) -> Path:
+        """The link that is about to take over."""
+        return self.root / ".mirror.db.next"
+
+    @_named
     def prepare(self) -> None:
         """Create what is missing; private to the owner and its group."""
-        with named(self.root):
-            for path in (self.root, self.generations, self.downloads):
-                path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for path in (self.root, self.generations, self.downloads):
+            path.mkdir(mode=0o750, parents=True, exist_ok=True)
 
+    @_named
     def current(self) -> Path | None:
         """The generation that readers see; ``None`` before the first full.
 
@@ -84,44 +111,43 @@ class MirrorDirectory:
             raise MirrorDamaged(f"{target} was found damaged by an earlier run")
         return target
 
+    @_named
     def mark_damaged(self) -> None:
         """Remember that the current generation is damaged where a first look does not see it."""
         if self.link.exists():
-            with named(self.root):
-                _marker(self.link.resolve()).touch()
+            _marker(self.link.resolve()).touch()
 
+    @_named
     def next_generation(self) -> Path:
         """A path that no generation has used and nothing points to."""
         return self.generations / f"{max(self._numbers(), default=0) + 1:06d}.db"
 
+    @_named
     def publish(self, generation: Path) -> None:
         """Let a finished generation take over in one step, durably."""
-        with named(self.root):
-            aside = self.root / ".mirror.db.next"
-            aside.unlink(missing_ok=True)
-            aside.symlink_to(generation.relative_to(self.root))
-            sync_directory(generation.parent)
-            if (
-                self.link.exists() and not self.link.is_symlink()
-            ):  # somebody put a copy there: theirs to judge
-                self.link.replace(self.link.with_name("mirror.db.set-aside"))
-            aside.replace(self.link)
-            sync_directory(self.root)
+        aside = self._next_link
+        aside.unlink(missing_ok=True)
+        aside.symlink_to(generation.relative_to(self.root))
+        sync_directory(generation.parent)
+        if self.link.exists() and not self.link.is_symlink():  # somebody put a copy there: theirs to judge
+            self.link.replace(self.link.with_name("mirror.db.set-aside"))
+        aside.replace(self.link)
+        sync_directory(self.root)
 
+    @_named
     def discard(self, generation: Path) -> None:
         """Remove one generation with its side files; never the current one."""
         if self.link.exists() and generation.exists() and self.link.samefile(generation):
             raise AssertionError(f"{generation} is current")
-        with named(generation):
-            for suffix in _SIDE_FILES:
-                generation.with_name(generation.name + suffix).unlink(missing_ok=True)
+        for suffix in _SIDE_FILES:
+            generation.with_name(generation.name + suffix).unlink(missing_ok=True)
 
+    @_named
     def discard_unfinished(self) -> tuple[Path, ...]:
         """Remove what a killed build left; where the link is broken, only what was never finished."""
-        half = tuple(sorted(self.generations.glob(f"*{BUILDING}*")))
-        with named(self.generations):
-            for path in half:
-                path.unlink(missing_ok=True)
+        half = tuple(sorted(self._unfinished()))
+        for path in half:
+            path.unlink(missing_ok=True)
         sound = self.link.is_symlink() and self.link.exists()
         linked = self._linked_number() if sound else max(self._numbers(), default=0)
         newer = tuple(self._path(n) for n in self._numbers() if n > linked)
@@ -129,6 +155,14 @@ class MirrorDirectory:
             self.discard(generation)
         return (*half, *newer)
 
+    def _unfinished(self) -> Iterator[Path]:
+        """Builds, files that an index was sorted in, and a link that never took over."""
+        yield from self.generations.glob(f"*{BUILDING}*")
+        yield from self.generations.glob(f"{_SORTING}*")
+        if self._next_link.is_symlink():
+            yield self._next_link
+
+    @_named
     def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:
         """Remove generations older than the current one but for the newest ``keep``."""
         current = self._linked_number()
@@ -138,12 +172,12 @@ class MirrorDirectory:
             self.discard(generation)
         return gone
 
+    @_named
     def discard_downloads(self) -> tuple[Path, ...]:
         """Remove every file in ``downloads``, when all that was fetched is applied."""
         left = tuple(sorted(path for path in self.downloads.iterdir() if path.is_file()))
-        with named(self.downloads):
-            for path in left:
-                path.unlink(missing_ok=True)
+        for path in left:
+            path.unlink(missing_ok=True)
         return left
 
     def _path(self, number: int) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn, Self
 
 import apsw
@@ -46,7 +47,10 @@ def survey(path: Path) -> MirrorState:
 
 
 class Store:
-    """A generation that is open for writing. A context manager: leaving it checkpoints and closes."""
+    """A generation that is open for writing. A context manager: leaving it checkpoints and closes.
+
+    Whoever interrupts it does not wait for the checkpoint: what is committed is safe in the log.
+    """
 
     def __init__(self, path: Path, *, keep_changes_days: int | None = None) -> None:
         """Open a generation that :func:`survey` found healthy.
@@ -64,9 +68,14 @@ class Store:
         """Take it as it is."""
         return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None, /
+    ) -> None:
         """Empty the write-ahead log into the file, as far as readers let it without waiting, and close."""
         with named(self.path), closing(self._db) as db:
+            if isinstance(error, KeyboardInterrupt):
+                db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                return
             db.set_busy_timeout(0)
             with suppress(apsw.BusyError):
                 db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

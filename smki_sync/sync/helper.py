@@ -1,12 +1,12 @@
 """The process that reads a full beside the one that writes it (``python -m smki_sync.sync.helper ERRAND``).
 
 For: :mod:`.reading`, which starts it and reads what it writes on stdout. It opens one file and reads
-it; it writes nothing else. Refuses: to outlive who started it: when the pipe breaks, it ends.
+it; it writes nothing else. Refuses: to outlive who started it: when the pipe breaks, it ends. It is started
+deaf to Ctrl-C and SIGTERM, which reach the whole group: who started it decides.
 """
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,6 +43,5 @@ def main(arguments: Sequence[str], out: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; who started us decides
     with suppress(BrokenPipeError), os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
         main(sys.argv[1:], pipe)

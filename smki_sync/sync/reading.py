@@ -9,9 +9,11 @@ the whole file was good.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Final
 
@@ -59,22 +61,38 @@ def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told) -> Iterator[
     name = fetched.file.extract.name
     errand = {"path": str(fetched.path), "name": name, "limits": asdict(limits)}
     command = [sys.executable, "-P", "-m", "smki_sync.sync.helper", json.dumps(errand)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as helper:
-        try:
-            assert helper.stdout is not None
-            for frame in read_frames(helper.stdout):
-                match frame:
-                    case Some(batch=batch, records=records, done=done):
-                        yield batch
-                        told(records, done)
-                    case Failed(error=error):
-                        raise error
-                    case Finished():
-                        return
-        finally:
-            helper.kill()  # it has ended, or nobody reads it any more
+    with ExitStack() as stack:
+        with _deaf():
+            helper = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            )
+            stack.callback(helper.kill)  # it has ended, or nobody reads it any more
+        assert helper.stdout is not None
+        for frame in read_frames(helper.stdout):
+            match frame:
+                case Some(batch=batch, records=records, done=done):
+                    yield batch
+                    told(records, done)
+                case Failed(error=error):
+                    raise error
+                case Finished():
+                    return
     raise SmkiSyncError(
         f"the process that reads {name} ended with {helper.returncode} in the middle",
         hint="If the machine was short of memory, run again; otherwise please report it.",
         code="helper-died",
     )
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started within stays deaf to Ctrl-C and SIGTERM, from its first instruction on.
+
+    A terminal sends them to the whole group, and a service manager to each process of a service. Who
+    started the helper decides, and ends it; else a helper that died first would look like a fault.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

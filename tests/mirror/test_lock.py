@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -23,11 +24,28 @@ with hold(Path(sys.argv[1]), since=datetime(2026, 11, 20, 7, 30, tzinfo=UTC)):
 """
 
 
-def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
+def test_the_lock_says_who_holds_it_since_when_and_with_what_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/smki-sync", "sync", "--mirror", "a place"])
     lock = tmp_path / "lock"
     with hold(lock, since=SINCE):
         card = json.loads(lock.read_text())
-    assert card == {"pid": os.getpid(), "host": os.uname().nodename, "since": "2026-11-20T07:30:00Z"}
+    assert card == {
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "since": "2026-11-20T07:30:00Z",
+        "command": "sync --mirror 'a place'",
+    }
+
+
+def test_a_long_command_is_cut_so_that_the_card_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["smki-sync", "\N{SNOWMAN}" * 100_000])
+    lock, who = tmp_path / "lock", f"process {os.getpid()} "
+    with hold(lock, since=SINCE), pytest.raises(Locked, match=who), hold(lock, since=SINCE):
+        pytest.fail("the lock was taken twice")
 
 
 def test_a_lock_that_was_given_back_names_nobody_and_can_be_taken(tmp_path: Path) -> None:
@@ -45,7 +63,7 @@ def test_a_second_run_is_told_process_host_and_time_of_the_first(tmp_path: Path)
         assert process.stdout.readline() == "held\n"
         with pytest.raises(Locked) as caught, hold(lock, since=SINCE):
             pytest.fail("the lock was taken twice")
-    who = f"process {process.pid} on {os.uname().nodename}, since 2026-11-20T07:30:00Z"
+    who = f"process {process.pid} on {os.uname().nodename}, since 2026-11-20T07:30:00Z ({lock})"
     assert who in caught.value.message
     assert str(tmp_path) in caught.value.message
 
@@ -79,8 +97,19 @@ def test_a_run_that_fails_gives_the_lock_back(tmp_path: Path) -> None:
         assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
-@pytest.mark.parametrize("card", ["", "no JSON", "[]", '{"pid": 1}', "\udcff"])
-def test_a_holder_whose_card_cannot_be_read_still_holds(tmp_path: Path, card: str) -> None:
+GONE = {
+    "pid": 2**22 + 1,
+    "host": os.uname().nodename,
+    "since": "2026-11-20T07:30:00Z",
+}  # above any pid there is
+
+
+@pytest.mark.parametrize(
+    "card", ["", "no JSON", "[]", '{"pid": 1}', "\udcff", '{"pid": "1", "host": "h"}', json.dumps(GONE)]
+)
+def test_a_holder_whose_card_cannot_be_read_or_is_that_of_a_dead_run_still_holds(
+    tmp_path: Path, card: str
+) -> None:
     lock = tmp_path / "lock"
     with hold(lock, since=SINCE):
         lock.write_bytes(card.encode("utf-8", "surrogateescape"))

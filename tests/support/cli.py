@@ -29,8 +29,8 @@ from smki_sync.cli import COMMANDS, main
 PATIENCE_SECONDS = 30.0
 """After so long a test gives a process up; no test's verdict depends on it otherwise."""
 
-_WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp_source"])
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp_source"])
 
 _LEFT_OUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "LANGUAGE", "LC_ALL", "LANG")
 
@@ -97,7 +97,7 @@ class Shell:
         with TemporaryDirectory() as aside:
             out, err = Path(aside, "out"), Path(aside, "err")
             said = [str(word) for word in words]
-            process = _WARM.Process(
+            process = WARM.Process(
                 target=_run_here, args=(said, self.place, self.environment(variables), out, err)
             )
             process.start()

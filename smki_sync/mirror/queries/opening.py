@@ -5,7 +5,7 @@ Refuses: a file that is no mirror of this program and this version.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -21,13 +21,10 @@ def open_mirror(link: Path) -> Iterator[apsw.Connection]:
     """Open the current mirror for reading; :class:`MirrorDamaged` where it is none of ours."""
     with named(link):
         db = connect_to_read(link)
-    try:
-        with sqlite_named(link):
-            _check_ours(db, link)
-            with db:
-                yield db
-    finally:
-        db.close()
+    with sqlite_named(link), closing(db):
+        _check_ours(db, link)
+        with db:
+            yield db
 
 
 def _check_ours(db: apsw.Connection, link: Path) -> None:

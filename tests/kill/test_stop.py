@@ -1,0 +1,160 @@
+"""Ctrl-C and SIGTERM end a run with 130 at any moment; nothing is half done, nothing is left over."""
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from story.lives import START
+from support.cli import PATIENCE_SECONDS, command_line, surroundings, wait_until
+
+from kill.moments import PYTHON, Order
+from kill.scenes import Scene
+from smki_sync.simulator.repository import Repository
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+SHARE = 5
+COPIES = 6_000
+"""A full of so many times the same records: larger than what is read without a helper, seconds of work."""
+
+FOR_EVER = """
+import signal, sys
+from pathlib import Path
+from smki_sync.mirror.connect import connect, connect_to_read
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+db = connect(Path(sys.argv[1]), create=True)
+if sys.argv[2] == "reader":
+    db = connect_to_read(Path(sys.argv[1]))
+try:
+    print("ready", flush=True)
+    db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n").get
+except KeyboardInterrupt:
+    db.close()
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_stopped_at_any_moment_it_ends_with_130_and_the_next_run_finishes(
+    scene: Scene, tmp_path: Path, stop: signal.Signals
+) -> None:
+    moments = scene.moments(tmp_path / "mirror", Order(kinds=PYTHON))
+    for at in scene.some(len(moments), SHARE, f"stop {stop}"):
+        mirror = scene.restore(tmp_path / "mirror")
+        ended = scene.sync(mirror, Order(at=at, act=partial(signal.raise_signal, stop), kinds=PYTHON))
+        assert ended.code == 130, (moments[at - 1], ended.err)
+        assert json.loads(ended.out)["error"]["code"] == "interrupted"
+        assert "Traceback" not in ended.err
+        assert not list(mirror.glob("generations/*.building*"))
+        scene.settle(mirror)
+
+
+@contextmanager
+def reading_a_large_full(place: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A sync in a process group of its own, its helper at work."""
+    repository = Repository.create(place / "repository", devices=12, days=1, start=START, seed=3)
+    enlarge(repository.path / f"SMKIKR_FULL_{START}.xml.gz")
+    mirror = place / "mirror"
+    words = command_line("sync", "--json", "--mirror", mirror, "--source", repository.path.as_uri())
+    variables = surroundings(place, {"SMKI_SYNC_TODAY": START.isoformat()})
+    with subprocess.Popen(
+        words, env=variables, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            wait_until(lambda: bool(children(process.pid)))
+            yield process, mirror
+        finally:
+            process.kill()
+
+
+def enlarge(full: Path) -> None:
+    """Repeat a full's records, as members of one gz, so that many copies are made at once."""
+    head, records, tail = re.split(
+        rb"(?s)(<CertificateResponse>.*</CertificateResponse>)", gzip.decompress(full.read_bytes())
+    )
+    full.write_bytes(gzip.compress(head) + gzip.compress(records) * COPIES + gzip.compress(tail))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("whom", ["the process", "its group", "its helper first"])
+def test_stopped_while_the_helper_reads_both_end(tmp_path: Path, stop: signal.Signals, whom: str) -> None:
+    """A terminal sends Ctrl-C to the group, a service manager SIGTERM to each process in any order."""
+    with reading_a_large_full(tmp_path) as (process, mirror):
+        (helper,) = children(process.pid)
+        if whom == "its helper first":
+            os.kill(helper, stop)
+        if whom == "its group":
+            os.killpg(process.pid, stop)
+        else:
+            process.send_signal(stop)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 130, err
+        assert json.loads(out)["error"]["code"] == "interrupted"
+        assert b"Traceback" not in err
+        assert not Path(f"/proc/{helper}").exists()
+        assert list((mirror / "generations").iterdir()) == []
+
+
+@pytest.mark.parametrize("who", ["writer", "reader"])
+def test_a_statement_that_takes_for_ever_can_be_stopped(tmp_path: Path, who: str) -> None:
+    """An index of 200 million rows is sorted in one statement, in which no Python runs by itself."""
+    words = [sys.executable, "-c", FOR_EVER, str(tmp_path / "some.db"), who]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            process.terminate()
+            assert process.wait(PATIENCE_SECONDS) == 130
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_stopped_while_it_starts_it_says_nothing_and_ends_with_130(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
+    code = (
+        "import os, sys, signal\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'smki_sync.cli.exits': signal.raise_signal({int(stop)})\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from smki_sync.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status"], capture_output=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_a_second_ctrl_c_changes_nothing_in_how_it_ends(scene: Scene, tmp_path: Path) -> None:
+    mirror = scene.restore(tmp_path / "mirror")
+    ended = scene.sync(mirror, Order(at=3, act=impatient, kinds=PYTHON))
+    assert ended.code == 130
+    assert json.loads(ended.out)["error"]["code"] == "interrupted"
+    scene.settle(mirror)
+
+
+def impatient() -> None:
+    """Ctrl-C, and again for each line that is said."""
+    write = sys.stdout.write
+
+    def interrupted(text: str) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return write(text)
+
+    sys.stdout.write = interrupted  # type: ignore[method-assign]  # in the process that is disturbed
+    signal.raise_signal(signal.SIGINT)
