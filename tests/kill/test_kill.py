@@ -13,7 +13,7 @@ from random import Random
 import pytest
 from support.cli import command_line, surroundings
 
-from kill.moments import PYTHON, Ended, Order, die, die_with_all
+from kill.moments import PYTHON, Order, die, die_with_all
 from kill.scenes import EVERY, Scene
 
 SHARE = 11  # moments of a scene, in every test run
@@ -27,13 +27,8 @@ def test_killed_at_any_moment_the_mirror_is_whole_and_the_next_run_finishes(
     moments = scene.moments(tmp_path / "mirror")
     for at in scene.some(len(moments), SHARE, "kill"):
         mirror = scene.restore(tmp_path / "mirror")
-        assert_killed(scene.sync(mirror, Order(at=at, act=die)), at)
+        assert scene.sync(mirror, Order(at=at, act=die)).code == -signal.SIGKILL, moments[at - 1]
         scene.settle(mirror)
-
-
-def assert_killed(ended: Ended, at: int) -> None:
-    """It was killed, or had one moment less than the run in which they were counted."""
-    assert ended.code == -signal.SIGKILL or len(ended.moments) < at, ended.err
 
 
 @pytest.mark.parametrize("scene", ["bootstrap", "resync"], indirect=True)
@@ -48,7 +43,7 @@ def test_killed_with_its_helper_at_any_moment_it_leaves_no_process_and_a_whole_m
         mirror = scene.restore(tmp_path / "mirror")
         act = (die, die_with_all)[place % 2]
         ended = scene.sync(mirror, Order(at=at, act=act, kinds=PYTHON, apart=True))
-        assert_killed(ended, at)
+        assert ended.code == -signal.SIGKILL, moments[at - 1]
         scene.settle(mirror)
 
 

@@ -74,7 +74,7 @@ def _lies_in(root: str, path: object) -> bool:
 def _trace(clock: Clock, db: apsw.Connection) -> None:
     def executed(_cursor: object, sql: str, _bindings: object) -> bool:
         if sql.split(maxsplit=1)[0].upper() in _WORDS or sql.startswith(_STATE):
-            clock.strike("sql", sql.strip()[:40])
+            clock.strike("sql", " ".join(sql.split())[:40])
         return True
 
     db.exec_trace = executed
