@@ -25,7 +25,7 @@ PAGE = "other-tools.md"
 ASSETS = DOCS / "datasette"
 SPOKEN = spoken(PAGE)
 QUESTIONS = [(command, output) for command, output in SPOKEN if command.startswith("sqlite3")]
-PAGES = re.findall(r"^Datasette: `(/mirror/[^`]+)`$", text_of(PAGE), re.MULTILINE)
+PAGES = [f"/{page}" for page in re.findall(r"^Datasette: `(mirror/[^`]+)`$", text_of(PAGE), re.MULTILINE)]
 SERIAL = "5B2AE084D99682218937EB5A55D99919"
 
 Rows = list[list[str]]
