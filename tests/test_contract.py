@@ -65,6 +65,11 @@ OPTIONS: dict[str, set[str]] = {
     },
     "status": {"--max-age", "--json", "--mirror", "--config"},
     "show": {"--json", "--pem", "--der", "--usage", "--role", "--any-status", "--mirror", "--config"},
+    "find": {
+        *("--kind", "--status", "--any-status", "--usage", "--role", "--issuer", "--changed-since"),
+        *("--expiring-within", "--limit", "--format", "--json", "--mirror", "--config"),
+    },
+    "changes": {"--since", "--format", "--mirror", "--config"},
     "simulate create": {"--devices", "--days", "--start", "--seed"},
     "simulate advance": {"--days", "--fault"},
     "simulate serve": {"--port"},

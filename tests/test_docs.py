@@ -611,6 +611,13 @@ def test_the_show_document_has_exactly_the_documented_fields(place: Path) -> Non
     assert paths(document) == written_fields("show")
 
 
+def test_the_find_document_has_exactly_the_documented_fields(place: Path) -> None:
+    document = json.loads(smki_sync(place, "find", "--limit", "1", "--json").stdout)
+    assert document["schema"] == "smki-sync/find/1"
+    assert set(document) == {field.removesuffix("[]") for field in written_fields("find")}
+    assert {f"certificates[].{name}" for name in document["certificates"][0]} <= written_fields("show")
+
+
 def test_the_quarantine_document_has_exactly_the_documented_fields(place: Path) -> None:
     done = smki_sync(place, "quarantine", "--json")
     document = json.loads(done.stdout)
