@@ -51,6 +51,11 @@ class SetDigest:
         self._sum -= _expand(der)
         self.count -= 1
 
+    def merge(self, other: Self) -> None:
+        """Take every member of another set in."""
+        self._sum += other._sum
+        self.count += other.count
+
     @property
     def hex(self) -> str:
         """The digest: 64 hex digits."""

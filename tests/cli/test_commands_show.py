@@ -1,0 +1,234 @@
+"""``show``: every way to name a certificate, every form of the answer, and an honest no."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from hashlib import sha1, sha256
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from support.cli import Json, Ran, Shell
+
+Row = Mapping[str, object] | sqlite3.Row
+
+
+def certificates(ran: Ran) -> list[Json]:
+    made = ran.document["certificates"]
+    assert isinstance(made, list)
+    return made
+
+
+def serials(ran: Ran) -> set[str]:
+    return {one["serial"] for one in certificates(ran)}
+
+
+@pytest.fixture(scope="session")
+def device(rows: list[sqlite3.Row]) -> sqlite3.Row:
+    """A certificate In-Use of a device, whose EUI-64 has letters in it."""
+    return next(row for row in rows if row["kind"] == "device" and row["in_use"] and row["usage"] == "KA")
+
+
+@pytest.fixture(scope="session")
+def supplier(rows: list[sqlite3.Row]) -> sqlite3.Row:
+    return next(row for row in rows if row["role"] == 2 and row["in_use"] and row["usage"] == "DS")
+
+
+@pytest.fixture
+def show(smki: Shell, mirror: Path) -> Shell:
+    """Somebody who has told once where the mirror is."""
+    return Shell(place=smki.place, variables={"SMKI_SYNC_MIRROR": str(mirror)})
+
+
+def spellings(eui: str) -> list[str]:
+    plain = eui.replace("-", "")
+    grouped = ".".join(plain[at : at + 4] for at in range(0, 16, 4))
+    return [eui, eui.lower(), plain, eui.replace("-", ":").lower(), grouped, eui.replace("-", " ")]
+
+
+def test_an_eui_is_read_in_every_usual_notation(
+    show: Shell, device: sqlite3.Row, rows: list[sqlite3.Row]
+) -> None:
+    expected = {row["serial"] for row in rows if row["eui"] == device["eui"] and row["in_use"]}
+    for spelling in spellings(device["eui"]):
+        ran = show("show", spelling, "--json")
+        assert (ran.code, serials(ran)) == (0, expected), spelling
+
+
+def test_a_serial_is_read_in_hex_and_in_decimal(show: Shell, device: sqlite3.Row) -> None:
+    hexadecimal = device["serial"]
+    for spelling in (hexadecimal, f"00{hexadecimal.lower()}", str(int(hexadecimal, 16))):
+        ran = show("show", f"serial:{spelling}", "--json")
+        assert (ran.code, serials(ran)) == (0, {hexadecimal}), spelling
+        assert certificates(ran)[0]["serial_decimal"] == str(int(hexadecimal, 16))
+
+
+def test_a_key_identifier_and_both_hashes_find_the_certificate(show: Shell, device: sqlite3.Row) -> None:
+    der = device["der"]
+    for identity in (
+        f"ski:{device['ski']}",
+        f"ski:{bytes.fromhex(device['ski']).hex(':')}",
+        f"sha1:{sha1(der, usedforsecurity=False).hexdigest()}",
+        f"sha256:{sha256(der).hexdigest().upper()}",
+    ):
+        ran = show("show", identity, "--json")
+        assert (ran.code, serials(ran)) == (0, {device["serial"]}), identity
+
+
+def test_a_certificate_file_is_looked_up_in_pem_and_in_der(show: Shell, device: sqlite3.Row) -> None:
+    identity = f"serial:{device['serial']}"
+    der, pem = show("show", identity, "--der"), show("show", identity, "--pem")
+    assert der.raw == device["der"]
+    assert x509.load_pem_x509_certificate(pem.raw).serial_number == int(device["serial"], 16)
+    for name, octets in (("one.der", der.raw), ("one.pem", pem.raw)):
+        (show.place / name).write_bytes(octets)
+        assert serials(show("show", name, "--json")) == {device["serial"]}
+
+
+def test_a_file_that_is_no_certificate_is_named_as_such(show: Shell) -> None:
+    (show.place / "notes.txt").write_text("buy milk")
+    ran = show("show", "notes.txt", "--json")
+    assert ran.code == 2
+    assert "notes.txt" in ran.error["message"]
+
+
+def test_usage_picks_one_of_the_two_certificates(show: Shell, device: sqlite3.Row) -> None:
+    for usage in ("KA", "ka"):
+        ran = show("show", device["eui"], "--usage", usage, "--json")
+        assert {one["usage"] for one in certificates(ran)} == {"KA"}
+
+
+@pytest.mark.parametrize("role", ["2", "supplier", "SUPPLIER"])
+def test_role_is_a_number_or_a_name(show: Shell, supplier: sqlite3.Row, role: str) -> None:
+    ran = show("show", supplier["eui"], "--role", role, "--json")
+    assert ran.code == 0
+    assert {(one["role"], one["role_name"]) for one in certificates(ran)} == {(2, "supplier")}
+
+
+def test_another_role_finds_nothing_and_an_unknown_one_is_a_usage_error(
+    show: Shell, supplier: sqlite3.Row
+) -> None:
+    assert show("show", supplier["eui"], "--role", "3", "--json").code == 10
+    unknown = show("show", supplier["eui"], "--role", "king", "--json")
+    assert unknown.code == 2
+    assert "king" in unknown.error["message"]
+    assert "supplier" in unknown.error["hint"]
+
+
+def test_what_is_not_in_use_is_shown_only_when_asked_for(show: Shell, rows: list[sqlite3.Row]) -> None:
+    gone = next(row for row in rows if not row["in_use"])
+    identity = f"serial:{gone['serial']}"
+    assert show("show", identity, "--json").code == 10
+    ran = show("show", identity, "--any-status", "--json")
+    assert ran.code == 0
+    assert [(one["in_use"], one["status"]) for one in certificates(ran)] == [(False, gone["status"])]
+    assert "NOT In-Use" in show("show", identity, "--any-status").out
+
+
+def test_people_read_who_it_is_and_whether_it_may_be_used(show: Shell, supplier: sqlite3.Row) -> None:
+    ran = show("show", f"serial:{supplier['serial']}")
+    assert ran.code == 0
+    for part in (supplier["eui"], "supplier", "digital signing", "In-Use", supplier["serial"]):
+        assert part in ran.out
+    assert "NOT In-Use" not in ran.out
+    assert ran.err == ""
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_pem_holds_every_certificate_that_was_found(show: Shell, device: sqlite3.Row) -> None:
+    ran = show("show", device["eui"], "--pem")
+    loaded = x509.load_pem_x509_certificates(ran.raw)
+    asked = certificates(show("show", device["eui"], "--json"))
+    assert [one.serial_number for one in loaded] == [int(one["serial"], 16) for one in asked]
+    assert len(loaded) == 2
+
+
+def test_der_writes_one_certificate_or_says_how_to_name_one(show: Shell, device: sqlite3.Row) -> None:
+    ran = show("show", device["eui"], "--der")
+    assert ran.code == 2
+    assert ran.raw == b""
+    assert "--usage" in ran.err
+
+
+def test_forms_of_the_answer_exclude_one_another(show: Shell, device: sqlite3.Row) -> None:
+    assert show("show", device["eui"], "--pem", "--json").code == 2
+    assert show("show", device["eui"], "--pem", "--der").code == 2
+
+
+@pytest.mark.parametrize("form", [[], ["--pem"], ["--der"]])
+def test_a_no_is_ten_says_how_old_the_mirror_is_and_leaves_stdout_empty(show: Shell, form: list[str]) -> None:
+    ran = show("show", "00-DB-12-34-56-78-90-A4", *form)
+    assert ran.code == 10
+    assert ran.raw == b""
+    assert "2026-11-11" in ran.err
+    assert "00-DB-12-34-56-78-90-A4" in ran.err
+
+
+def test_a_no_names_the_filter_that_it_is_due_to(show: Shell, supplier: sqlite3.Row) -> None:
+    ran = show("show", supplier["eui"], "--role", "3", "--any-status")
+    assert ran.code == 10
+    assert "networkOperator" in ran.err or "--role" in ran.err  # the mirror does hold others of it
+
+
+def test_a_no_as_json_is_an_empty_list(show: Shell) -> None:
+    ran = show("show", "00-DB-12-34-56-78-90-A4", "--json")
+    assert ran.code == 10
+    assert certificates(ran) == []
+
+
+@pytest.mark.parametrize(
+    ("identity", "fault"),
+    [
+        ("00DB12345678", "16 hex digits, this has 12"),
+        ("00-DB-12-34-56-78-90-XY", "'X' 'Y'"),
+        ("serial:", "hex"),
+        ("serial:12G4", "12G4"),
+        ("sha1:abcd", "20 octets"),
+        ("ski:xyz", "hex"),
+        ("", "16 hex digits"),
+    ],
+)
+def test_a_wrong_identity_is_told_what_is_wrong_with_it(show: Shell, identity: str, fault: str) -> None:
+    ran = show("show", identity, "--json")
+    assert ran.code == 2
+    assert fault in ran.error["message"]
+    assert "serial:" in ran.error["hint"]
+
+
+def test_an_identity_with_escapes_is_shown_escaped(show: Shell) -> None:
+    ran = show("show", "\x1b[31mred\x07")
+    assert ran.code == 2
+    assert all(line.isprintable() for line in ran.err.splitlines())
+
+
+def test_without_a_mirror_the_answer_is_no_mirror_and_not_no_certificate(smki: Shell) -> None:
+    ran = smki("show", "00-DB-12-34-56-78-90-A4", "--mirror", "nowhere", "--json")
+    assert ran.code == 7
+    assert ran.error["code"] == "no-mirror"
+    assert "sync" in ran.error["hint"]
+    assert not (smki.place / "nowhere").exists()
+
+
+def test_a_damaged_mirror_is_no_certificate_either(smki: Shell, own_mirror: Path) -> None:
+    (own_mirror / "mirror.db").write_bytes(b"no database" * 1000)
+    ran = smki("show", "00-DB-12-34-56-78-90-A4", "--mirror", own_mirror, "--json")
+    assert ran.code == 7
+    assert ran.error["code"] == "mirror-damaged"
+
+
+def test_a_mirror_that_may_only_be_read_answers(show: Shell, own_mirror: Path, device: sqlite3.Row) -> None:
+    for path in (own_mirror, own_mirror / "generations", *own_mirror.glob("generations/*")):
+        path.chmod(path.stat().st_mode & 0o555)
+    ran = show("show", device["eui"], "--mirror", own_mirror, "--json")
+    for path in (own_mirror, own_mirror / "generations"):
+        path.chmod(0o755)
+    assert ran.code == 0
+
+
+def test_the_pem_in_the_document_is_the_certificate(show: Shell, device: sqlite3.Row) -> None:
+    (one,) = certificates(show("show", f"serial:{device['serial']}", "--json"))
+    assert one["sha256"] == sha256(device["der"]).hexdigest()
+    assert one["sha1"] == sha1(device["der"], usedforsecurity=False).hexdigest()
+    loaded = x509.load_pem_x509_certificate(one["pem"].encode())
+    assert loaded.serial_number == int(one["serial"], 16)
+    assert json.dumps(one["pem"]).count("BEGIN CERTIFICATE") == 1
