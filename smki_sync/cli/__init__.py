@@ -1,45 +1,41 @@
 """The command line: one module a command, and the one place that exits.
 
 For: ``smki-sync``. A command parses, builds, calls and renders; what it raises becomes a message and an
-exit code here, and nowhere else. Only the module of the command that runs is imported. Refuses:
-decisions about mirrors and extracts.
+exit code here, and nowhere else. Only the module of the command that runs is imported, and the machinery
+of options (:mod:`.app`) not even always (:mod:`.quick`). Refuses: decisions about mirrors and extracts.
 """
 
-import importlib
 import signal
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-import typer
-
-from smki_sync import __version__
 from smki_sync.cli.exits import Exit, exit_of
-from smki_sync.cli.out import open_streams, say, say_json
-from smki_sync.errors import Interrupted, UsageError
+from smki_sync.cli.out import open_streams, say_json
+from smki_sync.errors import Interrupted
+
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS: Final[Mapping[str, str]] = {
     "sync": "smki_sync.cli.sync",
     "status": "smki_sync.cli.status",
     "show": "smki_sync.cli.show",
+    "find": "smki_sync.cli.find",
+    "changes": "smki_sync.cli.changes",
     "quarantine": "smki_sync.cli.quarantine",
+    "reconcile": "smki_sync.cli.reconcile",
+    "backup": "smki_sync.cli.backup",
+    "prove": "smki_sync.cli.prove",
+    "compare": "smki_sync.cli.compare",
     "report": "smki_sync.cli.report",
-    "verify": "smki_sync.cli.verify",
     "simulate": "smki_sync.cli.simulate",
     "demo": "smki_sync.cli.demo",
     "completion": "smki_sync.cli.completion",
 }
 """Commands and the modules that define them, in the order of the help."""
-
-_HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
-
-Run `smki-sync demo` to see it work, and `smki-sync sync` once a day.
-
-Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in docs/exit-codes.md.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -54,21 +50,29 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(words: Sequence[str]) -> int:
     try:
-        result = build(words)(list(words), prog_name="smki-sync", standalone_mode=False)
-    except typer.TyperException as error:
-        return _misused(words, error)
-    except (typer.Abort, KeyboardInterrupt):
-        return _interrupted(words)
+        return _result_of(words)
+    except KeyboardInterrupt:
+        return interrupted(words)
     except Exception as error:  # noqa: BLE001 - the one place that exits: what has no name is a defect of ours
-        return _fail(words, error)
-    if result == Exit.INTERRUPTED:  # how typer hands a KeyboardInterrupt on
-        return _interrupted(words)
-    return int(result or 0)
+        return fail(words, error)
 
 
-def _interrupted(words: Sequence[str]) -> int:
+def _result_of(words: Sequence[str]) -> int:
+    if words[:1] == ["show"]:
+        from smki_sync.cli.quick import answer  # noqa: PLC0415 - no other command needs it
+
+        code = answer(words[1:])
+        if code is not None:
+            return code
+    from smki_sync.cli.app import run  # noqa: PLC0415 - loads typer, which a plain `show` does without
+
+    return run(words)
+
+
+def interrupted(words: Sequence[str]) -> int:
+    """Say that somebody has stopped it; its exit code."""
     _hear_no_more()
-    return _fail(words, _INTERRUPTED)
+    return fail(words, Interrupted("interrupted; nothing is half done", hint="Run it again."))
 
 
 def _hear_no_more() -> None:
@@ -77,55 +81,32 @@ def _hear_no_more() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-_INTERRUPTED: Final = Interrupted("interrupted; nothing is half done", hint="Run it again.")
-
-
-def build(words: Sequence[str] = ()) -> typer.Typer:
+def build(words: Sequence[str] = ()) -> "typer.Typer":
     """The application with the one command that ``words`` name, or with all of them (for help)."""
-    app = typer.Typer(help=_HELP, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-    app.callback()(_common)
-    named = [words[0]] if words and words[0] in COMMANDS else COMMANDS
-    for name in named:
-        importlib.import_module(COMMANDS[name]).register(app)
-    return app
+    from smki_sync.cli.app import build as build_app  # noqa: PLC0415 - as above
+
+    return build_app(words)
 
 
-def _say_version(wanted: bool) -> None:
-    if wanted:
-        say(f"smki-sync {__version__}")
-        raise typer.Exit
-
-
-def _common(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Say the version and exit.", is_eager=True, callback=_say_version),
-    ] = False,
-) -> None:
-    """Options before the command."""
-
-
-def _misused(words: Sequence[str], error: typer.TyperException) -> int:
-    """The command line is wrong; where it was empty, the help that was shown says all."""
-    speak = getattr(error, "format_message", None)
-    message = speak() if speak else str(error)
-    if not message:
-        return Exit.USAGE
-    return _fail(words, UsageError(message, hint="`smki-sync COMMAND --help` shows what it takes."))
-
-
-def _fail(words: Sequence[str], error: BaseException) -> int:
+def fail(words: Sequence[str], error: BaseException) -> int:
     """Say what failed: the promised document where one was asked for, a log line, or words for people."""
     from smki_sync.cli.render import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
 
     code = exit_of(error)
     with suppress(OSError):  # a full disk behind a stream changes nothing in how it ended
         if code is Exit.UNEXPECTED and {"--verbose", "-v"} & {*words}:
+            import traceback  # noqa: PLC0415 - only a defect needs it
+
             traceback.print_exception(error)
-        if "--json" in words:
+        wants_json = "--json" in words or _has(words, "--format", "json")
+        if wants_json:
             say_json(failure(words[0] if words[0] in COMMANDS else "usage", error, code))
-        logs_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
-        if logs_json or "--json" not in words:
+        logs_json = _has(words, "--log-format", "json")
+        if logs_json or not wants_json:
             sys.stderr.write((failure_line(error, code) if logs_json else failure_text(error)) + "\n")
     return code
+
+
+def _has(words: Sequence[str], option: str, value: str) -> bool:
+    """Whether an option was given with that value, in either spelling."""
+    return f"{option}={value}" in words or (option, value) in pairwise(words)

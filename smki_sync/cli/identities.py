@@ -1,21 +1,46 @@
 """What a person may write to name a certificate, as an identity that the mirror can look up.
 
-For: ``show``. Refuses: to guess between two readings without trying both, and to hide what is wrong
-with a text.
+For: every command that asks the mirror. Refuses: to guess between two readings without trying
+both, and to hide what is wrong with a text.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from smki_sync.errors import UsageError
-from smki_sync.mirror.queries import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
+from smki_sync.config import Config
+from smki_sync.errors import MirrorError, UsageError
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.queries.identity import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
+from smki_sync.model.certificate import ROLE_NAMES
 from smki_sync.model.identity import KeyId, parse_eui, parse_serial, serial_from_decimal
 
 _HINT: Final = (
     "Write an EUI-64, serial:HEX or serial:DECIMAL, ski:HEX, sha1:HEX, sha256:HEX, or a certificate file."
 )
+_ROLES: Final = {name.lower(): number for number, name in ROLE_NAMES.items()}
 _HASH_OCTETS: Final = {"sha1": 20, "sha256": 32}
+
+
+def link_of(config: Config) -> Path:
+    """Where the mirror is opened; :class:`MirrorError` (``no-mirror``) where there is none."""
+    link = MirrorDirectory(config.need_mirror()).link
+    if not link.is_symlink():
+        raise MirrorError(
+            f"there is no mirror in {link.parent}", hint="Run `smki-sync sync`.", code="no-mirror"
+        )
+    return link
+
+
+def parse_role(text: str | None) -> int | None:
+    """A Remote Party Role by number or name, any case."""
+    if text is None or (text.isascii() and text.isdigit()):
+        return None if text is None else int(text)
+    if text.lower() not in _ROLES:
+        raise UsageError(
+            f"{text!r:.40} is no Remote Party Role", hint=f"One of {', '.join(ROLE_NAMES.values())}."
+        )
+    return _ROLES[text.lower()]
 
 
 def parse_identity(text: str) -> Identity:
@@ -73,7 +98,7 @@ def _octets(text: str) -> bytes:
 def _of_file(path: Path) -> Identity:
     """A certificate at hand is looked up by its serial number, which has an index."""
     from smki_sync.x509 import NotACertificate, read_facts  # noqa: PLC0415 - only a file needs it
-    from smki_sync.x509.pem import read_pem_or_der  # noqa: PLC0415
+    from smki_sync.x509.pem import read_pem_or_der  # noqa: PLC0415 - as above
 
     try:
         return SerialIs(serials=(read_facts(read_pem_or_der(path.read_bytes())).serial,))

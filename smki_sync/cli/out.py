@@ -7,6 +7,7 @@ and the exit code stays that of the deed. Refuses: progress and talk, which belo
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from smki_sync.cli.render import Json
@@ -21,6 +22,22 @@ def say(text: str, *, colour: str = "", end: str = "\n") -> None:
         text = f"{_COLOURS[colour]}{text}{_PLAIN}"
     try:
         sys.stdout.write(text + end)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _write_nowhere()
+
+
+def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
+    """Write lines as they come, the first at once; a reader that has gone away ends it.
+
+    ``before``: called before each, to take away what stands in the way on a terminal.
+    """
+    try:
+        for number, line in enumerate(lines):
+            before()
+            sys.stdout.write(line)
+            if not number:
+                sys.stdout.flush()
         sys.stdout.flush()
     except BrokenPipeError:
         _write_nowhere()

@@ -59,4 +59,9 @@ def in_age(hours: float) -> str:
     return f"{hours:.1f} hours" if hours <= _TWO_DAYS else f"{hours / 24:.0f} days"
 
 
+def in_days(days: int) -> str:
+    """Write the age of a date for people: ``today``, ``1 day old``, ``12 days old``."""
+    return "today" if days < 1 else f"{days} day{'s' if days > 1 else ''} old"
+
+
 _TWO_DAYS: Final = 48

@@ -17,7 +17,6 @@ from smki_sync.config.settings import (
     MirrorPaths,
     PolicySettings,
     Repository,
-    TrustSettings,
 )
 from smki_sync.config.whole import Config
 
@@ -30,7 +29,6 @@ __all__ = [
     "PolicySettings",
     "Repository",
     "Secrets",
-    "TrustSettings",
     "load",
     "load_here",
 ]

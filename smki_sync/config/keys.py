@@ -11,8 +11,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_type_hints
 
-import msgspec
-
 from smki_sync.config.settings import (
     UNBOUNDED,
     About,
@@ -23,7 +21,6 @@ from smki_sync.config.settings import (
     PolicySettings,
     Repository,
     RetrySettings,
-    TrustSettings,
 )
 
 SECTIONS: Mapping[str, type] = {
@@ -31,7 +28,6 @@ SECTIONS: Mapping[str, type] = {
     "retry": RetrySettings,
     "mirror": MirrorPaths,
     "policy": PolicySettings,
-    "trust": TrustSettings,
     "limits": LimitSettings,
     "log": LogSettings,
 }
@@ -43,7 +39,6 @@ _KIND_WORDS: Mapping[object, str] = {
     str: "a text",
     Path: "a path",
     tuple[str, ...]: "a list of texts",
-    tuple[Path, ...]: "a list of paths",
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 
@@ -75,9 +70,18 @@ class Key:
         Raises ``ValueError`` that says what is wanted and never what was given.
         """
         try:
-            return self._checked(msgspec.convert(value, self.kind, dec_hook=_path_of), base)
+            return self._checked(self._typed(value), base)
         except (ValueError, RuntimeError):  # RuntimeError: `~` where no home directory is known
             raise ValueError(f"wants {self.wanted}") from None  # the cause may show the value
+
+    def _typed(self, value: object) -> object:
+        if self.kind is Path:
+            return _path_of(value)
+        if type(value) is self.kind:
+            return value
+        import msgspec  # noqa: PLC0415 - only lists, choices and whole numbers for others need it
+
+        return msgspec.convert(value, self.kind)
 
     def _checked(self, value: object, base: Path) -> object:
         match value:
@@ -89,15 +93,13 @@ class Key:
                 raise ValueError
             case Path():
                 return base / value.expanduser()
-            case tuple():
-                return tuple(self._checked(one, base) for one in value)
             case _:
                 return value
 
 
-def _path_of(kind: type, value: object) -> object:
-    """Make a path for msgspec, which knows none; an empty one would mean the current directory."""
-    if kind is not Path or not isinstance(value, str) or not value or "\0" in value:
+def _path_of(value: object) -> Path:
+    """Make a path of a text; an empty one would mean the current directory."""
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError
     return Path(value)
 

@@ -47,6 +47,11 @@ def add(db: apsw.Connection, row: int, der: bytes) -> None:
     db.execute(_ADD, (_sha1(der), row, _sha256(der), row))
 
 
+def remove(db: apsw.Connection, der: bytes) -> None:
+    """Forget a body that its row no longer has."""
+    db.execute("DELETE FROM fingerprint WHERE digest IN (?, ?)", (_sha1(der), _sha256(der)))
+
+
 def _sha1(*der: Value) -> bytes:
     return sha1(_octets(*der), usedforsecurity=False).digest()
 

@@ -20,7 +20,7 @@ from smki_sync.model.report import Census, Counts
 _STATE: Final = "SELECT position, full_day, digest FROM mirror WHERE one = 1"
 _CHAIN: Final = """
 SELECT kind, day, name, size, modified, sha256 FROM extract
- WHERE id >= (SELECT max(id) FROM extract WHERE kind = 'full') ORDER BY id
+ WHERE id >= (SELECT max(id) FROM extract WHERE kind = 'full') AND kind <> 'repair' ORDER BY id
 """
 _STANDING: Final = """
 SELECT count(*) FROM quarantine WHERE accepted IS NULL
@@ -126,6 +126,13 @@ def open_entry(db: apsw.Connection, file: AppliedFile) -> int:
 def newest_entry(db: apsw.Connection) -> int:
     """The ledger entry of the file that was applied last."""
     entry: int = db.execute("SELECT max(id) FROM extract").get
+    return entry
+
+
+def open_repair(db: apsw.Connection, file: AppliedFile) -> int:
+    """Begin the entry of a repair from a full: it is in the ledger, and no part of the chain."""
+    entry = open_entry(db, file)
+    db.execute("UPDATE extract SET kind = 'repair' WHERE id = ?", (entry,))
     return entry
 
 

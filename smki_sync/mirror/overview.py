@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import apsw
 
-from smki_sync.mirror.schema import KINDS
+from smki_sync.mirror.schema import IN_USE, KINDS
 from smki_sync.model.certificate import Kind
 from smki_sync.model.extract import ExtractKind
 
@@ -23,8 +23,8 @@ SELECT name, kind, day, committed, size, seconds, records, inserted, updated, wi
 _HOLDINGS: Final = (
     "SELECT kind, status, withdrawn, count FROM census WHERE count > 0 ORDER BY kind, status, withdrawn"
 )
-_ROLES: Final = """
-SELECT c.kind, c.role, count(*), sum(c.status = 'I' AND c.withdrawn IS NULL)
+_ROLES: Final = f"""
+SELECT c.kind, c.role, count(*), sum({IN_USE})
   FROM certificate AS c WHERE c.kind <> 0 GROUP BY c.kind, c.role ORDER BY c.kind, c.role
 """
 _STANDING: Final = " FROM quarantine WHERE extract >= (SELECT max(id) FROM extract WHERE kind = 'full')"

@@ -33,7 +33,7 @@ CREATE TABLE mirror (             -- one row: what this generation is
 CREATE TABLE extract (            -- the ledger: every file that was ever applied, in order
     id          INTEGER PRIMARY KEY,
     name        TEXT NOT NULL,
-    kind        TEXT NOT NULL,    -- full | delta
+    kind        TEXT NOT NULL,    -- full | delta | repair (rows made good from a full by reconcile)
     day         TEXT NOT NULL,
     size        INTEGER NOT NULL, -- octets, as served
     modified    TEXT,             -- UTC, as the source stated it

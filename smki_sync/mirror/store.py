@@ -18,7 +18,9 @@ from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror import journal, ledger, revocation
 from smki_sync.mirror.apply import Applier, Changed, Journalist
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
+from smki_sync.mirror.drift import Difference
 from smki_sync.mirror.faults import named
+from smki_sync.mirror.mend import mend
 from smki_sync.mirror.revocation import Arrival
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Entry, Rejected
@@ -124,6 +126,14 @@ class Store:
         """Somebody has taken note of what is in quarantine; it stays as evidence."""
         with named(self.path), self._db:
             self._db.execute("UPDATE quarantine SET accepted = ? WHERE accepted IS NULL", (ledger.utc(now),))
+
+    def repair(self, file: AppliedFile, differences: Iterable[Difference], *, clock: Clock) -> Counts:
+        """Make differences from a full good in one transaction; the position stays."""
+        with named(self.path), self._db:
+            began = clock()
+            entry, counts = mend(self._db, file, differences)
+            ledger.close_entry(self._db, entry, counts, began=began, committed=clock())
+        return counts
 
     def replay_overlap(self, files: Iterable[tuple[AppliedFile, Records]], *, clock: Clock) -> list[Counts]:
         """Replay overlap deltas onto a mirror that still stands at its full, all or none of them.

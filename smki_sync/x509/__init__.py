@@ -11,8 +11,6 @@ Use: ``facts, refused = examine(der)``, or ``read_facts(der)`` alone.
 import re
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from smki_sync.x509 import moulds
 from smki_sync.x509.der import Malformed
 from smki_sync.x509.facts import facts_of
@@ -68,6 +66,8 @@ def strict_parser_refuses(der: bytes) -> bool:
     """
     if _SERIAL_NOT_POSITIVE.match(der):
         return True
+    from cryptography import x509  # noqa: PLC0415 - loads slowly; who reads facts alone does without it
+
     try:
         # The number is read when asked for, not when loaded; the result is of no interest.
         _ = x509.load_der_x509_certificate(der).serial_number

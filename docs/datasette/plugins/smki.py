@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a directory of plugins is no package
-"""Datasette on a mirror: follow the link, and show a certificate.
+"""Datasette on a mirror: follow the link ``mirror.db``, and show certificates as people know them.
 
 ``mirror.db`` is a link to the current generation, and a full resync makes another generation current.
 Datasette opens a file once and keeps it, so that without this it would go on to show the generation
@@ -15,12 +15,16 @@ from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1, sha256
 from pathlib import Path
+from urllib.parse import urlencode
 
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
+from markupsafe import Markup
 
 _held = threading.local()
+_PAGES = {"serial": "certificate", "eui": "usable"}
+"""Columns, and the queries of metadata.json that take one as their parameter."""
 
 
 class FollowedDatabase(Database):
@@ -52,6 +56,21 @@ def startup(datasette: Datasette) -> None:
         if database.path and Path(database.path).is_symlink():
             datasette.remove_database(name)
             datasette.add_database(FollowedDatabase(datasette, path=database.path), name=name)
+
+
+@hookimpl
+def render_cell(value: object, column: str, database: str, datasette: Datasette) -> Markup | None:
+    """Lead from a serial number to its certificate, and from an EUI-64 to what may be used of it.
+
+    Octets are shown as their number: Datasette 0.65 cannot show a view that has any, as ``certificates``.
+    """
+    if isinstance(value, bytes):
+        return Markup("{} octets").format(len(value))
+    page = _PAGES.get(column)
+    if page is None or not value:
+        return None
+    where = f"{datasette.urls.query(database, page)}?{urlencode({column: str(value)})}"
+    return Markup('<a href="{}">{}</a>').format(where, value)
 
 
 @hookimpl

@@ -35,7 +35,7 @@ from smki_sync.mirror.queries.identity import (
     SkiIs,
     find_certificates,
 )
-from smki_sync.mirror.queries.opening import open_mirror
+from smki_sync.mirror.queries.opening import Connection, open_mirror
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.mirror.queries.state import (
     Quarantined,
@@ -51,6 +51,7 @@ from smki_sync.mirror.queries.wanted import Standing, Wanted, find, read_issuers
 __all__ = [
     "AfterLine",
     "Certificate",
+    "Connection",
     "EuiIs",
     "Fingerprint",
     "Gap",

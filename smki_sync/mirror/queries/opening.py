@@ -15,9 +15,12 @@ from smki_sync.mirror.connect import connect_to_read
 from smki_sync.mirror.faults import named, sqlite_named
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 
+Connection = apsw.Connection
+"""What :func:`open_mirror` gives and every question takes."""
+
 
 @contextmanager
-def open_mirror(link: Path) -> Iterator[apsw.Connection]:
+def open_mirror(link: Path) -> Iterator[Connection]:
     """Open the current mirror for reading; :class:`MirrorDamaged` where it is none of ours."""
     with named(link):
         db = connect_to_read(link)

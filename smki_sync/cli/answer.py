@@ -1,0 +1,115 @@
+"""The answer of ``show``: one subject's certificates, in the form that was asked for.
+
+For: :mod:`.show`, and :mod:`.quick`, which does without typer. Refuses: to load what this form of the answer
+does not need.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from smki_sync.cli.certificates import facts, headline, is_usable, standing
+from smki_sync.cli.exits import Exit
+from smki_sync.cli.identities import link_of, parse_identity, parse_role
+from smki_sync.cli.out import say, say_json, say_octets
+from smki_sync.cli.progress import Progress
+from smki_sync.cli.render import Json, schema_of
+from smki_sync.cli.setting import configure, now_here
+from smki_sync.cli.words import block, in_days
+from smki_sync.errors import UsageError
+from smki_sync.mirror.queries.identity import find_certificates
+from smki_sync.mirror.queries.opening import open_mirror
+from smki_sync.mirror.queries.row import Certificate
+from smki_sync.mirror.queries.state import read_position
+from smki_sync.model.certificate import Usage
+from smki_sync.model.plan import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked, as it was written. At most one of ``pem``, ``der`` and ``as_json``."""
+
+    identity: str
+    usage: Usage | None = None
+    role: str | None = None
+    any_status: bool = False
+    pem: bool = False
+    der: bool = False
+    mirror: Path | None = None
+    config: Path | None = None
+    as_json: bool = False
+
+
+def answer(asked: Asked) -> Exit:
+    """Write the answer; :data:`Exit.FINDING` where there is none."""
+    if asked.as_json + asked.pem + asked.der > 1:
+        raise UsageError("--json, --pem and --der exclude one another")
+    every, position = _look_up(asked)
+    found = [c for c in every if asked.any_status or c.in_use]
+    if asked.as_json:
+        say_json(document(found, position))
+    elif not found:
+        _say_none(f"{asked.identity}{_restrictions(asked)}", position, others=len(every))
+    elif asked.der:
+        say_octets(_only(found).der)
+    else:
+        _say_pem(found) if asked.pem else _say_to_people(found)
+    return Exit.OK if found else Exit.FINDING
+
+
+def _look_up(asked: Asked) -> tuple[list[Certificate], Position]:
+    """Those of any status, so that a no can say whether there are others."""
+    wanted, role = parse_identity(asked.identity), parse_role(asked.role)
+    link = link_of(configure(mirror=asked.mirror, config=asked.config))
+    with Progress(sys.stderr) as progress, open_mirror(link) as db:
+        found = find_certificates(db, wanted, usage=asked.usage, role=role, any_status=True, told=progress)
+        return found, read_position(db)
+
+
+def document(found: list[Certificate], position: Position) -> Json:
+    """The document of ``show --json``."""
+    from smki_sync.export.fields import fields_of  # noqa: PLC0415 - reads X.509, which no other form needs
+
+    return {
+        "schema": schema_of("show"),
+        "position": position.day.isoformat(),
+        "certificates": [fields_of(c) for c in found],
+    }
+
+
+def _say_pem(found: list[Certificate]) -> None:
+    from smki_sync.x509.pem import to_pem  # noqa: PLC0415 - no other form needs it
+
+    say("".join(to_pem(c.der) for c in found), end="")
+
+
+def _say_to_people(found: list[Certificate]) -> None:
+    """One paragraph a certificate; the line that says whether it may be used is coloured."""
+    now = now_here()
+    for number, c in enumerate(found):
+        say(("\n" if number else "") + headline(c))
+        say(f"  {standing(c, now)}", colour="green" if is_usable(c, now) else "yellow")
+        say("\n".join(facts(c)))
+
+
+def _say_none(what: str, position: Position, *, others: int) -> None:
+    age = in_days((now_here().date() - position.day).days)
+    held = "holds no certificate of" if not others else "holds no certificate In-Use of"
+    more = f"; {others} not In-Use: --any-status shows them" if others else ""
+    sys.stderr.write(
+        "\n".join(block(f"The mirror, as of {position.day} ({age}), {held} {what}{more}.")) + "\n"
+    )
+
+
+def _restrictions(asked: Asked) -> str:
+    wanted = [f"--usage {asked.usage}"] * bool(asked.usage) + [f"--role {asked.role}"] * bool(asked.role)
+    return f"{' with ' if wanted else ''}{' and '.join(wanted)}"
+
+
+def _only(found: list[Certificate]) -> Certificate:
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} certificates match, and --der writes one",
+            hint="Add --usage or --role, name it by serial:, or use --pem.",
+        )
+    return found[0]

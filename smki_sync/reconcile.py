@@ -1,0 +1,142 @@
+"""The mirror against the newest full: what is missing, what should not be there, what differs.
+
+For: :func:`reconcile`. The full is streamed once against the mirror as it is; readers see nothing of it.
+Refuses: to compare with a full that the mirror has not caught up with, or that is older than the one it
+started from; there differences would mean nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Final
+
+from smki_sync.catalogue import read_catalogue
+from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
+from smki_sync.events import Building, Listing, Reading
+from smki_sync.fetch import Fetched, PatientSource, fetch
+from smki_sync.mirror.drift import Difference, Differences, Drift, Examiner
+from smki_sync.mirror.lock import hold
+from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.store import Store
+from smki_sync.model.extract import Catalogue, Extract
+from smki_sync.model.plan import Position
+from smki_sync.model.report import Counts
+from smki_sync.sync.decide import look
+from smki_sync.sync.job import Job
+from smki_sync.sync.reading import read_batches
+
+EXAMPLES: Final = 10
+"""Differences of each sort that a report shows; a list has all of them."""
+
+Keep = Callable[[Iterable[Difference]], None]
+"""Takes every difference, for whoever keeps the whole list."""
+
+
+def forget(_all: Iterable[Difference]) -> None:
+    """Keep none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What a comparison has shown, in certificates. ``position``: as of when the mirror was compared.
+
+    ``explained``: differences that deltas explain, and so no drift. ``quarantined``: records of the full
+    that could not be understood. ``repaired``: what a repair has done, ``None`` where there was none.
+    """
+
+    full: str
+    position: date
+    compared: int
+    missing: int
+    unexpected: int
+    differing: int
+    explained: int
+    quarantined: int
+    examples: tuple[Difference, ...]
+    repaired: Counts | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs, or nothing does any more."""
+        return self.repaired is not None or not (self.missing or self.unexpected or self.differing)
+
+
+def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconciled:
+    """Compare the mirror with the newest full that it has caught up with.
+
+    ``repair``: make what differs good, in one transaction. ``keep``: given every difference.
+    Raises :class:`SourceMissing` where no full on offer can be compared, :class:`MirrorDamaged` where there
+    is no healthy mirror, and what fetching and reading raise.
+    """
+    job.directory.prepare()
+    with hold(job.directory.lock, since=job.clock()):
+        held = look(job.directory)
+        if held.generation is None or held.position is None:
+            raise MirrorDamaged(
+                f"there is no healthy mirror in {job.directory.root}: {held.state}",
+                hint="Run `smki-sync sync`.",
+            )
+        with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            job.hear.hear(Listing(source=source.title))
+            full = choose(read_catalogue(source.fetch_listing(), job.names), held.position)
+            fetched = fetch(source, full, job.directory.downloads, job.hear, job.terms)
+        with Differences(job.directory.root / "reconcile.tmp") as found:
+            result = _compare(job, fetched, held.position, found)
+            keep(found)
+            counts = None
+            if repair and not result.agrees:
+                with Store(held.generation) as store:
+                    counts = store.repair(fetched.file, found, clock=job.clock)
+        fetched.remove()
+        return replace(result, repaired=counts)
+
+
+def choose(catalogue: Catalogue, position: Position) -> Extract:
+    """The newest full that the mirror has caught up with; raises :class:`SourceMissing`."""
+    fit = [full for full in catalogue.fulls if position.full <= full.day <= position.day]
+    if fit:
+        return fit[-1]
+    offered = ", ".join(full.name for full in catalogue.fulls) or "none"
+    raise SourceMissing(
+        f"no full on offer lies between {position.full}, from which the mirror started, and its position"
+        f" {position.day}; on offer: {offered}",
+        hint="Run `smki-sync sync` first, or name an archive with --source.",
+        code="no-full-to-compare",
+    )
+
+
+def _compare(job: Job, fetched: Fetched, position: Position, found: Differences) -> Reconciled:
+    extract = fetched.file.extract
+    since = extract.day - timedelta(days=job.policy.full_overlap_days)
+    with open_mirror(job.directory.link) as db:
+        examiner = Examiner(db, found, since=since)
+        rejected = sum(_take(job, examiner, fetched))
+        job.hear.hear(Building(file=extract.name, step="looking for what it does not list"))
+        examiner.finish(lambda _done, _total: None)
+    return Reconciled(
+        full=extract.name,
+        position=position.day,
+        compared=examiner.compared,
+        missing=found.counts[Drift.MISSING],
+        unexpected=found.counts[Drift.UNEXPECTED],
+        differing=found.counts[Drift.DIFFERING],
+        explained=examiner.explained,
+        quarantined=rejected,
+        examples=tuple(example for drift in Drift for example in found.first(drift, EXAMPLES)),
+    )
+
+
+def _take(job: Job, examiner: Examiner, fetched: Fetched) -> Iterator[int]:
+    """Let the examiner see every row; how many records of each batch could not be understood."""
+    name, size = fetched.file.extract.name, fetched.file.size
+
+    def tell(records: int, done: int) -> None:
+        job.hear.hear(Reading(file=name, records=records, done=done, size=size))
+
+    try:
+        for batch in read_batches(fetched, job.limits, tell):
+            examiner.take(batch.rows)
+            yield len(batch.rejected)
+    except BadExtract:
+        fetched.set_aside()
+        raise

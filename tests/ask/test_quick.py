@@ -1,0 +1,102 @@
+"""A plain ``show`` does without typer: what it loads, what it reads, and what it leaves to typer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from support.cli import Shell, surroundings
+
+from smki_sync.cli import build, quick
+from smki_sync.cli.answer import Asked
+from smki_sync.model.certificate import Usage
+
+HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")
+LOADED = """
+import atexit, json, sys
+from smki_sync.cli import main
+atexit.register(lambda: sys.stderr.write(json.dumps([m for m in sys.modules if "." not in m])))
+main()
+"""
+
+
+def loaded(place: Path, mirror: Path, *words: str) -> set[str]:
+    """Top-level modules that a process of its own has loaded when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *words],
+        cwd=place,
+        env=surroundings(place, {"SMKI_SYNC_MIRROR": str(mirror)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 10), done.stderr
+    return set(json.loads(done.stderr[done.stderr.rindex("[") :]))
+
+
+@pytest.mark.parametrize("form", [[], ["--pem"], ["--json"], ["--usage", "DS", "--any-status"]])
+def test_show_loads_nothing_that_its_answer_does_not_need(ask: Shell, mirror: Path, form: list[str]) -> None:
+    assert loaded(ask.place, mirror, "show", "serial:01", *form) & set(HEAVY) == set()
+
+
+def test_another_command_loads_typer_so_that_the_test_before_could_fail(ask: Shell, mirror: Path) -> None:
+    assert {"typer", "cryptography"} - loaded(ask.place, mirror, "find", "--limit", "1") == {"cryptography"}
+
+
+def test_every_option_of_show_is_read_as_typer_declares_it() -> None:
+    command = typer.main.get_command(build(["show"]))
+    declared = {name: p for p in command.commands["show"].params for name in p.opts}  # type: ignore[attr-defined]  # a group has commands
+    for spelling, (parameter, convert) in quick.OPTIONS.items():
+        assert declared[spelling].name == parameter
+        assert declared[spelling].is_flag == (convert is None)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["x"], Asked(identity="x")),
+        (["--usage", "ds", "x"], Asked(identity="x", usage=Usage.DIGITAL_SIGNING)),
+        (["x", "--usage=KA", "--json"], Asked(identity="x", usage=Usage.KEY_AGREEMENT, as_json=True)),
+        (["x", "--role", "2", "--any-status", "--pem", "--der"],
+         Asked(identity="x", role="2", any_status=True, pem=True, der=True)),
+        (["x", "--mirror=a=b", "--config", "c"], Asked(identity="x", mirror=Path("a=b"), config=Path("c"))),
+    ],
+)  # fmt: skip
+def test_a_plain_command_line_is_read(words: list[str], asked: Asked) -> None:
+    assert quick.read(words) == asked
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--help"],
+        ["x", "y"],
+        ["x", "--usage"],
+        ["x", "--usage", "XX"],
+        ["x", "--json=yes"],
+        ["x", "--role", "1", "--role", "2"],
+        ["x", "--nonsense"],
+        ["--", "x"],
+        ["-x"],
+    ],
+)
+def test_whatever_is_not_plain_is_left_to_typer(words: list[str]) -> None:
+    assert quick.read(words) is None
+
+
+def test_typer_says_what_is_wrong_and_shows_the_help(ask: Shell) -> None:
+    wrong = ask("show", "x", "--usage", "XX", "--json")
+    assert wrong.code == 2
+    assert "XX" in wrong.error["message"]
+    assert "--any-status" in ask("show", "--help").out
+
+
+def test_the_console_script_starts_the_same_program(ask: Shell, mirror: Path) -> None:
+    script = Path(sys.executable).with_name("smki-sync")
+    environment = {**surroundings(ask.place), "SMKI_SYNC_MIRROR": os.fspath(mirror)}
+    done = subprocess.run([script, "show", "serial:01"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 10

@@ -1,0 +1,268 @@
+"""``show``: every way to name a certificate, every form of the answer, and an honest no."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from hashlib import sha1, sha256
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from support.cli import Json, Ran, Shell
+
+Row = Mapping[str, object] | sqlite3.Row
+
+
+def certificates(ran: Ran) -> list[Json]:
+    made = ran.document["certificates"]
+    assert isinstance(made, list)
+    return made
+
+
+def serials(ran: Ran) -> set[str]:
+    return {one["serial"] for one in certificates(ran)}
+
+
+@pytest.fixture(scope="session")
+def device(rows: list[sqlite3.Row]) -> sqlite3.Row:
+    """A certificate In-Use of a device, whose EUI-64 has letters in it."""
+    return next(row for row in rows if row["kind"] == "device" and row["in_use"] and row["usage"] == "KA")
+
+
+@pytest.fixture(scope="session")
+def supplier(rows: list[sqlite3.Row]) -> sqlite3.Row:
+    return next(row for row in rows if row["role"] == 2 and row["in_use"] and row["usage"] == "DS")
+
+
+def spellings(eui: str) -> list[str]:
+    plain = eui.replace("-", "")
+    grouped = ".".join(plain[at : at + 4] for at in range(0, 16, 4))
+    return [eui, eui.lower(), plain, eui.replace("-", ":").lower(), grouped, eui.replace("-", " ")]
+
+
+def test_an_eui_is_read_in_every_usual_notation(
+    ask: Shell, device: sqlite3.Row, rows: list[sqlite3.Row]
+) -> None:
+    expected = {row["serial"] for row in rows if row["eui"] == device["eui"] and row["in_use"]}
+    for spelling in spellings(device["eui"]):
+        ran = ask("show", spelling, "--json")
+        assert (ran.code, serials(ran)) == (0, expected), spelling
+
+
+def test_a_serial_is_read_in_hex_and_in_decimal(ask: Shell, device: sqlite3.Row) -> None:
+    hexadecimal = device["serial"]
+    for spelling in (hexadecimal, f"00{hexadecimal.lower()}", str(int(hexadecimal, 16))):
+        ran = ask("show", f"serial:{spelling}", "--json")
+        assert (ran.code, serials(ran)) == (0, {hexadecimal}), spelling
+        assert certificates(ran)[0]["serial_decimal"] == str(int(hexadecimal, 16))
+
+
+def test_a_key_identifier_and_both_hashes_find_the_certificate(ask: Shell, device: sqlite3.Row) -> None:
+    der = device["der"]
+    for identity in (
+        f"ski:{device['ski']}",
+        f"ski:{bytes.fromhex(device['ski']).hex(':')}",
+        f"sha1:{sha1(der, usedforsecurity=False).hexdigest()}",
+        f"sha256:{sha256(der).hexdigest().upper()}",
+    ):
+        ran = ask("show", identity, "--json")
+        assert (ran.code, serials(ran)) == (0, {device["serial"]}), identity
+
+
+def test_a_certificate_file_is_looked_up_in_pem_and_in_der(ask: Shell, device: sqlite3.Row) -> None:
+    identity = f"serial:{device['serial']}"
+    der, pem = ask("show", identity, "--der"), ask("show", identity, "--pem")
+    assert der.raw == device["der"]
+    assert x509.load_pem_x509_certificate(pem.raw).serial_number == int(device["serial"], 16)
+    for name, octets in (("one.der", der.raw), ("one.pem", pem.raw)):
+        (ask.place / name).write_bytes(octets)
+        assert serials(ask("show", name, "--json")) == {device["serial"]}
+
+
+def test_a_file_that_is_no_certificate_is_named_as_such(ask: Shell) -> None:
+    (ask.place / "notes.txt").write_text("buy milk")
+    ran = ask("show", "notes.txt", "--json")
+    assert ran.code == 2
+    assert "notes.txt" in ran.error["message"]
+
+
+def test_digits_alone_are_looked_up_as_hex_and_as_decimal(ask: Shell, rows: list[sqlite3.Row]) -> None:
+    one = rows[0]["serial"]
+    decimal = str(int(one, 16))
+    assert int(decimal, 16) != int(one, 16)
+    assert serials(ask("show", f"serial:{decimal}", "--any-status", "--json")) == {one}
+    assert ask("show", f"serial:0x{decimal}", "--any-status").code == 10  # said to be hex
+
+
+def test_usage_picks_one_of_the_two_certificates(ask: Shell, device: sqlite3.Row) -> None:
+    for usage in ("KA", "ka"):
+        ran = ask("show", device["eui"], "--usage", usage, "--json")
+        assert {one["usage"] for one in certificates(ran)} == {"KA"}
+
+
+@pytest.mark.parametrize("role", ["2", "supplier", "SUPPLIER"])
+def test_role_is_a_number_or_a_name(ask: Shell, supplier: sqlite3.Row, role: str) -> None:
+    ran = ask("show", supplier["eui"], "--role", role, "--json")
+    assert ran.code == 0
+    assert {(one["role"], one["role_name"]) for one in certificates(ran)} == {(2, "supplier")}
+
+
+def test_another_role_finds_nothing_and_an_unknown_one_is_a_usage_error(
+    ask: Shell, supplier: sqlite3.Row
+) -> None:
+    assert ask("show", supplier["eui"], "--role", "3", "--json").code == 10
+    unknown = ask("show", supplier["eui"], "--role", "king", "--json")
+    assert unknown.code == 2
+    assert "king" in unknown.error["message"]
+    assert "supplier" in unknown.error["hint"]
+
+
+def test_what_is_not_in_use_is_shown_only_when_asked_for(ask: Shell, rows: list[sqlite3.Row]) -> None:
+    gone = next(row for row in rows if not row["in_use"])
+    identity = f"serial:{gone['serial']}"
+    assert ask("show", identity, "--json").code == 10
+    ran = ask("show", identity, "--any-status", "--json")
+    assert ran.code == 0
+    assert [(one["in_use"], one["status"]) for one in certificates(ran)] == [(False, gone["status"])]
+    assert "NOT In-Use" in ask("show", identity, "--any-status").out
+
+
+def test_people_read_who_it_is_and_whether_it_may_be_used(ask: Shell, supplier: sqlite3.Row) -> None:
+    ran = ask("show", f"serial:{supplier['serial']}")
+    assert ran.code == 0
+    for part in (supplier["eui"], "supplier", "digital signing", "In-Use", supplier["serial"]):
+        assert part in ran.out
+    assert "NOT In-Use" not in ran.out
+    assert ran.err == ""
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_pem_holds_every_certificate_that_was_found(ask: Shell, device: sqlite3.Row) -> None:
+    ran = ask("show", device["eui"], "--pem")
+    loaded = x509.load_pem_x509_certificates(ran.raw)
+    asked = certificates(ask("show", device["eui"], "--json"))
+    assert [one.serial_number for one in loaded] == [int(one["serial"], 16) for one in asked]
+    assert len(loaded) == 2
+
+
+def test_der_writes_one_certificate_or_says_how_to_name_one(ask: Shell, device: sqlite3.Row) -> None:
+    ran = ask("show", device["eui"], "--der")
+    assert ran.code == 2
+    assert ran.raw == b""
+    assert "--usage" in ran.err
+
+
+def test_forms_of_the_answer_exclude_one_another(ask: Shell, device: sqlite3.Row) -> None:
+    assert ask("show", device["eui"], "--pem", "--json").code == 2
+    assert ask("show", device["eui"], "--pem", "--der").code == 2
+
+
+@pytest.mark.parametrize("form", [[], ["--pem"], ["--der"]])
+def test_a_no_is_ten_says_how_old_the_mirror_is_and_leaves_stdout_empty(ask: Shell, form: list[str]) -> None:
+    ran = ask("show", "00-DB-12-34-56-78-90-A4", *form)
+    assert ran.code == 10
+    assert ran.raw == b""
+    assert "2026-11-11" in ran.err
+    assert "00-DB-12-34-56-78-90-A4" in ran.err
+
+
+def test_a_no_says_how_old_the_mirror_is_and_that_others_are_not_in_use(
+    ask: Shell, rows: list[sqlite3.Row]
+) -> None:
+    gone = next(row for row in rows if not row["in_use"])
+    ran = ask("show", f"serial:{gone['serial']}", SMKI_SYNC_TODAY="2026-11-23")
+    said = " ".join(ran.err.split())
+    assert ran.code == 10
+    assert "2026-11-11 (12 days old)" in said
+    assert "1 not In-Use: --any-status" in said
+
+
+@pytest.mark.parametrize(
+    ("today", "word"), [("2026-11-11", "In-Use, unchanged since"), ("2100-01-01", "its validity ended 20")]
+)
+def test_in_use_is_not_usable_where_the_validity_has_ended(
+    ask: Shell, supplier: sqlite3.Row, today: str, word: str
+) -> None:
+    ran = ask("show", f"serial:{supplier['serial']}", SMKI_SYNC_TODAY=today)
+    assert ran.code == 0
+    assert word in ran.out
+    assert ("NOT usable" in ran.out) == (today == "2100-01-01")
+
+
+def test_on_a_terminal_the_verdict_alone_is_coloured(ask: Shell, device: sqlite3.Row) -> None:
+    identity = f"serial:{device['serial']}"
+    shown = ask.on_a_terminal("show", identity).raw.decode()
+    coloured = [line for line in shown.splitlines() if "\x1b[" in line]
+    assert ["In-Use" in line for line in coloured] == [True]
+    assert "\x1b" not in ask.on_a_terminal("show", identity, NO_COLOR="1").raw.decode()
+    assert "\x1b" not in ask("show", identity).out
+
+
+def test_a_no_names_the_filter_that_it_is_due_to(ask: Shell, supplier: sqlite3.Row) -> None:
+    ran = ask("show", supplier["eui"], "--role", "3", "--any-status")
+    assert ran.code == 10
+    assert "networkOperator" in ran.err or "--role" in ran.err  # the mirror does hold others of it
+
+
+def test_a_no_as_json_is_an_empty_list(ask: Shell) -> None:
+    ran = ask("show", "00-DB-12-34-56-78-90-A4", "--json")
+    assert ran.code == 10
+    assert certificates(ran) == []
+
+
+@pytest.mark.parametrize(
+    ("identity", "fault"),
+    [
+        ("00DB12345678", "16 hex digits, this has 12"),
+        ("00-DB-12-34-56-78-90-XY", "'X' 'Y'"),
+        ("serial:", "hex"),
+        ("serial:12G4", "12G4"),
+        ("sha1:abcd", "20 octets"),
+        ("ski:xyz", "hex"),
+        ("", "16 hex digits"),
+    ],
+)
+def test_a_wrong_identity_is_told_what_is_wrong_with_it(ask: Shell, identity: str, fault: str) -> None:
+    ran = ask("show", identity, "--json")
+    assert ran.code == 2
+    assert fault in ran.error["message"]
+    assert "serial:" in ran.error["hint"]
+
+
+def test_an_identity_with_escapes_is_shown_escaped(ask: Shell) -> None:
+    ran = ask("show", "\x1b[31mred\x07")
+    assert ran.code == 2
+    assert all(line.isprintable() for line in ran.err.splitlines())
+
+
+def test_without_a_mirror_the_answer_is_no_mirror_and_not_no_certificate(smki: Shell) -> None:
+    ran = smki("show", "00-DB-12-34-56-78-90-A4", "--mirror", "nowhere", "--json")
+    assert ran.code == 7
+    assert ran.error["code"] == "no-mirror"
+    assert "sync" in ran.error["hint"]
+    assert not (smki.place / "nowhere").exists()
+
+
+def test_a_damaged_mirror_is_no_certificate_either(smki: Shell, own_mirror: Path) -> None:
+    (own_mirror / "mirror.db").write_bytes(b"no database" * 1000)
+    ran = smki("show", "00-DB-12-34-56-78-90-A4", "--mirror", own_mirror, "--json")
+    assert ran.code == 7
+    assert ran.error["code"] == "mirror-damaged"
+
+
+def test_a_mirror_that_may_only_be_read_answers(ask: Shell, own_mirror: Path, device: sqlite3.Row) -> None:
+    for path in (own_mirror, own_mirror / "generations", *own_mirror.glob("generations/*")):
+        path.chmod(path.stat().st_mode & 0o555)
+    ran = ask("show", device["eui"], "--mirror", own_mirror, "--json")
+    for path in (own_mirror, own_mirror / "generations"):
+        path.chmod(0o755)
+    assert ran.code == 0
+
+
+def test_the_pem_in_the_document_is_the_certificate(ask: Shell, device: sqlite3.Row) -> None:
+    (one,) = certificates(ask("show", f"serial:{device['serial']}", "--json"))
+    assert one["sha256"] == sha256(device["der"]).hexdigest()
+    assert one["sha1"] == sha1(device["der"], usedforsecurity=False).hexdigest()
+    loaded = x509.load_pem_x509_certificate(one["pem"].encode())
+    assert loaded.serial_number == int(one["serial"], 16)
+    assert json.dumps(one["pem"]).count("BEGIN CERTIFICATE") == 1
