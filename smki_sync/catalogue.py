@@ -20,6 +20,8 @@ from functools import cache
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind, RemoteFile, StrangeName, Stranger
 
 DATE_FIELD = "{date}"
+PACKED = ".gz"
+"""What the name of a packed file has, and the name of its content has not."""
 FIRST_YEAR = 2000
 """No smart meter certificate is older; room to count days back from any date that is believed."""
 LAST_YEAR = 2999
@@ -29,6 +31,7 @@ LAST_YEAR = 2999
 # suffix, makes another file and not half of this one.
 _UNFINISHED = r"\.(?:part|partial|filepart|tmp|temp|writing|crdownload|swp)"
 _NO_PLAIN_NAME = re.compile(r"[/\\\0]")
+_SEPARATOR = re.compile(r"[/\\]")
 _DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
 
 
@@ -89,6 +92,24 @@ def read_catalogue(files: Iterable[RemoteFile], names: Names = DEFAULT_NAMES) ->
         companions=tuple(x for x in known if isinstance(x, RemoteFile)),
         strangers=tuple(sorted(strangers, key=lambda s: s.name)),
     )
+
+
+def named_inside(text: str, names: Names = DEFAULT_NAMES) -> tuple[ExtractKind, date] | None:
+    """Say which extract a name means that a .gz gives its content; ``None`` where it means none.
+
+    ``SMKIKR_FULL_2026-11-15.xml`` stands inside ``SMKIKR_FULL_2026-11-15.xml.gz`` (Appendix O 2.3.3);
+    some packers write the ending, or a directory, too. Names of another form say nothing.
+    """
+    plain = _SEPARATOR.split(text)[-1]
+    for kind in ExtractKind:
+        template = names.template(kind)
+        for form in (
+            (template, template[: -len(PACKED)]) if template.lower().endswith(PACKED) else (template,)
+        ):
+            found = _pattern(form).fullmatch(plain)
+            if found and (day := _parse_day(found["date"])):
+                return kind, day
+    return None
 
 
 def _by_name(file: RemoteFile) -> tuple[str, int, str]:

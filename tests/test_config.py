@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.config import Config, LogFormat, load, load_here
 from smki_sync.config.keys import KEYS, SECTIONS, nearest_key
@@ -364,6 +365,7 @@ def test_what_was_given_is_handed_on(site: Site) -> None:
 def test_the_parts_get_their_own_defaults_unless_told_otherwise() -> None:
     plain = Config()
     assert plain.policy.rules() == Policy()
+    assert plain.policy.bounds() == Bounds()
     assert plain.limits.of_source() == Limits()
     assert plain.reader_limits() == ReaderLimits()
     assert plain.repository.names() == Names()
@@ -372,12 +374,21 @@ def test_the_parts_get_their_own_defaults_unless_told_otherwise() -> None:
 def test_the_parts_get_what_was_configured(site: Site) -> None:
     site.write(
         "[policy]\nwindow_days = 8\nfull_overlap_days = 3\nlate_after_days = 4\nquarantine_share = 0.5\n"
-        "quarantine_allowance = 6\n[limits]\nconnect_seconds = 1\nbanner_seconds = 2\nlogin_seconds = 3\n"
+        "quarantine_allowance = 6\nmax_shrink_share = 0.2\nshrink_allowance = 7\nmax_repeat_share = 0.3\n"
+        "max_not_in_use_share = 0.4\nnot_in_use_allowance = 8\n[limits]\nconnect_seconds = 1\n"
+        "banner_seconds = 2\nlogin_seconds = 3\n"
         "stall_seconds = 4\ntotal_seconds = 5\nlisting_entries = 6\ndecompressed_bytes = 7\nratio = 8\n"
-        "records = 9\nfield_bytes = 10\ndepth = 11\n"
+        "records = 9\nfield_bytes = 10\ndepth = 11\nrecord_bytes = 65537\nleading_bytes = 12\n"
     )
     config = site.load()
     assert config.policy.rules() == Policy(window_days=8, full_overlap_days=3, late_after_days=4)
+    assert config.policy.bounds() == Bounds(
+        shrink_share=0.2,
+        shrink_allowance=7,
+        repeat_share=0.3,
+        not_in_use_share=0.4,
+        not_in_use_allowance=8,
+    )
     assert config.limits.of_source() == Limits(connect=1, banner=2, login=3, stall=4, total=5, entries=6)
     assert config.reader_limits() == ReaderLimits(
         decompressed_bytes=7,
@@ -385,6 +396,8 @@ def test_the_parts_get_what_was_configured(site: Site) -> None:
         records=9,
         field_length=10,
         depth=11,
+        record_bytes=65_537,
+        leading_bytes=12,
         quarantine_share=0.5,
         quarantine_allowance=6,
     )
@@ -522,6 +535,8 @@ def test_limits_that_are_the_readers_own_are_documented_as_the_reader_has_them()
         "limits.records": own.records,
         "limits.field_bytes": own.field_length,
         "limits.depth": own.depth,
+        "limits.record_bytes": own.record_bytes,
+        "limits.leading_bytes": own.leading_bytes,
     }
 
 

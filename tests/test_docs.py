@@ -28,9 +28,9 @@ from smki_sync.fetch.causes import CAUSES
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Flag, RejectReason
 from smki_sync.model.extract import StrangeName
+from smki_sync.model.faults import Fault
 from smki_sync.model.plan import Action, Reason
 from smki_sync.model.report import AttentionCode
-from smki_sync.reader.faults import Fault
 from smki_sync.simulator.faults import Fault as SimulatedFault
 
 ROOT = PACKAGE.parent

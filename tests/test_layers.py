@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "smki_sync"
 
 LAYERS = {
     0: ["errors", "model", "events"],
-    1: ["catalogue", "offer", "planner", "x509", "records", "trust"],
+    1: ["catalogue", "offer", "planner", "x509", "records", "bounds", "trust"],
     2: ["reader", "sources", "mirror"],
     3: ["export", "sync", "fetch", "reconcile", "restore", "proof"],
     4: ["api", "config", "cli", "report", "__main__"],

@@ -1,5 +1,6 @@
 """``smki-sync sync``: the daily job."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -35,6 +36,13 @@ def sync(
         bool,
         typer.Option("--full", help="Build the mirror anew from the newest full, whatever its position."),
     ] = False,
+    accept_shrink: Annotated[
+        bool,
+        typer.Option(
+            "--accept-shrink",
+            help="Take files that cost the mirror many In-Use certificates, this once.",
+        ),
+    ] = False,
     mirror: options.Mirror = None,
     source: options.Source = None,
     identity_file: options.IdentityFile = None,
@@ -62,6 +70,7 @@ def sync(
     )
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
+        job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
         report = rehearse(job, full=full) if dry_run else _run_and_record(job, full=full)
         if as_json or quiet or isinstance(talk, JsonTalk):  # else stdout says it in words
             for attention in report.attention:

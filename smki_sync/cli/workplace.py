@@ -36,6 +36,8 @@ def job_of(config: Config, hear: Listener) -> Job:
         policy=config.policy.rules(),
         limits=config.reader_limits(),
         terms=terms_of(config),
+        bounds=config.policy.bounds(),
+        check_inner_names=config.policy.check_inner_names,
         keep_previous=config.mirror.keep_previous,
         keep_changes_days=config.mirror.keep_changes_days,
         index_devices=config.mirror.index_devices,

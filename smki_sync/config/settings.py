@@ -11,12 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.model.plan import Policy
 from smki_sync.sources.base import Limits
 
 _NAMES = Names()
 _POLICY = Policy()
+_BOUNDS = Bounds()
 _LIMITS = Limits()
 _BLINK = 0.001
 """Shortest time limit, in seconds: shorter ones fail before any network can answer."""
@@ -190,6 +192,56 @@ class PolicySettings:
             meaning="So many records not understood are accepted whatever their share.", unit="records", low=0
         ),
     ] = 5
+    max_shrink_share: Annotated[
+        float,
+        About(
+            meaning="A file that costs the mirror a larger share of its In-Use certificates is refused;"
+            " `sync --accept-shrink` takes it.",
+            low=0,
+            high=1,
+        ),
+    ] = _BOUNDS.shrink_share
+    shrink_allowance: Annotated[
+        int,
+        About(meaning="So many In-Use certificates may go whatever their share.", unit="certificates", low=0),
+    ] = _BOUNDS.shrink_allowance
+    max_repeat_share: Annotated[
+        float,
+        About(
+            meaning="A delta that repeats what is known of a larger share of the mirror is a full: refused.",
+            low=0,
+            high=1,
+        ),
+    ] = _BOUNDS.repeat_share
+    max_not_in_use_share: Annotated[
+        float,
+        About(
+            meaning="A full with a larger share of certificates that are not In-Use is a delta: refused.",
+            low=0,
+            high=1,
+        ),
+    ] = _BOUNDS.not_in_use_share
+    not_in_use_allowance: Annotated[
+        int,
+        About(
+            meaning="So many certificates of a full may have another status whatever their share.",
+            unit="certificates",
+            low=0,
+        ),
+    ] = _BOUNDS.not_in_use_allowance
+    check_inner_names: Annotated[
+        bool, About(meaning="Whether a .gz is refused that calls its content another extract than its name.")
+    ] = True
+
+    def bounds(self) -> Bounds:
+        """Give the part of this that the mirror asks for."""
+        return Bounds(
+            shrink_share=self.max_shrink_share,
+            shrink_allowance=self.shrink_allowance,
+            repeat_share=self.max_repeat_share,
+            not_in_use_share=self.max_not_in_use_share,
+            not_in_use_allowance=self.not_in_use_allowance,
+        )
 
     def rules(self) -> Policy:
         """Give the part of this that the planner asks for."""
@@ -248,7 +300,21 @@ class LimitSettings:
     ] = None
     depth: Annotated[
         int | None,
-        About(meaning="Most elements inside one another; Annex B has 3.", unit="elements", low=3, example=16),
+        About(
+            meaning="Most elements inside one another; Annex B has 3, the XML library takes 255.",
+            unit="elements",
+            low=3,
+            high=255,
+            example=16,
+        ),
+    ] = None
+    record_bytes: Annotated[
+        int | None,
+        About(meaning="Most XML without the end of a record.", unit="bytes", low=65_536, example=1_048_576),
+    ] = None
+    leading_bytes: Annotated[
+        int | None,
+        About(meaning="Most XML before the root element.", unit="bytes", low=1, example=65_536),
     ] = None
 
     def of_source(self) -> Limits:

@@ -82,6 +82,8 @@ class Config:
             records=_or(limits.records, own.records),
             field_length=_or(limits.field_bytes, own.field_length),
             depth=_or(limits.depth, own.depth),
+            record_bytes=_or(limits.record_bytes, own.record_bytes),
+            leading_bytes=_or(limits.leading_bytes, own.leading_bytes),
             quarantine_share=self.policy.quarantine_share,
             quarantine_allowance=self.policy.quarantine_allowance,
         )

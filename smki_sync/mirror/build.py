@@ -20,6 +20,7 @@ from typing import Final, Self
 
 import apsw
 
+from smki_sync.bounds import Bounds
 from smki_sync.mirror import fingerprints, journal, ledger, revocation
 from smki_sync.mirror.apply import (
     Applier,
@@ -46,7 +47,7 @@ from smki_sync.mirror.schema import (
     TABLES,
     VIEWS,
 )
-from smki_sync.mirror.store import Clock, Records
+from smki_sync.mirror.store import DEFAULT_BOUNDS, Clock, Records
 from smki_sync.model.certificate import Rejected, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
@@ -71,6 +72,11 @@ class Loader:
         self._census: dict[tuple[int, str], int] = {}
         self.digest = SetDigest()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
+
+    @property
+    def certificates(self) -> int:
+        """How many the full lists, each counted once after :meth:`settle`."""
+        return sum(self._census.values())
 
     def take(self, batch: Batch) -> None:
         """Load a batch."""
@@ -138,6 +144,7 @@ class Builder:
         vouched: Iterable[str] = (),
         keep_changes_days: int | None = None,
         index_devices: bool = False,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         """``path``: where no generation is yet. ``old``: the generation to take over from, if any.
 
@@ -146,6 +153,7 @@ class Builder:
 
         ``keep_changes_days``: how many days of the journal are kept; ``None``: all. ``index_devices``:
         whether devices can be looked up by key identifier and hash without reading every row.
+        ``bounds``: what one file may do to the mirror.
         """
         self.path = path
         self._keep_changes_days = keep_changes_days
@@ -153,6 +161,7 @@ class Builder:
         self._aside = path.with_name(path.name + BUILDING)
         self._clock = clock
         self._step = step
+        self._bounds = bounds
         with named(path), ExitStack() as undo:
             undo.callback(self._aside.unlink, missing_ok=True)
             self._db = _create(self._aside)
@@ -186,6 +195,9 @@ class Builder:
                 loader.take(batch)
             self._step("indexing")
             loader.settle()
+            self._bounds.check_full(
+                file.extract.name, certificates=loader.certificates, in_use=loader.digest.count
+            )
             self._loader = loader
             for entry, day, rows in self._past.vouched():
                 self._applier(entry, day).take_rows(rows)
@@ -195,8 +207,10 @@ class Builder:
         with named(self.path), self._db:
             began = self._clock()
             entry = ledger.open_entry(self._db, file)
+            held = self._loader.digest.count
             applier = self._applier(entry, file.extract.day)
             applier.take_all(records)
+            self._bounds.check_delta(file.extract.name, repeated=applier.unchanged, held=held)
             ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
         self._reached = max(self._reached, file.extract.day)
         return applier.counts
@@ -215,6 +229,8 @@ class Builder:
         """Compare with the old generation, write the state, make it durable; the full's counts."""
         day = self._file.extract.day
         with named(self.path):
+            before, after = self._past.in_use(), self._loader.digest.count
+            self._bounds.check_shrink(self._file.extract.name, before=before, after=after)
             if isinstance(self._past, Predecessor):
                 self._step("comparing with the generation before")
             with self._db:

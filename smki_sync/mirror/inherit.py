@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import apsw
 
 from smki_sync.mirror.apply import Change, Changed, conflict_of, days, set_aside
+from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.rows import Row
 from smki_sync.model.certificate import Status
 
@@ -128,6 +129,9 @@ class Memory:
 class Inheritance(Protocol):
     """The memory that a build draws on: an old generation's, or none at bootstrap."""
 
+    def in_use(self) -> int:
+        """How many certificates are In-Use in it."""
+
     def recall(self, serial: str, issuer: int) -> Memory | None:
         """What is known of a certificate."""
 
@@ -149,6 +153,10 @@ class Inheritance(Protocol):
 
 class Nothing:
     """Bootstrap: there is no old generation. The first full is the journal's ground, not an entry in it."""
+
+    def in_use(self) -> int:
+        """None."""
+        return 0
 
     def recall(self, serial: str, issuer: int) -> None:
         """Nothing is known."""
@@ -186,6 +194,10 @@ class Predecessor:
         db.execute("ATTACH ? AS old", (f"{path.absolute().as_uri()}?mode=ro",))
         db.execute(_CARRY)
         db.execute(_SAME_JOURNAL)
+
+    def in_use(self) -> int:
+        """How many certificates are In-Use in the old generation: members of its digest."""
+        return SetDigest.load(self._db.execute("SELECT digest FROM old.mirror WHERE one = 1").get).count
 
     def recall(self, serial: str, issuer: int) -> Memory | None:
         """What the old generation knows of a certificate."""

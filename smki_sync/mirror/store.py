@@ -2,7 +2,8 @@
 
 For: the promise that a delta is all there or not there at all. Rows, journal, ledger entry, digest
 and position commit in one transaction; whatever raises in the middle leaves the state before.
-Refuses: to run without the lock (the deed holds it), to apply a delta that does not follow.
+Refuses: to run without the lock (the deed holds it), to apply a delta that does not follow, or one
+that goes beyond the bounds.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,10 +11,11 @@ from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Final, NoReturn, Self
 
 import apsw
 
+from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror import journal, ledger, revocation
 from smki_sync.mirror.apply import Applier, Changed, Journalist
@@ -30,6 +32,8 @@ from smki_sync.model.report import Census, Counts
 
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]
+
+DEFAULT_BOUNDS: Final = Bounds()
 
 
 def survey(path: Path) -> MirrorState:
@@ -54,12 +58,16 @@ class Store:
     Whoever interrupts it does not wait for the checkpoint: what is committed is safe in the log.
     """
 
-    def __init__(self, path: Path, *, keep_changes_days: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, keep_changes_days: int | None = None, bounds: Bounds = DEFAULT_BOUNDS
+    ) -> None:
         """Open a generation that :func:`survey` found healthy.
 
-        ``keep_changes_days``: how many days of the journal a delta leaves; ``None``: all.
+        ``keep_changes_days``: how many days of the journal a delta leaves; ``None``: all. ``bounds``: what
+        one file may do to it.
         """
         self.path = path
+        self._bounds = bounds
         self._keep_changes_days = keep_changes_days
         with named(path):
             self._db = connect(path)
@@ -171,7 +179,10 @@ class Store:
         day = file.extract.day
         journalist = Journalist(self._db, entry, day)
         applier = Applier(self._db, extract=entry, day=day, digest=digest, journal=journalist.write)
+        held = digest.count
         applier.take_all(records)
+        self._bounds.check_delta(file.extract.name, repeated=applier.unchanged, held=held)
+        self._bounds.check_shrink(file.extract.name, before=held, after=digest.count)
         for moved in revocation.enforce(self._db, digest):
             journalist.write(moved.changed)
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())

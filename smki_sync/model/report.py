@@ -36,6 +36,7 @@ class AttentionCode(StrEnum):
     FULL_CHANGED = "full-changed"
     HISTORY_LOST = "history-lost"
     STRANGE_NAMES = "strange-names"
+    LIMIT_NEAR = "limit-near"
 
     @property
     def is_note(self) -> bool:
@@ -73,6 +74,20 @@ class Counts:
     unchanged: int = 0
     withdrawn: int = 0
     quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearLimit:
+    """A file came near a limit of the reader. ``key``: of the configuration. ``figure``: what it took."""
+
+    key: str
+    figure: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        """How much of the limit it took, from 0 to 1."""
+        return self.figure / self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from smki_sync.errors import BadExtract
+from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.reader.claims import RECORD
-from smki_sync.reader.faults import Fault, bad_extract
 from smki_sync.reader.libxml import malformed
 from smki_sync.reader.limits import ReaderLimits
 from smki_sync.reader.prolog import ROOT, check_prolog
@@ -24,9 +24,15 @@ SUCCESS = "200"
 """What ``ResponseCode`` says of an extract that is one, where it is there at all (Annex B)."""
 
 
+FLAT = 3
+"""Elements inside one another in an extract as Annex B has it: root, record, field."""
+
+
 class AnnexB:
     """One XML being parsed. ``records``: so far. ``xml_bytes``: given to the parser so far.
 
+    ``deepest``: elements inside one another so far, not less than Annex B's own three. ``longest_wait``:
+    the most bytes so far without the end of a record, in whole steps; 0 where each step had one.
     ``nested``: whether anything stands deeper than the fields of records directly below the root; asked
     once a step, so that it need not be asked for each field of each record.
     """
@@ -45,11 +51,14 @@ class AnnexB:
             remove_pis=True,
             collect_ids=False,
         )
-        self._beyond_depth = etree.XPath(f"boolean({'/*' * (limits.depth + 1)})", regexp=False)
+        depths = range(max(limits.depth, FLAT) + 2)
+        self._reaches = [etree.XPath(f"boolean({'/*' * depth or '/'})", regexp=False) for depth in depths]
         self._beyond_fields = etree.XPath("boolean(/*/*/*/*)", regexp=False)
         self._root: _Element | None = None
         self._open: _Element | None = None
         self._waiting = 0
+        self.longest_wait = 0
+        self.deepest = FLAT
         self.records = 0
         self.xml_bytes = 0
         self.nested = True
@@ -75,8 +84,8 @@ class AnnexB:
             yield last
         if broken:
             raise malformed(broken, name=self._name, where=self._where()) from broken
-        if self.nested and self._root is not None and self._beyond_depth(self._root):
-            raise self._fault(Fault.TOO_DEEP, f"elements nest deeper than {self._limits.depth}")
+        if self.nested and self._root is not None:
+            self._measure_depth(self._root)
         if last is None:
             self._wait(len(step))
         else:
@@ -118,9 +127,16 @@ class AnnexB:
         if code != SUCCESS:
             raise self._fault(Fault.RESPONSE_CODE, f"{RESPONSE_CODE} is {code!r:.40}, not {SUCCESS}")
 
+    def _measure_depth(self, root: _Element) -> None:
+        while self._reaches[self.deepest + 1](root):
+            self.deepest += 1
+            if self.deepest > self._limits.depth:
+                raise self._fault(Fault.TOO_DEEP, f"elements nest deeper than {self._limits.depth}")
+
     def _wait(self, size: int) -> None:
         """Bound what is held while no record ends."""
         self._waiting += size
+        self.longest_wait = max(self.longest_wait, self._waiting)
         if self._waiting > self._limits.record_bytes:
             raise self._fault(
                 Fault.RECORD_TOO_LARGE,

@@ -8,6 +8,7 @@ from lxml.etree import _Element, tostring
 
 from smki_sync.model.certificate import Claims
 from smki_sync.reader.libxml import local_name
+from smki_sync.reader.limits import near_of
 
 RECORD = "CertificateResponse"
 """The element that holds one certificate (Annex B)."""
@@ -32,18 +33,37 @@ class FieldTooLong(Exception):
     """A claim is longer than the limit; the message names its element."""
 
 
+class Lengths:
+    """How long claims may be. ``longest``: the longest so far of those that came near the limit."""
+
+    __slots__ = ("_limit", "longest", "near")
+
+    def __init__(self, limit: int) -> None:
+        """Allow ``limit`` characters."""
+        self._limit = limit
+        self.near = near_of(limit)
+        self.longest = 0
+
+    def take(self, length: int, tag: str) -> None:
+        """Look at a claim that is not short; raises ``FieldTooLong``."""
+        if length > self._limit:
+            raise FieldTooLong(local_name(tag))
+        self.longest = max(self.longest, length)
+
+
 class Repeated(Exception):
     """An element stands in a record once too often; the message names it."""
 
 
-def read_claims(record: _Element, *, field_length: int, nested: bool = True) -> Claims:
+def read_claims(record: _Element, *, lengths: Lengths, nested: bool = True) -> Claims:
     """Read what stands in a record; an empty element claims nothing.
 
     Two elements may name the subject. Where a record has both, ``CertificateSubjectAltName`` is
     taken: it is the one that holds an EUI-64. Raises ``Repeated`` for a known element that stands
-    twice and for a record in a record, ``FieldTooLong`` beyond ``field_length`` characters. ``nested``:
-    whether fields may have elements in them.
+    twice and for a record in a record, ``FieldTooLong`` as ``lengths`` says. ``nested``: whether fields
+    may have elements in them.
     """
+    near = lengths.near
     claims: dict[str, str | None] = {}
     for child in record:
         tag = child.tag
@@ -56,8 +76,8 @@ def read_claims(record: _Element, *, field_length: int, nested: bool = True) -> 
         if field in claims:
             raise Repeated(local_name(tag))
         text = (_own_text(child) if holds else child.text) or ""
-        if len(text) > field_length:
-            raise FieldTooLong(local_name(tag))
+        if len(text) >= near:
+            lengths.take(len(text), tag)
         claims[field] = text.strip(_XML_SPACE) or None
     if "other_name" in claims:
         other = claims.pop("other_name")

@@ -15,11 +15,12 @@ from typing import Generic, TypeVar
 from lxml.etree import _Element
 
 from smki_sync.model.certificate import Claims, Rejected, RejectReason
-from smki_sync.reader.annexb import AnnexB
-from smki_sync.reader.claims import FieldTooLong, Repeated, evidence, read_claims
-from smki_sync.reader.faults import Fault, bad_extract
+from smki_sync.model.faults import Fault, bad_extract
+from smki_sync.model.report import NearLimit
+from smki_sync.reader.annexb import FLAT, AnnexB
+from smki_sync.reader.claims import FieldTooLong, Lengths, Repeated, evidence, read_claims
 from smki_sync.reader.gunzip import Gunzip
-from smki_sync.reader.limits import ReaderLimits
+from smki_sync.reader.limits import ReaderLimits, Taken
 
 Made = TypeVar("Made")
 """What a rule makes of a record that it does not reject."""
@@ -47,6 +48,7 @@ class ExtractReader(Generic[Made]):
         self._name = name
         self._understand = understand
         self._limits = limits
+        self._lengths = Lengths(limits.field_length)
         self.rejected = 0
 
     @property
@@ -69,6 +71,18 @@ class ExtractReader(Generic[Made]):
         """The name that the .gz gives its content, as it stands there; ``None`` if it gives none."""
         return self._gunzip.inner_name
 
+    def near(self) -> tuple[NearLimit, ...]:
+        """Name the limits that the file came near; complete after a normal end."""
+        taken = Taken(
+            decompressed_bytes=self._gunzip.decompressed_bytes,
+            ratio=self._gunzip.ratio,
+            records=self._annexb.records,
+            record_bytes=self._annexb.longest_wait,
+            field_length=self._lengths.longest,
+            depth=self._annexb.deepest if self._annexb.deepest > FLAT else 0,
+        )
+        return taken.near(self._limits)
+
     def __iter__(self) -> Iterator[Made | Rejected]:
         """Yield every record in the file's order; raises ``BadExtract``."""
         for number, record in enumerate(self._annexb.read(self._gunzip), start=1):
@@ -81,7 +95,7 @@ class ExtractReader(Generic[Made]):
 
     def _judge(self, number: int, record: _Element) -> Made | Rejected:
         try:
-            claims = read_claims(record, field_length=self._limits.field_length, nested=self._annexb.nested)
+            claims = read_claims(record, lengths=self._lengths, nested=self._annexb.nested)
         except Repeated as exc:
             return Rejected(
                 number=number,
@@ -112,6 +126,6 @@ def read_extract(
     """Read one extract from the ``chunks`` of its .gz, in constant memory.
 
     Yields every record in the file's order. Raises :class:`~smki_sync.errors.BadExtract`, its reason
-    one of :class:`~smki_sync.reader.faults.Fault`; until it has ended normally nothing is proven.
+    one of :class:`~smki_sync.model.faults.Fault`; until it has ended normally nothing is proven.
     """
     return iter(ExtractReader(chunks, name=name, understand=understand, limits=limits))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from isal import isal_zlib
 
 from smki_sync.errors import BadExtract
-from smki_sync.reader.faults import Fault, bad_extract
+from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.reader.limits import KIB, ReaderLimits
 from smki_sync.reader.tape import STEP, Tape
 
@@ -44,8 +44,9 @@ def inner_name(head: bytes) -> str | None:
 class Gunzip:
     """One .gz being unpacked: iterate once over its contents.
 
-    ``compressed_bytes``, ``decompressed_bytes``: so far. ``inner_name``: known from the first piece
-    on, ``None`` where the file does not say.
+    ``compressed_bytes``, ``decompressed_bytes``: so far. ``ratio``: the largest so far, in whole
+    numbers, where it counts. ``inner_name``: known from the first piece on, ``None`` where the file
+    does not say.
     """
 
     def __init__(self, chunks: Iterable[bytes], *, name: str, limits: ReaderLimits) -> None:
@@ -55,6 +56,7 @@ class Gunzip:
         self._limits = limits
         self.compressed_bytes = 0
         self.decompressed_bytes = 0
+        self.ratio = 0
         self.inner_name: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -104,10 +106,13 @@ class Gunzip:
         size = self.decompressed_bytes
         if size > limits.decompressed_bytes:
             raise self._fault(Fault.TOO_LARGE, f"it holds more than {limits.decompressed_bytes} bytes of XML")
-        if size > limits.ratio_floor and size > limits.ratio * self.compressed_bytes:
+        if size <= limits.ratio_floor:
+            return
+        if size > limits.ratio * self.compressed_bytes:
             raise self._fault(
                 Fault.RATIO_EXCEEDED, f"it unpacks to {size} bytes, more than {limits.ratio} times its size"
             )
+        self.ratio = max(self.ratio, size // self.compressed_bytes)
 
     def _check_padding(self) -> None:
         """Read to the end of the file, where only zeros may follow the last member."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 from lxml.etree import XMLSyntaxError
 
 from smki_sync.errors import BadExtract
-from smki_sync.reader.faults import Fault, bad_extract
+from smki_sync.model.faults import Fault, bad_extract
 
 XML_ERR_DOCUMENT_EMPTY = 4  # no "<" where the first should be (libxml2, xmlerror.h)
 XML_ERR_RESOURCE_LIMIT = 114  # its own bounds: 256 elements deep, 10 MB of lookahead

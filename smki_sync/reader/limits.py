@@ -1,14 +1,21 @@
-"""How much a file may ask of this machine before it is refused.
+"""How much a file may ask of this machine before it is refused, and when to say that it comes near.
 
 For: one place for every bound of the reader, each with its unit, its default and its reason. Refuses:
 to enforce them; each is enforced where it can first be known.
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+from smki_sync.model.report import NearLimit
 
 KIB = 1024
 MIB = 1024 * KIB
 TIB = 1024 * 1024 * MIB
+
+NEAR_PERCENT: Final = 40
+"""Percent of a limit from which a file is said to come near it. Early enough: extracts grow by some percent
+a year, and whoever is told at two fifths has years to ask whether it is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +49,43 @@ class ReaderLimits:
     evidence_bytes: int = 16 * KIB
     quarantine_share: float = 0.10
     quarantine_allowance: int = 5
+
+
+KEYS: Final = {
+    "decompressed_bytes": "limits.decompressed_bytes",
+    "ratio": "limits.ratio",
+    "records": "limits.records",
+    "record_bytes": "limits.record_bytes",
+    "field_length": "limits.field_bytes",
+    "depth": "limits.depth",
+}
+"""Limits that an honest file can grow towards, and the keys of the configuration that raise them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What one file took of the limits of :data:`KEYS`, each the most of it.
+
+    A figure may be 0 or too small as long as it is not near: what is far from its limit is not measured.
+    """
+
+    decompressed_bytes: int
+    ratio: int
+    records: int
+    record_bytes: int
+    field_length: int
+    depth: int
+
+    def near(self, limits: ReaderLimits) -> tuple[NearLimit, ...]:
+        """Name the limits of which a share of :data:`NEAR_PERCENT` or more was taken."""
+        figures = ((key, getattr(self, name), getattr(limits, name)) for name, key in KEYS.items())
+        return tuple(
+            NearLimit(key=key, figure=figure, limit=limit)
+            for key, figure, limit in figures
+            if figure >= near_of(limit)
+        )
+
+
+def near_of(limit: int) -> int:
+    """Give the smallest whole figure that is near ``limit``."""
+    return -(-limit * NEAR_PERCENT // 100)

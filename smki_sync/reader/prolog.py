@@ -7,7 +7,7 @@ rest; what is not well-formed further on is the business of the parser proper.
 
 from lxml import etree
 
-from smki_sync.reader.faults import Fault, bad_extract
+from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.reader.libxml import local_name, malformed
 
 ROOT = "CertificateDataResponse"

@@ -11,9 +11,9 @@ from smki_sync.model.extract import Extract, StrangeName, Stranger
 from smki_sync.model.plan import Action, Plan, Position, Reason
 from smki_sync.model.report import Attention, AttentionCode, Census
 from smki_sync.planner import ahead, late_days
-from smki_sync.sync.carry import Oddities
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.job import Job
+from smki_sync.sync.oddities import Oddities
 
 _NAMED = 5  # so many names or dates are spelled out in a message; the rest is a number
 
@@ -38,6 +38,7 @@ def attend(
         *_full_changed(decision, position),
         *(_HISTORY_LOST if history_lost else ()),
         *_odd(oddities),
+        *_near(oddities),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
     ]
@@ -163,6 +164,16 @@ def _odd(oddities: Oddities) -> Iterator[Attention]:
             message=f"{oddities.strict_parser_refuses} of the certificates read are refused by strict X.509 "
             "parsers; they are kept and served.",
             hint="They carry a flag in `certificates.flags`.",
+        )
+
+
+def _near(oddities: Oddities) -> Iterator[Attention]:
+    for file, near in oddities.near.values():
+        yield Attention(
+            code=AttentionCode.LIMIT_NEAR,
+            message=f"{file} took {near.figure:,} of the {near.limit:,} that `{near.key}` allows,"
+            f" {near.share:.0%}.",
+            hint=f"A file beyond the limit is refused. If this is honest growth, raise `{near.key}` in time.",
         )
 
 

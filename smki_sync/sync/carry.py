@@ -21,20 +21,8 @@ from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.job import Job
-from smki_sync.sync.reading import Told, read_batches, read_records
-
-
-@dataclass(slots=True)
-class Oddities:
-    """How many of the records read were kept in spite of something odd."""
-
-    strict_parser_refuses: int = 0
-    claims_differ: int = 0
-
-    def note(self, flags: Flag) -> None:
-        """Count one record."""
-        self.strict_parser_refuses += Flag.STRICT_PARSER_REFUSES in flags
-        self.claims_differ += bool(flags & ~Flag.STRICT_PARSER_REFUSES)
+from smki_sync.sync.oddities import Oddities
+from smki_sync.sync.reading import Noted, Told, check_inner_name, read_batches, read_records
 
 
 @dataclass(slots=True)
@@ -92,6 +80,7 @@ class Carrier:
             step=step,
             keep_changes_days=self.job.keep_changes_days,
             index_devices=self.job.index_devices,
+            bounds=self.job.bounds,
         ) as builder:
             builder.load_batches(fetched.file, self._batches(fetched))
             done = [self._replay(builder, delta) for delta in replayed]
@@ -132,11 +121,12 @@ class Carrier:
         return generation
 
     def _store(self, generation: Path) -> Store:
-        return Store(generation, keep_changes_days=self.job.keep_changes_days)
+        return Store(generation, keep_changes_days=self.job.keep_changes_days, bounds=self.job.bounds)
 
     def _records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
         try:
-            for record in read_records(fetched, self.job.limits, self._teller(fetched)):
+            self._check_inner_name(fetched)
+            for record in read_records(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
                 if isinstance(record, Entry) and record.flags:
                     self.oddities.note(record.flags)
                 yield record
@@ -145,7 +135,8 @@ class Carrier:
             raise
 
     def _batches(self, fetched: Fetched) -> Iterator[Batch]:
-        for batch in read_batches(fetched, self.job.limits, self._teller(fetched)):
+        self._check_inner_name(fetched)
+        for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
             for row in batch.rows:
                 if row.flags:
                     self.oddities.note(Flag(row.flags))
@@ -158,6 +149,13 @@ class Carrier:
             self.job.hear.hear(Reading(file=name, records=records, done=done, size=size))
 
         return tell
+
+    def _noter(self, fetched: Fetched) -> Noted:
+        return lambda near: self.oddities.note_limit(fetched.file.extract.name, near)
+
+    def _check_inner_name(self, fetched: Fetched) -> None:
+        if self.job.check_inner_names:
+            check_inner_name(fetched, self.job.names)
 
     def _commit(self, fetched: Fetched, counts: Counts, began: datetime) -> None:
         done = Applied(

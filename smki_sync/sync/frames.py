@@ -6,13 +6,14 @@ the work. Refuses: pickle, which would let octets decide what is run; and values
 """
 
 import marshal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError
 from smki_sync.mirror.rows import Batch, Row, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
+from smki_sync.model.report import NearLimit
 from smki_sync.records import Sifted, complete
 
 _LENGTH: Final = 8  # octets of a frame's length
@@ -43,7 +44,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The whole file was proven good; nothing follows."""
+    """The whole file was proven good; nothing follows. ``near``: limits that it came near."""
+
+    near: tuple[NearLimit, ...] = ()
 
 
 Frame = Some | Failed | Finished
@@ -62,9 +65,9 @@ def write_error(stream: IO[bytes], error: SmkiSyncError) -> None:
     _write(stream, ("failed", kind, error.message, error.hint, error.reason))
 
 
-def write_end(stream: IO[bytes]) -> None:
-    """Write that the whole file was proven good."""
-    _write(stream, ("finished",))
+def write_end(stream: IO[bytes], near: Iterable[NearLimit] = ()) -> None:
+    """Write that the whole file was proven good, and which limits it came near."""
+    _write(stream, ("finished", [(one.key, one.figure, one.limit) for one in near]))
 
 
 def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
@@ -98,8 +101,10 @@ def _frame(values: _Flat) -> Frame:
             return Some(batch=_batch(some), records=records, done=done)
         case ("failed", str(kind), str(message), str(hint), str(code)):
             return Failed(error=_ERRORS.get(kind, SmkiSyncError)(message, hint=hint, code=code))
-        case ("finished",):
-            return Finished()
+        case ("finished", list(near)):
+            return Finished(
+                near=tuple(NearLimit(key=key, figure=figure, limit=limit) for key, figure, limit in near)
+            )
         case _:
             raise AssertionError(f"no frame: {values!r:.80}")
 

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str], out: BinaryIO) -> None:
     except SmkiSyncError as error:
         write_error(out, error)
     else:
-        write_end(out)
+        write_end(out, reader.near())
 
 
 if __name__ == "__main__":

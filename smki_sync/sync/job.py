@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.events import Listener, Silence
 from smki_sync.fetch import Terms
@@ -26,8 +27,9 @@ class Job:
     """One mirror, one source, one set of rules.
 
     ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
-    and durations. ``terms``: how files are fetched. ``keep_previous``: whether the generation before the
-    current one stays on disk.
+    and durations. ``terms``: how files are fetched. ``check_inner_names``: whether a .gz that calls its
+    content another extract is refused. ``keep_previous``: whether the generation before the current one
+    stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
     a new generation indexes devices by key identifier and hash.
     """
@@ -39,6 +41,8 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     terms: Terms = field(default_factory=Terms)
+    bounds: Bounds = field(default_factory=Bounds)
+    check_inner_names: bool = True
     keep_previous: bool = True
     keep_changes_days: int | None = None
     index_devices: bool = False

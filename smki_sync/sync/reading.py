@@ -17,11 +17,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Final
 
+from smki_sync.catalogue import Names, named_inside
 from smki_sync.errors import SmkiSyncError
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.rows import Batch, batches_of
 from smki_sync.model.certificate import Entry, Rejected
-from smki_sync.reader import ExtractReader, ReaderLimits
+from smki_sync.model.faults import Fault, bad_extract
+from smki_sync.model.report import NearLimit
+from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import understand
 from smki_sync.sync.frames import Failed, Finished, Some, read_frames
 
@@ -33,8 +36,29 @@ _TELL: Final = 1_000  # records between two words on progress
 Told = Callable[[int, int], None]
 """Told how many records have been read, and from how many bytes of the file."""
 
+Noted = Callable[[NearLimit], None]
+"""Told of each limit that a good file came near."""
 
-def read_records(fetched: Fetched, limits: ReaderLimits, told: Told) -> Iterator[Entry | Rejected]:
+
+def check_inner_name(fetched: Fetched, names: Names) -> None:
+    """Raise ``BadExtract`` where the .gz calls its content another extract than the file is named as.
+
+    Appendix O 2.3.3 names both alike. The name inside is optional (RFC 1952) and says nothing unless
+    it is an extract's; but then somebody has packed another day, or another kind.
+    """
+    extract = fetched.file.extract
+    inner = inner_name(next(fetched.chunks(), b""))
+    meant = named_inside(inner, names) if inner else None
+    if meant and meant != (extract.kind, extract.day):
+        kind, day = meant
+        raise bad_extract(
+            Fault.INNER_NAME, extract.name, f"the .gz calls its content the {kind} of {day.isoformat()}"
+        )
+
+
+def read_records(
+    fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted = lambda _near: None
+) -> Iterator[Entry | Rejected]:
     """The records of a file, read here; ends only if the whole file is proven good."""
     name = fetched.file.extract.name
     reader = ExtractReader(fetched.chunks(), name=name, understand=understand, limits=limits)
@@ -43,21 +67,28 @@ def read_records(fetched: Fetched, limits: ReaderLimits, told: Told) -> Iterator
             told(number, reader.compressed_bytes)
         yield record
     told(reader.records, reader.compressed_bytes)
+    for near in reader.near():
+        noted(near)
 
 
 def read_batches(
-    fetched: Fetched, limits: ReaderLimits, told: Told, *, cores: int | None = None
+    fetched: Fetched,
+    limits: ReaderLimits,
+    told: Told,
+    noted: Noted = lambda _near: None,
+    *,
+    cores: int | None = None,
 ) -> Iterator[Batch]:
     """The records of a file as rows, read beside this process where that pays.
 
     ``cores``: how many to count on; as many as this process may use, unless given.
     """
     if fetched.file.size < APART_BYTES or (cores or len(os.sched_getaffinity(0))) == 1:
-        return batches_of(read_records(fetched, limits, told))
-    return _read_apart(fetched, limits, told)
+        return batches_of(read_records(fetched, limits, told, noted))
+    return _read_apart(fetched, limits, told, noted)
 
 
-def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told) -> Iterator[Batch]:
+def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted) -> Iterator[Batch]:
     name = fetched.file.extract.name
     errand = {"path": str(fetched.path), "name": name, "limits": asdict(limits)}
     command = [sys.executable, "-P", "-m", "smki_sync.sync.helper", json.dumps(errand)]
@@ -75,7 +106,9 @@ def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told) -> Iterator[
                     told(records, done)
                 case Failed(error=error):
                     raise error
-                case Finished():
+                case Finished(near=near):
+                    for one in near:
+                        noted(one)
                     return
     raise SmkiSyncError(
         f"the process that reads {name} ended with {helper.returncode} in the middle",

@@ -22,10 +22,11 @@ from smki_sync.model.plan import Plan
 from smki_sync.model.report import Census, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
-from smki_sync.sync.carry import Carrier, Oddities
+from smki_sync.sync.carry import Carrier
 from smki_sync.sync.decide import Decision, decide
 from smki_sync.sync.downloads import DownloadLedger
 from smki_sync.sync.job import Job
+from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.space import check_space
 
 

@@ -8,12 +8,12 @@ import pytest
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind, StrangeName, Stranger
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
-from smki_sync.model.report import Attention, AttentionCode, Census, Outcome, SyncReport
+from smki_sync.model.report import Attention, AttentionCode, Census, NearLimit, Outcome, SyncReport
 from smki_sync.sources import Source
 from smki_sync.sync import Job
 from smki_sync.sync.attention import attend
-from smki_sync.sync.carry import Oddities
 from smki_sync.sync.decide import Decision, Held
+from smki_sync.sync.oddities import Oddities
 
 TODAY = date(2026, 11, 20)
 UP_TO_DATE = Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)
@@ -215,6 +215,18 @@ def test_odd_certificates_are_counted_in_notes() -> None:
     assert strict.message.startswith("4 ")
 
 
+def test_of_files_that_came_near_a_limit_the_one_that_came_nearest_is_named() -> None:
+    odd = Oddities()
+    for file, figure in (("one", 400), ("two", 455), ("three", 454)):
+        odd.note_limit(file, NearLimit(key="limits.records", figure=figure, limit=1000))
+    odd.note_limit("one", NearLimit(key="limits.depth", figure=8, limit=16))
+    records, depth = told(oddities=odd)
+    assert records.code is AttentionCode.LIMIT_NEAR
+    assert records.message == "two took 455 of the 1,000 that `limits.records` allows, 46%."
+    assert "`limits.records`" in records.hint
+    assert "limits.depth" in depth.message
+
+
 def test_extracts_ahead_of_the_clock_are_named_beside_what_the_clock_says() -> None:
     ahead = extract(TODAY + timedelta(days=2))
     (said,) = told(catalogue=Catalogue(deltas=(ahead,)))
@@ -253,13 +265,15 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         full=held,
         uncovered=(november(9),),
     )
+    odd = Oddities(claims_differ=1, strict_parser_refuses=1)
+    odd.note_limit("f.xml.gz", NearLimit(key="limits.records", figure=4, limit=10))
     found = told(
         history_lost=True,
         plan=blocked,
         position=standing_at(november(10), held),
         catalogue=catalogue,
         census=Census(quarantined=1),
-        oddities=Oddities(claims_differ=1, strict_parser_refuses=1),
+        oddities=odd,
     )
     assert set(codes(found)) == set(AttentionCode)
 
