@@ -12,7 +12,7 @@ from typing import Any, Final
 import apsw
 
 from smki_sync.mirror.schema import IN_USE, KINDS
-from smki_sync.model.certificate import Kind
+from smki_sync.model.certificate import Kind, Status
 from smki_sync.model.extract import ExtractKind
 
 _LEDGER: Final = """
@@ -23,6 +23,11 @@ SELECT name, kind, day, committed, size, seconds, records, inserted, updated, wi
 _HOLDINGS: Final = (
     "SELECT kind, status, withdrawn, count FROM census WHERE count > 0 ORDER BY kind, status, withdrawn"
 )
+_REVOKED: Final = """
+SELECT c.kind, count(DISTINCT c.id)
+  FROM revocation AS r JOIN certificate AS c ON c.serial = r.serial AND c.issuer = r.issuer
+ WHERE c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NOT NULL GROUP BY c.kind
+"""
 _ROLES: Final = f"""
 SELECT c.kind, c.role, count(*), sum({IN_USE})
   FROM certificate AS c WHERE c.kind <> 0 GROUP BY c.kind, c.role ORDER BY c.kind, c.role
@@ -61,7 +66,10 @@ class LedgerFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """How many certificates there are of a kind and a status. ``status``: its letter, or ``withdrawn``."""
+    """How many certificates there are of a kind and a status.
+
+    ``status``: its letter; ``withdrawn``; or ``listed``: In-Use by its status, and revoked by a list.
+    """
 
     kind: Kind
     status: str
@@ -122,11 +130,17 @@ def _ledger_file(row: tuple[Any, ...]) -> LedgerFile:
 
 
 def read_holdings(db: apsw.Connection) -> tuple[Holding, ...]:
-    """The counts that are kept row by row."""
+    """The counts that are kept row by row, and among them what lists revoke."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_HOLDINGS)
+    counts: dict[tuple[int, str], int] = {}
+    for kind, status, withdrawn, count in rows:
+        where = kind, "withdrawn" if withdrawn else status
+        counts[where] = counts.get(where, 0) + count
+    for kind, count in db.execute(_REVOKED):
+        counts[kind, Status.IN_USE.value] -= count
+        counts[kind, "listed"] = count
     return tuple(
-        Holding(kind=KINDS[kind], status="withdrawn" if withdrawn else status, count=count)
-        for kind, status, withdrawn, count in rows
+        Holding(kind=KINDS[kind], status=status, count=n) for (kind, status), n in counts.items() if n
     )
 
 

@@ -8,6 +8,7 @@ Refuses: to ask the Repository, to take the lock.
 * :mod:`.cliff` how many days are left until a delta that is needed may be gone
 * :mod:`.markup` elements; every text from outside is escaped there, and only there
 * :mod:`.charts` bars in SVG, with their numbers in a table
-* :mod:`.sections` the parts of the page, one function each
+* :mod:`.state`, :mod:`.contents`, :mod:`.course` how the mirror stands, what it holds, how it came there
+* :mod:`.sections` all of them, in order
 * :mod:`.page` the whole document
 """

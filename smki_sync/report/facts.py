@@ -26,6 +26,8 @@ from smki_sync.mirror.overview import (
     read_set_aside,
 )
 from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.revocation import read_lists
+from smki_sync.model.lists import HeldList
 from smki_sync.model.plan import Policy
 
 SHOWN: Final = 14
@@ -41,6 +43,7 @@ class Contents:
     roles: tuple[RoleHolding, ...] = ()
     quarantine: tuple[QuarantineReason, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    lists: tuple[HeldList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ def _contents(directory: MirrorDirectory) -> Contents:
             roles=read_roles(db),
             quarantine=read_quarantine_reasons(db),
             set_aside=read_set_aside(db, limit=SHOWN),
+            lists=read_lists(db),
         )
 
 

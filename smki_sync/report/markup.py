@@ -70,3 +70,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, 
 def _cell(column: int, content: Node, *, numeric: bool) -> Element:
     marks = {"class_": NUMERIC} if numeric else {}
     return el("th", content, scope="row", **marks) if column == 0 else el("td", content, **marks)
+
+
+def count(number: int, noun: str) -> str:
+    """Write so many of something."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

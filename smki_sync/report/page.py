@@ -12,7 +12,8 @@ from smki_sync import __version__
 from smki_sync.mirror.ledger import utc
 from smki_sync.report.facts import PageFacts
 from smki_sync.report.markup import document, el, style
-from smki_sync.report.sections import headline, sections
+from smki_sync.report.sections import sections
+from smki_sync.report.state import headline
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 

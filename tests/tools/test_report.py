@@ -117,7 +117,7 @@ def test_whoever_cannot_see_the_pictures_is_told_what_they_show(smki: Shell, own
     tables = [tag for tag, _ in page.elements if tag in ("table", "caption")]
     assert tables == ["table", "caption"] * (len(tables) // 2)
     assert all(cell.get("scope") in ("col", "row") for cell in page.all("th"))
-    assert [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)] == ["h1"] + ["h2"] * 8
+    assert [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)] == ["h1"] + ["h2"] * 9
 
 
 def test_deltas_on_offer_are_shown_as_the_last_run_saw_them(
@@ -193,6 +193,35 @@ def test_accepted_records_are_counted_apart(smki: Shell, own_mirror: Path) -> No
     at = cells.index("body-not-a-certificate")
     assert cells[at : at + 3] == ["body-not-a-certificate", "10", "60"]
     assert "The newest 14 of 60 records" in page.text
+
+
+def test_what_a_list_revokes_is_counted_apart_and_an_old_list_stands_out(
+    smki: Shell, own_mirror: Path
+) -> None:
+    with closing(connect((own_mirror / "mirror.db").resolve())) as db, db:
+        db.execute("""
+            INSERT INTO revocation_list VALUES
+              (1, 'SMKIKR_CRL.crl.gz', 'crl', 'CN=Issuing', '00', '7', 1793000000, 1793600000,
+               1, '', '', 1, NULL)
+        """)
+        db.execute(
+            "UPDATE certificate SET revoked = 1793000000 WHERE id = (SELECT min(id) FROM certificate "
+            "WHERE kind = 1 AND status = 'I' AND withdrawn IS NULL)"
+        )
+        db.execute(
+            "INSERT INTO revocation SELECT serial, issuer, 1, revoked, NULL FROM certificate "
+            "WHERE revoked IS NOT NULL"
+        )
+    _, page = report(smki, own_mirror)
+    cells = [text for text in page.texts if text.strip()]
+    head = cells[cells.index("Kind") : cells.index("device")]
+    organisations = cells[cells.index("organisation") :][: len(head)]
+    row = dict(zip(head, organisations, strict=True))
+    assert row["Revoked by a list"] == "1"
+    assert sum(int(row[name]) for name in head[1:-1]) == int(row["All"])
+    at = cells.index("SMKIKR_CRL.crl.gz")
+    assert cells[at + 1 : at + 4] == ["CRL", "CN=Issuing", "7"]
+    assert cells[at + 5] == "OVERDUE since 2026-11-02T06:13:20Z"
 
 
 def test_the_page_replaces_the_one_before_and_leaves_nothing_beside_it(smki: Shell, mirror: Path) -> None:
