@@ -93,6 +93,23 @@ class Building:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checking:
+    """A generation is held against itself; ``step`` says what of it."""
+
+    file: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifying:
+    """``done`` of ``size`` certificates of a generation have been verified."""
+
+    file: str
+    done: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
     """A file is in the mirror, durably."""
 
@@ -116,7 +133,19 @@ class Detail:
 Troubled = Resumed | Restarted | Retrying | Waiting
 """What a download tells of besides its progress."""
 
-Event = Listing | Planned | Fetching | Troubled | Reading | Building | Committed | Noted | Detail
+Event = (
+    Listing
+    | Planned
+    | Fetching
+    | Troubled
+    | Reading
+    | Building
+    | Checking
+    | Verifying
+    | Committed
+    | Noted
+    | Detail
+)
 
 
 class Listener(Protocol):

@@ -52,7 +52,7 @@ ADDED: dict[str, set[str]] = {
     "sync.plan": {"overlap", "uncovered"},
     "sync.applied[]": {"sha256"},
     "sync.attention[]": {"level"},
-    "status": {"message"},
+    "status": {"message", "anchored", "anchors", "last_verified"},
     "status.last_run": {"reason"},
     "show": {"position"},
     "show.certificates[]": {"flags", "revoked"},

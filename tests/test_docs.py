@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from smki_sync.model.faults import Fault
 from smki_sync.model.plan import Action, Reason
 from smki_sync.model.report import AttentionCode
 from smki_sync.simulator.faults import Fault as SimulatedFault
+from smki_sync.trust.findings import Code, Step
 
 ROOT = PACKAGE.parent
 DOCS = ROOT / "docs"
@@ -253,6 +255,13 @@ def test_the_attention_codes_are_documented_with_their_levels() -> None:
 def test_the_flags_are_documented_with_their_bits() -> None:
     written = {ticked(row[0])[0]: int(row[1]) for row in rows("reasons.md", "Flags of a certificate")}
     assert written == {flag.codes[0]: flag.value for flag in Flag}
+
+
+def test_the_findings_of_a_verification_are_documented_with_their_steps_and_severities() -> None:
+    written = {ticked(row[0])[0]: (int(row[1]), row[2], row[3]) for row in rows("trust.md", "Findings")}
+    assert written == {code.value: (int(code.step), code.severity.value, code.words) for code in Code}
+    steps = {int(row[0]): (row[1], row[2]) for row in rows("trust.md", "verify")}
+    assert steps == {int(step): (step.words, step.rule) for step in Step}
 
 
 @pytest.mark.parametrize(
@@ -598,6 +607,7 @@ def test_the_sync_document_has_exactly_the_documented_fields(place: Path) -> Non
 
 
 def test_the_status_document_has_exactly_the_documented_fields(place: Path) -> None:
+    smki_sync(place, "verify")
     document = json.loads(smki_sync(place, "status", "--json").stdout)
     assert document["schema"] == "smki-sync/status/1"
     assert document["last_run"], "the runs before this one are remembered"
@@ -624,6 +634,17 @@ def test_the_quarantine_document_has_exactly_the_documented_fields(place: Path) 
     assert document["schema"] == "smki-sync/quarantine/1"
     assert [record["reason"] for record in document["records"]] == ["body-not-a-certificate"]
     assert paths(document) == written_fields("quarantine")
+    assert done.returncode == Exit.FINDING
+
+
+def test_the_verify_document_has_exactly_the_documented_fields(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "mirror", tmp_path / "mirror", symlinks=True)
+    with closing(sqlite3.connect(tmp_path / "mirror" / "mirror.db")) as db, db:
+        db.execute("UPDATE certificate SET status = iif(status = 'N', 'I', 'N') WHERE id = 1")
+    done = smki_sync(tmp_path, "verify", "--at", "2001-01-01", "--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "smki-sync/verify/1"
+    assert paths(document) == written_fields("verify")
     assert done.returncode == Exit.FINDING
 
 

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "prove": "smki_sync.cli.prove",
     "compare": "smki_sync.cli.compare",
     "report": "smki_sync.cli.report",
+    "verify": "smki_sync.cli.verify",
     "simulate": "smki_sync.cli.simulate",
     "demo": "smki_sync.cli.demo",
     "completion": "smki_sync.cli.completion",

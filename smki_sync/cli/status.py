@@ -18,6 +18,7 @@ from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
+from smki_sync.cli.trusted import trusted_of
 from smki_sync.cli.words import in_age, in_bytes, visible
 from smki_sync.config import Config
 from smki_sync.errors import MirrorError
@@ -80,8 +81,12 @@ def status(
     """
     settings = configure(mirror=mirror, config=config)
     directory = MirrorDirectory(settings.need_mirror())
+    trusted = trusted_of(settings, directory)
     finding = survey(directory, now=now_here(), max_age=hours_of(max_age, settings))
-    say_json(document(finding)) if as_json else say(text(finding))
+    if as_json:
+        say_json(document(finding) | trusted.document())
+    else:
+        say("\n".join([text(finding), *trusted.lines()]))
     raise typer.Exit(EXITS[finding.state])
 
 

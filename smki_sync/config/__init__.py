@@ -17,6 +17,7 @@ from smki_sync.config.settings import (
     MirrorPaths,
     PolicySettings,
     Repository,
+    TrustSettings,
 )
 from smki_sync.config.whole import Config
 
@@ -29,6 +30,7 @@ __all__ = [
     "PolicySettings",
     "Repository",
     "Secrets",
+    "TrustSettings",
     "load",
     "load_here",
 ]

@@ -21,6 +21,7 @@ from smki_sync.config.settings import (
     PolicySettings,
     Repository,
     RetrySettings,
+    TrustSettings,
 )
 
 SECTIONS: Mapping[str, type] = {
@@ -28,6 +29,7 @@ SECTIONS: Mapping[str, type] = {
     "retry": RetrySettings,
     "mirror": MirrorPaths,
     "policy": PolicySettings,
+    "trust": TrustSettings,
     "limits": LimitSettings,
     "log": LogSettings,
 }
@@ -39,6 +41,7 @@ _KIND_WORDS: Mapping[object, str] = {
     str: "a text",
     Path: "a path",
     tuple[str, ...]: "a list of texts",
+    tuple[Path, ...]: "a list of paths",
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 
@@ -77,6 +80,8 @@ class Key:
     def _typed(self, value: object) -> object:
         if self.kind is Path:
             return _path_of(value)
+        if self.kind == tuple[Path, ...] and isinstance(value, list | tuple):
+            return tuple(map(_path_of, value))
         if type(value) is self.kind:
             return value
         import msgspec  # noqa: PLC0415 - only lists, choices and whole numbers for others need it
@@ -93,6 +98,8 @@ class Key:
                 raise ValueError
             case Path():
                 return base / value.expanduser()
+            case tuple():
+                return tuple(self._checked(one, base) for one in value)
             case _:
                 return value
 

@@ -253,6 +253,27 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """``[trust]``: whose signatures count."""
+
+    anchors: Annotated[
+        tuple[Path, ...],
+        About(
+            meaning="Files of trust anchors, PEM (any number in one) or DER: root OCA, root DCA, or an"
+            " issuing authority that is trusted."
+        ),
+    ] = ()
+
+    def read_anchors(self) -> tuple[bytes, ...]:
+        """Read the anchors as DER, each once; raises ``ConfigError`` that names the file at fault."""
+        if not self.anchors:
+            return ()
+        from smki_sync.config.anchors import read_anchors  # noqa: PLC0415 - loads what proves signatures
+
+        return read_anchors(self.anchors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
     """``[limits]``: how long to wait, how much to take. ``None``: the reader's own default.
 

@@ -18,6 +18,7 @@ from smki_sync.config.settings import (
     PolicySettings,
     Repository,
     RetrySettings,
+    TrustSettings,
 )
 from smki_sync.errors import ConfigError
 
@@ -36,6 +37,7 @@ class Config:
     retry: RetrySettings = field(default_factory=RetrySettings)
     mirror: MirrorPaths = field(default_factory=MirrorPaths)
     policy: PolicySettings = field(default_factory=PolicySettings)
+    trust: TrustSettings = field(default_factory=TrustSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log: LogSettings = field(default_factory=LogSettings)
     file: Path | None = None

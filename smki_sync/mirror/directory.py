@@ -5,6 +5,7 @@
                              (``-damaged`` beside one marks it for being rebuilt)
     DIR/downloads/           files on their way in (``.part``) and fetched files not yet applied
     DIR/history.db           runs, also failed ones
+    DIR/trust.db             which signatures are proven (see proofs.py)
     DIR/lock                 held by flock while a run writes; says who holds it
 
 A new generation is built under a name that says so, and takes over when it is finished and the link is
@@ -74,6 +75,11 @@ class MirrorDirectory:
     def history(self) -> Path:
         """The record of runs."""
         return self.root / "history.db"
+
+    @property
+    def proofs(self) -> Path:
+        """The memory of proven signatures."""
+        return self.root / "trust.db"
 
     @property
     def lock(self) -> Path:

@@ -1,6 +1,6 @@
 """PEM armour around a certificate (RFC 7468), on and off.
 
-For: files that people hold and the text that other tools take. Refuses: anything but one certificate.
+For: files that people hold and the text that other tools take. Refuses: anything but certificates.
 """
 
 import re
@@ -22,3 +22,12 @@ def read_pem_or_der(octets: bytes) -> bytes:
     """The DER of a certificate file; of the first certificate where a PEM file holds several."""
     found = _ARMOUR.search(octets)
     return b64decode(found[1]) if found else octets
+
+
+def read_bundle(octets: bytes) -> tuple[bytes, ...]:
+    """The DER of every certificate in a PEM file; of one where the file is no PEM.
+
+    Raises ``ValueError`` for Base64 that is none.
+    """
+    found = _ARMOUR.findall(octets)
+    return tuple(b64decode(b"".join(one.split()), validate=True) for one in found) if found else (octets,)

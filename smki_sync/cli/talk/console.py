@@ -15,7 +15,7 @@ from rich.text import Text
 from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.pace import Pace, Progress, Stopwatch
 from smki_sync.cli.talk.phrases import Said, amount_text, doing, event_text, progress_text, rate_text
-from smki_sync.events import Committed, Event, Fetching, Noted, Reading
+from smki_sync.events import Committed, Event, Fetching, Noted, Reading, Verifying
 
 REDRAW: Final = timedelta(seconds=0.1)
 """Time between two drawings of the bars: smooth to the eye, and nothing beside the work."""
@@ -33,7 +33,7 @@ class ConsoleTalk(Talk):
         self._last: Event | None = None
 
     def _say(self, event: Event) -> None:
-        if isinstance(event, Fetching | Reading):
+        if isinstance(event, Fetching | Reading | Verifying):
             self._progress(event)
         elif event != self._last:  # a step that is announced again is no news
             self._last = event

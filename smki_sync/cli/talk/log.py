@@ -13,6 +13,7 @@ from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.pace import Pace
 from smki_sync.events import (
     Building,
+    Checking,
     Committed,
     Detail,
     Event,
@@ -24,6 +25,7 @@ from smki_sync.events import (
     Restarted,
     Resumed,
     Retrying,
+    Verifying,
     Waiting,
 )
 
@@ -38,7 +40,7 @@ class JsonTalk(Talk):
         self._pace = Pace(clock)
 
     def _say(self, event: Event) -> None:
-        if isinstance(event, Fetching | Reading) and not self._pace.take(event):
+        if isinstance(event, Fetching | Reading | Verifying) and not self._pace.take(event):
             return
         stamp = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         head = {"time": stamp, "level": _level_of(event), "event": type(event).__name__.lower()}
@@ -66,7 +68,7 @@ def _fields_of(event: Event) -> Json:
         case Noted():
             about = attention_document(event.attention)
             return {name: about[name] for name in ("code", "message", "hint")}
-        case Listing() | Fetching() | Reading() | Building() | Detail():
+        case Listing() | Fetching() | Reading() | Building() | Checking() | Verifying() | Detail():
             return asdict(event)
         case Resumed() | Restarted() | Retrying() | Waiting():
             return asdict(event)

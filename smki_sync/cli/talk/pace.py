@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from smki_sync.cli.talk.base import Clock
-from smki_sync.events import Fetching, Reading
+from smki_sync.events import Fetching, Reading, Verifying
 
-Progress = Fetching | Reading
+Progress = Fetching | Reading | Verifying
 """Events that tell how far a phase is; a phase is one verb on one file."""
 
 PROGRESS_SECONDS: Final = 30.0
@@ -19,7 +19,10 @@ PROGRESS_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """How fast a phase goes, a second. ``left`` in seconds, ``None`` if unknown."""
+    """How fast a phase goes, a second. ``left`` in seconds, ``None`` if unknown.
+
+    ``octets``: or whatever else the phase counts in ``done``.
+    """
 
     octets: float
     records: float

@@ -10,6 +10,7 @@ from smki_sync.cli.talk.pace import Progress, Speed
 from smki_sync.cli.words import in_bytes, in_time, visible
 from smki_sync.events import (
     Building,
+    Checking,
     Committed,
     Detail,
     Fetching,
@@ -21,12 +22,13 @@ from smki_sync.events import (
     Resumed,
     Retrying,
     Troubled,
+    Verifying,
     Waiting,
 )
 from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Applied, Attention
 
-Said = Listing | Planned | Troubled | Building | Committed | Noted | Detail
+Said = Listing | Planned | Troubled | Building | Checking | Committed | Noted | Detail
 """Events that are said once, as a line."""
 
 
@@ -37,6 +39,8 @@ def doing(event: Progress) -> str:
             return f"fetching {visible(event.file)}"
         case Reading():
             return f"reading {visible(event.file)}"
+        case Verifying():
+            return f"verifying {visible(event.file)}"
         case _:
             assert_never(event)
 
@@ -48,6 +52,8 @@ def amount_text(event: Progress) -> str:
             return f"of {in_bytes(event.size)}"
         case Reading():
             return f"{event.records:,} records"
+        case Verifying():
+            return f"of {event.size:,} certificates"
         case _:
             assert_never(event)
 
@@ -59,6 +65,8 @@ def rate_text(event: Progress, speed: Speed) -> str:
             return f"{in_bytes(speed.octets)}/s"
         case Reading():
             return f"{speed.records:,.0f} records/s"
+        case Verifying():
+            return f"{speed.octets:,.0f} certificates/s"
         case _:
             assert_never(event)
 
@@ -81,6 +89,8 @@ def event_text(event: Said) -> str:
             text = _trouble_text(event)
         case Building():
             text = f"finishing {event.file}: {event.step}"
+        case Checking():
+            text = f"checking {event.file}: {event.step}"
         case Committed():
             text = _applied_text(event.applied)
         case Noted():

@@ -1,0 +1,56 @@
+"""What a mirror is anchored to, and when it was last verified as a whole: one line, one JSON object.
+
+For: ``status``. Refuses: to verify anything.
+"""
+
+from dataclasses import dataclass
+
+from smki_sync.cli.render import Json
+from smki_sync.config import Config
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.proofs import LastVerification, last_verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """``anchors``: trust anchors that are configured. ``last``: the last whole verification that is known."""
+
+    anchors: int
+    last: LastVerification | None
+
+    def document(self) -> Json:
+        """As JSON."""
+        last = self.last
+        return {
+            "anchored": self.anchors > 0,
+            "anchors": self.anchors,
+            "last_verified": {
+                "at": last.at,
+                "position": last.position,
+                "certificates": last.certificates,
+                "errors": last.errors,
+                "warnings": last.warnings,
+                "anchored": last.anchored,
+            }
+            if last
+            else None,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        few = f"{self.anchors} anchor{'s' * (self.anchors > 1)}"
+        held = few if self.anchors else "nothing is anchored: trust.anchors is not configured"
+        return [f"trust         {held}", f"verified      {self._verified()}"]
+
+    def _verified(self) -> str:
+        if self.last is None:
+            return "never as a whole; `smki-sync verify` does"
+        end = f"{self.last.errors:,} errors" if self.last.errors else "sound"
+        loose = "" if self.last.anchored else ", not anchored"
+        return f"{self.last.at}  {end}{loose}, as of {self.last.position}"
+
+
+def trusted_of(settings: Config, directory: MirrorDirectory) -> Trusted:
+    """Read the anchors, which fails where one that is named is not there, and what is remembered."""
+    anchors = len(settings.trust.read_anchors())
+    return Trusted(anchors=anchors, last=last_verification(directory.proofs))
