@@ -65,7 +65,7 @@ def _common(
 def _misused(words: Sequence[str], error: typer.TyperException) -> int:
     """The command line is wrong; where it was empty, the help that was shown says all."""
     speak = getattr(error, "format_message", None)
-    message = speak() if speak else str(error)
+    message = " ".join((speak() if speak else str(error)).split())  # choices come one a line
     if not message:
         return Exit.USAGE
     return fail(words, UsageError(message, hint="`smki-sync COMMAND --help` shows what it takes."))
