@@ -13,6 +13,7 @@ from smki_sync.cli import options
 from smki_sync.cli.out import say
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.status import EXITS, hours_of
+from smki_sync.cli.trusted import trusted_of
 from smki_sync.cli.words import visible
 from smki_sync.errors import UsageError
 from smki_sync.mirror.directory import MirrorDirectory
@@ -46,12 +47,14 @@ def report(
     7 damaged.
     """
     settings = configure(mirror=mirror, config=config)
+    directory = MirrorDirectory(settings.need_mirror())
     facts = gather(
-        MirrorDirectory(settings.need_mirror()),
+        directory,
         now=now_here(),
         max_age=hours_of(max_age, settings),
         days=days,
         policy=settings.policy.rules(),
+        trusted=trusted_of(settings, directory),
     )
     if str(output) == "-":
         say(page(facts), end="")

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
+from smki_sync.cli.trusted import Trusted
 from smki_sync.cli.words import in_bytes, in_time
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.certificate import ROLE_NAMES, Kind, Status
 from smki_sync.report.facts import SHOWN, PageFacts
-from smki_sync.report.markup import Node, count, el, table
+from smki_sync.report.markup import Node, count, el, facts_list, table
 
 _STATUSES: Final = {
     Status.IN_USE.value: "In-Use",
@@ -98,7 +99,25 @@ def quarantine(facts: PageFacts) -> list[Element]:
 
 
 def trust(facts: PageFacts) -> list[Element]:
-    """Revocation lists in force, and how old they are."""
+    """What the mirror is anchored to, how its last whole verification ended, lists in force."""
+    return [facts_list(_verified(facts.trusted)), *_lists(facts)]
+
+
+def _verified(trusted: Trusted) -> list[tuple[str, Node]]:
+    anchors = f"{trusted.anchors}" if trusted.anchors else "none: nothing is anchored"
+    last = trusted.last
+    if last is None:
+        return [("Trust anchors", anchors), ("Last verified as a whole", "never; smki-sync verify does")]
+    found = f"{count(last.errors, 'error')} and {count(last.warnings, 'warning')}"
+    return [
+        ("Trust anchors", anchors),
+        ("Last verified as a whole", f"{last.at}, as of {last.position}"),
+        ("Found", el("span", found, class_=f"pill {'bad' if last.errors else 'good'}")),
+        ("In", f"{count(last.certificates, 'certificate')}{'' if last.anchored else ', not anchored'}"),
+    ]
+
+
+def _lists(facts: PageFacts) -> list[Element]:
     if not facts.contents.lists:
         return [el("p", "The mirror holds no revocation list.")]
     rows = [

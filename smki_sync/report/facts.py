@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smki_sync.cli.status import Finding, survey
+from smki_sync.cli.trusted import Trusted
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Offer, Run
@@ -62,12 +63,13 @@ class PageFacts:
     contents: Contents
     runs: tuple[Run, ...]
     offer: Offer | None
+    trusted: Trusted
 
 
 def gather(
-    directory: MirrorDirectory, *, now: datetime, max_age: float, days: int, policy: Policy
+    directory: MirrorDirectory, *, now: datetime, max_age: float, days: int, policy: Policy, trusted: Trusted
 ) -> PageFacts:
-    """Read mirror and history. ``max_age`` in hours, as for ``status``."""
+    """Read mirror and history. ``max_age`` in hours, and ``trusted``: as for ``status``."""
     finding = survey(directory, now=now, max_age=max_age)
     since = (now - timedelta(days=days)).date().isoformat()
     runs, offer = _remembered(History(directory.history), since)
@@ -80,6 +82,7 @@ def gather(
         contents=_contents(directory) if finding.census else Contents(),
         runs=runs,
         offer=offer,
+        trusted=trusted,
     )
 
 

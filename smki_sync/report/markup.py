@@ -67,6 +67,11 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, 
     )
 
 
+def facts_list(known: Iterable[tuple[str, Node]]) -> Element:
+    """Make a list of facts, each under its name."""
+    return el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in known))
+
+
 def _cell(column: int, content: Node, *, numeric: bool) -> Element:
     marks = {"class_": NUMERIC} if numeric else {}
     return el("th", content, scope="row", **marks) if column == 0 else el("td", content, **marks)

@@ -10,7 +10,7 @@ from smki_sync.cli.status import State
 from smki_sync.cli.words import in_age, in_bytes
 from smki_sync.report.cliff import Cliff, cliff_of
 from smki_sync.report.facts import PageFacts
-from smki_sync.report.markup import Node, count, el, table
+from smki_sync.report.markup import Node, count, el, facts_list, table
 
 _STATE_WORDS: Final = {
     State.EMPTY: ("bad", "Empty", "There is no mirror yet. Run smki-sync sync."),
@@ -49,7 +49,7 @@ def holdings(facts: PageFacts) -> list[Element]:
         ("Size on disk", in_bytes(finding.bytes)),
         ("Set digest", el("code", census.digest) if census else "not known"),
     ]
-    return [el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in known))]
+    return [facts_list(known)]
 
 
 def cliff(facts: PageFacts) -> list[Element]:

@@ -224,6 +224,21 @@ def test_what_a_list_revokes_is_counted_apart_and_an_old_list_stands_out(
     assert cells[at + 5] == "OVERDUE since 2026-11-02T06:13:20Z"
 
 
+def test_the_page_says_what_is_anchored_and_how_the_last_verification_ended(
+    smki: Shell, own_mirror: Path
+) -> None:
+    _, before = report(smki, own_mirror)
+    assert "none: nothing is anchored" in before.texts
+    assert "never; smki-sync verify does" in before.texts
+    ran = smki("verify", "--mirror", own_mirror, "--json")
+    _, after = report(smki, own_mirror)
+    last = smki("status", "--mirror", own_mirror, "--max-age", "1e9", "--json").document["last_verified"]
+    assert ran.document
+    assert f"{last['at']}, as of 2026-11-11" in after.texts
+    assert any(text.startswith(f"{last['errors']:,} error") for text in after.texts)
+    assert f"{last['certificates']} certificates, not anchored" in after.texts
+
+
 def test_the_page_replaces_the_one_before_and_leaves_nothing_beside_it(smki: Shell, mirror: Path) -> None:
     (smki.place / "page.html").write_text("yesterday's")
     _, page = report(smki, mirror)
