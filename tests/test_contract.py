@@ -69,6 +69,7 @@ OPTIONS: dict[str, set[str]] = {
         *("--kind", "--status", "--any-status", "--usage", "--role", "--issuer", "--changed-since"),
         *("--expiring-within", "--limit", "--format", "--json", "--mirror", "--config"),
     },
+    "export": {"--format", "--output", "--changed-since", "--kind", "--any-status", "--json", "--mirror"},
     "changes": {"--since", "--format", "--mirror", "--config"},
     "simulate create": {"--devices", "--days", "--start", "--seed"},
     "simulate advance": {"--days", "--fault"},

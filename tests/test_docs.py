@@ -628,6 +628,13 @@ def test_the_find_document_has_exactly_the_documented_fields(place: Path) -> Non
     assert {f"certificates[].{name}" for name in document["certificates"][0]} <= written_fields("show")
 
 
+def test_the_export_document_has_exactly_the_documented_fields(place: Path, tmp_path: Path) -> None:
+    words = ("export", "--format", "pem", "--output", str(tmp_path / "made"), "--json")
+    document = json.loads(smki_sync(place, *words).stdout)
+    assert document["schema"] == "smki-sync/export/1"
+    assert paths(document) == written_fields("export")
+
+
 def test_the_quarantine_document_has_exactly_the_documented_fields(place: Path) -> None:
     done = smki_sync(place, "quarantine", "--json")
     document = json.loads(done.stdout)

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "show": "smki_sync.cli.show",
     "find": "smki_sync.cli.find",
     "changes": "smki_sync.cli.changes",
+    "export": "smki_sync.cli.export",
     "quarantine": "smki_sync.cli.quarantine",
     "reconcile": "smki_sync.cli.reconcile",
     "backup": "smki_sync.cli.backup",

@@ -7,9 +7,10 @@ from base64 import b64encode
 from hashlib import sha1, sha256
 from typing import Final
 
+from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.model.certificate import ROLE_NAMES, Status
-from smki_sync.x509 import read_facts
+from smki_sync.x509 import NotACertificate, read_facts
 from smki_sync.x509.pem import to_pem
 
 Fields = dict[str, object]
@@ -39,6 +40,13 @@ def role_name_of(role: int | None) -> str | None:
     return None if role is None else ROLE_NAMES.get(role)
 
 
+def _aki_of(c: Certificate) -> str | None:
+    try:
+        return read_facts(c.der).aki
+    except NotACertificate as exc:  # it was one when it was taken in
+        raise MirrorDamaged(f"certificate {c.serial} of {c.issuer} is damaged in the mirror: {exc}") from exc
+
+
 def _plain(c: Certificate) -> Fields:
     return {
         "eui": c.eui,
@@ -56,7 +64,7 @@ def _plain(c: Certificate) -> Fields:
         "not_before": c.not_before,
         "not_after": c.not_after,
         "ski": c.ski,
-        "aki": read_facts(c.der).aki,
+        "aki": _aki_of(c),
         "sha1": sha1(c.der, usedforsecurity=False).hexdigest(),
         "sha256": sha256(c.der).hexdigest(),
         "manufacturing": c.manufacturing,
