@@ -10,6 +10,7 @@ where blanks or control characters come first.
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from smki_sync.export.fields import FLAT, Fields, fields_of, flat_fields_of
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.x509.pem import to_pem
 
-_FORMULA: Final = ("=", "+", "-", "@")
+_FORMULA: Final = re.compile(r"[\s\0-\x1f]*[=+\-@]")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
@@ -68,8 +69,4 @@ def _cell(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     text = str(value)
-    return f"'{text}" if isinstance(value, str) and _begins_formula(text) else text
-
-
-def _begins_formula(text: str) -> bool:
-    return text.lstrip().lstrip("".join(map(chr, range(32)))).startswith(_FORMULA)
+    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text

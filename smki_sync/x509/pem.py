@@ -5,7 +5,6 @@ For: files that people hold and the text that other tools take. Refuses: anythin
 
 import re
 from base64 import b64decode, b64encode
-from textwrap import wrap
 from typing import Final
 
 _ARMOUR: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
@@ -14,7 +13,8 @@ _COLUMNS: Final = 64  # RFC 7468, section 2
 
 def to_pem(der: bytes) -> str:
     """A certificate in PEM, with a line end after the last line."""
-    body = "\n".join(wrap(b64encode(der).decode(), _COLUMNS))
+    text = b64encode(der).decode()
+    body = "\n".join(text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS))
     return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
 
 
