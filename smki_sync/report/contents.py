@@ -113,7 +113,7 @@ def _verified(trusted: Trusted) -> list[tuple[str, Node]]:
         ("Trust anchors", anchors),
         ("Last verified as a whole", f"{last.at}, as of {last.position}"),
         ("Found", el("span", found, class_=f"pill {'bad' if last.errors else 'good'}")),
-        ("In", f"{count(last.certificates, 'certificate')}{'' if last.anchored else ', not anchored'}"),
+        ("Certificates verified", f"{last.certificates:,}{'' if last.anchored else ', not anchored'}"),
     ]
 
 

@@ -13,10 +13,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import pytest
+from support.cli import PATIENCE_SECONDS
 
 Json = dict[str, Any]
 
@@ -106,6 +108,7 @@ class Tab:
 
     def _hear(self) -> Json:
         while b"\0" not in self._rest:
+            assert select([self._listen], [], [], PATIENCE_SECONDS)[0], "the browser says nothing"
             chunk = os.read(self._listen, 1 << 16)
             assert chunk, "the browser has gone"
             self._rest += chunk
@@ -123,7 +126,7 @@ def browser() -> Iterator[Tab]:
     """A browser with one tab, for as long as the context lasts."""
     program = chromium()
     from_us, to_us = os.pipe(), os.pipe()
-    with TemporaryDirectory() as profile:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its helpers end a moment later
         process = subprocess.Popen(
             # The protocol's ends have to be descriptors 3 and 4 there; a shell moves them.
             [
@@ -140,7 +143,7 @@ def browser() -> Iterator[Tab]:
         try:
             yield Tab(from_us[1], to_us[0]).open()
         finally:
-            os.close(from_us[1])
+            os.close(from_us[1])  # at which it ends by itself
             os.close(to_us[0])
             process.terminate()
             process.wait()

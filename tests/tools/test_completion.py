@@ -8,9 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
 
 import pytest
-from support.cli import Shell, surroundings
+from support.cli import PATIENCE_SECONDS, Shell, surroundings
 
 from smki_sync.cli.completion import tree
 from smki_sync.cli.shells import Node
@@ -74,6 +75,7 @@ class Prompt:
         """Read until the shell has said something; its group, if there is one."""
         said = ""
         while not (found := re.search(pattern, said)):
+            assert select([self._terminal], [], [], PATIENCE_SECONDS)[0], f"it only said {said!r}"
             said += os.read(self._terminal, 1 << 12).decode(errors="replace")
         return found[found.re.groups]
 
