@@ -42,6 +42,7 @@ format: setup  ## let ruff lay the code out
 
 bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+	PYTHONPATH=tests $(BIN)/python -m bench.transfer $(BENCH_TRANSFER)
 
 kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour
 	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/kill

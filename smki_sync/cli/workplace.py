@@ -11,9 +11,9 @@ from smki_sync.cli.setting import now_here
 from smki_sync.cli.talk import Talk, Volume, talk_on
 from smki_sync.config import Config
 from smki_sync.events import Listener
-from smki_sync.fetch import Retry, Terms
+from smki_sync.fetch import Opening, Retry, Terms
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.sources import SftpLogin, Source, open_source
+from smki_sync.sources import SftpLogin, Source
 from smki_sync.sync import Job
 
 
@@ -59,11 +59,17 @@ def terms_of(config: Config) -> Terms:
         young=repository.settle_seconds,
         changing=repository.changing_seconds,
         bandwidth=repository.bandwidth_limit,
+        second=(lambda: opening_of(config)) if repository.parallel > 1 else None,
     )
 
 
 def source_of(config: Config, hear: Listener) -> Source:
     """The configured source, not yet entered."""
+    return opening_of(config).heard_by(hear)
+
+
+def opening_of(config: Config) -> Opening:
+    """How to open the configured source; reads the secrets."""
     repository, secrets = config.repository, config.secrets()
     login = SftpLogin(
         known_hosts=repository.known_hosts,
@@ -72,4 +78,4 @@ def source_of(config: Config, hear: Listener) -> Source:
         key_passphrase=secrets.key_passphrase,
         allow_agent=repository.allow_agent,
     )
-    return open_source(config.need_url(), login=login, limits=config.limits.of_source(), hear=hear)
+    return Opening(url=config.need_url(), login=login, limits=config.limits.of_source())

@@ -6,12 +6,15 @@ Refuses: to decide which files; a plan says that.
 
 from smki_sync.fetch.deed import fetch
 from smki_sync.fetch.fetched import Fetched, chunks_of
+from smki_sync.fetch.follow import follow
+from smki_sync.fetch.opening import Opening
 from smki_sync.fetch.part import discard_other_parts, room_left
 from smki_sync.fetch.patient import PatientSource
 from smki_sync.fetch.terms import Retry, Terms, Transfer
 
 __all__ = [
     "Fetched",
+    "Opening",
     "PatientSource",
     "Retry",
     "Terms",
@@ -19,5 +22,6 @@ __all__ = [
     "chunks_of",
     "discard_other_parts",
     "fetch",
+    "follow",
     "room_left",
 ]

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.errors import SourceUnreachable
-from smki_sync.events import Detail, Listener, Restarted, Resumed
+from smki_sync.events import Detail, Listener, Restarted
 from smki_sync.fetch.causes import Treatment, treatment_of
+from smki_sync.fetch.crew import Crew
 from smki_sync.fetch.fetched import Fetched, held, write_card
-from smki_sync.fetch.haul import Haul, OtherFileError
-from smki_sync.fetch.lane import Lane
-from smki_sync.fetch.pace import Pace
+from smki_sync.fetch.haul import OtherFileError
 from smki_sync.fetch.part import Part, discard_part
 from smki_sync.fetch.patient import PatientSource
 from smki_sync.fetch.settle import Settling, changed, check_settled
@@ -70,28 +69,17 @@ def _download(source: PatientSource, extract: Extract, path: Path, hear: Listene
 
 
 def _bring(source: PatientSource, extract: Extract, path: Path, hear: Listener, terms: Terms) -> Fetched:
-    with named(path), Part(path, extract, every=terms.mark_bytes, ranges=1) as part:
+    split = terms.second is not None and extract.size >= terms.split_bytes
+    with named(path), Part(path, extract, every=terms.mark_bytes, split=split) as part:
         if part.foreign:
             hear.hear(Restarted(file=extract.name, why="it is on offer with another size or time"))
-        pace = Pace(terms.bandwidth, seconds=terms.seconds, sleep=terms.sleep)
-        for lane in part.lanes:
-            _take_up(part, lane, extract, hear)
-            haul = Haul(
-                extract=extract, lane=lane, terms=terms, hear=hear, pace=pace, before=lane.stretch.start
-            )
-            haul.run(source)
+        terms.marked(0)
+        Crew(extract=extract, part=part, terms=terms, hear=hear).fetch(source)
         check_settled(source, extract, part.path, terms)
         file = AppliedFile(extract=extract, size=extract.size, sha256=part.hexdigest())
         fetched = Fetched(file=file, path=path, pieces=part.pieces)
         write_card(fetched)
         part.become_whole()
         sync_directory(path.parent)
+        terms.marked(extract.size)
     return fetched
-
-
-def _take_up(part: Part, lane: Lane, extract: Extract, hear: Listener) -> None:
-    """Go on with a lane where an earlier run left it, and say so."""
-    part.take_up(lane)
-    if lane.at > lane.stretch.start:
-        done = lane.at - lane.stretch.start
-        hear.hear(Resumed(file=extract.name, done=done, size=lane.stretch.end - lane.stretch.start))

@@ -5,7 +5,7 @@ more and compared with the disk. After a fault the listing is asked too: the fil
 time. Refuses: to join bytes of two files; whoever called decides what then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from smki_sync.errors import SmkiSyncError
@@ -23,16 +23,20 @@ class OtherFileError(Exception):
     """What is on offer under this name is not what the part was begun from."""
 
 
+def _nothing() -> int:
+    return 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Haul:
-    """``before``: bytes of the file that other lanes have, for the progress that is told."""
+    """``elsewhere``: tells how many bytes of the file other lanes have, for the progress that is told."""
 
     extract: Extract
     lane: Lane
     terms: Terms
     hear: Listener
     pace: Pace
-    before: int = 0
+    elsewhere: Callable[[], int] = _nothing
     _tries: int = field(default=0, init=False)
 
     def run(self, source: PatientSource) -> None:
@@ -97,9 +101,9 @@ class Haul:
         self.pace.take(len(chunk))
         durable = lane.durable
         lane.write(chunk)
-        if lane.durable != durable and not lane.stretch.start:
+        if lane.durable != durable and lane.stretch.start == 0:
             self.terms.marked(lane.durable)
-        done = self.before + lane.at - lane.stretch.start
+        done = self.elsewhere() + lane.gained
         self.hear.hear(Fetching(file=extract.name, done=done, size=extract.size))
 
 

@@ -53,13 +53,25 @@ class Lane:
         self._written = False
 
     @property
+    def gained(self) -> int:
+        """How many of its bytes have come."""
+        return self.at - self.stretch.start
+
+    @property
     def done(self) -> bool:
         """Whether every byte has come."""
         return self.at == self.stretch.end
 
-    def believe(self) -> None:
-        """Another process has fetched all of it and made it durable."""
-        self.at = self.durable = self.stretch.end
+    def believe(self) -> bool:
+        """Take over what another process has made durable; whether that is all of it."""
+        entries = read_entries(self.journal)
+        if entries is None or entries.stretch != self.stretch or not entries.marks:
+            return False
+        last = entries.marks[-1]
+        if last.at != self.stretch.end:
+            return False
+        self.at, self.durable, self.pieces = last.at, last.at, last.pieces
+        return True
 
     def digest(self, digest: Digest | None = None) -> Digest:
         """SHA-256 of the lane as it came; behind the ``digest`` of what is before it, read back from disk."""

@@ -22,10 +22,6 @@ PART: Final = ".part"
 JOURNALS: Final = (".part.journal", ".part.journal2")
 """Behind the file's name: the journals of the first lane and of the second."""
 
-SPLIT_BYTES: Final = 64 * MIB
-"""Size from which a file is fetched in two ranges where that is asked for; below, a second login costs
-more."""
-
 
 _BLOCK: Final = 512
 """Bytes in a unit of ``st_blocks`` (POSIX, stat.h)."""
@@ -38,8 +34,8 @@ class Part:
     Raises ``OSError``, which the caller names.
     """
 
-    def __init__(self, path: Path, extract: Extract, *, every: int, ranges: int) -> None:
-        """Open it, or begin one. ``path``: of the whole file. ``ranges``: one, or two if it is large."""
+    def __init__(self, path: Path, extract: Extract, *, every: int, split: bool) -> None:
+        """Open it, or begin one. ``path``: of the whole file. ``split``: into two lanes."""
         self.path = path.with_name(path.name + PART)
         self._whole = path
         found = [read_entries(path.with_name(path.name + ending)) for ending in JOURNALS]
@@ -50,7 +46,7 @@ class Part:
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self.lanes = tuple(
             Lane(self._handle, path.with_name(path.name + ending), stretch, every=every)
-            for ending, stretch in zip(JOURNALS, _stretches(extract, found, ranges), strict=False)
+            for ending, stretch in zip(JOURNALS, _stretches(extract, found, split=split), strict=False)
         )
 
     def __enter__(self) -> Self:
@@ -71,7 +67,7 @@ class Part:
     @property
     def pieces(self) -> int:
         """In how many runs or connections the bytes came, at most."""
-        return max(lane.pieces for lane in self.lanes)
+        return max(lane.pieces for lane in self.lanes) + len(self.lanes) - 1
 
     def take_up(self, lane: Lane) -> None:
         """Go on with a lane where an earlier run left it; what a single lane has no mark for is cut off."""
@@ -120,11 +116,11 @@ def room_left(path: Path, extract: Extract) -> int:
     return max(extract.size - taken, 0)
 
 
-def _stretches(extract: Extract, found: list[Entries | None], ranges: int) -> Iterator[Stretch]:
+def _stretches(extract: Extract, found: list[Entries | None], *, split: bool) -> Iterator[Stretch]:
     """Divide the file as its journals do, else as asked for."""
     known = [entries.stretch for entries in found if entries]
     cuts = {edge for stretch in known for edge in (stretch.start, stretch.end)}
-    if not known and ranges > 1 and extract.size >= SPLIT_BYTES:
+    if split and not known:
         cuts.add(extract.size // 2 // MIB * MIB)
     edges = [0, *sorted(cuts - {0, extract.size}), extract.size]
     for start, end in itertools.pairwise(edges):

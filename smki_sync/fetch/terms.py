@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from smki_sync.sources.base import OpenSource
+from smki_sync.fetch.opening import Opening
 
 MIB: Final = 1 << 20
 
 MARK_BYTES: Final = 32 * MIB
 """Bytes between two durable marks. With what is in flight and the seam, less than 64 MiB is fetched twice."""
+
+
+SPLIT_BYTES: Final = 64 * MIB
+"""Size from which a file is fetched in two ranges where that is asked for; below, a login costs more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +79,10 @@ class Terms:
     """Everything that a download goes by.
 
     ``young``: seconds; a file changed less long ago is looked at once more. ``changing``: seconds that a
-    file which changes is waited for. ``bandwidth``: bytes a second, 0 is without limit. ``second``: opens a
-    source in another process, to fetch the second half of a large file beside the first; must survive
-    pickling; ``None`` where one range is fetched. ``mark_bytes``: bytes between two durable marks.
-    ``marked``: told how many bytes of the part, from the first on, are durable
+    file which changes is waited for. ``bandwidth``: bytes a second, 0 is without limit. ``second``: says
+    how another process opens the repository, to fetch the second half of a large file beside the first;
+    ``None``: one range is fetched. ``split_bytes``: size of a large file. ``mark_bytes``: bytes between two
+    durable marks. ``marked``: told how many bytes of the part, from the first on, are durable
     (:func:`~smki_sync.fetch.follow.follow`). ``ledger``: told of every attempt.
     """
 
@@ -86,7 +90,8 @@ class Terms:
     young: float = 0.0
     changing: float = 0.0
     bandwidth: int = 0
-    second: OpenSource | None = None
+    second: Callable[[], Opening] | None = None
+    split_bytes: int = SPLIT_BYTES
     mark_bytes: int = MARK_BYTES
     marked: Callable[[int], None] = _unheard
     ledger: Callable[[Transfer], None] = _unwritten

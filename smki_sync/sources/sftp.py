@@ -26,6 +26,7 @@ from paramiko.sftp import (
 
 from smki_sync.errors import SourceUnreachable
 from smki_sync.sources.packets import Fields, Garbled, Status, read_status
+from smki_sync.sources.window import CHANNEL_PACKET_BYTES, CHANNEL_WINDOW_BYTES
 from smki_sync.sources.wire import Wire
 
 DEFAULT_READ = 32 * 1024
@@ -80,7 +81,9 @@ class Session:
     def __init__(self, transport: paramiko.Transport, *, peer: str, stall: float) -> None:
         """Open the channel; raises ``SourceUnreachable`` (code ``no-sftp``) where the server has none."""
         with _watched(transport, peer, stall):
-            channel = transport.open_session(timeout=stall)
+            channel = transport.open_session(
+                window_size=CHANNEL_WINDOW_BYTES, max_packet_size=CHANNEL_PACKET_BYTES, timeout=stall
+            )
             channel.invoke_subsystem("sftp")
         self.wire = Wire(channel, peer=peer, stall=stall)
         client = paramiko.SFTPClient(

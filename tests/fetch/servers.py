@@ -8,11 +8,12 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from support.cli import wait_until
 from support.openssh import OpenSsh, openssh_server, sshd_path
-from support.proc import family, wait_for_port
+from support.proc import family
 
 
 @dataclass
@@ -25,12 +26,18 @@ class Mortal:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
+        """Start it; it says in its log that it listens. Asking the port could end in a call to oneself."""
         assert self._process is None
+        before = self.facts.log.stat().st_size
         with self.facts.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sshd_path(), "-D", "-e", "-f", str(self.config)], stdin=subprocess.DEVNULL, stderr=log
             )
-        wait_for_port(self.facts.port)
+        try:
+            wait_until(lambda: b"Server listening" in self.facts.log.read_bytes()[before:])
+        except AssertionError:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """Kill it and every session that it serves, at once."""
@@ -53,7 +60,9 @@ def mortal_server(directory: Path, scratch: Path) -> Iterator[Mortal]:
     scratch.mkdir()
     with openssh_server(directory, scratch) as facts:
         pass  # its keys and configuration are what is wanted
-    server = Mortal(facts, scratch / "sshd_config")
+    log = scratch / "mortal.log"  # its own: what is left of the first server still writes to the other
+    log.touch()
+    server = Mortal(replace(facts, log=log), scratch / "sshd_config")
     server.start()
     try:
         yield server

@@ -5,7 +5,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -16,7 +16,7 @@ import pytest
 from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, Time, extract, get, names, terms
 from smki_sync.errors import BadExtract, SourceUnreachable
 from smki_sync.events import Restarted, Resumed
-from smki_sync.fetch import Transfer, discard_other_parts, room_left
+from smki_sync.fetch import Transfer, discard_other_parts, follow, room_left
 from smki_sync.fetch.lane import SEAM_BYTES
 from smki_sync.model.extract import ExtractKind
 from smki_sync.reader import ExtractReader
@@ -228,7 +228,31 @@ def test_every_attempt_is_told_with_where_it_began_and_ended(tmp_path: Path) -> 
 def test_whoever_follows_is_told_of_durable_bytes_in_order(tmp_path: Path) -> None:
     told: list[int] = []
     get(Shop(), tmp_path, on=terms(Time(), marked=told.append))
-    assert told == [200_000, 400_000, 600_000]
+    assert told == [0, 200_000, 400_000, 600_000, len(BODY)]
+
+
+def test_a_file_can_be_read_while_it_comes_and_never_beyond_what_is_durable(tmp_path: Path) -> None:
+    read, marks = bytearray(), [0]
+
+    def marked(durable: int) -> None:
+        marks[0] = durable
+        if durable and not reader:
+            reader.append(follow(tmp_path / PART, iter(lambda: marks[0], len(BODY) + 1)))
+        while reader and len(read) < durable:
+            read.extend(next(reader[0]))
+        assert len(read) == durable
+
+    reader: list[Iterator[bytes]] = []
+    get(Shop(breaks=[500_000, None]), tmp_path, on=terms(Time(), attempts=2, marked=marked))
+    assert read == BODY
+
+
+def test_whoever_follows_a_file_that_begins_anew_is_told(tmp_path: Path) -> None:
+    (tmp_path / PART).write_bytes(BODY)
+    reader = follow(tmp_path / PART, [0, 1000, 2000, 0, 1000])
+    assert [len(data) for data in (next(reader), next(reader))] == [1000, 1000]
+    with pytest.raises(SourceUnreachable, match="begun anew"):
+        next(reader)
 
 
 def test_parts_that_nobody_wants_any_more_are_removed_and_the_wanted_ones_stay(tmp_path: Path) -> None:
