@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* x509/*))
 
-.PHONY: help setup demo test check format bench kill pins sample clean
+.PHONY: help setup demo test check format fuzz bench kill pins sample clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ test: check  ## everything: formatting, lint, types, tests, docs
 format: setup  ## let ruff lay the code out
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: setup  ## hostile files by chance, many more than in the tests (FUZZ=examples of each kind)
+	SMKI_SYNC_FUZZ_EXAMPLES=$(or $(FUZZ),20000) $(BIN)/pytest -q tests/fuzz
 
 bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)

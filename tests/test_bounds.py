@@ -63,7 +63,9 @@ def test_a_delta_may_repeat_half_of_the_mirror_or_twenty(repeated: int, held: in
     if not refused:
         BOUNDS.check_delta(NAME, repeated=repeated, held=held)
         return
-    with pytest.raises(BadExtract, match=f"{repeated}") as caught:
+    with pytest.raises(
+        BadExtract, match=f"^{NAME}: {repeated} of its .* of {held:,} .*what has changed$"
+    ) as caught:
         BOUNDS.check_delta(NAME, repeated=repeated, held=held)
     assert caught.value.reason == "not-a-delta"
 
@@ -87,7 +89,9 @@ def test_a_full_may_hold_few_that_are_not_in_use_and_at_least_one_that_is(
     if not refused:
         BOUNDS.check_full(NAME, certificates=certificates, in_use=in_use)
         return
-    with pytest.raises(BadExtract, match="In-Use") as caught:
+    with pytest.raises(
+        BadExtract, match=f"^{NAME}: of its {certificates:,} .* {in_use} are In-Use"
+    ) as caught:
         BOUNDS.check_full(NAME, certificates=certificates, in_use=in_use)
     assert caught.value.reason == "not-a-full"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smki_sync.catalogue import DEFAULT_NAMES, Names, read_catalogue
+from smki_sync.catalogue import DEFAULT_NAMES, Names, named_inside, read_catalogue
 from smki_sync.model.extract import Catalogue, ExtractKind, RemoteFile, StrangeName, Stranger
 
 FULL = "SMKIKR_FULL_2026-11-15.xml.gz"
@@ -269,3 +269,40 @@ def test_every_file_comes_out_once_and_the_order_of_the_listing_does_not_matter(
         days = [e.day for e in extracts]
         assert days == sorted(set(days))
         assert all(e.size > 0 for e in extracts)
+
+
+@pytest.mark.parametrize(
+    ("inner", "meant"),
+    [
+        ("SMKIKR_FULL_2026-11-15.xml", (ExtractKind.FULL, date(2026, 11, 15))),
+        ("SMKIKR_DELT_2026-11-16.xml", (ExtractKind.DELTA, date(2026, 11, 16))),
+        ("SMKIKR_DELT_2026-11-16.xml.gz", (ExtractKind.DELTA, date(2026, 11, 16))),
+        ("smkikr_delt_2026-11-16.XML", (ExtractKind.DELTA, date(2026, 11, 16))),
+        ("a/b/SMKIKR_FULL_2026-11-15.xml", (ExtractKind.FULL, date(2026, 11, 15))),
+        ("C:\\out\\SMKIKR_FULL_2026-11-15.xml", (ExtractKind.FULL, date(2026, 11, 15))),
+        ("SMKIKR_FULL_2026-02-30.xml", None),
+        ("SMKIKR_FULL_2026-11-15.xml/x", None),
+        ("SMKIKR_FULL_2026-11-15", None),
+        ("extract.xml", None),
+        ("", None),
+    ],
+)
+def test_a_name_inside_a_gz_means_the_extract_that_it_is_written_like(
+    inner: str, meant: tuple[ExtractKind, date] | None
+) -> None:
+    assert named_inside(inner) == meant
+
+
+def test_a_template_without_the_ending_of_a_packed_file_is_its_own_inner_name() -> None:
+    names = Names(full="F-{date}", delta="D-{date}.GZ")
+    assert named_inside("F-2026-11-15", names) == (ExtractKind.FULL, date(2026, 11, 15))
+    assert named_inside("F-2026-11-15.gz", names) is None
+    assert named_inside("D-2026-11-15", names) == (ExtractKind.DELTA, date(2026, 11, 15))
+    assert named_inside("D-2026-11-15.gz", names) == (ExtractKind.DELTA, date(2026, 11, 15))
+
+
+def test_a_template_may_have_any_letter() -> None:
+    names = Names(full="XYZ-{date}.xml.gz", delta="ABC-{date}.xml.gz")
+    assert [full.name for full in read_catalogue(listing("XYZ-2026-11-15.xml.gz"), names).fulls] == [
+        "XYZ-2026-11-15.xml.gz"
+    ]

@@ -16,7 +16,7 @@ from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.reader.claims import RECORD
 from smki_sync.reader.libxml import malformed
 from smki_sync.reader.limits import ReaderLimits
-from smki_sync.reader.prolog import ROOT, check_prolog
+from smki_sync.reader.prolog import ROOT, check_prolog, check_root
 from smki_sync.reader.tape import Tape
 
 RESPONSE_CODE = "ResponseCode"
@@ -70,8 +70,11 @@ class AnnexB:
         check_prolog(tape.peek(limit), name=self._name, limit=limit)
         while step := tape.take():
             yield from self._read_step(step)
+        check_root(self._close().tag, name=self._name)  # the first look may not have seen it end
+
+    def _close(self) -> _Element:
         try:
-            self._parser.close()
+            return self._parser.close()
         except etree.XMLSyntaxError as exc:
             raise malformed(exc, name=self._name, where=f"{self._where()}, at its end") from exc
 

@@ -55,7 +55,7 @@ class Repeated(Exception):
     """An element stands in a record once too often; the message names it."""
 
 
-def read_claims(record: _Element, *, lengths: Lengths, nested: bool = True) -> Claims:
+def read_claims(record: _Element, *, lengths: Lengths, nested: bool) -> Claims:
     """Read what stands in a record; an empty element claims nothing.
 
     Two elements may name the subject. Where a record has both, ``CertificateSubjectAltName`` is

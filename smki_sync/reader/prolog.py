@@ -49,8 +49,14 @@ def check_prolog(head: bytes, *, name: str, limit: int) -> None:
     root = _find_root(head, name)
     if root is None and len(head) >= limit:
         raise bad_extract(Fault.LEADING_TOO_LONG, name, f"no root element within the first {limit} bytes")
-    if root is not None and local_name(root) != ROOT:
-        raise bad_extract(Fault.NOT_AN_EXTRACT, name, f"the root is {root:.80}, not {ROOT}")
+    if root is not None:
+        check_root(root, name=name)
+
+
+def check_root(tag: str, *, name: str) -> None:
+    """Raise ``BadExtract`` for another root than an extract's, in whatever namespace."""
+    if local_name(tag) != ROOT:
+        raise bad_extract(Fault.NOT_AN_EXTRACT, name, f"the root is {tag:.80}, not {ROOT}")
 
 
 def _find_root(head: bytes, name: str) -> str | None:

@@ -11,32 +11,7 @@ from damage.cases import CASES, Case
 from damage.files import MIB, document, packed, record
 from damage.world import DAY, Place, World, november, truth
 from smki_sync.config.keys import KEYS as SETTINGS
-from smki_sync.model.report import NearLimit
-from smki_sync.reader.limits import KEYS, NEAR_PERCENT, ReaderLimits, Taken, near_of
-
-NOTHING = dict.fromkeys(KEYS, 0)
-
-
-def near(**figures: int) -> tuple[NearLimit, ...]:
-    return Taken(**NOTHING | figures).near(ReaderLimits(records=100, depth=16))
-
-
-def test_a_figure_is_near_from_two_fifths_of_its_limit_on() -> None:
-    assert near(records=39) == ()
-    assert near(records=40) == (NearLimit(key="limits.records", figure=40, limit=100),)
-    assert near(records=100)[0].share == 1.0
-
-
-def test_every_limit_that_an_honest_file_can_grow_towards_is_told() -> None:
-    limits = ReaderLimits()
-    taken = Taken(**{name: getattr(limits, name) for name in KEYS})
-    assert [one.key for one in taken.near(limits)] == list(KEYS.values())
-
-
-@pytest.mark.parametrize(("limit", "smallest"), [(1, 1), (5, 2), (16, 7), (100, 40), (101, 41)])
-def test_the_smallest_near_figure_is_rounded_up(limit: int, smallest: int) -> None:
-    assert near_of(limit) == smallest
-    assert smallest * 100 >= limit * NEAR_PERCENT > (smallest - 1) * 100
+from smki_sync.reader.limits import KEYS, ReaderLimits
 
 
 def test_the_keys_that_are_named_exist() -> None:

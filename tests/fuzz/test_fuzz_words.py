@@ -15,7 +15,7 @@ from smki_sync.catalogue import named_inside, read_catalogue
 from smki_sync.config import Config, load
 from smki_sync.errors import ConfigError
 from smki_sync.model.certificate import Claims, Entry, Rejected
-from smki_sync.model.extract import ExtractKind, RemoteFile
+from smki_sync.model.extract import Extract, ExtractKind, RemoteFile, Stranger
 from smki_sync.records import DETAIL_LIMIT, Sifted, complete, sift, understand
 
 TOML = corpus("toml")
@@ -96,7 +96,12 @@ names = st.one_of(
 @given(st.lists(st.builds(RemoteFile, name=names, size=st.integers(-1, 1 << 60)), max_size=12))
 def test_a_listing_of_any_names_comes_out_whole_and_once(files: list[RemoteFile]) -> None:
     found = read_catalogue(files)
-    out = [*found.fulls, *found.deltas, *found.companions, *found.strangers]
+    out: list[Extract | RemoteFile | Stranger] = [
+        *found.fulls,
+        *found.deltas,
+        *found.companions,
+        *found.strangers,
+    ]
     assert Counter(one.name for one in out) == Counter(file.name for file in files)
     for extracts in (found.fulls, found.deltas):
         days = [extract.day for extract in extracts]
