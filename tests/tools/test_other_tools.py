@@ -152,6 +152,21 @@ def test_a_certificate_has_a_page_with_its_pem(site: Site, sample: Path) -> None
     assert "Ash &amp; Elm Energy" in page
 
 
+def test_a_certificate_that_may_not_be_used_says_why(site: Site) -> None:
+    gone = "select serial from certificates where withdrawn is not null limit 1".replace(" ", "+")
+    (serial,) = site.json(f"/mirror?sql={gone}&_shape=arrayfirst")
+    page = site.html(f"/mirror/certificate?serial={serial}")
+    assert "NOT In-Use: no longer listed by the full of 2026-11-09" in page
+
+
+def test_every_column_of_the_view_has_its_words_and_stands_on_the_certificates_page(site: Site) -> None:
+    columns = site.json("/mirror/certificates?_size=1&_shape=arrays")["columns"]
+    metadata = json.loads((ASSETS / "metadata.json").read_text(encoding="utf-8"))["databases"]["mirror"]
+    assert set(metadata["tables"]["certificates"]["columns"]) == set(columns)
+    page = site.html(f"/mirror/certificate?serial={SERIAL}")
+    assert set(re.findall(r'<th scope="row">(\w+)</th>', page)) >= set(columns) - {"der"}
+
+
 def test_a_certificate_that_is_not_there_says_so(site: Site) -> None:
     page = site.html("/mirror/certificate?serial=00")
     assert "holds no certificate with this serial number" in page
