@@ -4,7 +4,6 @@ For: every command's output. A reader that has gone away is no failure: what is 
 and the exit code stays that of the deed. Refuses: progress and talk, which belong to stderr.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -45,6 +44,8 @@ def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: Non
 
 def say_json(document: Json) -> None:
     """Write the one JSON document of a command."""
+    import json  # noqa: PLC0415 - no other output needs it
+
     say(json.dumps(document, indent=2))
 
 

@@ -5,7 +5,6 @@ For: ``sync`` and ``restore`` (``document``, ``sync_text``), every command that 
 text from outside reaches a terminal only through :func:`visible`.
 """
 
-import json
 from datetime import UTC, datetime
 
 from smki_sync.cli.exits import Exit
@@ -96,6 +95,8 @@ def failure_line(error: BaseException, code: Exit) -> str:
     word, message, hint = _facts_of(error)
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = {"time": stamp, "level": "error", "event": "failed"}
+    import json  # noqa: PLC0415 - only a log of a failure needs it
+
     return json.dumps(head | {"code": word, "exit": code.value, "message": message, "hint": hint})
 
 

@@ -4,7 +4,6 @@ For: :func:`read_file`, :func:`find_file` and :func:`strange_names`. Refuses: to
 and to judge values (:mod:`.keys` does).
 """
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +63,8 @@ def read_file(path: Path, *, hint: str = "") -> File:
 
 
 def _parse(path: Path, octets: bytes) -> Mapping[str, object]:
+    import tomllib  # noqa: PLC0415 - only where there is a file
+
     try:
         return tomllib.loads(octets.decode("utf-8-sig"))  # -sig: an editor may have put a BOM before it
     except UnicodeDecodeError as exc:

@@ -4,7 +4,6 @@ For: whoever opens one; how long to wait and what to keep is said here, once. Re
 file holds.
 """
 
-import ctypes
 from pathlib import Path
 from typing import Final
 
@@ -46,5 +45,7 @@ def _breathe() -> bool:
 
 def keep_side_files(db: apsw.Connection) -> None:
     """Leave ``-wal`` and ``-shm`` in place on closing: a reader who may not write cannot make them."""
+    import ctypes  # noqa: PLC0415 - only writers need it
+
     yes = ctypes.c_int(1)
     db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))

@@ -4,18 +4,19 @@ For: ``open_source``, the one way to get a source from a URL. Refuses: to load t
 directory, and to look at the network or the disk before a source is entered.
 """
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from smki_sync.events import Listener
 from smki_sync.sources.address import DirectoryAddress, SftpAddress, parse_address
 from smki_sync.sources.base import Chunks, Limits, OpenSource, Source
-from smki_sync.sources.directory import DirectorySource
 from smki_sync.sources.login import SftpLogin
+
+if TYPE_CHECKING:
+    from smki_sync.events import Listener
 
 __all__ = ["Chunks", "Limits", "OpenSource", "SftpLogin", "Source", "open_source"]
 
 
-def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: Listener) -> Source:
+def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: "Listener") -> Source:
     """Make the source that a URL names: ``sftp://user@host:port/path`` or ``file:///directory``.
 
     Nothing is read or sent before the source is entered. Raises ``ConfigError`` (code ``source-url``)
@@ -29,6 +30,8 @@ def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: Listener) -
 
             return SftpSource(address, login=login, limits=limits, hear=hear)
         case DirectoryAddress(path=path):
+            from smki_sync.sources.directory import DirectorySource  # noqa: PLC0415 - settings load this room too
+
             return DirectorySource(path, limits=limits)
         case unknown:
             assert_never(unknown)

@@ -17,6 +17,7 @@ from threading import Event
 
 import apsw
 
+from bench import lookup
 from bench.data import FULL_DAY, make_delta, make_full
 from bench.measure import Cost, cost_of
 
@@ -102,6 +103,7 @@ def _delta(place: Path, number: int, changes: int) -> None:
         f"\nA delta of {changes:,} records onto {number:,}: {cost.wall:.1f} s, {cost.memory / MIB:.0f} MiB;"
         f" {asked / cost.wall:,.0f} queries a second answered meanwhile, none failed"
     )
+    print(f"\nOn that mirror: {lookup.report(mirror)}")
 
 
 def _read(path: Path, stop: Event) -> int:

@@ -8,6 +8,8 @@ as long as it keeps its transaction, never waits for a writer. Refuses: to write
         for certificate in find(db, Wanted(kinds=(Kind.ORGANISATION,), role=2)):
             ...
 
+A name is loaded when it is first asked for, with its module and no other.
+
 * :mod:`.opening` the current mirror, one snapshot
 * :mod:`.state` position, counts, quarantine; the stamp that identifies a snapshot
 * :mod:`.row` one certificate, typed
@@ -16,37 +18,41 @@ as long as it keeps its transaction, never waits for a writer. Refuses: to write
 * :mod:`.feed` the journal, in order
 """
 
-from smki_sync.mirror.queries.feed import (
-    AfterLine,
-    Gap,
-    Journal,
-    Line,
-    OnDay,
-    Place,
-    read_changes,
-    read_journal,
-    start_after,
-)
-from smki_sync.mirror.queries.identity import (
-    EuiIs,
-    Fingerprint,
-    Identity,
-    SerialIs,
-    SkiIs,
-    find_certificates,
-)
-from smki_sync.mirror.queries.opening import Connection, open_mirror
-from smki_sync.mirror.queries.row import Certificate
-from smki_sync.mirror.queries.state import (
-    Quarantined,
-    Stamp,
-    read_census,
-    read_incidents,
-    read_position,
-    read_quarantine,
-    read_stamp,
-)
-from smki_sync.mirror.queries.wanted import Standing, Wanted, find, read_issuers
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from smki_sync.mirror.queries.feed import (
+        AfterLine,
+        Gap,
+        Journal,
+        Line,
+        OnDay,
+        Place,
+        read_changes,
+        read_journal,
+        start_after,
+    )
+    from smki_sync.mirror.queries.identity import (
+        EuiIs,
+        Fingerprint,
+        Identity,
+        SerialIs,
+        SkiIs,
+        find_certificates,
+    )
+    from smki_sync.mirror.queries.opening import Connection, open_mirror
+    from smki_sync.mirror.queries.row import Certificate
+    from smki_sync.mirror.queries.state import (
+        Quarantined,
+        Stamp,
+        read_census,
+        read_incidents,
+        read_position,
+        read_quarantine,
+        read_stamp,
+    )
+    from smki_sync.mirror.queries.wanted import Standing, Wanted, find, read_issuers
 
 __all__ = [
     "AfterLine",
@@ -79,3 +85,38 @@ __all__ = [
     "read_stamp",
     "start_after",
 ]
+
+_NAMES: Final = {
+    "feed": (
+        "AfterLine",
+        "Gap",
+        "Journal",
+        "Line",
+        "OnDay",
+        "Place",
+        "read_changes",
+        "read_journal",
+        "start_after",
+    ),
+    "identity": ("EuiIs", "Fingerprint", "Identity", "SerialIs", "SkiIs", "find_certificates"),
+    "opening": ("Connection", "open_mirror"),
+    "row": ("Certificate",),
+    "state": (
+        "Quarantined",
+        "Stamp",
+        "read_census",
+        "read_incidents",
+        "read_position",
+        "read_quarantine",
+        "read_stamp",
+    ),
+    "wanted": ("Standing", "Wanted", "find", "read_issuers"),
+}
+_HOMES: Final = {name: home for home, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load the module that has a name of this room."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,7 +7,6 @@ authorities first, which have one; only where nobody there has it, devices are r
 operator has had them indexed (``mirror.index_devices``).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -73,8 +72,7 @@ def find_certificates(
     """
     where, values = _by_index(db, identity)
     if isinstance(identity, SkiIs | Fingerprint) and not _is_answered(db, where, values):
-        rows = json.dumps(list(_scan(db, identity, told)))
-        where, values = "c.id IN (SELECT value FROM json_each(:rows))", {"rows": rows}
+        where, values = f"c.id IN ({', '.join(map(str, _scan(db, identity, told)))})", {}
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
         " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
