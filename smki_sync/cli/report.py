@@ -21,6 +21,7 @@ from smki_sync.report.facts import gather
 from smki_sync.report.page import page
 
 _YEAR: Final = 366
+_STDOUT: Final = {"-", "/dev/stdout"}  # the second leads to whatever stdout is: never to be replaced
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def report(
         policy=settings.policy.rules(),
         trusted=trusted_of(settings, directory),
     )
-    if str(output) == "-":
+    if str(output) in _STDOUT:
         say(page(facts), end="")
     else:
         _write(output, page(facts))

@@ -246,8 +246,9 @@ def test_the_page_replaces_the_one_before_and_leaves_nothing_beside_it(smki: She
     assert [path.name for path in smki.place.iterdir()] == ["page.html"]
 
 
-def test_the_page_goes_to_stdout_where_that_is_asked_for(smki: Shell, mirror: Path) -> None:
-    ran = smki("report", "--mirror", mirror, "--output", "-", "--max-age", "1e9")
+@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
+def test_the_page_goes_to_stdout_where_that_is_asked_for(smki: Shell, mirror: Path, output: str) -> None:
+    ran = smki("report", "--mirror", mirror, "--output", output, "--max-age", "1e9")
     assert ran.code == 0
     assert ran.out.startswith("<!DOCTYPE html>")
     assert ran.out.endswith("</html>\n")
