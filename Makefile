@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench kill pins sample clean
+.PHONY: help setup demo test check format fuzz bench kill model pins sample clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -49,6 +49,9 @@ bench: setup  ## what a large full costs, beside the straightforward script (BEN
 
 kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour
 	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/kill
+
+model: setup  ## a thousand lives of a repository and its mirror at random: a quarter of an hour
+	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/model
 
 pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
 	$(BIN)/pip install --quiet uv

@@ -1,13 +1,20 @@
 """The mornings that are disturbed, made once."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 
 from kill.scenes import NAMES, Scene, make_scenes
 
 
 @pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
-    return make_scenes(tmp_path_factory.mktemp("scenes"))
+def scenes() -> Iterator[dict[str, Scene]]:
+    """Where every user may read: one that loses its rights in a run loses those on the mirror alone."""
+    with TemporaryDirectory(prefix="smki-sync-test-") as place:
+        Path(place).chmod(0o755)
+        yield make_scenes(Path(place))
 
 
 @pytest.fixture(params=NAMES)

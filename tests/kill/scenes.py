@@ -7,7 +7,7 @@ the next run finishes, and then everything is as if nothing had been.
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,7 @@ class Scene:
     today: date
     after: plain.Mirror
     truth: dict[date, set[bytes]]
+    known: dict[tuple[frozenset[str], bool], tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     @cached_property
     def earlier(self) -> plain.Mirror | None:
@@ -68,10 +69,13 @@ class Scene:
         return Task(words=words, root=mirror, variables=variables, order=order)
 
     def moments(self, place: Path, order: Order = UNDISTURBED) -> tuple[str, ...]:
-        """The names of all moments of an undisturbed run."""
-        done = self.sync(self.restore(place), order)
-        assert done.code == 0, done.err
-        return done.moments
+        """The names of all moments of an undisturbed run, which is run once in ``place``."""
+        sort = (frozenset(order.kinds), order.apart)
+        if sort not in self.known:
+            done = self.sync(self.restore(place), order)
+            assert done.code == 0, done.err
+            self.known[sort] = done.moments
+        return self.known[sort]
 
     def some(self, moments: int, share: int, salt: str) -> list[int]:
         """Numbers of moments to disturb: ``share`` of them, or every one."""

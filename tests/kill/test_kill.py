@@ -16,9 +16,9 @@ from support.cli import command_line, surroundings
 from kill.moments import PYTHON, Order, die, die_with_all
 from kill.scenes import EVERY, Scene
 
-SHARE = 11  # moments of a scene, in every test run
-APART_SHARE = 3
-INSTANTS = 60 if EVERY else 3
+SHARE = 8  # moments of a scene, in every test run
+APART_SHARE = 2
+INSTANTS = 60 if EVERY else 2
 
 
 def test_killed_at_any_moment_the_mirror_is_whole_and_the_next_run_finishes(

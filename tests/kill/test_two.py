@@ -13,7 +13,7 @@ from kill.moments import PYTHON, Begun, Order, die, stand_still
 from kill.scenes import EVERY, Scene
 
 ROUNDS = 30 if EVERY else 4
-SHARE = 6
+SHARE = 3  # moments of a scene at which it is asked, in every test run
 
 
 def test_of_two_that_start_in_the_same_instant_one_works_and_one_says_who_does(

@@ -187,3 +187,21 @@ def test_discarding_what_is_not_there_is_no_fault(directory: MirrorDirectory) ->
 def test_history_and_lock_lie_in_the_directory(directory: MirrorDirectory) -> None:
     assert directory.history == directory.root / "history.db"
     assert directory.lock == directory.root / "lock"
+
+
+def test_what_a_killed_publishing_and_a_killed_sorting_left_is_removed(directory: MirrorDirectory) -> None:
+    publish(directory, [entry(1)])
+    held = names(directory)
+    (directory.root / ".mirror.db.next").symlink_to("generations/000002.db")
+    touch(directory, "etilqs_1234")
+    assert len(directory.discard_unfinished()) == 2
+    assert names(directory) == held
+    assert not (directory.root / ".mirror.db.next").is_symlink()
+    assert ask(directory.link, "SELECT count(*) FROM certificates") == [(1,)]
+
+
+def test_a_directory_that_vanished_is_named_by_whoever_comes_to_tidy_it(directory: MirrorDirectory) -> None:
+    """A run that met it there ended as a defect of the program, without a word on what to do."""
+    directory.downloads.rmdir()
+    with pytest.raises(MirrorNotWritable, match="downloads"):
+        directory.discard_downloads()
