@@ -24,7 +24,7 @@ from smki_sync.simulator.faults import Fault
 LIVES = int(os.environ.get("SMKI_SYNC_LIVES", "0"))
 """How many lives at random (``make model``); 0: the same few in every test run."""
 
-USUAL_LIVES = 90
+USUAL_LIVES = 70
 STEPS = 40
 
 faults = st.frozensets(
