@@ -24,6 +24,10 @@ from smki_sync.mirror.rows import INSERT, Row, row_of, values_of
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
 from smki_sync.model.report import Counts
 
+CONFIRMED: Final = 1_000_000
+"""Rows of which a file is remembered to have said nothing new, at some 60 octets each: more than a delta
+of the largest design (500 000 records) can name. Beyond it a contradiction to one of them goes unnoticed."""
+
 EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -57,7 +61,7 @@ Touch = Callable[[str, int], None]
 """Takes an identity: serial number, issuer id."""
 
 _KNOWN: Final = (
-    "SELECT id, status, withdrawn, revoked, eui, role, usage, manufacturing, flags, der"
+    "SELECT id, extract, status, withdrawn, revoked, eui, role, usage, manufacturing, flags, der"
     " FROM certificate WHERE serial = ? AND issuer = ?"
 )
 _UPDATE: Final = (
@@ -148,7 +152,9 @@ class Applier:
         self._issuers = Issuers(db)
         self._hash_devices = fingerprints.holds_devices(db)
         self._census: dict[tuple[int, str, int], int] = {}
+        self._confirmed: set[int] = set()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
+        self.contradicted = 0
 
     @property
     def counts(self) -> Counts:
@@ -159,6 +165,7 @@ class Applier:
             updated=self.updated,
             unchanged=self.unchanged,
             quarantined=self.quarantined,
+            contradicted=self.contradicted,
         )
 
     def take_all(self, records: Iterable[Entry | Rejected]) -> None:
@@ -211,11 +218,13 @@ class Applier:
         self._journal(Changed(row=number, change=Change.ADDED, before=None, after=row.status))
 
     def _update(self, row: Row, known: tuple[Any, ...]) -> None:
-        number, status, withdrawn, revoked, *claims, _der = known
+        number, extract, status, withdrawn, revoked, *claims, _der = known
         said = (row.eui, row.role, row.usage, row.manufacturing, row.flags)
         if withdrawn is None and status == row.status and tuple(claims) == said:
             self.unchanged += 1
+            self._confirm(number)
             return
+        self.contradicted += extract == self._extract or number in self._confirmed
         self._db.execute(_UPDATE, (row.status, *said, self._day, self._extract, number))
         self._count(row.kind, status, int(withdrawn is not None), -1)
         self._count(row.kind, row.status, 0, 1)
@@ -226,6 +235,11 @@ class Applier:
             self._journal(Changed(row=number, change=Change.STATUS, before=status, after=row.status))
         elif withdrawn is not None:
             self._journal(Changed(row=number, change=Change.REINSTATED, before=None, after=row.status))
+
+    def _confirm(self, number: int) -> None:
+        """Remember that this file has spoken of a row without changing it."""
+        if len(self._confirmed) < CONFIRMED:
+            self._confirmed.add(number)
 
     def _move_digest(self, row: Row, *, was: bool) -> None:
         now = row.status == Status.IN_USE

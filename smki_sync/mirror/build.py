@@ -72,6 +72,7 @@ class Loader:
         self._census: dict[tuple[int, str], int] = {}
         self.digest = SetDigest()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
+        self.contradicted = 0
 
     @property
     def certificates(self) -> int:
@@ -99,6 +100,7 @@ class Loader:
         drop(self._db, repeat, extract=self._extract)
         self._count(repeat.kind, repeat.status, repeat.der, -1)
         self.quarantined += repeat.conflict
+        self.contradicted += repeat.contradicts
         if self._past.recall(repeat.serial, self._issuers[repeat.issuer]) is None:
             self.inserted -= 1
             self.unchanged += not repeat.conflict
@@ -269,6 +271,7 @@ class Builder:
             unchanged=loaded.unchanged,
             withdrawn=len(gone),
             quarantined=loaded.quarantined + replaced,
+            contradicted=loaded.contradicted,
         )
 
     def _revoke(self, journalist: Journalist) -> None:

@@ -26,9 +26,10 @@ SELECT c.id, c.serial, i.name, c.kind, c.status, c.der
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """A row that must go. ``conflict``: it has another body than the one that stays.
+    """A row that must go.
 
-    ``number``: its place in the file, from 1.
+    ``conflict``: it has another body than the one that stays; ``contradicts``: the same, and another
+    status. ``number``: its place in the file, from 1.
     """
 
     row: int
@@ -39,6 +40,7 @@ class Repeat:
     status: str
     der: bytes
     conflict: bool
+    contradicts: bool
 
 
 def find_repeats(db: apsw.Connection, *, extract: int) -> list[Repeat]:
@@ -55,6 +57,7 @@ def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Ite
     first_body = rows[0][-1]
     alike = [row for row in rows if row[-1] == first_body]
     others = [row for row in rows if row[-1] != first_body]
+    last_status = alike[-1][-2]
     for row, serial, issuer, kind, status, der in (*alike[:-1], *others):
         yield Repeat(
             row=row,
@@ -65,6 +68,7 @@ def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Ite
             status=status,
             der=der,
             conflict=der != first_body,
+            contradicts=der == first_body and status != last_status,
         )
 
 

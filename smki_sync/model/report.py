@@ -37,6 +37,7 @@ class AttentionCode(StrEnum):
     HISTORY_LOST = "history-lost"
     STRANGE_NAMES = "strange-names"
     LIMIT_NEAR = "limit-near"
+    RECORDS_CONTRADICT = "records-contradict"
 
     @property
     def is_note(self) -> bool:
@@ -66,7 +67,10 @@ class Attention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What one extract did to the mirror, in certificates; ``records`` is what the file holds."""
+    """What one extract did to the mirror, in certificates; ``records`` is what the file holds.
+
+    ``contradicted``: records that say of a certificate otherwise than an earlier one of the same file.
+    """
 
     records: int = 0
     inserted: int = 0
@@ -74,6 +78,7 @@ class Counts:
     unchanged: int = 0
     withdrawn: int = 0
     quarantined: int = 0
+    contradicted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

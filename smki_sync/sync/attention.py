@@ -38,6 +38,7 @@ def attend(
         *_full_changed(decision, position),
         *(_HISTORY_LOST if history_lost else ()),
         *_odd(oddities),
+        *_contradicted(oddities),
         *_near(oddities),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
@@ -164,6 +165,16 @@ def _odd(oddities: Oddities) -> Iterator[Attention]:
             message=f"{oddities.strict_parser_refuses} of the certificates read are refused by strict X.509 "
             "parsers; they are kept and served.",
             hint="They carry a flag in `certificates.flags`.",
+        )
+
+
+def _contradicted(oddities: Oddities) -> Iterator[Attention]:
+    if oddities.contradicted:
+        yield Attention(
+            code=AttentionCode.RECORDS_CONTRADICT,
+            message=f"{oddities.contradicted} of the records read say of a certificate otherwise than an"
+            " earlier record of the same file; the last one counts.",
+            hint="Tell the DCC; after a delta, the journal (`changes`) has both.",
         )
 
 

@@ -167,6 +167,7 @@ class Carrier:
             seconds=(self.job.clock() - began).total_seconds(),
         )
         self.applied.append(done)
+        self.oddities.contradicted += counts.contradicted
         self.job.hear.hear(Committed(applied=done))
         fetched.remove()
 

@@ -18,6 +18,7 @@ class Oddities:
 
     strict_parser_refuses: int = 0
     claims_differ: int = 0
+    contradicted: int = 0
     near: dict[str, tuple[str, NearLimit]] = field(default_factory=dict)
 
     def note(self, flags: Flag) -> None:

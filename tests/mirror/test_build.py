@@ -81,7 +81,7 @@ def test_a_rejected_record_of_a_full_is_kept_with_its_place_and_reason(path: Pat
 
 def test_a_certificate_twice_in_a_full_is_one_row_and_the_last_record_stands(path: Path) -> None:
     counts = build(path, [entry(1, "I"), entry(2), entry(1, "N", number=3)])
-    assert counts == Counts(records=3, inserted=2, unchanged=1)
+    assert counts == Counts(records=3, inserted=2, unchanged=1, contradicted=1)
     assert statuses(path) == {serial_of(1): "N", serial_of(2): "I"}
     _check_books(path)
 

@@ -123,7 +123,7 @@ def test_of_two_bodies_in_one_delta_the_first_stands(mirror: Path) -> None:
 
 def test_a_certificate_twice_in_a_delta_ends_with_its_last_record(mirror: Path) -> None:
     counts = apply(mirror, NEXT, [entry(4, "P"), entry(4, "I"), entry(1, "N"), entry(1, "I")])
-    assert counts == Counts(records=4, inserted=1, updated=3)
+    assert counts == Counts(records=4, inserted=1, updated=3, contradicted=2)
     assert statuses(mirror)[serial_of(4)] == "I"
     assert statuses(mirror)[serial_of(1)] == "I"
     assert [line[1:] for line in journal(mirror)] == [
@@ -133,6 +133,27 @@ def test_a_certificate_twice_in_a_delta_ends_with_its_last_record(mirror: Path) 
         ("status", serial_of(1), "N", "I"),
     ]
     assert held_digest(mirror) == digest_anew(mirror)
+
+
+@pytest.mark.parametrize(
+    ("records", "contradicted"),
+    [
+        ([entry(1, "N"), entry(1, "I")], 1),
+        ([entry(1, "I"), entry(1, "N")], 1),
+        ([entry(8, "P"), entry(8, "I"), entry(8, "N")], 2),
+        ([entry(1, "N"), entry(1, "N")], 0),
+        ([entry(1, "I"), entry(1, "I"), entry(2, "N")], 0),
+    ],
+)
+def test_records_that_contradict_an_earlier_one_of_the_same_delta_are_counted(
+    mirror: Path, records: list[Record], contradicted: int
+) -> None:
+    assert apply(mirror, november(10), records).contradicted == contradicted
+
+
+def test_what_another_delta_said_before_is_no_contradiction(mirror: Path) -> None:
+    apply(mirror, november(10), [entry(1, "N")])
+    assert apply(mirror, november(11), [entry(1, "I")]).contradicted == 0
 
 
 def test_a_record_that_was_not_understood_is_kept_as_it_stood(mirror: Path) -> None:

@@ -265,7 +265,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         full=held,
         uncovered=(november(9),),
     )
-    odd = Oddities(claims_differ=1, strict_parser_refuses=1)
+    odd = Oddities(claims_differ=1, strict_parser_refuses=1, contradicted=1)
     odd.note_limit("f.xml.gz", NearLimit(key="limits.records", figure=4, limit=10))
     found = told(
         history_lost=True,
