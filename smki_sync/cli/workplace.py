@@ -77,5 +77,6 @@ def opening_of(config: Config) -> Opening:
         password=secrets.password,
         key_passphrase=secrets.key_passphrase,
         allow_agent=repository.allow_agent,
+        legacy_algorithms=repository.legacy_algorithms,
     )
     return Opening(url=config.need_url(), login=login, limits=config.limits.of_source())

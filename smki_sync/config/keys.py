@@ -22,6 +22,7 @@ from smki_sync.config.settings import (
     RetrySettings,
     TrustSettings,
 )
+from smki_sync.sources.algorithms import LegacyAlgorithm
 
 SECTIONS: Mapping[str, type] = {
     "repository": Repository,
@@ -41,6 +42,7 @@ _KIND_WORDS: Mapping[object, str] = {
     Path: "a path",
     tuple[str, ...]: "a list of texts",
     tuple[Path, ...]: "a list of paths",
+    tuple[LegacyAlgorithm, ...]: "a list of " + ", ".join(f'"{choice}"' for choice in LegacyAlgorithm),
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 

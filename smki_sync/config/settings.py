@@ -14,6 +14,7 @@ from typing import Annotated
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.model.plan import Policy
+from smki_sync.sources.algorithms import LegacyAlgorithm
 from smki_sync.sources.base import Limits
 
 _NAMES = Names()
@@ -76,6 +77,10 @@ class Repository:
         About(meaning="File that holds the password, readable by its owner alone.", example="password"),
     ] = None
     allow_agent: Annotated[bool, About(meaning="Whether keys of an SSH agent are offered too.")] = False
+    legacy_algorithms: Annotated[
+        tuple[LegacyAlgorithm, ...],
+        About(meaning="Old ciphers and MACs to offer too, where a server has no better ones."),
+    ] = ()
     full_name: Annotated[str, About(meaning="Name of a full; `{date}` is YYYY-MM-DD.")] = _NAMES.full
     delta_name: Annotated[str, About(meaning="Name of a delta; `{date}` is YYYY-MM-DD.")] = _NAMES.delta
     companion_names: Annotated[
@@ -281,7 +286,13 @@ class LimitSettings:
     """
 
     connect_seconds: Annotated[
-        float, About(meaning="Longest wait until TCP stands.", unit="seconds", low=_BLINK, high=_WEEK)
+        float,
+        About(
+            meaning="Longest wait until TCP stands, for all addresses of the host.",
+            unit="seconds",
+            low=_BLINK,
+            high=_WEEK,
+        ),
     ] = _LIMITS.connect
     banner_seconds: Annotated[
         float,
@@ -290,7 +301,7 @@ class LimitSettings:
     login_seconds: Annotated[
         float,
         About(
-            meaning="Longest wait until the server says yes or no to a login.",
+            meaning="Longest time to agree on keys and to log in, from when the server has named itself.",
             unit="seconds",
             low=_BLINK,
             high=_WEEK,
@@ -303,9 +314,38 @@ class LimitSettings:
         float,
         About(meaning="Longest time for one file; 0 is without end.", unit="seconds", low=0, high=_WEEK),
     ] = _LIMITS.total
+    slow_rate: Annotated[
+        float,
+        About(
+            meaning="A server that sends less while it is waited for is given up; 0 allows any.",
+            unit="bytes a second",
+            low=0,
+        ),
+    ] = _LIMITS.slow_rate
+    slow_seconds: Annotated[
+        float,
+        About(
+            meaning="The time over which `limits.slow_rate` is measured.",
+            unit="seconds",
+            low=_BLINK,
+            high=_WEEK,
+        ),
+    ] = _LIMITS.slow_period
+    keep_alive_seconds: Annotated[
+        float,
+        About(
+            meaning="Time between signs of life on an idle connection; 0 is none.",
+            unit="seconds",
+            low=0,
+            high=_WEEK,
+        ),
+    ] = _LIMITS.keep_alive
     listing_entries: Annotated[int, About(meaning="Most names in one listing.", unit="names", low=1)] = (
         _LIMITS.entries
     )
+    name_length: Annotated[
+        int, About(meaning="Longest name that is listed.", unit="characters", low=1, high=65_536)
+    ] = _LIMITS.name_length
     decompressed_bytes: Annotated[
         int | None,
         About(meaning="Largest size of one file's XML.", unit="bytes", low=1, example=1_099_511_627_776),
@@ -346,7 +386,11 @@ class LimitSettings:
             login=self.login_seconds,
             stall=self.stall_seconds,
             total=self.total_seconds,
+            slow_rate=self.slow_rate,
+            slow_period=self.slow_seconds,
+            keep_alive=self.keep_alive_seconds,
             entries=self.listing_entries,
+            name_length=self.name_length,
         )
 
 

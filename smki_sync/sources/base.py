@@ -21,9 +21,11 @@ Chunks = Iterator[bytes]
 class Limits:
     """How long to wait for a source and how much to take from it. Times in seconds.
 
-    ``connect``: until TCP stands. ``banner``: until the server names itself. ``login``: until it
-    has said yes or no. ``stall``: without a single byte. ``total``: for one file; 0 is without end.
-    ``entries``: in one listing. ``name_length``: of one name, in characters.
+    ``connect``: until TCP stands. ``banner``: until the server names itself. ``login``: until keys are
+    agreed and it has said yes or no. ``stall``: without a single byte. ``total``: for one file; 0 is without
+    end. ``slow_rate``: the fewest bytes a second, over ``slow_period`` seconds of waiting; 0 is none.
+    ``keep_alive``: between signs of life on an idle line; 0 is none. ``entries``: in one listing.
+    ``name_length``: of one name, in characters.
     """
 
     connect: float = 30.0
@@ -31,6 +33,9 @@ class Limits:
     login: float = 60.0
     stall: float = 120.0
     total: float = 0.0
+    slow_rate: float = 1000.0
+    slow_period: float = 300.0
+    keep_alive: float = 30.0
     entries: int = 10_000
     name_length: int = 255
 

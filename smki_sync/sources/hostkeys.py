@@ -2,8 +2,8 @@
 
 For: ``known_hosts`` text → what is pinned for one host → a verdict on the key that a server shows.
 Understands hashed names, ``[host]:port``, several keys of a type, wildcards, negation and ``@revoked``.
-Refuses: to add a key, to trust by ``@cert-authority`` or by a key pinned for another port. A line that it
-cannot read pins nothing.
+Refuses: to add a key, to trust by ``@cert-authority`` or by a key pinned for another port. A line about the
+host that it cannot use pins nothing, and :attr:`Pins.unused` says why.
 """
 
 import base64
@@ -11,7 +11,6 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,9 +42,13 @@ class PinnedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """Everything pinned for one host and port, in the order of the file."""
+    """Everything pinned for one host and port, in the order of the file.
+
+    ``unused``: what is wrong with lines that are about the host and pin nothing, in words.
+    """
 
     keys: tuple[PinnedKey, ...]
+    unused: tuple[str, ...] = ()
 
     @property
     def trusted(self) -> tuple[PinnedKey, ...]:
@@ -77,19 +80,36 @@ def host_name(host: str, port: int) -> str:
 def read_pins(text: str, *, host: str, port: int) -> Pins:
     """Find what a known_hosts file pins for a host and port (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
     wanted = host_name(host, port)
-    return Pins(keys=tuple(key for line in text.splitlines() for key in _pinned(line.split(), wanted)))
+    keys, unused = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = line.split()
+        marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+        if not fields or fields[0].startswith("#") or not _names(fields[0], wanted):
+            continue
+        try:
+            keys.append(_pinned(marker, fields))
+        except ValueError as exc:
+            unused.append(f"line {number} {exc}")
+    return Pins(keys=tuple(keys), unused=tuple(unused))
 
 
-def _pinned(fields: list[str], wanted: str) -> Iterator[PinnedKey]:
-    """Yield the key of one line if it is about the wanted host and can be read."""
-    marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-    if len(fields) < 3 or marker not in ("", "@revoked") or not _names(fields[0], wanted):  # noqa: PLR2004 (hosts, type, key)
-        return
+def _pinned(marker: str, fields: list[str]) -> PinnedKey:
+    """Read the key of a line about the host; raises ``ValueError`` with what is wrong with it."""
+    if marker == "@cert-authority":
+        raise ValueError(
+            "trusts a certificate authority (@cert-authority), which smki-sync does not do:"
+            " pin the host's own key"
+        )
+    if marker not in ("", "@revoked"):
+        raise ValueError("begins with a marker that is neither @revoked nor @cert-authority")
+    kind, key = [*fields, "", ""][1:3]
     try:
-        blob = base64.b64decode(fields[2], validate=True)
+        blob = base64.b64decode(key, validate=True)
     except binascii.Error:
-        return
-    yield PinnedKey(kind=fields[1], blob=blob, revoked=bool(marker))
+        blob = b""
+    if not kind or kind.encode() != blob[4 : 4 + int.from_bytes(blob[:4])]:
+        raise ValueError("holds no public key of the type that it names")
+    return PinnedKey(kind=kind, blob=blob, revoked=bool(marker))
 
 
 def _names(patterns: str, wanted: str) -> bool:

@@ -7,6 +7,8 @@ to read a file, to show a secret, to hold a way of trusting an unknown host key.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smki_sync.sources.algorithms import LegacyAlgorithm
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftpLogin:
@@ -17,6 +19,7 @@ class SftpLogin:
     key, where the server takes no keys, or where it asks for one after the key.
     ``allow_agent``, ``look_for_keys``: try the keys of an agent or of ``~/.ssh`` too. Every key tried
     counts as an attempt on the server's side, so both are off unless asked for.
+    ``legacy_algorithms``: what an old server needs and nobody should offer otherwise.
     """
 
     known_hosts: Path | None = None
@@ -25,3 +28,4 @@ class SftpLogin:
     key_passphrase: str | None = field(default=None, repr=False)
     allow_agent: bool = False
     look_for_keys: bool = False
+    legacy_algorithms: tuple[LegacyAlgorithm, ...] = ()

@@ -1,7 +1,8 @@
 """The bodies of SFTP replies, read strictly (draft-ietf-secsh-filexfer-02, sections 5 and 7).
 
-For: octets from a server → values, with every length checked; the library pads what is missing with
-zeros, and a file's bytes must never be made up. Refuses: to guess at a reply cut short.
+For: octets from a server → values, with every length checked, and the few fields that a question has.
+The library's own reader pads what is missing with zeros, and a file's bytes must never be made up. Refuses:
+to guess at a reply cut short.
 """
 
 import stat
@@ -17,6 +18,10 @@ _HAS_TIMES = 0x8
 _HAS_EXTENSIONS = 0x80000000
 
 
+LONGEST_HANDLE = 256
+"""Octets of a file handle at most (section 6.3); it goes back with every read request."""
+
+
 class Status(IntEnum):
     """The codes of a STATUS reply that mean something of their own (section 7)."""
 
@@ -27,7 +32,17 @@ class Status(IntEnum):
 
 
 class Garbled(Exception):
-    """A reply that ends before its own lengths do."""
+    """A reply that is none: it ends before its own lengths do, or answers what was not asked."""
+
+
+class ServerSaid(Exception):
+    """A STATUS reply other than OK: its code and the server's words."""
+
+    def __init__(self, code: int, text: str) -> None:
+        """Keep both."""
+        super().__init__(f"status {code}: {text}")
+        self.code = code
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,11 @@ class Fields:
         self._body = body
         self._at = 0
 
+    @property
+    def more(self) -> bool:
+        """Whether anything is left."""
+        return self._at < len(self._body)
+
     def number(self, octets: int = 4) -> int:
         """Read a big-endian unsigned integer."""
         return int.from_bytes(self._take(octets))
@@ -81,6 +101,33 @@ class Fields:
         piece = self._body[self._at : end]
         self._at = end
         return piece
+
+
+def number(value: int, octets: int = 4) -> bytes:
+    """Write a big-endian unsigned integer."""
+    return value.to_bytes(octets)
+
+
+def string(value: bytes) -> bytes:
+    """Write a length and so many octets."""
+    return number(len(value)) + value
+
+
+def read_version(fields: Fields) -> tuple[int, dict[bytes, bytes]]:
+    """Read a VERSION reply (section 4): the protocol's version and the extensions by name."""
+    version, extensions = fields.number(), {}
+    while fields.more:
+        name = fields.string()
+        extensions[name] = fields.string()
+    return version, extensions
+
+
+def read_handle(fields: Fields) -> bytes:
+    """Read a HANDLE reply (section 7); raises ``Garbled`` for one longer than a handle may be."""
+    handle = fields.string()
+    if len(handle) > LONGEST_HANDLE:
+        raise Garbled(f"a handle of {len(handle)} octets")
+    return handle
 
 
 def read_attributes(fields: Fields) -> Attributes:
@@ -108,9 +155,8 @@ def read_names(fields: Fields) -> Iterator[Named]:
         yield Named(name=fields.text(), longname=fields.text(), attributes=read_attributes(fields))
 
 
-def read_status(body: bytes) -> tuple[int, str]:
+def read_status(fields: Fields) -> tuple[int, str]:
     """Read a STATUS reply (section 7): its code, and its text, which old servers leave out."""
-    fields = Fields(body)
     code = fields.number()
     try:
         return code, fields.text()

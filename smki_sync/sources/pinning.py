@@ -17,7 +17,7 @@ def load_pins(known_hosts: Path | None, address: SftpAddress) -> Pins:
     if known_hosts is None:
         raise _no_known_hosts("no known_hosts file is configured", address)
     try:
-        text = known_hosts.read_text(encoding="utf-8", errors="replace")
+        text = known_hosts.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as exc:
         raise _no_known_hosts(
             f"the known_hosts file {known_hosts} cannot be read ({exc.strerror})", address
@@ -28,12 +28,13 @@ def load_pins(known_hosts: Path | None, address: SftpAddress) -> Pins:
 def check_host_key(blob: bytes, address: SftpAddress, pins: Pins, known_hosts: Path | None) -> None:
     """Raise ``SourceRefused`` unless this key is pinned; no configuration changes that."""
     shown = f"{address.peer} shows the host key {fingerprint(blob)}"
+    unused = f" ({'; '.join(pins.unused)})" if pins.unused else ""
     match pins.judge(blob):
         case Verdict.TRUSTED:
             return
         case Verdict.UNKNOWN:
             raise SourceRefused(
-                f"{shown}, and {known_hosts} pins none for {host_name(address.host, address.port)}",
+                f"{shown}, and {known_hosts} pins none for {host_name(address.host, address.port)}{unused}",
                 code="host-key-unknown",
                 hint=_how_to_pin(address),
             )
@@ -46,7 +47,7 @@ def check_host_key(blob: bytes, address: SftpAddress, pins: Pins, known_hosts: P
         case Verdict.CHANGED:
             pinned = ", ".join(f"{key.fingerprint} ({key.kind})" for key in pins.trusted)
             raise SourceRefused(
-                f"{shown}, but {known_hosts} pins {pinned}",
+                f"{shown}, but {known_hosts} pins {pinned}{unused}",
                 code="host-key-changed",
                 hint="Somebody may stand between you and the Repository. Ask the DCC whether its key has"
                 " changed and for the fingerprint of the new one; only then replace the line in the file.",

@@ -15,6 +15,8 @@ import paramiko
 from smki_sync.errors import SourceRefused, SourceUnreachable
 from smki_sync.sources.address import SftpAddress
 from smki_sync.sources.login import SftpLogin
+from smki_sync.sources.patience import LOGIN
+from smki_sync.sources.sftp_words import busy, cause_of, turned_away
 
 _AFTER_REFUSAL = (
     "Check user, key and password with the DCC before the next run: five wrong logins in an hour lock the"
@@ -29,13 +31,16 @@ def log_in(
     keys: Sequence[paramiko.PKey],
     *,
     seconds: float,
+    left: float,
 ) -> None:
-    """Log in within ``seconds``: with a key where there is one, else with the password, once.
+    """Log in: with a key where there is one, else with the password, once.
 
-    Raises ``SourceRefused`` (code ``login-refused``) or ``SourceUnreachable`` (``login-timeout``).
+    ``seconds``: the limit on agreeing on keys and logging in together, of which so many are ``left``.
+    Raises ``SourceRefused`` (code ``login-refused``) or ``SourceUnreachable`` (``login-timeout``,
+    ``connection-lost``, ``server-busy``).
     """
     attempt = _Attempt(
-        transport=transport, address=address, deadline=time.monotonic() + seconds, seconds=seconds
+        transport=transport, address=address, deadline=time.monotonic() + left, seconds=seconds
     )
     offered = attempt.ask()
     if keys and "publickey" in offered:
@@ -92,22 +97,19 @@ class _Attempt:
             raise self._worded(exc, shown=shown) from exc
 
     def _worded(self, exc: Exception, *, shown: bool) -> SourceRefused | SourceUnreachable:
-        if self.transport.is_active() and time.monotonic() >= self.deadline:
-            return SourceUnreachable(
-                f"{self.address.peer} did not answer the login within {self.seconds:g} s (limit: login)",
-                code="login-timeout",
-                hint="Try again later.",
-            )
+        peer, lost = self.address.peer, not self.transport.is_active()
+        if not lost and time.monotonic() >= self.deadline:
+            return LOGIN.fired(f"{peer} did not answer the login", self.seconds)
+        if lost and turned_away(self.transport):
+            return busy(f"{peer} has no room for the login ({cause_of(self.transport)})")
         if not shown or isinstance(exc, OSError):
             return SourceUnreachable(
-                f"{self.address.peer} closed the connection during the login",
+                f"{peer} closed the connection during the login ({cause_of(self.transport)})",
                 code="connection-lost",
                 hint="Try again later.",
             )
-        if (
-            not self.transport.is_active()
-        ):  # some servers say no by hanging up, and a wrong no must not be repeated
-            return _refused(self.address, "it closed the connection instead of answering")
+        if lost:  # some servers say no by hanging up, and a wrong no must not be repeated
+            return _refused(self.address, f"instead of an answer {cause_of(self.transport)}")
         return _refused(self.address, "the server said no", kind=_SaidNo)
 
 

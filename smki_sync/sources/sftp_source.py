@@ -29,13 +29,24 @@ from smki_sync.model.extract import RemoteFile
 from smki_sync.sources.address import SftpAddress
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.faults import shorter, too_long
-from smki_sync.sources.hostkeys import fingerprint
 from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.names import check_plain, is_plain, printable
-from smki_sync.sources.packets import Fields, Garbled, Named, Status, read_attributes, read_names
-from smki_sync.sources.sftp import FOREIGN, ServerSaid, Session
+from smki_sync.sources.names import check_plain, is_plain
+from smki_sync.sources.packets import (
+    Fields,
+    Garbled,
+    Named,
+    ServerSaid,
+    Status,
+    number,
+    read_attributes,
+    read_handle,
+    read_names,
+    string,
+)
+from smki_sync.sources.sftp import Session
 from smki_sync.sources.sftp_connect import connect, hang_up
-from smki_sync.sources.sftp_words import worded
+from smki_sync.sources.sftp_handshake import negotiated
+from smki_sync.sources.sftp_words import FOREIGN, worded
 from smki_sync.sources.window import ReadWindow, Span
 
 
@@ -55,6 +66,7 @@ class SftpSource:
         self._hear = hear
         self._transport: paramiko.Transport | None = None
         self._session: Session | None = None
+        self._left_one = False  # whether a session was left in the middle, which the server may still have
 
     @property
     def title(self) -> str:
@@ -64,7 +76,7 @@ class SftpSource:
     def __enter__(self) -> Self:
         """Connect, check the host key, log in."""
         self._transport = connect(self._address, login=self._login, limits=self._limits)
-        self._hear.hear(Detail(text=_negotiated(self._transport, self._address)))
+        self._hear.hear(Detail(text=negotiated(self._transport, self._address)))
         return self
 
     def __exit__(
@@ -76,7 +88,7 @@ class SftpSource:
     def fetch_listing(self) -> tuple[RemoteFile, ...]:
         """List the regular files, ordered by name; errors as the protocol says."""
         with self._asking() as session, worded(f"the directory {self._address.path}", self.title):
-            handle = session.call(CMD_HANDLE, CMD_OPENDIR, self._address.path).string()
+            handle = read_handle(session.call(CMD_HANDLE, CMD_OPENDIR, _path(self._address.path)))
             files = [file for named in self._entries(session, handle) for file in self._kept(named)]
             session.close_handle(handle)
         return tuple(sorted(files, key=lambda file: file.name))
@@ -117,9 +129,10 @@ class SftpSource:
 
     def _opened(self, session: Session, name: str) -> tuple[bytes, int]:
         """Open a file; its handle and its size in bytes."""
-        path = f"{self._address.path.rstrip('/')}/{name}"
-        handle = session.call(CMD_HANDLE, CMD_OPEN, path, SFTP_FLAG_READ, paramiko.SFTPAttributes()).string()
-        facts = read_attributes(session.call(CMD_ATTRS, CMD_FSTAT, handle))
+        path = _path(f"{self._address.path.rstrip('/')}/{name}")
+        question = path + number(SFTP_FLAG_READ) + number(0)  # no attributes
+        handle = read_handle(session.call(CMD_HANDLE, CMD_OPEN, question))
+        facts = read_attributes(session.call(CMD_ATTRS, CMD_FSTAT, string(handle)))
         if facts.size is None:
             raise Garbled("an open file without a size")
         if facts.mode is not None and stat.S_IFMT(facts.mode) not in (0, stat.S_IFREG):
@@ -135,10 +148,10 @@ class SftpSource:
             with worded(name, self.title):
                 for span in window.wanted():
                     waiting[session.ask_read(handle, span.at, span.missing)] = span
-                number, data = session.next_read()
-                if number not in waiting:
+                answered, data = session.next_read()
+                if answered not in waiting:
                     raise Garbled("an answer to no read request in flight")
-                window.take(waiting.pop(number), data)
+                window.take(waiting.pop(answered), data)
             yield from window.ready()
 
     @contextmanager
@@ -154,9 +167,12 @@ class SftpSource:
             if self._session is None:
                 with worded("the SFTP session", self.title):
                     self._session = Session(
-                        self._transport, peer=self._address.peer, stall=self._limits.stall
+                        self._transport,
+                        peer=self._address.peer,
+                        limits=self._limits,
+                        after_another=self._left_one,
                     )
-            self._session.wire.begin(self._limits.total)
+            self._session.wire.begin()
             yield self._session
         except BaseException:
             self._abandon()
@@ -165,6 +181,7 @@ class SftpSource:
     def _abandon(self) -> None:
         """Give up what is in flight without waiting for it: the channel, or a connection that failed."""
         session, self._session = self._session, None
+        self._left_one = True
         if session is None or session.wire.failed:
             self._hang_up()
             return
@@ -184,17 +201,13 @@ def _batches(session: Session, handle: bytes) -> Iterator[Fields]:
     """Ask for one batch of a listing after the other until the server says that it is the end."""
     while True:
         try:
-            yield session.call(CMD_NAME, CMD_READDIR, handle)
+            yield session.call(CMD_NAME, CMD_READDIR, string(handle))
         except ServerSaid as said:
             if said.code == Status.EOF:
                 return
             raise
 
 
-def _negotiated(transport: paramiko.Transport, address: SftpAddress) -> str:
-    cipher = vars(transport)["remote_cipher"]  # public, and missing from the type stubs
-    key = transport.get_remote_server_key()
-    return (
-        f"{address.peer} is {printable(transport.remote_version)}; host key {transport.host_key_type}"
-        f" {fingerprint(key.asbytes())}; cipher {cipher}"
-    )
+def _path(text: str) -> bytes:
+    """Write a path as the server wants it; names that are listed are UTF-8."""
+    return string(text.encode(errors="surrogateescape"))

@@ -1,17 +1,25 @@
 """What an SFTP server says no to, in the tree's own errors.
 
-For: status codes and breaches of protocol → missing, refused or unreachable. Refuses:
-to show more of a server's own words than a line, or any of its control characters.
+For: status codes, breaches of protocol and farewells → missing, refused or unreachable. Refuses: to show more
+of a server's own words than a line, or any of its control characters.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import paramiko
+
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.sources.names import printable
-from smki_sync.sources.packets import Garbled, Status
-from smki_sync.sources.sftp import FOREIGN, ServerSaid
+from smki_sync.sources.packets import Garbled, ServerSaid, Status
+from smki_sync.sources.sftp_line import line_of
 from smki_sync.sources.window import BadReply
+
+FOREIGN = (paramiko.SSHException, EOFError)
+"""What the library raises about a conversation that went wrong."""
+
+TOO_MANY_CONNECTIONS = 12
+"""Code of a DISCONNECT message from a server that is busy (RFC 4253, 11.1)."""
 
 
 @contextmanager
@@ -27,6 +35,29 @@ def worded(what: str, title: str) -> Iterator[None]:
             code="protocol-broken",
             hint="Try again later; if it stays, tell the DCC.",
         ) from exc
+
+
+def busy(what: str) -> SourceUnreachable:
+    """Word a server that has no room now; it may have some later."""
+    return SourceUnreachable(
+        what, code="server-busy", hint="The server has as many callers as it allows; try again later."
+    )
+
+
+def turned_away(transport: paramiko.Transport) -> bool:
+    """Whether the server hung up because it has too many callers, and said so."""
+    farewell = line_of(transport).farewell
+    return farewell is not None and farewell.code == TOO_MANY_CONNECTIONS
+
+
+def cause_of(transport: paramiko.Transport) -> str:
+    """Say why a connection ended: the server's own words if it had any, else what the library met."""
+    if farewell := line_of(transport).farewell:
+        return f"it hung up, saying: {farewell.text or 'nothing'} (code {farewell.code})"
+    cause = transport.get_exception()
+    if cause is None or isinstance(cause, EOFError):
+        return "it hung up"
+    return printable(str(cause)) or f"a packet was damaged on its way: {type(cause).__name__}"
 
 
 def _named(said: ServerSaid, what: str, title: str) -> SourceError:

@@ -63,5 +63,5 @@ def test_a_string_shorter_than_announced_is_an_error_and_never_padded() -> None:
 
 
 def test_a_status_may_come_without_words() -> None:
-    assert read_status(struct.pack(">I", 4)) == (4, "")
-    assert read_status(struct.pack(">I", 4) + text(b"Failure") + text(b"")) == (4, "Failure")
+    assert read_status(Fields(struct.pack(">I", 4))) == (4, "")
+    assert read_status(Fields(struct.pack(">I", 4) + text(b"Failure") + text(b""))) == (4, "Failure")

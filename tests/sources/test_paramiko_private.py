@@ -1,52 +1,24 @@
-"""The private methods of paramiko on which the transfer stands: these tests fail when they move."""
+"""What the source stands on in paramiko beyond its documented face: these tests fail when it moves."""
 
 import inspect
 
 import paramiko
-from paramiko.message import Message
+from paramiko.packet import Packetizer
 
 
-def test_the_private_methods_have_the_signatures_that_the_session_uses() -> None:
-    request = inspect.signature(paramiko.SFTPClient._async_request)  # type: ignore[attr-defined]  # private
-    response = inspect.signature(paramiko.SFTPClient._read_response)  # type: ignore[attr-defined]  # private
-    assert str(request) == "(self, fileobj, t, *args)"
-    assert str(response) == "(self, waitfor=None)"
+def test_a_transport_takes_its_packets_from_the_class_that_it_is_given() -> None:
+    assert "packetizer_class" in inspect.signature(paramiko.Transport).parameters
 
 
-def test_a_reply_is_handed_to_the_object_given_with_its_request() -> None:
-    """The whole life of one request, on a wire that a test can read."""
+def test_packets_are_read_through_the_methods_that_are_bounded() -> None:
+    assert str(inspect.signature(Packetizer.read_all)) == "(self, n, check_rekey=False)"
+    assert str(inspect.signature(Packetizer.readline)) == "(self, timeout)"
+    assert str(inspect.signature(Packetizer.read_message)) == "(self)"
+    assert "self.read_all(" in inspect.getsource(Packetizer.read_message)
+    assert "__socket" not in inspect.getsource(Packetizer.read_message)
 
-    class Wire:
-        def __init__(self) -> None:
-            self.sent = b""
-            self.coming = bytes([0, 0, 0, 5, 2, 0, 0, 0, 3])  # VERSION 3
 
-        def send(self, data: bytes) -> int:
-            self.sent += data
-            return len(data)
-
-        def recv(self, size: int) -> bytes:
-            piece, self.coming = self.coming[:size], self.coming[size:]
-            return piece
-
-        def get_name(self) -> str:
-            return "wire"
-
-    class Inbox:
-        def __init__(self) -> None:
-            self.got: list[tuple[int, int, bytes]] = []
-
-        def _async_response(self, kind: int, message: Message, number: int) -> None:
-            self.got.append((kind, number, message.get_remainder()))
-
-    wire, inbox = Wire(), Inbox()
-    client = paramiko.SFTPClient(wire)  # type: ignore[arg-type]  # anything with send, recv and get_name serves
-    wire.sent = b""
-    number = client._async_request(inbox, 5, b"h", paramiko.sftp.int64(1 << 40), 9)  # type: ignore[attr-defined]
-    assert wire.sent.hex() == f"0000001605{number:08x}0000000168" + "0000010000000000" + "00000009"
-    wire.coming = bytes.fromhex(f"0000000a67{number:08x}") + b"\0\0\0\1x"
-    client._read_response()  # type: ignore[attr-defined]  # private
-    assert inbox.got == [(103, number, b"\0\0\0\1x")]
-    wire.coming = bytes.fromhex(f"0000000a67{number:08x}") + b"\0\0\0\1x"
-    client._read_response()  # type: ignore[attr-defined]  # private
-    assert len(inbox.got) == 1, "a second reply to the same request is handed to nobody"
+def test_what_was_agreed_and_the_wait_for_new_keys_are_attributes_of_a_transport() -> None:
+    attributes = inspect.getsource(paramiko.Transport.__init__)
+    for name in ("remote_cipher", "remote_mac", "clear_to_send", "clear_to_send_timeout"):
+        assert f"self.{name} =" in attributes

@@ -78,7 +78,7 @@ def test_a_server_that_stops_in_the_middle_of_a_file_is_a_stall(folder: Path) ->
         error = failure(source)
         quiet.set()
     assert error.reason == "stalled"
-    assert "limit: stall" in error.message
+    assert "limits.stall_seconds = 0.4" in error.message
     assert "127.0.0.1" in error.message
 
 

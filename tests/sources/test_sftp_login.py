@@ -321,14 +321,14 @@ def test_a_server_that_accepts_and_says_nothing_ends_at_the_banner_limit(tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as listener:
         error = _unreachable(f"sftp://party@127.0.0.1:{listener.getsockname()[1]}/", tmp_path)
     assert error.reason == "banner-timeout"
-    assert "limit: banner" in error.message
+    assert "limits.banner_seconds = 1" in error.message
 
 
 def test_a_server_that_names_itself_and_no_more_ends_at_the_login_limit(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, _greeting(listener, b"SSH-2.0-slow\r\n"):
         error = _unreachable(f"sftp://party@127.0.0.1:{listener.getsockname()[1]}/", tmp_path)
     assert error.reason == "login-timeout"
-    assert "limit: login" in error.message
+    assert "limits.login_seconds = 1" in error.message
 
 
 def test_a_server_that_speaks_something_else_is_unreachable(tmp_path: Path) -> None:

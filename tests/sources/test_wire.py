@@ -3,6 +3,7 @@
 import pytest
 
 from smki_sync.errors import SourceUnreachable
+from smki_sync.sources.base import Limits
 from smki_sync.sources.wire import Wire
 
 
@@ -36,13 +37,11 @@ class Line:
     def close(self) -> None:
         """Nothing to close."""
 
-    def get_name(self) -> str:
-        return "line"
 
-
-def wire(line: Line, *, total: float = 0.0) -> Wire:
-    made = Wire(line, peer="smki.example:22", stall=10, clock=line.clock)
-    made.begin(total)
+def wire(line: Line, *, total: float = 0.0, rate: float = 0.0) -> Wire:
+    limits = Limits(stall=10, total=total, slow_rate=rate, slow_period=30)
+    made = Wire(line, peer="smki.example:22", limits=limits, clock=line.clock)
+    made.begin()
     return made
 
 
@@ -52,7 +51,9 @@ def test_a_byte_now_and_then_is_no_stall() -> None:
 
 
 def test_no_byte_for_the_stall_limit_is_a_stall_that_names_its_limit() -> None:
-    with pytest.raises(SourceUnreachable, match=r"smki\.example:22 .* 10 s \(limit: stall\)") as caught:
+    with pytest.raises(
+        SourceUnreachable, match=r"smki\.example:22 .* 10 s \(limits\.stall_seconds = 10\)"
+    ) as caught:
         wire(Line(11)).recv(1)
     assert caught.value.reason == "stalled"
 
@@ -61,7 +62,7 @@ def test_bytes_now_and_then_end_at_the_total_limit_which_is_named() -> None:
     trickle = wire(Line(9, 9, 9), total=25)
     trickle.recv(1)
     trickle.recv(1)
-    with pytest.raises(SourceUnreachable, match=r"25 s \(limit: total\)") as caught:
+    with pytest.raises(SourceUnreachable, match=r"25 s \(limits\.total_seconds = 25\)") as caught:
         trickle.recv(1)
     assert caught.value.reason == "total-timeout"
 
@@ -71,7 +72,7 @@ def test_a_new_file_gets_the_whole_total_limit_again() -> None:
     again = wire(line, total=20)
     again.recv(1)
     again.recv(1)
-    again.begin(20)
+    again.begin()
     assert again.recv(1) == b"x"
 
 
@@ -95,3 +96,35 @@ def test_the_end_of_the_stream_is_a_lost_connection() -> None:
     with pytest.raises(SourceUnreachable) as caught:
         wire(Line(1, data=b"")).recv(1)
     assert caught.value.reason == "connection-lost"
+
+
+def test_a_drip_that_never_stalls_is_too_slow_and_both_keys_are_named() -> None:
+    drip = wire(Line(9, 9, 9, 9), rate=5)
+    for _ in range(3):
+        drip.recv(1)
+    with pytest.raises(SourceUnreachable, match=r"slow_rate = 5, limits\.slow_seconds = 30") as caught:
+        drip.recv(1)
+    assert caught.value.reason == "too-slow"
+    assert drip.failed
+
+
+def test_enough_bytes_in_a_period_begin_the_next_one() -> None:
+    enough = wire(Line(*[9] * 12, data=b"x" * 50), rate=5)
+    assert [enough.recv(50) for _ in range(12)] == [b"x" * 50] * 12
+
+
+def test_the_pauses_of_our_own_reader_are_not_held_against_the_server() -> None:
+    line = Line(*[1] * 8)
+    paused = wire(line, rate=5)
+    for _ in range(8):
+        line.now += 100
+        assert paused.recv(1) == b"x"
+
+
+def test_a_new_file_begins_a_new_period() -> None:
+    line = Line(9, 9, 9, 9)
+    again = wire(line, rate=5)
+    for _ in range(3):
+        again.recv(1)
+    again.begin()
+    assert again.recv(1) == b"x"

@@ -33,6 +33,7 @@ KbdInteractiveAuthentication no
 PubkeyAuthentication yes
 PermitRootLogin yes
 Subsystem sftp internal-sftp -R
+{extra}
 """
 
 
@@ -69,20 +70,33 @@ def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> str:
 
 
 @contextmanager
-def openssh_server(directory: Path, scratch: Path) -> Iterator[OpenSsh]:
-    """Run a server over ``directory``; keys, configuration and log go to ``scratch``."""
+def openssh_server(
+    directory: Path, scratch: Path, *, extra: str = "", host_key: str = "ed25519", port: int | None = None
+) -> Iterator[OpenSsh]:
+    """Run a server over ``directory``; keys, configuration and log go to ``scratch``.
+
+    ``extra``: further lines of its configuration. ``host_key``: the type of its key. ``port``: one to
+    listen on again, with the keys that are in ``scratch`` already.
+    """
     program = sshd_path()
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd separates privileges there
-    port = _free_port()
-    host_key = make_key(scratch / "host")
-    (scratch / "authorized").write_text(make_key(scratch / "identity") + "\n")
-    (scratch / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+    if port is None:
+        port = _free_port()
+        public = make_key(scratch / "host", kind=host_key)
+        (scratch / "authorized").write_text(make_key(scratch / "identity") + "\n")
+        (scratch / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
     pam = (
         "no" if os.geteuid() == 0 else "yes"
     )  # without it an account locked for passwords takes no key either
     (scratch / "sshd_config").write_text(
-        _CONFIG.format(port=port, host_key=scratch / "host", authorized=scratch / "authorized", pam=pam)
+        _CONFIG.format(
+            port=port,
+            host_key=scratch / "host",
+            authorized=scratch / "authorized",
+            pam=pam,
+            extra=extra,
+        )
     )
     log = scratch / "sshd.log"
     with log.open("wb") as out:
