@@ -28,8 +28,6 @@ RELEASE_SECONDS = 10.0
 _RELEASE_PAUSE = 0.05
 """Seconds between two attempts at a session while the one before is being freed."""
 
-_STDERR_BYTES = 32 * 1024
-
 
 class SftpChannel:
     """The bytes of the conversation. What comes on stderr is dropped, else it would fill the window."""
@@ -53,7 +51,7 @@ class SftpChannel:
         """Receive at most ``size`` bytes; raises as :meth:`send` does."""
         with self._plain_errors():
             if self._channel.recv_stderr_ready():
-                self._channel.recv_stderr(_STDERR_BYTES)
+                self._channel.recv_stderr(CHANNEL_WINDOW_BYTES)
             data = self._channel.recv(size)
         if not data:
             raise ConnectionError(cause_of(self._transport))
