@@ -28,6 +28,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "smki_sync.cli.export",
     "quarantine": "smki_sync.cli.quarantine",
     "reconcile": "smki_sync.cli.reconcile",
+    "restore": "smki_sync.cli.restore",
+    "prune": "smki_sync.cli.prune",
     "backup": "smki_sync.cli.backup",
     "prove": "smki_sync.cli.prove",
     "compare": "smki_sync.cli.compare",

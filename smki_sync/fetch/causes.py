@@ -69,6 +69,7 @@ CAUSES = (
     _never("login-refused", "refused logins lock the account (Appendix P)", SourceRefused),
     _never("permission-denied", "rights do not come by asking", SourceRefused),
     _never("source-missing", "what is not there is not there a moment later", SourceMissing),
+    _never("nothing-to-restore-from", "a full that fits comes with a later listing", SourceMissing),
     _never("no-full-to-compare", "a full that fits comes with a later listing", SourceMissing),
     _never("not-a-file", "it is something else", SourceMissing),
     _never("not-a-plain-name", "no such name is asked for", SourceMissing),

@@ -41,6 +41,8 @@ UPDATE extract SET records = ?, inserted = ?, updated = ?, unchanged = ?, withdr
                    committed = ?, seconds = ? WHERE id = ?
 """
 
+_DIGEST_OF: Final = "SELECT digest FROM extract WHERE day = ? ORDER BY id DESC LIMIT 1"
+
 
 def utc(moment: datetime) -> str:
     """A time as the ledger writes it: ISO 8601, UTC, ``Z``."""
@@ -68,6 +70,13 @@ def write_state(db: apsw.Connection, *, position: date, digest: SetDigest) -> No
     db.execute(
         "UPDATE mirror SET position = ?, digest = ? WHERE one = 1", (position.isoformat(), digest.dump())
     )
+    db.execute("UPDATE extract SET digest = ? WHERE id = (SELECT max(id) FROM extract)", (digest.hex,))
+
+
+def read_digest_of(db: apsw.Connection, day: date) -> str | None:
+    """The set digest that this mirror had at a position, 64 hex digits; ``None`` where it was never there."""
+    found = db.execute(_DIGEST_OF, (day.isoformat(),)).get
+    return None if found is None else str(found)
 
 
 def read_position(db: apsw.Connection) -> Position:

@@ -14,7 +14,7 @@ Value = None | int | float | str | bytes
 """What SQLite stores in a column."""
 
 APPLICATION_ID: Final = 0x534D4B49  # "SMKI": tells our file from any other SQLite file
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384 a delta writes more
 
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
@@ -45,7 +45,8 @@ CREATE TABLE extract (            -- the ledger: every file that was ever applie
     withdrawn   INTEGER NOT NULL,
     quarantined INTEGER NOT NULL,
     committed   TEXT NOT NULL,    -- UTC
-    seconds     REAL NOT NULL
+    seconds     REAL NOT NULL,
+    digest      TEXT              -- set digest that the mirror had last while this was its newest file
 );
 CREATE TABLE issuer (
     id   INTEGER PRIMARY KEY,

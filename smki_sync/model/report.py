@@ -35,6 +35,9 @@ class AttentionCode(StrEnum):
     DATED_IN_FUTURE = "dated-in-future"
     FULL_CHANGED = "full-changed"
     HISTORY_LOST = "history-lost"
+    RESTORED_TO_DATE = "restored-to-date"
+    OTHER_DIGEST = "other-digest"
+    CHAINS_BROKEN = "chains-broken"
     STRANGE_NAMES = "strange-names"
     LIMIT_NEAR = "limit-near"
     RECORDS_CONTRADICT = "records-contradict"
@@ -52,6 +55,9 @@ _BEHIND = frozenset(
         AttentionCode.REPOSITORY_LATE,
         AttentionCode.RECORDS_QUARANTINED,
         AttentionCode.EMPTY_FILE,
+        AttentionCode.RESTORED_TO_DATE,
+        AttentionCode.OTHER_DIGEST,
+        AttentionCode.CHAINS_BROKEN,
     }
 )
 

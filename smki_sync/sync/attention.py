@@ -144,7 +144,7 @@ def _full_changed(decision: Decision, position: Position | None) -> Iterator[Att
 _HISTORY_LOST = (
     Attention(
         code=AttentionCode.HISTORY_LOST,
-        message="The generation before could not be read to its end: journal and ledger start anew.",
+        message="Journal and ledger start anew: those of the generation before were not taken over.",
         hint="Whoever follows the journal must take the whole mirror once. The old generation is kept as "
         "`mirror.keep_previous` says.",
     ),

@@ -4,7 +4,7 @@ For: turning fetched files into committed states, one at a time. Whatever raises
 committed state; files not applied stay in ``downloads`` for the next run. Refuses: to skip a file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -24,12 +24,20 @@ from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.reading import Noted, Told, check_inner_name, read_batches, read_records
 
+Inspect = Callable[[Path], None]
+"""Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
+
+
+def trust(_generation: Path) -> None:
+    """Look at nothing: every record was checked on its way in, and what was committed was counted."""
+
 
 @dataclass(slots=True)
 class Carrier:
     """Applies the files of one plan. ``applied`` grows as files commit.
 
-    ``history_lost``: there was a mirror, and its journal and ledger could not be taken over.
+    ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
+    whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
     """
 
     job: Job
@@ -37,6 +45,8 @@ class Carrier:
     applied: list[Applied] = field(default_factory=list)
     oddities: Oddities = field(default_factory=Oddities)
     history_lost: bool = False
+    all_aside: bool = False
+    inspect: Inspect = trust
 
     def carry_out(self, decision: Decision) -> Path | None:
         """Apply everything that the plan lists; the generation that is current afterwards."""
@@ -46,6 +56,7 @@ class Carrier:
             return self._follow(held.generation, plan.deltas)
         # Readers never go back in time: a full older than the position catches up before they see it.
         reached = held.position.day if held.position else plan.full.day
+        reached = max([reached, *(delta.day for delta in plan.deltas if self.all_aside)])
         replayed = (*plan.overlap, *(delta for delta in plan.deltas if delta.day <= reached))
         generation = self._rebuild(plan.full, replayed, decision)
         return self._follow(generation, tuple(delta for delta in plan.deltas if delta.day > reached))
@@ -85,11 +96,19 @@ class Carrier:
             builder.load_batches(fetched.file, self._batches(fetched))
             done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
-        self.job.directory.publish(path)
+        self._publish(path)
         self._commit(fetched, counts, began)
         for delta, delta_counts, delta_began in done:
             self._commit(delta, delta_counts, delta_began)
         return path
+
+    def _publish(self, generation: Path) -> None:
+        try:
+            self.inspect(generation)
+        except BaseException:
+            self.job.directory.discard(generation)
+            raise
+        self.job.directory.publish(generation)
 
     def _pay_overlap(self, generation: Path | None, overlap: tuple[Extract, ...]) -> None:
         """Replay, together, what came too late to be replayed when the full was taken."""

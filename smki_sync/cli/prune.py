@@ -1,0 +1,43 @@
+"""``smki-sync prune``: what is kept beyond need, removed when somebody says so.
+
+For: the generation before, after a restore has proven itself. Refuses: the current generation.
+"""
+
+from datetime import UTC, datetime
+
+import typer
+
+from smki_sync.cli import options
+from smki_sync.cli.identities import link_of
+from smki_sync.cli.out import say, say_json
+from smki_sync.cli.render import schema_of
+from smki_sync.cli.setting import configure
+from smki_sync.cli.words import in_bytes
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.lock import hold
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("prune")(prune)
+
+
+def prune(
+    *,
+    mirror: options.Mirror = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Remove the generations before the current one."""
+    settings = configure(mirror=mirror, config=config)
+    link_of(settings)
+    directory = MirrorDirectory(settings.need_mirror())
+    with hold(directory.lock, since=datetime.now(UTC)):
+        sizes = {path: path.stat().st_size for path in directory.generations.glob("*.db")}
+        gone = directory.discard_superseded(keep=0)
+    freed = sum(sizes.get(path, 0) for path in gone)
+    if as_json:
+        names = [path.name for path in gone]
+        say_json({"schema": schema_of("prune"), "removed": names, "bytes": freed})
+    else:
+        say(f"removed {len(gone)} generation{'s' * (len(gone) != 1)}, {in_bytes(freed)}")

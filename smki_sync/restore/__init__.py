@@ -1,0 +1,13 @@
+"""After a disaster, or to see whether one would be survived: a mirror made anew from its files.
+
+For: ``restore`` and ``drill``. A new generation is built beside whatever is there, looked through, and takes
+over in one step. Refuses: to need anything of the old mirror, and to remove it.
+
+* :mod:`.checks` what a new generation must pass
+* :mod:`.deed` the restore
+"""
+
+from smki_sync.restore.checks import Check, Known
+from smki_sync.restore.deed import Phase, Restored, restore
+
+__all__ = ["Check", "Known", "Phase", "Restored", "restore"]
