@@ -19,6 +19,10 @@ BUILD_FACTOR: Final = 4.5
 """Octets of a generation in the making for each octet of its full as .gz: a record takes about 200 there,
 620 in the mirror with its indexes, and some 200 while they are sorted (docs/benchmarks.md)."""
 
+DEVICE_INDEX_FACTOR: Final = 1.0
+"""The same for the indexes of ``mirror.index_devices``: 104 octets a certificate, and as much while they are
+sorted."""
+
 DELTA_FACTOR: Final = 100
 """The same for a delta: its rows lie scattered, and each page that they touch stands in the write-ahead
 log as a whole."""
@@ -45,7 +49,8 @@ def check_space(job: Job, plan: Plan) -> None:
 def _needs(job: Job, plan: Plan) -> list[tuple[Path, int]]:
     held = job.directory.downloads
     fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
-    built = BUILD_FACTOR * plan.full.size if plan.full else 0
+    factor = BUILD_FACTOR + DEVICE_INDEX_FACTOR * job.index_devices
+    built = factor * plan.full.size if plan.full else 0
     applied = DELTA_FACTOR * max((x.size for x in (*plan.overlap, *plan.deltas)), default=0)
     return [(held, fetched), (job.directory.generations, int(max(built, applied)))]
 

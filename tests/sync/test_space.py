@@ -1,13 +1,14 @@
 """A run that would not fit is refused before its first byte."""
 
 import shutil
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from smki_sync.errors import MirrorNotWritable
-from smki_sync.sync import run
-from smki_sync.sync.space import RESERVE_BYTES
+from smki_sync.sync import rehearse, run
+from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES, check_space
 from sync.shelf import Party, Shelf
 
 
@@ -55,3 +56,17 @@ def test_a_run_with_nothing_to_do_needs_next_to_nothing(shelf: Shelf, party: Par
     run(party.job(today=9))
     free.append(RESERVE_BYTES)
     assert run(party.job(today=9)).applied == ()
+
+
+def test_a_full_whose_devices_are_indexed_needs_more(shelf: Shelf, party: Party, free: list[int]) -> None:
+    shelf.full(9, {0: "I"})
+    party.directory.prepare()
+    job = party.job(today=9)
+    plan = rehearse(job).plan
+    assert plan.full is not None
+    free.append(
+        RESERVE_BYTES + int((BUILD_FACTOR + 1) * plan.full.size) - 1
+    )  # the load fits, and half the index
+    check_space(job, plan)
+    with pytest.raises(MirrorNotWritable):
+        check_space(replace(job, index_devices=True), plan)
