@@ -64,9 +64,7 @@ def test_a_full_whose_devices_are_indexed_needs_more(shelf: Shelf, party: Party,
     job = party.job(today=9)
     plan = rehearse(job).plan
     assert plan.full is not None
-    free.append(
-        RESERVE_BYTES + int((BUILD_FACTOR + 1) * plan.full.size) - 1
-    )  # the load fits, and half the index
+    free.append(RESERVE_BYTES + int((BUILD_FACTOR + 1.5) * plan.full.size))  # half of the indexes fit
     check_space(job, plan)
     with pytest.raises(MirrorNotWritable):
         check_space(replace(job, index_devices=True), plan)
