@@ -1,4 +1,4 @@
-"""``smki-sync quarantine``: records that could not be understood, and taking note of them.
+"""``smki-sync quarantine``: records that could not be understood or proven, and taking note of them.
 
 For: seeing the evidence behind ``records-quarantined``, and ending that call for attention once
 somebody has dealt with it. Refuses: to delete evidence, to serve it.
@@ -36,7 +36,7 @@ def quarantine(
     config: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the records that could not be understood, with file, number, reason and their XML.
+    """List the records that could not be understood or proven, with file, number, reason and their XML.
 
     Exit code 10 while some have not been taken note of, 0 otherwise.
     """

@@ -41,6 +41,8 @@ def job_of(config: Config, hear: Listener) -> Job:
         keep_previous=config.mirror.keep_previous,
         keep_changes_days=config.mirror.keep_changes_days,
         index_devices=config.mirror.index_devices,
+        verify=config.policy.verify,
+        anchors=config.trust.read_anchors(),
         hear=hear,
     )
 

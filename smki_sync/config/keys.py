@@ -22,6 +22,7 @@ from smki_sync.config.settings import (
     RetrySettings,
     TrustSettings,
 )
+from smki_sync.model.door import VerifyPolicy
 from smki_sync.sources.algorithms import LegacyAlgorithm
 
 SECTIONS: Mapping[str, type] = {
@@ -43,6 +44,7 @@ _KIND_WORDS: Mapping[object, str] = {
     tuple[str, ...]: "a list of texts",
     tuple[Path, ...]: "a list of paths",
     tuple[LegacyAlgorithm, ...]: "a list of " + ", ".join(f'"{choice}"' for choice in LegacyAlgorithm),
+    VerifyPolicy: " or ".join(f'"{choice}"' for choice in VerifyPolicy),
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 

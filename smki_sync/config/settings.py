@@ -13,6 +13,7 @@ from typing import Annotated
 
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
+from smki_sync.model.door import VerifyPolicy
 from smki_sync.model.plan import Policy
 from smki_sync.sources.algorithms import LegacyAlgorithm
 from smki_sync.sources.base import Limits
@@ -247,6 +248,14 @@ class PolicySettings:
             not_in_use_share=self.max_not_in_use_share,
             not_in_use_allowance=self.not_in_use_allowance,
         )
+
+    verify: Annotated[
+        VerifyPolicy,
+        About(
+            meaning="What new certificates are asked: nothing; to be signed by their issuer; or that, and the"
+            " whole mirror is verified after each run."
+        ),
+    ] = VerifyPolicy.OFF
 
     def rules(self) -> Policy:
         """Give the part of this that the planner asks for."""

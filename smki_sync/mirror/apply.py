@@ -20,6 +20,7 @@ import apsw
 
 from smki_sync.mirror import fingerprints
 from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.door import Door, refused
 from smki_sync.mirror.rows import INSERT, Row, row_of, values_of
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
 from smki_sync.model.report import Counts
@@ -69,7 +70,7 @@ _UPDATE: Final = (
     " flags = ?, last_changed = ?, extract = ? WHERE id = ?"
 )
 _QUARANTINE: Final = "INSERT INTO quarantine (extract, number, reason, detail, xml) VALUES (?, ?, ?, ?, ?)"
-_COUNT: Final = (
+MOVE_CENSUS: Final = (
     "INSERT INTO census VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 )
 
@@ -138,11 +139,14 @@ class Applier:
         digest: SetDigest,
         journal: Journal,
         touch: Touch = lambda _serial, _issuer: None,
+        door: Door | None = None,
     ) -> None:
         """``extract``: ledger id of the file. ``digest``: moved along with the rows.
 
-        ``touch``: told the identity of every certificate that the file names.
+        ``touch``: told the identity of every certificate that the file names. ``door``: asked before a
+        certificate that is not known is kept.
         """
+        self._door = door
         self._db = db
         self._extract = extract
         self._day = days(day)
@@ -193,7 +197,7 @@ class Applier:
         self._touch(row.serial, issuer)
         known = self._db.execute(_KNOWN, (row.serial, issuer)).fetchone()
         if known is None:
-            self._insert(row, issuer)
+            self._let_in(row, issuer)
         elif known[-1] != row.der:
             self._set_aside(conflict_of(row.number, row.serial, row.issuer, row.status, row.der))
         else:
@@ -201,8 +205,15 @@ class Applier:
 
     def _write_census(self) -> None:
         for (kind, status, withdrawn), moved in self._census.items():
-            self._db.execute(_COUNT, (kind, status, withdrawn, moved))
+            self._db.execute(MOVE_CENSUS, (kind, status, withdrawn, moved))
         self._census.clear()
+
+    def _let_in(self, row: Row, issuer: int) -> None:
+        why = self._door.refuse(row) if self._door else None
+        if why is None:
+            self._insert(row, issuer)
+        else:
+            self._set_aside(refused(row, why))
 
     def _insert(self, row: Row, issuer: int) -> None:
         self._db.execute(

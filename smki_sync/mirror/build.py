@@ -23,6 +23,7 @@ import apsw
 from smki_sync.bounds import Bounds
 from smki_sync.mirror import fingerprints, journal, ledger, revocation
 from smki_sync.mirror.apply import (
+    MOVE_CENSUS,
     Applier,
     Change,
     Changed,
@@ -34,9 +35,10 @@ from smki_sync.mirror.apply import (
 from smki_sync.mirror.connect import connect, keep_side_files
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.directory import BUILDING
+from smki_sync.mirror.door import Door, refused_row
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.inherit import Inheritance, Nothing, Predecessor
-from smki_sync.mirror.repeats import Repeat, drop, find_repeats
+from smki_sync.mirror.repeats import Repeat, drop, find_repeats, number_of
 from smki_sync.mirror.rows import INSERT, Batch, Row, batches_of, said_by, values_of
 from smki_sync.mirror.schema import (
     APPLICATION_ID,
@@ -96,6 +98,21 @@ class Loader:
             self._db.execute(INDEXES)
         self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._census.items())])
 
+    def weed(self, door: Door) -> None:
+        """Put what the door refuses into the quarantine; the generation is whole and indexed by now."""
+        found = list(door.refuse_among(self._db))
+        numbers = [number_of(self._db, row.id, self._extract) for row, _why in found]
+        for (row, why), number in zip(found, numbers, strict=True):
+            before = self._past.recall(row.serial, self._issuers[row.issuer])
+            by = self._db.execute("SELECT extract FROM certificate WHERE id = ?", (row.id,)).get
+            self.inserted -= before is None
+            self.updated -= before is not None and by == self._extract
+            self.unchanged -= before is not None and by != self._extract
+            self._db.execute("DELETE FROM certificate WHERE id = ?", (row.id,))
+            self._db.execute(MOVE_CENSUS, (row.kind, row.status, 0, -1))
+            self._count(row.kind, row.status, row.der, -1)
+            self._set_aside(refused_row(row, why, number=number))
+
     def _drop(self, repeat: Repeat) -> None:
         drop(self._db, repeat, extract=self._extract)
         self._count(repeat.kind, repeat.status, repeat.der, -1)
@@ -147,6 +164,7 @@ class Builder:
         keep_changes_days: int | None = None,
         index_devices: bool = False,
         bounds: Bounds = DEFAULT_BOUNDS,
+        door: Door | None = None,
     ) -> None:
         """``path``: where no generation is yet. ``old``: the generation to take over from, if any.
 
@@ -155,8 +173,9 @@ class Builder:
 
         ``keep_changes_days``: how many days of the journal are kept; ``None``: all. ``index_devices``:
         whether devices can be looked up by key identifier and hash without reading every row.
-        ``bounds``: what one file may do to the mirror.
+        ``bounds``: what one file may do to the mirror. ``door``: asked which certificates may stay.
         """
+        self._door = door
         self.path = path
         self._keep_changes_days = keep_changes_days
         self._index_devices = index_devices
@@ -197,6 +216,9 @@ class Builder:
                 loader.take(batch)
             self._step("indexing")
             loader.settle()
+            if self._door:
+                self._step("proving signatures")
+                loader.weed(self._door)
             self._bounds.check_full(
                 file.extract.name, certificates=loader.certificates, in_use=loader.digest.count
             )
@@ -225,6 +247,7 @@ class Builder:
             digest=self._loader.digest,
             journal=lambda _changed: None,  # the comparison at the end tells what truly changed
             touch=self._past.touch,
+            door=self._door,
         )
 
     def finish(self) -> Counts:

@@ -61,7 +61,7 @@ def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Ite
     for row, serial, issuer, kind, status, der in (*alike[:-1], *others):
         yield Repeat(
             row=row,
-            number=_number(db, row, extract),
+            number=number_of(db, row, extract),
             serial=serial,
             issuer=issuer,
             kind=kind,
@@ -72,7 +72,7 @@ def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Ite
         )
 
 
-def _number(db: apsw.Connection, row: int, extract: int) -> int:
+def number_of(db: apsw.Connection, row: int, extract: int) -> int:
     """A row's place in the file: rows were loaded in order, rejected records left out."""
     number = row
     for (rejected,) in db.execute(_REJECTED, (extract,)):

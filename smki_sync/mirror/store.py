@@ -20,6 +20,7 @@ from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror import journal, ledger, revocation
 from smki_sync.mirror.apply import Applier, Changed, Journalist
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
+from smki_sync.mirror.door import Door
 from smki_sync.mirror.drift import Difference
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.mend import mend
@@ -59,14 +60,20 @@ class Store:
     """
 
     def __init__(
-        self, path: Path, *, keep_changes_days: int | None = None, bounds: Bounds = DEFAULT_BOUNDS
+        self,
+        path: Path,
+        *,
+        keep_changes_days: int | None = None,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        door: Door | None = None,
     ) -> None:
         """Open a generation that :func:`survey` found healthy.
 
         ``keep_changes_days``: how many days of the journal a delta leaves; ``None``: all. ``bounds``: what
-        one file may do to it.
+        one file may do to it. ``door``: asked before a certificate that is not known is kept.
         """
         self.path = path
+        self._door = door
         self._bounds = bounds
         self._keep_changes_days = keep_changes_days
         with named(path):
@@ -178,7 +185,9 @@ class Store:
         digest = ledger.read_digest(self._db)
         day = file.extract.day
         journalist = Journalist(self._db, entry, day)
-        applier = Applier(self._db, extract=entry, day=day, digest=digest, journal=journalist.write)
+        applier = Applier(
+            self._db, extract=entry, day=day, digest=digest, journal=journalist.write, door=self._door
+        )
         held = digest.count
         applier.take_all(records)
         self._bounds.check_delta(file.extract.name, repeated=applier.unchanged, held=held)

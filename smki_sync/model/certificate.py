@@ -83,7 +83,7 @@ class Flag(IntFlag):
 
 
 class RejectReason(StrEnum):
-    """Why a record could not be understood and went to the quarantine. Stored: never renamed."""
+    """Why a record was not understood or not proven and went to the quarantine. Stored: never renamed."""
 
     BODY_MISSING = "body-missing"
     BODY_NOT_BASE64 = "body-not-base64"
@@ -92,6 +92,7 @@ class RejectReason(StrEnum):
     STATUS_UNKNOWN = "status-unknown"
     ELEMENT_REPEATED = "element-repeated"
     IDENTITY_CONFLICT = "identity-conflict"
+    SIGNATURE_FALSE = "signature-false"
 
 
 class Claims(NamedTuple):

@@ -41,6 +41,8 @@ class AttentionCode(StrEnum):
     STRANGE_NAMES = "strange-names"
     LIMIT_NEAR = "limit-near"
     RECORDS_CONTRADICT = "records-contradict"
+    ISSUER_UNKNOWN = "issuer-unknown"
+    VERIFICATION_FAILED = "verification-failed"
 
     @property
     def is_note(self) -> bool:
@@ -58,6 +60,7 @@ _BEHIND = frozenset(
         AttentionCode.RESTORED_TO_DATE,
         AttentionCode.OTHER_DIGEST,
         AttentionCode.CHAINS_BROKEN,
+        AttentionCode.VERIFICATION_FAILED,
     }
 )
 

@@ -40,6 +40,8 @@ def attend(
         *_odd(oddities),
         *_contradicted(oddities),
         *_near(oddities),
+        *_unproven(oddities),
+        *_unsound(oddities),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
     ]
@@ -101,8 +103,8 @@ def _quarantined(census: Census) -> Iterator[Attention]:
     if census.quarantined:
         yield Attention(
             code=AttentionCode.RECORDS_QUARANTINED,
-            message=f"{census.quarantined} record{'s' * (census.quarantined > 1)} could not be understood:"
-            " kept in the quarantine, not served.",
+            message=f"{census.quarantined} record{'s' * (census.quarantined > 1)} could not be understood or"
+            " proven: kept in the quarantine, not served.",
             hint="Look at them with `smki-sync quarantine`; tell the DCC; accept them there once noted.",
         )
 
@@ -185,6 +187,27 @@ def _near(oddities: Oddities) -> Iterator[Attention]:
             message=f"{file} took {near.figure:,} of the {near.limit:,} that `{near.key}` allows,"
             f" {near.share:.0%}.",
             hint=f"A file beyond the limit is refused. If this is honest growth, raise `{near.key}` in time.",
+        )
+
+
+def _unproven(oddities: Oddities) -> Iterator[Attention]:
+    if oddities.unproven:
+        yield Attention(
+            code=AttentionCode.ISSUER_UNKNOWN,
+            message=f"{oddities.unproven} new certificates are served whose issuer is not known yet, so that"
+            " nothing proves them.",
+            hint="`smki-sync verify` names them. Tell the DCC if the issuer does not follow.",
+        )
+
+
+def _unsound(oddities: Oddities) -> Iterator[Attention]:
+    done = oddities.verification
+    if done and not done.is_sound:
+        what = f"{done.errors} findings against certificates, {len(done.damages)} against the mirror itself"
+        yield Attention(
+            code=AttentionCode.VERIFICATION_FAILED,
+            message=f"The mirror was verified after this run: {what}.",
+            hint="`smki-sync verify` shows them.",
         )
 
 

@@ -20,9 +20,11 @@ from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
 from smki_sync.sync.decide import Decision
+from smki_sync.sync.guard import authorities_in_file
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.reading import Noted, Told, check_inner_name, read_batches, read_records
+from smki_sync.verify.door import Keeper
 
 Inspect = Callable[[Path], None]
 """Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
@@ -38,6 +40,7 @@ class Carrier:
 
     ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
     whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
+    ``keeper``: asked which new certificates may come in.
     """
 
     job: Job
@@ -47,6 +50,7 @@ class Carrier:
     history_lost: bool = False
     all_aside: bool = False
     inspect: Inspect = trust
+    keeper: Keeper | None = None
 
     def carry_out(self, decision: Decision) -> Path | None:
         """Apply everything that the plan lists; the generation that is current afterwards."""
@@ -92,6 +96,7 @@ class Carrier:
             keep_changes_days=self.job.keep_changes_days,
             index_devices=self.job.index_devices,
             bounds=self.job.bounds,
+            door=self.keeper,
         ) as builder:
             builder.load_batches(fetched.file, self._batches(fetched))
             done = [self._replay(builder, delta) for delta in replayed]
@@ -140,11 +145,18 @@ class Carrier:
         return generation
 
     def _store(self, generation: Path) -> Store:
-        return Store(generation, keep_changes_days=self.job.keep_changes_days, bounds=self.job.bounds)
+        return Store(
+            generation,
+            keep_changes_days=self.job.keep_changes_days,
+            bounds=self.job.bounds,
+            door=self.keeper,
+        )
 
     def _records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
         try:
             self._check_inner_name(fetched)
+            if self.keeper:
+                self.keeper.open_file(lambda: authorities_in_file(self.job, fetched))
             for record in read_records(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
                 if isinstance(record, Entry) and record.flags:
                     self.oddities.note(record.flags)
@@ -187,6 +199,8 @@ class Carrier:
         )
         self.applied.append(done)
         self.oddities.contradicted += counts.contradicted
+        if self.keeper:
+            self.keeper.close_file()
         self.job.hear.hear(Committed(applied=done))
         fetched.remove()
 

@@ -13,6 +13,7 @@ from smki_sync.catalogue import Names
 from smki_sync.events import Listener, Silence
 from smki_sync.fetch import Terms
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.model.door import VerifyPolicy
 from smki_sync.model.plan import Policy
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import OpenSource
@@ -31,7 +32,8 @@ class Job:
     content another extract is refused. ``keep_previous``: whether the generation before the current one
     stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
-    a new generation indexes devices by key identifier and hash.
+    a new generation indexes devices by key identifier and hash. ``verify``: what new certificates are asked;
+    ``anchors``: trust anchors as DER.
     """
 
     directory: MirrorDirectory
@@ -46,5 +48,7 @@ class Job:
     keep_previous: bool = True
     keep_changes_days: int | None = None
     index_devices: bool = False
+    verify: VerifyPolicy = VerifyPolicy.OFF
+    anchors: tuple[bytes, ...] = ()
     hear: Listener = field(default_factory=Silence)
     clock: Callable[[], datetime] = _now

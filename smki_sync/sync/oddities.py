@@ -7,18 +7,23 @@ from dataclasses import dataclass, field
 
 from smki_sync.model.certificate import Flag
 from smki_sync.model.report import NearLimit
+from smki_sync.verify.report import Verification
 
 
 @dataclass(slots=True)
 class Oddities:
     """How many of the records read were kept in spite of something odd, and which limits came near.
 
-    ``near``: by the limit's key, the file that came nearest to it and how near that was.
+    ``unproven``: new certificates whose issuer is not known. ``verification``: of the whole mirror after
+    the run, where that is asked for. ``near``: by the limit's key, the file that came nearest to it and how
+    near that was.
     """
 
     strict_parser_refuses: int = 0
     claims_differ: int = 0
     contradicted: int = 0
+    unproven: int = 0
+    verification: Verification | None = None
     near: dict[str, tuple[str, NearLimit]] = field(default_factory=dict)
 
     def note(self, flags: Flag) -> None:

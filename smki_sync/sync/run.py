@@ -25,6 +25,7 @@ from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier
 from smki_sync.sync.decide import Decision, decide
 from smki_sync.sync.downloads import DownloadLedger
+from smki_sync.sync.guard import guarding, verified
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.space import check_space
@@ -46,9 +47,11 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
             _remember_offer(job, decision)
             _make_room(job, decision.plan)
             files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
-        carrier = Carrier(job, files)
-        with _marking_damage(job):
+        with _marking_damage(job), guarding(job, decision.held.generation) as keeper:
+            carrier = Carrier(job, files, keeper=keeper)
             generation = carrier.carry_out(decision)
+            carrier.oddities.unproven = keeper.unproven if keeper else 0
+            carrier.oddities.verification = verified(job) if generation else None
         _tidy(job)
         return _report(job, decision, carrier, generation)
 

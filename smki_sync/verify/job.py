@@ -3,7 +3,6 @@
 For: one frozen value. Refuses: defaults for anything that an operator decides.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,15 +11,11 @@ from random import Random
 
 from smki_sync.events import Listener, Silence
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.verify.threads import usual_threads
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _threads() -> int:
-    """Two a core: while OpenSSL proves a signature, another thread can have the interpreter."""
-    return 2 * len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +47,4 @@ class VerifyJob:
     hear: Listener = field(default_factory=Silence)
     clock: Callable[[], datetime] = _now
     chance: Random = field(default_factory=Random)
-    threads: int = field(default_factory=_threads)
+    threads: int = field(default_factory=usual_threads)

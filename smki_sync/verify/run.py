@@ -6,12 +6,9 @@ lasts; a sync may go on meanwhile. Memory does not grow with the mirror. Refuses
 memory of proofs, and the list of findings where one was asked for.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final
 
 from smki_sync.errors import MirrorDamaged, MirrorError
@@ -27,9 +24,7 @@ from smki_sync.verify.job import VerifyJob
 from smki_sync.verify.judges import judge_of
 from smki_sync.verify.listing import Listing, listing_to
 from smki_sync.verify.report import Tally, Verification
-
-BATCH: Final = 256
-"""Rows that a thread takes at a time: some 20 ms of work."""
+from smki_sync.verify.threads import in_threads
 
 MARKS: Final = 500_000
 """Proofs gathered before they are written, in the order of their tree: some 20 MB of memory."""
@@ -131,7 +126,7 @@ class _Pass:
         judge = judge_of(self.db, self.job.anchors, self.job.at)
         inspector = Inspector(judge, self.proofs, any_status=scope.any_status, afresh=scope.afresh)
         done = 0
-        for some in _in_threads(inspector, iter(rows), self.job.threads):
+        for some in in_threads(inspector.inspect, iter(rows), self.job.threads):
             done += some.rows
             self._take(some)
             self.job.hear.hear(Verifying(file=self.job.directory.link.name, done=done, size=size))
@@ -148,21 +143,6 @@ class _Pass:
 
     def _step(self, words: str) -> None:
         self.job.hear.hear(Checking(file=self.job.directory.link.name, step=words))
-
-
-def _in_threads(inspector: Inspector, rows: Iterator[HeldRow], threads: int) -> Iterator[Inspected]:
-    """Inspect rows some at a time, in their order, with a bounded number of batches on the way."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
-    waiting: deque[Future[Inspected]] = deque()
-    try:
-        while some := list(islice(rows, BATCH)):
-            waiting.append(pool.submit(inspector.inspect, some))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _for_status(job: VerifyJob, done: Verification) -> LastVerification:
