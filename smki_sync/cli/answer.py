@@ -27,7 +27,10 @@ from smki_sync.model.plan import Position
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What was asked, as it was written. At most one of ``pem``, ``der`` and ``as_json``."""
+    """What was asked, as it was written. At most one of ``pem``, ``der`` and ``as_json``.
+
+    ``explain``: of any status, with an explanation; neither in PEM nor in DER.
+    """
 
     identity: str
     usage: Usage | None = None
@@ -35,6 +38,7 @@ class Asked:
     any_status: bool = False
     pem: bool = False
     der: bool = False
+    explain: bool = False
     mirror: Path | None = None
     config: Path | None = None
     as_json: bool = False
@@ -44,16 +48,20 @@ def answer(asked: Asked) -> Exit:
     """Write the answer; :data:`Exit.FINDING` where there is none."""
     if asked.as_json + asked.pem + asked.der > 1:
         raise UsageError("--json, --pem and --der exclude one another")
+    if asked.explain and (asked.pem or asked.der):
+        raise UsageError("--explain goes with --json or with words, not with --pem or --der")
     every, position = _look_up(asked)
-    found = [c for c in every if asked.any_status or c.in_use]
+    found = [c for c in every if asked.any_status or asked.explain or c.in_use]
     if asked.as_json:
-        say_json(document(found, position))
+        say_json(document(found, position, _explained(asked, found)))
     elif not found:
         _say_none(f"{asked.identity}{_restrictions(asked)}", position, others=len(every))
     elif asked.der:
         say_octets(_only(found).der)
+    elif asked.pem:
+        _say_pem(found)
     else:
-        _say_pem(found) if asked.pem else _say_to_people(found)
+        _say_to_people(asked, found)
     return Exit.OK if found else Exit.FINDING
 
 
@@ -66,14 +74,15 @@ def _look_up(asked: Asked) -> tuple[list[Certificate], Position]:
         return found, read_position(db)
 
 
-def document(found: list[Certificate], position: Position) -> Json:
-    """The document of ``show --json``."""
+def document(found: list[Certificate], position: Position, explained: list[tuple[Json, str]]) -> Json:
+    """The document of ``show --json``; ``explained``: one for each certificate, or none at all."""
     from smki_sync.export.fields import fields_of  # noqa: PLC0415 - reads X.509, which no other form needs
 
+    why: list[Json] = [{"explanation": one} for one, _ in explained] or [{} for _ in found]
     return {
         "schema": schema_of("show"),
         "position": position.day.isoformat(),
-        "certificates": [fields_of(c) for c in found],
+        "certificates": [fields_of(c) | more for c, more in zip(found, why, strict=True)],
     }
 
 
@@ -83,13 +92,23 @@ def _say_pem(found: list[Certificate]) -> None:
     say("".join(to_pem(c.der) for c in found), end="")
 
 
-def _say_to_people(found: list[Certificate]) -> None:
+def _explained(asked: Asked, found: list[Certificate]) -> list[tuple[Json, str]]:
+    """An explanation of each, as JSON and as text; none where it was not asked for."""
+    if not asked.explain:
+        return []
+    from smki_sync.cli.explain import explained  # noqa: PLC0415 - loads what proves signatures
+
+    return explained(configure(mirror=asked.mirror, config=asked.config), found, now_here())
+
+
+def _say_to_people(asked: Asked, found: list[Certificate]) -> None:
     """One paragraph a certificate; the line that says whether it may be used is coloured."""
     now = now_here()
+    why = [text for _, text in _explained(asked, found)]
     for number, c in enumerate(found):
         say(("\n" if number else "") + headline(c))
         say(f"  {standing(c, now)}", colour="green" if is_usable(c, now) else "yellow")
-        say("\n".join(facts(c)))
+        say("\n".join([*facts(c), *why[number : number + 1]]))
 
 
 def _say_none(what: str, position: Position, *, others: int) -> None:

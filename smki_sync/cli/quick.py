@@ -24,6 +24,7 @@ OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], object] | None]]] = {
     "--any-status": ("any_status", None),
     "--pem": ("pem", None),
     "--der": ("der", None),
+    "--explain": ("explain", None),
     "--mirror": ("mirror", Path),
     "--config": ("config", Path),
     "--json": ("as_json", None),

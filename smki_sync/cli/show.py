@@ -35,6 +35,13 @@ def show(
     ] = False,
     pem: Annotated[bool, typer.Option("--pem", help="The certificates in PEM.")] = False,
     der: Annotated[bool, typer.Option("--der", help="The certificate's octets; exactly one.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say step by step why each, of any status, is or is not usable.",
+        ),
+    ] = False,
     mirror: options.Mirror = None,
     config: options.ConfigFile = None,
     as_json: options.Json = False,
@@ -50,6 +57,7 @@ def show(
         any_status=any_status,
         pem=pem,
         der=der,
+        explain=explain,
         mirror=mirror,
         config=config,
         as_json=as_json,
