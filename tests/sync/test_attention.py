@@ -85,6 +85,7 @@ BEHIND = {
     AttentionCode.RESTORED_TO_DATE,
     AttentionCode.OTHER_DIGEST,
     AttentionCode.CHAINS_BROKEN,
+    AttentionCode.VERIFICATION_FAILED,
 }
 """Codes of runs after which the mirror is behind."""
 
