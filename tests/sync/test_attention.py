@@ -1,11 +1,12 @@
 """Each thing that an operator is told, when, and whether the mirror is current in spite of it."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.soundness import Aspect, Damage
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind, StrangeName, Stranger
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
 from smki_sync.model.report import Attention, AttentionCode, Census, NearLimit, Outcome, SyncReport
@@ -14,6 +15,7 @@ from smki_sync.sync import Job
 from smki_sync.sync.attention import attend
 from smki_sync.sync.decide import Decision, Held
 from smki_sync.sync.oddities import Oddities
+from smki_sync.verify.report import Tally, Verification
 
 TODAY = date(2026, 11, 20)
 UP_TO_DATE = Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)
@@ -88,6 +90,16 @@ BEHIND = {
     AttentionCode.VERIFICATION_FAILED,
 }
 """Codes of runs after which the mirror is behind."""
+
+UNSOUND = Verification(
+    at=datetime(2026, 11, 20, tzinfo=UTC),
+    position=TODAY,
+    anchors=0,
+    sample=None,
+    any_status=False,
+    tally=Tally(),
+    damages=(Damage(aspect=Aspect.DIGEST, detail="another"),),
+)
 
 OF_A_RESTORE = {AttentionCode.RESTORED_TO_DATE, AttentionCode.OTHER_DIGEST, AttentionCode.CHAINS_BROKEN}
 
@@ -272,7 +284,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         full=held,
         uncovered=(november(9),),
     )
-    odd = Oddities(claims_differ=1, strict_parser_refuses=1, contradicted=1)
+    odd = Oddities(claims_differ=1, strict_parser_refuses=1, contradicted=1, unproven=1, verification=UNSOUND)
     odd.note_limit("f.xml.gz", NearLimit(key="limits.records", figure=4, limit=10))
     found = told(
         history_lost=True,
