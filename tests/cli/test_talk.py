@@ -9,7 +9,21 @@ import pytest
 
 from smki_sync.cli.talk import PROGRESS_SECONDS, Pace, Talk, Volume, talk_on
 from smki_sync.config import LogFormat
-from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Noted, Planned, Reading
+from smki_sync.events import (
+    Building,
+    Committed,
+    Detail,
+    Event,
+    Fetching,
+    Listing,
+    Noted,
+    Planned,
+    Reading,
+    Restarted,
+    Resumed,
+    Retrying,
+    Waiting,
+)
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan, Reason
 from smki_sync.model.report import Applied, Attention, AttentionCode, Counts
@@ -133,6 +147,35 @@ def test_quiet_says_only_what_keeps_the_mirror_from_being_current() -> None:
 
 def test_verbose_says_the_details_too_and_nothing_else_more() -> None:
     assert said(*STORY, volume=Volume.VERBOSE) == [*said(*STORY), "aes128-gcm negotiated"]
+
+
+TROUBLE: tuple[Event, ...] = (
+    Resumed(file=FILE, done=40_000_000, size=100_000_000),
+    Restarted(file=FILE, why="it is on offer with another size or time"),
+    Retrying(code="stalled", message="nothing came", failed=2, attempts=6, pause=15.04),
+    Waiting(file=FILE, message="the file has grown", pause=15.0),
+)
+
+
+def test_what_a_download_meets_is_said_as_it_happens() -> None:
+    assert said(*TROUBLE) == [
+        f"going on with {FILE} at 40.0 MB of 100.0 MB",
+        f"fetching {FILE} from its beginning: it is on offer with another size or time",
+        "nothing came (stalled, attempt 2 of 6); trying again in 15.0 s",
+        "the file has grown; looking again in 15.0 s",
+    ]
+    assert said(*TROUBLE, volume=Volume.QUIET) == []
+
+
+def test_a_log_has_what_a_download_meets_with_its_fields_and_a_level() -> None:
+    lines = [json.loads(line) for line in said(*TROUBLE, form=LogFormat.JSON)]
+    assert [(line["level"], line["event"]) for line in lines] == [
+        ("info", "resumed"),
+        ("warning", "restarted"),
+        ("warning", "retrying"),
+        ("warning", "waiting"),
+    ]
+    assert (lines[2]["code"], lines[2]["failed"], lines[2]["pause"]) == ("stalled", 2, 15.04)
 
 
 def test_a_step_that_is_announced_again_is_said_once() -> None:
