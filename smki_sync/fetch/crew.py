@@ -59,6 +59,8 @@ class Crew:
 
     def _haul(self, lane: Lane, rate: int, elsewhere: Callable[[], int]) -> Haul:
         """Go on with a lane where an earlier run left it, and say so."""
+        if lane.journal.exists():
+            self.hear.hear(Detail(text=f"reading back what is here of {self.extract.name}"))
         self.part.take_up(lane)
         if lane.gained:
             size = lane.stretch.end - lane.stretch.start

@@ -18,7 +18,7 @@ from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.plan import Plan
+from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Census, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
@@ -52,7 +52,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
             generation = carrier.carry_out(decision)
             carrier.oddities.unproven = keeper.unproven if keeper else 0
             carrier.oddities.verification = verified(job) if generation else None
-        _tidy(job)
+        _tidy(job, decision.plan)
         return _report(job, decision, carrier, generation)
 
 
@@ -60,8 +60,8 @@ def _make_room(job: Job, plan: Plan) -> None:
     """Two generations need room, never three; then see whether the rest fits."""
     if plan.full:
         job.directory.discard_superseded(keep=0)
-    for left in discard_other_parts(job.directory.downloads, plan.extracts):
-        job.hear.hear(Detail(text=f"removed {left.name}, of a file that is not needed any more"))
+        for left in discard_other_parts(job.directory.downloads, plan.extracts):
+            job.hear.hear(Detail(text=f"removed {left.name}, of a file that is not needed any more"))
     check_space(job, plan)
 
 
@@ -118,10 +118,15 @@ def _fetch(job: Job, source: Source, extract: Extract) -> Fetched:
     return fetch(source, extract, job.directory.downloads, job.hear, job.terms)
 
 
-def _tidy(job: Job) -> None:
-    """Remove what no run will need again: older generations, and files that were never applied."""
+def _tidy(job: Job, plan: Plan) -> None:
+    """Remove what no run will need again: older generations, and files that were never applied.
+
+    What is blocked may go on tomorrow with what has come of a full.
+    """
     for old in job.directory.discard_superseded(keep=int(job.keep_previous)):
         job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
+    if plan.action is Action.BLOCKED:
+        return
     for left in job.directory.discard_downloads():
         job.hear.hear(Detail(text=f"removed {left.name}, which was fetched and is not needed any more"))
 

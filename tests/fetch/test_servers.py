@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
@@ -138,6 +140,37 @@ def test_a_killed_client_goes_on_the_next_day(server: Mortal, published: Path, t
     assert begin >= 32 * MIB
     assert (end, outcome) == (size, "whole")
     assert list((tmp_path / "mirror" / "downloads").iterdir()) == []
+
+
+READER = """
+import resource, sys, time
+from pathlib import Path
+from smki_sync.events import Silence
+from smki_sync.sources import Limits, SftpLogin, open_source
+url, key, known_hosts, name = sys.argv[1:]
+login = SftpLogin(identity_file=Path(key), known_hosts=Path(known_hosts))
+with open_source(url, login=login, limits=Limits(), hear=Silence()) as source:
+    for pause in (0.0, 0.5, 0.5):
+        with source.fetch(name) as chunks:
+            for _ in range(100):
+                next(chunks)
+            time.sleep(pause)
+            for _ in range(100):
+                next(chunks)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_reader_that_pauses_and_leaves_early_holds_no_more_than_64_mib(
+    server: Mortal, published: Path
+) -> None:
+    with (published / FULL).open("wb") as file:
+        file.truncate(512 * MIB)
+    facts = server.facts
+    words: list[str | Path] = [sys.executable, "-c", READER]
+    words += [facts.url, facts.identity_file, facts.known_hosts, FULL]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 64 * MIB
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_with_the_limit_named(tmp_path: Path) -> None:

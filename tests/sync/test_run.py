@@ -140,6 +140,24 @@ def test_a_hole_is_gone_up_to_and_no_further(started: Party) -> None:
     assert report.outcome is Outcome.BEHIND
 
 
+def test_what_has_come_of_a_full_outlives_a_day_on_which_nothing_can_be_done(started: Party) -> None:
+    part = started.directory.downloads / "SMKIKR_FULL_2026-11-16.xml.gz.part"
+    part.write_bytes(b"half")
+    started.shelf.deltas(12, 14, 15)
+    assert run(started.job(today=15)).plan.action is Action.BLOCKED
+    assert part.exists()
+
+
+def test_what_has_come_of_another_full_makes_room_for_the_one_to_be_fetched(started: Party) -> None:
+    part = started.directory.downloads / "SMKIKR_FULL_2026-11-02.xml.gz.part"
+    part.write_bytes(b"half")
+    started.shelf.full(16, {0: "I"})
+    seen: list[bool] = []
+    started.source.before_fetch = lambda _name: seen.append(part.exists())
+    assert run(started.job(today=16), full=True).position == november(16)
+    assert seen == [False]
+
+
 def test_an_overlap_that_comes_after_its_full_is_replayed_before_any_later_delta(party: Party) -> None:
     party.shelf.full(9, {0: "I", 1: "I"})
     first = run(party.job(today=9))
