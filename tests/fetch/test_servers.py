@@ -143,7 +143,7 @@ def test_a_killed_client_goes_on_the_next_day(server: Mortal, published: Path, t
 
 
 READER = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from smki_sync.events import Silence
 from smki_sync.sources import Limits, SftpLogin, open_source
@@ -157,7 +157,8 @@ with open_source(url, login=login, limits=Limits(), hear=Silence()) as source:
             time.sleep(pause)
             for _ in range(100):
                 next(chunks)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path('/proc/self/status').read_text()
+print(status.partition('VmHWM:')[2].split()[0])
 """
 
 
