@@ -16,6 +16,7 @@ from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
 _NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
 # SQLError: our statements are constants, so a table or column that is not there was there once.
+_NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REBUILD: Final = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
 _FREE_SPACE: Final = (
@@ -42,15 +43,30 @@ def sqlite_named(path: Path) -> Iterator[None]:
     """Turn faults of SQLite alone: for a block that somebody else fills."""
     try:
         yield
-    except _DAMAGED as exc:
-        raise MirrorDamaged(
-            f"{path} is damaged: {exc}",
-            hint="Run `smki-sync sync`: it rebuilds a damaged mirror from a full.",
-        ) from exc
-    except _NOT_WRITABLE as exc:
-        raise MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc)) from exc
     except apsw.Error as exc:
-        raise MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc)) from exc
+        first = _first_of(exc)
+        if not isinstance(first, apsw.Error):
+            raise first from None
+        raise _fault(first, path) from first
+
+
+def _first_of(exc: BaseException) -> BaseException:
+    """What went wrong first.
+
+    SQLite gives a transaction up by itself when its disk is full or a signal ends a statement; the library
+    then rolls back what is no more, and that failure, which looks like damage, covers the true one.
+    """
+    while _NOTHING_TO_ROLL_BACK in str(exc) and exc.__context__:
+        exc = exc.__context__
+    return exc
+
+
+def _fault(exc: apsw.Error, path: Path) -> MirrorError:
+    if isinstance(exc, _DAMAGED):
+        return MirrorDamaged(f"{path} is damaged: {exc}", hint=_REBUILD)
+    if isinstance(exc, _NOT_WRITABLE):
+        return MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc))
+    return MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc))
 
 
 def _advice(exc: Exception) -> str:

@@ -21,7 +21,7 @@ from smki_sync.mirror.store import Store
 
 TESTS = Path(__file__).parent.parent
 PRELUDE = f"""
-import sys
+import ctypes, sys  # before the rights to read them are given away
 sys.path.insert(0, {str(TESTS)!r})
 from pathlib import Path
 from resource import RLIMIT_FSIZE, setrlimit
@@ -202,3 +202,11 @@ def _fill(disk: Path) -> None:
                 file.write(bytes(4096))
         except OSError:
             return
+
+
+def test_a_full_disk_is_named_as_one_where_sqlite_has_rolled_back_by_itself() -> None:
+    """The library's own rollback then fails too, which is no damage."""
+    rollback = apsw.SQLError("cannot rollback - no transaction is active")
+    rollback.__context__ = apsw.FullError("database or disk is full")
+    with pytest.raises(MirrorNotWritable, match="database or disk is full"), named(Path("here")):
+        raise rollback
