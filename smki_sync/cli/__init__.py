@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "compare": "smki_sync.cli.compare",
     "report": "smki_sync.cli.report",
     "verify": "smki_sync.cli.verify",
+    "doctor": "smki_sync.cli.doctor",
     "simulate": "smki_sync.cli.simulate",
     "demo": "smki_sync.cli.demo",
     "completion": "smki_sync.cli.completion",

@@ -6,14 +6,17 @@ For: ``sync`` and every later deed. Refuses: to know what the deed does.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from smki_sync.cli.setting import now_here
 from smki_sync.cli.talk import Talk, Volume, talk_on
 from smki_sync.config import Config
 from smki_sync.events import Listener
-from smki_sync.fetch import Opening, Retry, Terms
+from smki_sync.fetch import BY_ITSELF, CarefulSource, LoginMemory, Opening, Retry, Terms
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.logins import Logins
 from smki_sync.sources import SftpLogin, Source
+from smki_sync.sources.address import SftpAddress, parse_address
 from smki_sync.sync import Job
 
 
@@ -66,8 +69,23 @@ def terms_of(config: Config) -> Terms:
 
 
 def source_of(config: Config, hear: Listener) -> Source:
-    """The configured source, not yet entered."""
-    return opening_of(config).heard_by(hear)
+    """The configured source, not yet entered; it does not repeat a login that was refused a while ago."""
+    source, memory = opening_of(config).heard_by(hear), login_memory_of(config)
+    return CarefulSource(source, memory=memory) if memory else source
+
+
+def login_memory_of(config: Config, *, most: int = BY_ITSELF) -> LoginMemory | None:
+    """What is remembered of refused logins; ``None`` for a source without a login."""
+    address = parse_address(config.need_url())
+    if not isinstance(address, SftpAddress):
+        return None
+    return LoginMemory(
+        logins=Logins(MirrorDirectory(config.need_mirror()).history),
+        account=f"{address.user}@{address.peer}",
+        lockout=timedelta(minutes=config.policy.login_lockout_minutes),
+        clock=now_here,
+        most=most,
+    )
 
 
 def opening_of(config: Config) -> Opening:

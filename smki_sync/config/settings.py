@@ -239,6 +239,17 @@ class PolicySettings:
         bool, About(meaning="Whether a .gz is refused that calls its content another extract than its name.")
     ] = True
 
+    login_lockout_minutes: Annotated[
+        int,
+        About(
+            meaning="So long after a refused login none is tried by a run: five in an hour lock the account"
+            " (SEC Appendix P). 0 tries at once.",
+            unit="minutes",
+            low=0,
+            high=10_080,
+        ),
+    ] = 60
+
     def bounds(self) -> Bounds:
         """Give the part of this that the mirror asks for."""
         return Bounds(

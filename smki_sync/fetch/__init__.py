@@ -4,6 +4,7 @@ For: the deeds, which open the repository as a :class:`PatientSource` and get ea
 Refuses: to decide which files; a plan says that.
 """
 
+from smki_sync.fetch.careful import BY_HAND, BY_ITSELF, CarefulSource, LoginMemory
 from smki_sync.fetch.deed import fetch
 from smki_sync.fetch.fetched import Fetched, chunks_of
 from smki_sync.fetch.follow import follow
@@ -13,7 +14,11 @@ from smki_sync.fetch.patient import PatientSource
 from smki_sync.fetch.terms import Retry, Terms, Transfer
 
 __all__ = [
+    "BY_HAND",
+    "BY_ITSELF",
+    "CarefulSource",
     "Fetched",
+    "LoginMemory",
     "Opening",
     "PatientSource",
     "Retry",

@@ -34,6 +34,11 @@ def connect_to_read(path: Path) -> apsw.Connection:
     return db
 
 
+def sqlite_version() -> str:
+    """The version of the SQLite that opens generations."""
+    return apsw.sqlite_lib_version()
+
+
 def _breathe() -> bool:
     """Let Python run the handler of a signal that has come, in the middle of a long statement.
 

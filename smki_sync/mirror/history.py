@@ -62,7 +62,7 @@ _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": 
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turn SQLite's own errors into ours."""
     try:
         yield
@@ -81,14 +81,14 @@ class History:
 
     def record(self, run: Run) -> None:
         """Append one run, durably; raises :class:`MirrorError`."""
-        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
             # Enumerations are texts to us and unknown types to SQLite.
             values = {name: str(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
             db.table("run").insert(values, columns=_COLUMNS)
 
     def record_download(self, download: Download) -> None:
         """Append one attempt at a file, durably; raises :class:`MirrorError`."""
-        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("download").insert(asdict(download))
 
     def last(self, *, outcome: str | None = None) -> Run | None:
@@ -99,7 +99,7 @@ class History:
         if not self._path.exists():
             return None
         where, args = ("outcome = ?", [outcome]) if outcome else (None, [])
-        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
                 return None
             rows = list(db.table("run").rows_where(where, args, order_by="rowid desc", limit=1))
@@ -126,7 +126,7 @@ class History:
             }
             for x in extracts
         ]
-        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
+        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
             table = db.table("offer").create(_OFFER, if_not_exists=True)
             table.delete_where()
             table.insert_all(rows)
@@ -149,7 +149,7 @@ class History:
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
         if not self._path.exists():
             return []
-        with _named(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if table not in db.table_names():
                 return []
             return list(db.table(table).rows_where(where, values, order_by="rowid"))

@@ -38,6 +38,21 @@ def hold(path: Path, *, since: datetime) -> Iterator[None]:
         os.close(handle)
 
 
+def find_holder(path: Path) -> str | None:
+    """Say who holds the lock, ``None`` where nobody does; writes nothing."""
+    if not path.exists():
+        return None
+    with named(path):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(os.pread(handle, _CARD_BYTES, 0))
+    finally:
+        os.close(handle)
+    return None
+
+
 def _take(handle: int, path: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

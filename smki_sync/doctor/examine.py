@@ -1,0 +1,66 @@
+"""Every check in the order in which a sync would meet it.
+
+For: ``doctor``. Refuses: to stop at the first fault; what does not depend on it is looked at all the same.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from smki_sync.catalogue import Names
+from smki_sync.doctor import local, offer
+from smki_sync.doctor.finding import Finding, skipped
+from smki_sync.doctor.network import LISTING, Journey, OpenHeard
+from smki_sync.errors import MirrorError
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.history import History
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import Policy
+from smki_sync.sources.address import Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """A set-up. ``now``: UTC."""
+
+    address: Address
+    open_source: OpenHeard
+    directory: MirrorDirectory
+    names: Names
+    policy: Policy
+    now: datetime
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Look at everything; each finding comes as soon as it is known."""
+    journey = Journey(address=patient.address, open_source=patient.open_source)
+    yield from journey.steps()
+    fulls: tuple[Extract, ...] = ()
+    if journey.files is None:
+        yield from (skipped(check, f"not tried: {LISTING}") for check in ("names", "clock"))
+    else:
+        catalogue = offer.read_offer(journey.files, patient.names)
+        fulls = catalogue.fulls
+        yield offer.judge_names(catalogue, patient.names)
+        yield offer.judge_clock(journey.files, catalogue, patient.now)
+    yield from _local(patient, fulls or _remembered(patient.directory))
+
+
+def _local(patient: Patient, fulls: tuple[Extract, ...]) -> Iterator[Finding]:
+    directory = patient.directory
+    yield local.judge_directory(directory)
+    yield local.judge_space(directory, max((full.size for full in fulls), default=None))
+    yield local.judge_lock(directory)
+    finding, held = local.judge_mirror(directory)
+    yield finding
+    yield local.judge_age(held, patient.policy, patient.now)
+    yield local.judge_sqlite()
+
+
+def _remembered(directory: MirrorDirectory) -> tuple[Extract, ...]:
+    """The fulls that were on offer when a run last asked."""
+    try:
+        offered = History(directory.history).offer()
+    except MirrorError:
+        return ()
+    return tuple(x for x in offered.extracts if x.kind is ExtractKind.FULL) if offered else ()

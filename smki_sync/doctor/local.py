@@ -1,0 +1,153 @@
+"""This machine: disk, lock, mirror, age, SQLite.
+
+For: what stops a sync before or after it has reached the Repository. Refuses: to write; a mirror directory
+that is not there yet is judged by the one that it would be made in.
+"""
+
+import os
+import shutil
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final, assert_never
+
+from smki_sync.doctor.finding import Finding, failed, fine, warned
+from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable
+from smki_sync.mirror.connect import sqlite_version
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.lock import find_holder
+from smki_sync.model.plan import MirrorState, Policy
+from smki_sync.sync.decide import Held, look
+from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES
+
+_MB: Final = 1_000_000
+SAFE_SQLITE: Final = (3, 51, 3)
+"""The first SQLite without the WAL-reset bug (docs/decisions/0002-libraries.md)."""
+
+
+def judge_directory(directory: MirrorDirectory) -> Finding:
+    """Whether the mirror directory can be written, or made."""
+    place = _existing(directory.root)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return failed(
+            "mirror directory",
+            MirrorNotWritable(
+                f"{place} cannot be written by this user",
+                hint="Give the directory to the user that runs smki-sync, or configure another mirror.path.",
+            ),
+        )
+    return fine(
+        "mirror directory",
+        f"{directory.root} " + ("can be written" if place == directory.root else "can be made"),
+    )
+
+
+def judge_space(directory: MirrorDirectory, full: int | None) -> Finding:
+    """Whether the next full fits; ``full``: its size in bytes, ``None`` where nobody knows one."""
+    if full is None:
+        free = shutil.disk_usage(_existing(directory.root)).free
+        return warned(
+            "space",
+            f"{free / _MB:,.0f} MB free; how large the next full is, is not known",
+            "Run doctor again when the Repository can be listed.",
+        )
+    needs: dict[int, int] = defaultdict(int)
+    places: dict[int, Path] = {}
+    for path, octets in ((directory.downloads, full), (directory.generations, int(BUILD_FACTOR * full))):
+        place = _existing(path)
+        needs[place.stat().st_dev] += octets
+        places.setdefault(place.stat().st_dev, place)
+    told = []
+    for device, octets in needs.items():
+        free, needed = shutil.disk_usage(places[device]).free, octets + RESERVE_BYTES
+        told.append(
+            f"{places[device]} needs {needed / _MB:,.0f} MB for a full, {free / _MB:,.0f} MB are free"
+        )
+        if free < needed:
+            hint = "Free space there, or move the mirror to a larger disk."
+            return failed("space", MirrorNotWritable(told[-1], hint=hint, code="no-space"))
+    return fine("space", "; ".join(told))
+
+
+def judge_lock(directory: MirrorDirectory) -> Finding:
+    """Whether another run holds the mirror now."""
+    holder = find_holder(directory.lock)
+    if holder is None:
+        return fine("lock", "free")
+    return failed(
+        "lock",
+        Locked(
+            f"another run holds the mirror: {holder}",
+            hint="Wait until it has ended; queries are served meanwhile.",
+        ),
+    )
+
+
+def judge_mirror(directory: MirrorDirectory) -> tuple[Finding, Held | None]:
+    """Whether the mirror can be used, by the same look that a sync takes."""
+    try:
+        held = look(directory)
+    except MirrorError as error:
+        return failed("mirror", error), None
+    return _mirror(directory, held), held
+
+
+def _mirror(directory: MirrorDirectory, held: Held) -> Finding:
+    match held.state:
+        case MirrorState.ABSENT:
+            return fine("mirror", "none yet; the first sync takes a full")
+        case MirrorState.HEALTHY:
+            return fine(
+                "mirror",
+                f"{directory.link} can be read, as of {held.position.day if held.position else 'nothing'}",
+            )
+        case MirrorState.DAMAGED:
+            hint = "Run `smki-sync sync`: it rebuilds the mirror from a full. Look at the disk."
+            return failed("mirror", MirrorDamaged(f"{directory.link} is damaged", hint=hint))
+        case MirrorState.OTHER_SCHEMA:
+            seen = "it was written by a version of this program with another schema"
+            return warned(
+                "mirror", seen, "The next sync rebuilds it from a full; see that there is room and time."
+            )
+        case _:
+            assert_never(held.state)
+
+
+def judge_age(held: Held | None, policy: Policy, now: datetime) -> Finding:
+    """How old the mirror is, and how long until the next delta may be gone (MP147: seven days)."""
+    if held is None or held.position is None:
+        return fine("age", "no mirror, so no age")
+    day = held.position.day
+    left = days_left(day, policy, now.date())
+    age = (now.date() - day).days
+    count = f"{left} day{'s' * (left != 1)}"
+    seen = f"as of {day}; {count} left until the delta of {day + timedelta(days=1)} may be gone"
+    if left == 0:
+        return warned("age", seen, "Run `smki-sync sync` now; if the delta is gone, it takes a full.")
+    if age > policy.late_after_days + 1:
+        return warned(
+            "age", seen, "Run `smki-sync sync`, and see why none has succeeded since: `smki-sync status`."
+        )
+    return fine("age", seen)
+
+
+def days_left(position: date, policy: Policy, today: date) -> int:
+    """Whole days until the next delta may leave the window; 0 when it may have."""
+    return max((position + timedelta(days=1 + policy.window_days) - today).days, 0)
+
+
+def judge_sqlite() -> Finding:
+    """Whether SQLite is one that does not lose a commit."""
+    version = sqlite_version()
+    if tuple(map(int, version.split("."))) < SAFE_SQLITE:
+        least = ".".join(map(str, SAFE_SQLITE))
+        return warned(
+            "sqlite",
+            f"{version}: it can lose a commit in a rare race",
+            f"Install an apsw with SQLite {least} or newer.",
+        )
+    return fine("sqlite", version)
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.absolute().parents) if place.exists())

@@ -1,0 +1,198 @@
+"""Doctor: what is broken is named, with how to mend it, and what does not depend on it is looked at too."""
+
+import fcntl
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.cli import Json, Ran, Shell
+from support.openssh import make_key
+
+from ops.conftest import change
+from smki_sync.cli.exits import Exit
+from smki_sync.mirror.logins import Logins
+from smki_sync.simulator.server import Service
+
+
+def checks(ran: Ran) -> dict[str, Json]:
+    return {check["check"]: check for check in ran.document["checks"]}
+
+
+def verdicts(ran: Ran) -> dict[str, str]:
+    return {name: check["verdict"] for name, check in checks(ran).items()}
+
+
+def test_a_sound_set_up_is_ready_and_nothing_is_written(smki: Shell, site: Path) -> None:
+    before = sorted(site.parent.rglob("*"))
+    ran = smki("doctor", "--json")
+    assert ran.code == Exit.OK, ran.err
+    assert ran.document["outcome"] == "ready"
+    assert set(verdicts(ran).values()) == {"ok"}
+    assert sorted(site.parent.rglob("*")) == before
+
+
+def unknown_key(site: Path, _: Service) -> None:
+    site.write_text(site.read_text().replace("known_hosts", "knownhosts"))
+
+
+def no_such_host(site: Path, _: Service) -> None:
+    change(site, "url", '"sftp://party@no-such-host.invalid:22/"')
+
+
+def nobody_listens(site: Path, _: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    change(site, "url", f'"sftp://party@127.0.0.1:{port}/"')
+
+
+def no_known_hosts(site: Path, _: Service) -> None:
+    change(site, "known_hosts", '"nowhere"')
+
+
+def other_host_key(site: Path, service: Service) -> None:
+    kind, blob = make_key(site.parent / "other").split()
+    (site.parent / "pins").write_text(f"[127.0.0.1]:{service.port} {kind} {blob}\n")
+    change(site, "known_hosts", '"pins"')
+
+
+def unknown_host_key(site: Path, _: Service) -> None:
+    (site.parent / "pins").write_text("")
+    change(site, "known_hosts", '"pins"')
+
+
+def wrong_key(site: Path, _: Service) -> None:
+    make_key(site.parent / "wrong")
+    change(site, "identity_file", '"wrong"')
+
+
+def missing_key(site: Path, _: Service) -> None:
+    change(site, "identity_file", '"nowhere"')
+
+
+def open_password_file(site: Path, _: Service) -> None:
+    (site.parent / "password").write_text("correct horse\n")
+    (site.parent / "password").chmod(0o644)
+    site.write_text(site.read_text().replace("[mirror]", "password_file = 'password'\n[mirror]"))
+
+
+def wrong_path(site: Path, service: Service) -> None:
+    change(site, "url", f'"{service.url}nowhere"')
+
+
+def mirror_is_a_file(site: Path, _: Service) -> None:
+    (site.parent / "mirror").write_text("not a directory")
+
+
+def broken_link(site: Path, _: Service) -> None:
+    (site.parent / "mirror").mkdir()
+    (site.parent / "mirror" / "mirror.db").symlink_to("generations/000001.db")
+
+
+Break = Callable[[Path, Service], None]
+
+BROKEN: dict[Break, tuple[str, str, Exit]] = {
+    unknown_key: ("configuration", "config-invalid", Exit.CONFIG),
+    no_such_host: ("name resolution", "host-unknown", Exit.UNREACHABLE),
+    nobody_listens: ("connection", "connection-refused", Exit.UNREACHABLE),
+    no_known_hosts: ("host key", "known-hosts", Exit.CONFIG),
+    unknown_host_key: ("host key", "host-key-unknown", Exit.REFUSED),
+    other_host_key: ("host key", "host-key-changed", Exit.REFUSED),
+    wrong_key: ("login", "login-refused", Exit.REFUSED),
+    missing_key: ("login", "identity-file", Exit.CONFIG),
+    open_password_file: ("configuration", "password-file", Exit.CONFIG),
+    wrong_path: ("listing", "source-missing", Exit.UNREACHABLE),
+    mirror_is_a_file: ("mirror directory", "mirror-not-writable", Exit.MIRROR),
+    broken_link: ("mirror", "mirror-damaged", Exit.MIRROR),
+}
+
+
+@pytest.mark.parametrize("hurt", BROKEN, ids=lambda hurt: hurt.__name__)
+def test_a_broken_set_up_is_named_at_the_step_that_fails(
+    smki: Shell, site: Path, service: Service, hurt: Break
+) -> None:
+    hurt(site, service)
+    step, code, exit_code = BROKEN[hurt]
+    ran = smki("doctor", "--json")
+    seen = verdicts(ran)
+    assert [name for name, verdict in seen.items() if verdict == "fail"] == [step]
+    assert checks(ran)[step]["code"] == code
+    assert checks(ran)[step]["mend"]
+    assert ran.code == exit_code == ran.document["exit"]
+    assert ran.document["outcome"] == "hindered"
+    network = ["name resolution", "connection", "handshake", "host key", "login", "listing"]
+    if step in network:
+        assert {seen[later] for later in network[network.index(step) + 1 :]} <= {"skipped"}
+        assert {seen[name] for name in ("mirror directory", "lock", "mirror", "sqlite")} == {"ok"}
+
+
+@pytest.mark.usefixtures("site")
+def test_names_that_nobody_knows_call_for_a_look_and_hinder_nothing(smki: Shell, repository: Path) -> None:
+    (repository / "README.txt").write_text("hello")
+    ran = smki("doctor", "--json")
+    assert ran.code == Exit.ATTENTION
+    assert ran.document["outcome"] == "attention"
+    assert "README.txt" in checks(ran)["names"]["seen"]
+
+
+@pytest.mark.usefixtures("site")
+def test_a_clock_behind_the_repositorys_is_seen(smki: Shell) -> None:
+    ran = Shell(place=smki.place, today=None)("doctor", "--json", SMKI_SYNC_TODAY="2026-11-04")
+    assert verdicts(ran)["clock"] == "warn"
+
+
+def test_a_lock_that_is_held_is_told_and_left_alone(smki: Shell, site: Path) -> None:
+    assert smki("sync").code == Exit.OK
+    lock = site.parent / "mirror" / "lock"
+    with lock.open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ran = smki("doctor", "--json")
+    assert verdicts(ran)["lock"] == "fail"
+    assert ran.code == Exit.LOCKED
+    assert smki("sync").code == Exit.OK, "the doctor's look takes nothing away"
+
+
+@pytest.mark.usefixtures("site")
+def test_a_mirror_past_the_cliff_is_warned_of(smki: Shell) -> None:
+    assert smki("sync").code == Exit.OK
+    ran = smki("doctor", "--json", SMKI_SYNC_TODAY="2026-11-25")
+    assert verdicts(ran)["age"] == "warn"
+    assert " 0 days left" in checks(ran)["age"]["seen"]
+
+
+# A login that was refused.
+
+
+def test_a_run_after_a_refused_login_does_not_try_and_says_why(
+    smki: Shell, site: Path, service: Service
+) -> None:
+    wrong_key(site, service)
+    first, second = smki("sync", "--json"), smki("sync", "--json")
+    assert first.error["code"] == "login-refused"
+    assert second.error["code"] == "refused-recently"
+    assert first.code == second.code == Exit.REFUSED
+
+
+def test_a_login_that_works_by_hand_ends_the_waiting(smki: Shell, site: Path, service: Service) -> None:
+    sound = site.read_text()
+    wrong_key(site, service)
+    assert smki("sync").code == Exit.REFUSED
+    site.write_text(sound)
+    assert smki("sync").code == Exit.REFUSED, "a run by itself does not know that something was mended"
+    assert smki("doctor").code == Exit.OK
+    assert smki("sync").code == Exit.OK
+
+
+def test_nobody_makes_the_fifth_wrong_login_of_an_hour(smki: Shell, site: Path, service: Service) -> None:
+    wrong_key(site, service)
+    codes = [smki("sync", "--json").error["code"]]
+    codes += [checks(smki("doctor", "--json"))["login"]["code"] for _ in range(4)]
+    assert codes == ["login-refused"] * 4 + ["refused-recently"]
+
+
+def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -> None:
+    logins = Logins(tmp_path / "history.db")
+    logins.remember("party@one:22", at="2026-11-11T10:00:00Z")
+    assert logins.refused("party@one:22", since="2026-11-11T09:30:00Z") == ("2026-11-11T10:00:00Z",)
+    assert logins.refused("party@one:22", since="2026-11-11T10:30:00Z") == ()
+    assert logins.refused("party@two:22", since="") == ()
