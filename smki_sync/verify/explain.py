@@ -6,15 +6,16 @@ for anybody; without anchors it says that nothing is anchored, and leaves that o
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from smki_sync.mirror.explain import lists_revoking, records_aside
-from smki_sync.mirror.held import Db
+from smki_sync.mirror.held import Db, read_row
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.model.certificate import Status
 from smki_sync.trust.chain import Judge, Verdict
 from smki_sync.trust.findings import Step
+from smki_sync.verify.inspect import differences
 from smki_sync.x509 import read_facts
 from smki_sync.x509.body import read_body
 
@@ -47,7 +48,7 @@ class Explanation:
 def explain(db: Db, judge: Judge, c: Certificate) -> Explanation:
     """Take one certificate through every step."""
     at = datetime.fromtimestamp(judge.at, UTC)
-    answers = (_status(c), _listed(c), _revocation(db, c), _quarantine(db, c), *_chain(judge, c))
+    answers = (_status(c), _listed(c), _revocation(db, c), _quarantine(db, c), *_chain(db, judge, c))
     return Explanation(at=at, answers=answers)
 
 
@@ -102,14 +103,17 @@ def _quarantine(db: Db, c: Certificate) -> Answer:
     )
 
 
-def _chain(judge: Judge, c: Certificate) -> Iterator[Answer]:
+def _chain(db: Db, judge: Judge, c: Certificate) -> Iterator[Answer]:
     try:
-        verdict = judge.judge(read_facts(c.der), c.der, read_body(c.der))
+        facts = read_facts(c.der)
+        verdict = judge.judge(facts, c.der, read_body(c.der))
     except ValueError as exc:
         yield Answer(question=Step.STRUCTURE.words, good=False, words=str(exc), rule=Step.STRUCTURE.rule)
         return
+    row = read_row(db, c.serial, c.issuer)
+    found = [*verdict.findings, *(differences(row, facts) if row else ())]
     for step in Step:
-        yield _of_step(judge, c, verdict, step)
+        yield _of_step(judge, c, replace(verdict, findings=tuple(found)), step)
 
 
 def _of_step(judge: Judge, c: Certificate, verdict: Verdict, step: Step) -> Answer:

@@ -79,7 +79,7 @@ class Inspector:
         row = one.row
         remembered = next((spki for mark, spki in one.marks.items() if mark in known), None)
         verdict = self._verdict(one, remembered)
-        findings = [*verdict.findings, *_differences(row, one.facts)]
+        findings = [*verdict.findings, *differences(row, one.facts)]
         if findings:
             tally.take(subject_of(row), findings)
         tally.anchored += verdict.anchored
@@ -117,7 +117,7 @@ def subject_of(row: HeldRow) -> Subject:
     )
 
 
-def _differences(row: HeldRow, facts: Facts) -> list[Finding]:
+def differences(row: HeldRow, facts: Facts) -> list[Finding]:
     """What the row says otherwise than its certificate; where that is silent, the row holds a claim."""
     pairs: tuple[tuple[str, object, object], ...] = (
         ("serial", row.serial, facts.serial),

@@ -96,6 +96,20 @@ def test_a_false_signature_and_an_unknown_issuer_are_told(shell: Shell) -> None:
     assert "issuer-unknown" in " ".join(against(explained(shell, ORPHAN)).values())
 
 
+def test_a_row_that_says_something_else_than_its_certificate_is_told(shell: Shell) -> None:
+    serial = read_facts(DEVICES[3]).serial
+    tampered(shell, f"UPDATE certificate SET not_after = not_after - 1 WHERE serial = '{serial}'")
+    assert "row-differs" in " ".join(against(explained(shell, DEVICES[3])).values())
+
+
+def test_octets_that_are_no_certificate_any_more_are_told(shell: Shell) -> None:
+    serial = read_facts(DEVICES[4]).serial
+    tampered(shell, f"UPDATE certificate SET der = x'3000' WHERE serial = '{serial}'")
+    ran = shell("show", f"serial:{serial}", "--explain")
+    assert ran.code == 0
+    assert "NOT usable" in ran.out
+
+
 def test_an_anchor_explains_itself(shell: Shell) -> None:
     told = explained(shell, PKI.roots[0])
     assert told["usable"]
