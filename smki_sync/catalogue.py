@@ -145,7 +145,15 @@ def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Strang
         return Stranger(name=file.name, why=StrangeName.IMPOSSIBLE_DATE)
     if file.size <= 0:  # an empty file gunzips to nothing without an error: stopped here, by its size
         return Stranger(name=file.name, why=StrangeName.EMPTY, day=day)
-    return Extract(kind=kind, day=day, name=file.name, size=file.size, modified=file.modified)
+    return Extract(
+        kind=kind,
+        day=day,
+        name=file.name,
+        size=file.size,
+        modified=file.modified,
+        sha256=file.sha256,
+        origin=file.origin,
+    )
 
 
 def _parse_day(text: str) -> date | None:

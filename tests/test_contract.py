@@ -49,7 +49,7 @@ PROMISED: dict[str, set[str]] = {
 
 ADDED: dict[str, set[str]] = {
     "sync": {"dry_run"},
-    "sync.plan": {"overlap", "uncovered"},
+    "sync.plan": {"overlap", "sources", "uncovered"},
     "sync.applied[]": {"sha256"},
     "sync.attention[]": {"level"},
     "status": {"message", "anchored", "anchors", "last_verified"},

@@ -570,7 +570,7 @@ def test_a_copy_put_back_as_documented_goes_on_from_its_position(place: Path, tm
 
 # JSON documents.
 
-LEAVES = {"certificates.by_kind", "certificates.by_status"}
+LEAVES = {"certificates.by_kind", "certificates.by_status", "plan.sources"}
 """Objects whose keys are data."""
 
 Json = Mapping[str, Any]

@@ -13,7 +13,7 @@ LAYERS = {
     0: ["errors", "model", "events"],
     1: ["catalogue", "offer", "planner", "x509", "records", "bounds", "trust"],
     2: ["reader", "sources", "mirror"],
-    3: ["doctor", "export", "sync", "fetch", "reconcile", "restore", "proof", "verify"],
+    3: ["archive", "doctor", "export", "sync", "fetch", "reconcile", "restore", "proof", "verify"],
     4: ["api", "config", "cli", "report", "__main__"],
 }
 """Rooms by layer; a room that is not written yet may stand here already."""

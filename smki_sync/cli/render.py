@@ -49,6 +49,7 @@ def plan_document(plan: Plan) -> Json:
         "overlap": overlap,
         "missing": [day.isoformat() for day in plan.missing],
         "uncovered": [day.isoformat() for day in plan.uncovered],
+        "sources": {extract.name: extract.origin for extract in plan.extracts if extract.origin},
     }
 
 

@@ -8,14 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from smki_sync.archive import Archive
 from smki_sync.cli.setting import now_here
 from smki_sync.cli.talk import Talk, Volume, talk_on
 from smki_sync.config import Config
 from smki_sync.events import Listener
-from smki_sync.fetch import BY_ITSELF, CarefulSource, LoginMemory, Opening, Retry, Terms
+from smki_sync.fetch import (
+    BY_ITSELF,
+    CarefulSource,
+    LoginMemory,
+    Opening,
+    PatientSource,
+    Retry,
+    Ring,
+    Terms,
+)
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.logins import Logins
-from smki_sync.sources import SftpLogin, Source
+from smki_sync.sources import OpenSource, SftpLogin, Source
 from smki_sync.sources.address import SftpAddress, parse_address
 from smki_sync.sync import Job
 
@@ -31,9 +41,12 @@ def talking(config: Config, *, quiet: bool, verbose: bool) -> Iterator[Talk]:
 def job_of(config: Config, hear: Listener) -> Job:
     """The job that a configuration describes, today."""
     config.need_url()
+    ring = ring_of(config, hear)
     return Job(
         directory=MirrorDirectory(config.need_mirror()),
-        open_source=lambda: source_of(config, hear),
+        open_source=ring.open if ring else lambda: source_of(config, hear),
+        ring=ring,
+        archive=archive_of(config),
         today=now_here().date(),
         names=config.repository.names(),
         policy=config.policy.rules(),
@@ -64,7 +77,8 @@ def terms_of(config: Config) -> Terms:
         young=repository.settle_seconds,
         changing=repository.changing_seconds,
         bandwidth=repository.bandwidth_limit,
-        second=(lambda: opening_of(config)) if repository.parallel > 1 else None,
+        # With several sources nobody knows beforehand which of them a second session would be with.
+        second=None if repository.parallel == 1 or repository.fallbacks else lambda: opening_of(config),
     )
 
 
@@ -88,8 +102,35 @@ def login_memory_of(config: Config, *, most: int = BY_ITSELF) -> LoginMemory | N
     )
 
 
-def opening_of(config: Config) -> Opening:
-    """How to open the configured source; reads the secrets."""
+def ring_of(config: Config, hear: Listener) -> Ring | None:
+    """The configured source and its fallbacks, where there are any."""
+
+    def patient(opener: OpenSource) -> OpenSource:
+        return lambda: PatientSource(opener, terms=terms_of(config), hear=hear)
+
+    def fallback(url: str) -> OpenSource:
+        return lambda: opening_of(config, url).heard_by(hear)
+
+    if not config.repository.fallbacks:
+        return None
+    openers = [lambda: source_of(config, hear), *map(fallback, config.repository.fallbacks)]
+    return Ring(openers=[patient(opener) for opener in openers])
+
+
+def archive_of(config: Config) -> Archive | None:
+    """The configured archive."""
+    if config.archive.path is None:
+        return None
+    return Archive(
+        path=config.archive.path,
+        keep_fulls=config.archive.keep_fulls,
+        names=config.repository.names(),
+        overlap_days=config.policy.full_overlap_days,
+    )
+
+
+def opening_of(config: Config, url: str | None = None) -> Opening:
+    """How to open the configured source, or another with the same login; reads the secrets."""
     repository, secrets = config.repository, config.secrets()
     login = SftpLogin(
         known_hosts=repository.known_hosts,
@@ -99,4 +140,4 @@ def opening_of(config: Config) -> Opening:
         allow_agent=repository.allow_agent,
         legacy_algorithms=repository.legacy_algorithms,
     )
-    return Opening(url=config.need_url(), login=login, limits=config.limits.of_source())
+    return Opening(url=url or config.need_url(), login=login, limits=config.limits.of_source())

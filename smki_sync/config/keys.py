@@ -13,6 +13,7 @@ from typing import get_args, get_type_hints
 from smki_sync.config.settings import (
     UNBOUNDED,
     About,
+    ArchiveSettings,
     LimitSettings,
     LogFormat,
     LogSettings,
@@ -28,6 +29,7 @@ from smki_sync.sources.algorithms import LegacyAlgorithm
 SECTIONS: Mapping[str, type] = {
     "repository": Repository,
     "retry": RetrySettings,
+    "archive": ArchiveSettings,
     "mirror": MirrorPaths,
     "policy": PolicySettings,
     "trust": TrustSettings,

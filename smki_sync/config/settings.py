@@ -64,6 +64,13 @@ class Repository:
             example="sftp://party@smki.example:22/extracts",
         ),
     ] = None
+    fallbacks: Annotated[
+        tuple[str, ...],
+        About(
+            meaning="Further sources, tried in order for what the first does not offer: archives, such as"
+            " `file:///directory`. Logins are as for the first."
+        ),
+    ] = ()
     identity_file: Annotated[
         Path | None, About(meaning="Private key for the login.", example="id_ed25519")
     ] = None
@@ -164,6 +171,19 @@ class MirrorPaths:
         bool,
         About(meaning="Whether devices have an index by key identifier and hash too, from the next full on."),
     ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSettings:
+    """``[archive]``: extracts that were applied, kept for recovery."""
+
+    path: Annotated[
+        Path | None,
+        About(meaning="Directory in which applied extracts are kept; none without it.", example="archive"),
+    ] = None
+    keep_fulls: Annotated[
+        int, About(meaning="So many fulls are kept, with the deltas after them.", unit="fulls", low=1)
+    ] = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from smki_sync.config.keys import KEYS
 from smki_sync.config.secrets import Secrets, read_password
 from smki_sync.config.settings import (
+    ArchiveSettings,
     LimitSettings,
     LogSettings,
     MirrorPaths,
@@ -36,6 +37,7 @@ class Config:
     repository: Repository = field(default_factory=Repository)
     retry: RetrySettings = field(default_factory=RetrySettings)
     mirror: MirrorPaths = field(default_factory=MirrorPaths)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

@@ -11,6 +11,7 @@ from smki_sync.fetch.follow import follow
 from smki_sync.fetch.opening import Opening
 from smki_sync.fetch.part import discard_other_parts, room_left
 from smki_sync.fetch.patient import PatientSource
+from smki_sync.fetch.several import Ring, Several
 from smki_sync.fetch.terms import Retry, Terms, Transfer
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Opening",
     "PatientSource",
     "Retry",
+    "Ring",
+    "Several",
     "Terms",
     "Transfer",
     "chunks_of",

@@ -22,6 +22,7 @@ from smki_sync.fetch.terms import Terms
 from smki_sync.mirror.directory import sync_directory
 from smki_sync.mirror.faults import named
 from smki_sync.model.extract import Extract
+from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.model.plan import AppliedFile
 from smki_sync.sources.base import Source
 
@@ -49,11 +50,24 @@ def fetch(
     settling = Settling(terms=terms, hear=hear)
     while True:
         try:
-            return _download(patient, extract, path, hear, terms)
+            return _as_stated(_download(patient, extract, path, hear, terms))
         except SourceUnreachable as error:
             if treatment_of(error) is not Treatment.WAIT:
                 raise
             extract = settling.wait(patient, extract, error)
+
+
+def _as_stated(fetched: Fetched) -> Fetched:
+    """Hold a file against the hash that its source states, where it does (an archive has sidecars)."""
+    stated = fetched.file.extract.sha256
+    if stated and stated != fetched.file.sha256:
+        fetched.remove()
+        raise bad_extract(
+            Fault.OTHER_SHA256,
+            fetched.file.extract.name,
+            f"its SHA-256 is {fetched.file.sha256}, beside it is stated {stated}",
+        )
+    return fetched
 
 
 def _download(source: PatientSource, extract: Extract, path: Path, hear: Listener, terms: Terms) -> Fetched:

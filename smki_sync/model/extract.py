@@ -17,22 +17,29 @@ class ExtractKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """One regular file of a listing. ``size`` in bytes; ``modified`` in UTC, where the source knows."""
+    """One regular file of a listing. ``size`` in bytes; ``modified`` in UTC, where the source knows.
+
+    ``sha256``: 64 hex digits, where the source states them. ``origin``: which of several sources offers it.
+    """
 
     name: str
     size: int
     modified: datetime | None = None
+    sha256: str | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extract:
-    """One full or delta on offer, named by its date. ``size`` in bytes."""
+    """One full or delta on offer, named by its date. ``size`` in bytes; the rest as there."""
 
     kind: ExtractKind
     day: date
     name: str
     size: int
     modified: datetime | None = None
+    sha256: str | None = None
+    origin: str = ""
 
 
 class StrangeName(StrEnum):

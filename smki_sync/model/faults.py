@@ -17,6 +17,7 @@ class Fault(StrEnum):
     TRUNCATED = "truncated"
     GZIP_DAMAGED = "gzip-damaged"
     TRAILING_GARBAGE = "trailing-garbage"
+    OTHER_SHA256 = "other-sha256"
     INNER_NAME = "inner-name"
     TOO_LARGE = "too-large"
     RATIO_EXCEEDED = "ratio-exceeded"
@@ -61,6 +62,7 @@ _HINTS = {
     Fault.TRUNCATED: _CUT,
     Fault.GZIP_DAMAGED: _DAMAGED,
     Fault.TRAILING_GARBAGE: _DAMAGED,
+    Fault.OTHER_SHA256: "the archive is damaged there: take the file from elsewhere",
     Fault.INNER_NAME: "tell the DCC; if it says that the file is right, `policy.check_inner_names = false`",
     Fault.TOO_LARGE: _raise("limits.decompressed_bytes"),
     Fault.RATIO_EXCEEDED: _raise("limits.ratio"),

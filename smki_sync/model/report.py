@@ -25,6 +25,8 @@ class AttentionCode(StrEnum):
     """What an operator should know of a run that did not fail. A promise: extend, never rename."""
 
     BLOCKED = "blocked"
+    SOURCE_UNREACHED = "source-unreached"
+    FALLBACK_UNREACHED = "fallback-unreached"
     DELTAS_MISSING = "deltas-missing"
     REPOSITORY_LATE = "repository-late"
     RECORDS_QUARANTINED = "records-quarantined"
@@ -53,6 +55,7 @@ class AttentionCode(StrEnum):
 _BEHIND = frozenset(
     {
         AttentionCode.BLOCKED,
+        AttentionCode.SOURCE_UNREACHED,
         AttentionCode.DELTAS_MISSING,
         AttentionCode.REPOSITORY_LATE,
         AttentionCode.RECORDS_QUARANTINED,

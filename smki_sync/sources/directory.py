@@ -6,19 +6,26 @@ link or a name out of the directory, to open what is no regular file.
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.faults import ended_early, shorter, too_long
 from smki_sync.sources.names import check_plain, is_plain
+
+SIDECAR: Final = ".sha256"
+"""Behind the name of a file: what states its hash."""
+_SHA256: Final = re.compile(rb"([0-9a-f]{64})\b")
+_SIDECAR_BYTES: Final = 512  # a hash, two blanks and a name
 
 CHUNK_BYTES = 1024 * 1024
 """Read at once: large enough that system calls do not count, small beside any memory limit."""
@@ -57,10 +64,23 @@ class DirectorySource:
         """Nothing to close: every file closes itself."""
 
     def fetch_listing(self) -> tuple[RemoteFile, ...]:
-        """List the regular files, ordered by name; errors as the protocol says."""
+        """List the regular files, ordered by name; errors as the protocol says.
+
+        ``NAME.sha256`` beside ``NAME``, as sha256sum writes it, is no file of its own: it states the hash.
+        """
         with _foreign_errors(self._path), os.scandir(self._path) as entries:
-            files = list(self._regular_files(entries))
-        return tuple(sorted(files, key=lambda file: file.name))
+            files = {file.name: file for file in self._regular_files(entries)}
+        return tuple(
+            replace(files[name], sha256=self._stated(name + SIDECAR) if name + SIDECAR in files else None)
+            for name in sorted(files)
+            if name.removesuffix(SIDECAR) == name or name.removesuffix(SIDECAR) not in files
+        )
+
+    def _stated(self, name: str) -> str | None:
+        """The hash that a sidecar states; nothing where it states none."""
+        with self.fetch(name) as chunks:
+            found = _SHA256.match(next(chunks, b"")[:_SIDECAR_BYTES])
+        return found[1].decode() if found else None
 
     @contextmanager
     def fetch(self, name: str, *, offset: int = 0) -> Iterator[Chunks]:

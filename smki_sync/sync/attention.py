@@ -29,6 +29,7 @@ def attend(
 ) -> tuple[Attention, ...]:
     """Every finding, what keeps the mirror from being current first."""
     found = [
+        *_unreached(job),
         *_blocked(decision.plan),
         *_missing(decision.plan),
         *_late(job, decision, position),
@@ -46,6 +47,13 @@ def attend(
         *_strange(decision.catalogue.strangers),
     ]
     return tuple(sorted(found, key=lambda a: a.code.is_note))
+
+
+def _unreached(job: Job) -> Iterator[Attention]:
+    """Where only an archive was asked, nobody knows what the Repository has published since."""
+    for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
+        code = AttentionCode.FALLBACK_UNREACHED if number else AttentionCode.SOURCE_UNREACHED
+        yield Attention(code=code, message=f"{error.message}.", hint=error.hint)
 
 
 def _blocked(plan: Plan) -> Iterator[Attention]:

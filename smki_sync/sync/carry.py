@@ -202,7 +202,10 @@ class Carrier:
         if self.keeper:
             self.keeper.close_file()
         self.job.hear.hear(Committed(applied=done))
-        fetched.remove()
+        if self.job.archive:
+            self.job.archive.keep(fetched)
+        else:
+            fetched.remove()
 
 
 def _vouched(decision: Decision) -> tuple[str, ...]:

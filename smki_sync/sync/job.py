@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+from smki_sync.archive import Archive
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.events import Listener, Silence
-from smki_sync.fetch import Terms
+from smki_sync.fetch import Ring, Terms
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.door import VerifyPolicy
 from smki_sync.model.plan import Policy
@@ -33,7 +34,8 @@ class Job:
     stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
     a new generation indexes devices by key identifier and hash. ``verify``: what new certificates are asked;
-    ``anchors``: trust anchors as DER.
+    ``anchors``: trust anchors as DER. ``archive``: where applied files are kept.
+    ``ring``: the sources behind ``open_source``, where there are several.
     """
 
     directory: MirrorDirectory
@@ -50,5 +52,7 @@ class Job:
     index_devices: bool = False
     verify: VerifyPolicy = VerifyPolicy.OFF
     anchors: tuple[bytes, ...] = ()
+    archive: Archive | None = None
+    ring: Ring | None = None
     hear: Listener = field(default_factory=Silence)
     clock: Callable[[], datetime] = _now

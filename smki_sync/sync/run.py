@@ -127,6 +127,8 @@ def _tidy(job: Job, plan: Plan) -> None:
         job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
     if plan.action is Action.BLOCKED:
         return
+    for old in job.archive.prune() if job.archive else ():
+        job.hear.hear(Detail(text=f"removed {old.name} from the archive"))
     for left in job.directory.discard_downloads():
         job.hear.hear(Detail(text=f"removed {left.name}, which was fetched and is not needed any more"))
 

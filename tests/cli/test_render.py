@@ -77,6 +77,7 @@ def test_the_document_is_the_promised_one() -> None:
             "overlap": [f"SMKIKR_DELT_2026-11-{day}.xml.gz" for day in (14, 15)],
             "missing": ["2026-11-17"],
             "uncovered": ["2026-11-13"],
+            "sources": {},
         },
         "position": "2026-11-16",
         "applied": [
@@ -127,6 +128,7 @@ def test_a_mirror_that_never_was_has_null_for_position_and_full() -> None:
         "overlap": [],
         "missing": [],
         "uncovered": [],
+        "sources": {},
     }
 
 

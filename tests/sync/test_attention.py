@@ -80,6 +80,7 @@ def test_a_mirror_at_today_has_nothing_to_say() -> None:
 
 BEHIND = {
     AttentionCode.BLOCKED,
+    AttentionCode.SOURCE_UNREACHED,
     AttentionCode.DELTAS_MISSING,
     AttentionCode.REPOSITORY_LATE,
     AttentionCode.RECORDS_QUARANTINED,
@@ -101,6 +102,7 @@ UNSOUND = Verification(
     damages=(Damage(aspect=Aspect.DIGEST, detail="another"),),
 )
 
+OF_SEVERAL_SOURCES = {AttentionCode.SOURCE_UNREACHED, AttentionCode.FALLBACK_UNREACHED}
 OF_A_RESTORE = {AttentionCode.RESTORED_TO_DATE, AttentionCode.OTHER_DIGEST, AttentionCode.CHAINS_BROKEN}
 
 
@@ -294,7 +296,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         census=Census(quarantined=1),
         oddities=odd,
     )
-    assert set(codes(found)) == {*AttentionCode} - OF_A_RESTORE
+    assert set(codes(found)) == {*AttentionCode} - OF_A_RESTORE - OF_SEVERAL_SOURCES
 
 
 def _no_source() -> Source:
