@@ -11,7 +11,7 @@ place of anything; the file may be deleted, and is made anew (``docs/decisions/0
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -119,6 +119,17 @@ def no_proofs() -> Iterator[Proofs]:
         yield Proofs(db, Path(":memory:"))
     finally:
         db.close()
+
+
+@contextmanager
+def proofs_at(path: Path) -> Iterator[tuple[Proofs, str]]:
+    """The memory at ``path``; where it cannot be kept there, one that nobody keeps, and why."""
+    with ExitStack() as stack:
+        try:
+            proofs, why = stack.enter_context(open_proofs(path)), ""
+        except MirrorError as error:
+            proofs, why = stack.enter_context(no_proofs()), error.message
+        yield proofs, why
 
 
 def last_verification(path: Path) -> LastVerification | None:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from smki_sync.errors import MirrorDamaged, MirrorError
+from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Detail
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.held import read_authorities
-from smki_sync.mirror.proofs import Proofs, no_proofs, open_proofs
+from smki_sync.mirror.proofs import proofs_at
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.certificate import Entry, Kind
 from smki_sync.model.door import VerifyPolicy
@@ -32,24 +32,10 @@ def guarding(job: Job, generation: Path | None) -> Iterator[Keeper | None]:
         yield None
         return
     known = _authorities_of(generation)
-    with _memory(job) as proofs:
+    with proofs_at(job.directory.proofs) as (proofs, lost):
+        if lost:
+            job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
         yield Keeper(known, anchors_of(job.anchors), proofs)
-
-
-@contextmanager
-def _memory(job: Job) -> Iterator[Proofs]:
-    try:
-        opened = open_proofs(job.directory.proofs)
-        proofs = opened.__enter__()
-    except MirrorError as error:
-        job.hear.hear(Detail(text=f"proofs are not remembered: {error.message}"))
-        with no_proofs() as passing:
-            yield passing
-        return
-    try:
-        yield proofs
-    finally:
-        opened.__exit__(None, None, None)
 
 
 def _authorities_of(generation: Path | None) -> list[Authority]:

@@ -16,7 +16,7 @@ from smki_sync.events import Checking, Detail, Verifying
 from smki_sync.mirror.faults import sqlite_named
 from smki_sync.mirror.held import Db, HeldRow, read_rows, read_sample
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.proofs import LastVerification, Proofs, no_proofs, open_proofs
+from smki_sync.mirror.proofs import LastVerification, Proofs, proofs_at
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.soundness import Aspect, Damage, Recount, check_indexes, check_pages
 from smki_sync.verify.inspect import Inspected, Inspector
@@ -54,7 +54,9 @@ def _verified(job: VerifyJob, db: Db) -> Verification:
     began = job.clock()
     position = read_position(db).day  # the first look: from now on nothing newer is seen
     with ExitStack() as stack:
-        proofs, kept = _memory(job, stack)
+        proofs, lost = stack.enter_context(proofs_at(job.directory.proofs))
+        if lost:
+            job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
         made = _Pass(job, db, proofs, stack.enter_context(listing_to(job.complete)))
         whole = job.scope.sample is None
         damages = made.whole() if whole else made.sample(job.scope.sample or 0)
@@ -67,21 +69,12 @@ def _verified(job: VerifyJob, db: Db) -> Verification:
             tally=made.tally,
             aspects=tuple(Aspect) if whole else (),
             damages=tuple(damages),
-            kept=kept,
+            kept=not lost,
             seconds=(job.clock() - began).total_seconds(),
         )
-        if whole and kept:
+        if whole and not lost:
             proofs.note(_for_status(job, done))
     return done
-
-
-def _memory(job: VerifyJob, stack: ExitStack) -> tuple[Proofs, bool]:
-    """The memory of proofs; a passing one where this user may not write to the mirror directory."""
-    try:
-        return stack.enter_context(open_proofs(job.directory.proofs)), True
-    except MirrorError as error:
-        job.hear.hear(Detail(text=f"proofs are not remembered: {error.message}"))
-        return stack.enter_context(no_proofs()), False
 
 
 @dataclass(slots=True)
