@@ -130,7 +130,7 @@ class Session:
         pieces = []
         while size:
             if self._at == len(self._held):
-                self._held, self._at = self.wire.recv(CHANNEL_WINDOW_BYTES), 0
+                self._held, self._at = self.wire.recv(CHANNEL_WINDOW_BYTES // 2), 0
             piece = self._held[self._at : self._at + size]
             self._at += len(piece)
             size -= len(piece)
