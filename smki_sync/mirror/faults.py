@@ -17,6 +17,7 @@ _NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsErro
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
 # SQLError: our statements are constants, so a table or column that is not there was there once.
 _NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
+_NO_DIRECTORY: Final = "not a writable directory"  # what it says of a place for temporary files
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REBUILD: Final = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
 _FREE_SPACE: Final = (
@@ -35,7 +36,8 @@ def named(path: Path) -> Iterator[None]:
         with sqlite_named(path):
             yield
     except OSError as exc:
-        raise MirrorNotWritable(f"{exc.filename or path}: {exc.strerror}", hint=_advice(exc)) from exc
+        where = exc.filename2 or exc.filename or path  # the second is what a link or a move was to make
+        raise MirrorNotWritable(f"{where}: {exc.strerror}", hint=_advice(exc)) from exc
 
 
 @contextmanager
@@ -62,9 +64,9 @@ def _first_of(exc: BaseException) -> BaseException:
 
 
 def _fault(exc: apsw.Error, path: Path) -> MirrorError:
-    if isinstance(exc, _DAMAGED):
+    if isinstance(exc, _DAMAGED) and _NO_DIRECTORY not in str(exc):
         return MirrorDamaged(f"{path} is damaged: {exc}", hint=_REBUILD)
-    if isinstance(exc, _NOT_WRITABLE):
+    if isinstance(exc, (*_NOT_WRITABLE, *_DAMAGED)):
         return MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc))
     return MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc))
 

@@ -172,6 +172,7 @@ def test_a_directory_that_vanishes_during_a_build_is_named(directory: MirrorDire
         (apsw.IOError("x"), MirrorError, "disk's health"),
         (apsw.BusyError("x"), MirrorError, "Check that"),
         (apsw.SQLError("x"), MirrorDamaged, ""),
+        (apsw.SQLError("not a writable directory"), MirrorNotWritable, "Check that"),
         (OSError(28, "No space left on device", "f"), MirrorNotWritable, "Free space"),
         (OSError(122, "Quota exceeded"), MirrorNotWritable, "Free space"),
         (OSError(13, "Permission denied", "f"), MirrorNotWritable, "Check that"),
@@ -210,3 +211,11 @@ def test_a_full_disk_is_named_as_one_where_sqlite_has_rolled_back_by_itself() ->
     rollback.__context__ = apsw.FullError("database or disk is full")
     with pytest.raises(MirrorNotWritable, match="database or disk is full"), named(Path("here")):
         raise rollback
+
+
+def test_a_link_that_cannot_be_made_is_named_by_its_own_whole_path() -> None:
+    refused = PermissionError(
+        13, "Permission denied", "generations/000002.db", None, "/mirror/.mirror.db.next"
+    )
+    with pytest.raises(MirrorNotWritable, match=r"^/mirror/\.mirror\.db\.next: "), named(Path("here")):
+        raise refused
