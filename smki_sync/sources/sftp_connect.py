@@ -16,8 +16,8 @@ from smki_sync.sources.login import SftpLogin
 from smki_sync.sources.pinning import check_host_key, load_pins
 from smki_sync.sources.sftp_handshake import prefer, shake_hands
 from smki_sync.sources.sftp_keys import all_keys
-from smki_sync.sources.sftp_line import Line
 from smki_sync.sources.sftp_login import log_in
+from smki_sync.sources.sftp_transport import Connection
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints tracebacks of what we word
 
@@ -36,7 +36,7 @@ def connect(address: SftpAddress, *, login: SftpLogin, limits: Limits) -> parami
                 hint="Give a private key (repository.identity_file) or a password"
                 " (repository.password_file).",
             )
-        transport = paramiko.Transport(dial(address, limits.connect), packetizer_class=Line)
+        transport = Connection(dial(address, limits.connect))
         try:
             prefer(transport, pins, login.legacy_algorithms)
             left = shake_hands(transport, address, limits)

@@ -5,6 +5,8 @@ public methods of ``paramiko.packet.Packetizer`` alone. Refuses: to hold more of
 honest one sends, whatever it announces.
 """
 
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from paramiko.common import (
     MSG_DISCONNECT,
     MSG_EXT_INFO,
     MSG_KEXINIT,
+    MSG_SERVICE_ACCEPT,
 )
 from paramiko.message import Message
 from paramiko.packet import Packetizer
@@ -50,13 +53,14 @@ class Farewell:
 class Line(Packetizer):
     """The library's packets with bounds. ``unread``: how many bytes wait for our reader."""
 
-    def __init__(self, socket: object) -> None:
+    def __init__(self, line: socket.socket) -> None:
         """Wrap a connected socket."""
-        super().__init__(socket)  # type: ignore[arg-type]  # the stubs know no more than we do
+        super().__init__(line)
         self.greeting: list[str] = []
         self.farewell: Farewell | None = None
         self.offer: Offer | None = None
         self.key_exchanges = 0
+        self.login_open = threading.Event()
         self.unread: Callable[[], int] = _nothing
 
     def readline(self, timeout: float) -> str:
@@ -89,6 +93,8 @@ class Line(Packetizer):
             case int() if kind == MSG_KEXINIT:
                 self.key_exchanges += 1
                 self.offer = _offer(message)
+            case int() if kind == MSG_SERVICE_ACCEPT:
+                self.login_open.set()
             case int() if kind == MSG_EXT_INFO and message.get_int() > MOST_EXTENSIONS:
                 raise paramiko.SSHException("too many extensions")
             case _:
@@ -98,7 +104,7 @@ class Line(Packetizer):
 
 
 def line_of(transport: paramiko.Transport) -> Line:
-    """Give the packets of a connection that was made with ``packetizer_class=Line``, as all of ours are."""
+    """Give the packets of a connection of ours, which all have them."""
     line = transport.packetizer
     assert isinstance(line, Line)
     return line

@@ -29,7 +29,11 @@ NAME = "SMKIKR_FULL_2026-11-15.xml.gz"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A repository's directory with one full, two deltas, and things that are no extracts."""
-    place = tmp_path / "repository with a blank"
+    return fill(tmp_path / "repository with a blank")
+
+
+def fill(place: Path) -> Path:
+    """Make a directory with what :func:`folder` holds."""
     place.mkdir()
     (place / NAME).write_bytes(SOME_BYTES)
     (place / "SMKIKR_DELT_2026-11-17.xml.gz").write_bytes(b"b")

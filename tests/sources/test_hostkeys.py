@@ -91,3 +91,21 @@ def test_a_revoked_key_is_refused_even_where_it_is_also_pinned() -> None:
 def test_the_fingerprint_is_written_as_openssh_writes_it() -> None:
     digest = base64.b64encode(hashlib.sha256(KEY).digest()).decode()
     assert fingerprint(KEY) == f"SHA256:{digest[:43]}"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"@cert-authority smki.example ssh-ed25519 {TEXT}", "line 2 trusts a certificate authority"),
+        (f"@unheard-of smki.example ssh-ed25519 {TEXT}", "line 2 begins with a marker"),
+        ("smki.example ssh-ed25519 not!base64", "line 2 holds no public key"),
+        (f"smki.example ssh-rsa {TEXT}", "line 2 holds no public key of the type that it names"),
+        ("smki.example", "line 2 holds no public key"),
+    ],
+)
+def test_a_line_about_the_host_that_pins_nothing_says_why(line: str, why: str) -> None:
+    pins = read_pins(f"# a comment\n{line}\n", host="smki.example", port=22)
+    assert pins.trusted == ()
+    (said,) = pins.unused
+    assert said.startswith(why)
+    assert read_pins(line, host="other.example", port=22).unused == ()

@@ -2,8 +2,10 @@
 
 import pytest
 
+from smki_sync.config.keys import KEYS
 from smki_sync.errors import SourceUnreachable
 from smki_sync.sources.base import Limits
+from smki_sync.sources.patience import RATE_KEYS, TIME_LIMITS
 from smki_sync.sources.wire import Wire
 
 
@@ -128,3 +130,11 @@ def test_a_new_file_begins_a_new_period() -> None:
         again.recv(1)
     again.begin()
     assert again.recv(1) == b"x"
+
+
+def test_every_limit_on_time_names_a_key_that_can_be_configured() -> None:
+    named = [limit.key for limit in TIME_LIMITS]
+    assert {*named, *RATE_KEYS} <= set(KEYS)
+    assert len({limit.code for limit in TIME_LIMITS}) == len(TIME_LIMITS)
+    for limit in TIME_LIMITS:
+        assert f"{limit.key} = 2.5" in limit.fired("a server did nothing", 2.5).message

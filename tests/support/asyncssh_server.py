@@ -58,9 +58,20 @@ def asyncssh_server(directory: Path, scratch: Path) -> Iterator[AsyncSsh]:
         thread.join()
 
 
+class _Callers(asyncssh.SSHServer):
+    """Remembers who called, so that no connection is left to the garbage collector."""
+
+    def __init__(self, known: list[asyncssh.SSHServerConnection]) -> None:
+        self._known = known
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._known.append(conn)
+
+
 async def _serve(
     host_key: asyncssh.SSHKey, authorized: Path, ready: "Future[int]", ended: threading.Event
 ) -> None:
+    callers: list[asyncssh.SSHServerConnection] = []
     try:
         server = await asyncssh.listen(
             "127.0.0.1",
@@ -68,6 +79,7 @@ async def _serve(
             server_host_keys=[host_key],
             authorized_client_keys=str(authorized),
             sftp_factory=True,
+            server_factory=lambda: _Callers(callers),
         )
     except BaseException as exc:
         ready.set_exception(exc)
@@ -76,3 +88,6 @@ async def _serve(
     await asyncio.to_thread(ended.wait)
     server.close()
     await server.wait_closed()
+    for caller in callers:
+        caller.abort()
+        await caller.wait_closed()

@@ -21,7 +21,7 @@ import pytest
 START_SECONDS = 10.0
 
 _CONFIG = """\
-ListenAddress 127.0.0.1
+ListenAddress {listen}
 Port {port}
 HostKey {host_key}
 PidFile none
@@ -41,6 +41,7 @@ Subsystem sftp internal-sftp -R
 class OpenSsh:
     """A server that runs: how to reach it and what to show it."""
 
+    host: str
     port: int
     directory: Path
     identity_file: Path
@@ -49,7 +50,7 @@ class OpenSsh:
 
     @property
     def url(self) -> str:
-        return f"sftp://{quote(getpass.getuser())}@127.0.0.1:{self.port}{quote(str(self.directory))}"
+        return f"sftp://{quote(getpass.getuser())}@{self.host}:{self.port}{quote(str(self.directory))}"
 
 
 def sshd_path() -> str:
@@ -71,12 +72,20 @@ def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> str:
 
 @contextmanager
 def openssh_server(
-    directory: Path, scratch: Path, *, extra: str = "", host_key: str = "ed25519", port: int | None = None
+    directory: Path,
+    scratch: Path,
+    *,
+    extra: str = "",
+    host_key: str = "ed25519",
+    port: int | None = None,
+    listen: str = "127.0.0.1",
+    inside: tuple[str, ...] = (),
 ) -> Iterator[OpenSsh]:
     """Run a server over ``directory``; keys, configuration and log go to ``scratch``.
 
     ``extra``: further lines of its configuration. ``host_key``: the type of its key. ``port``: one to
-    listen on again, with the keys that are in ``scratch`` already.
+    listen on again, with the keys that are in ``scratch`` already. ``listen``: its
+    address. ``inside``: words before its command, which put it into another network.
     """
     program = sshd_path()
     if os.geteuid() == 0:
@@ -85,7 +94,7 @@ def openssh_server(
         port = _free_port()
         public = make_key(scratch / "host", kind=host_key)
         (scratch / "authorized").write_text(make_key(scratch / "identity") + "\n")
-        (scratch / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
+        (scratch / "known_hosts").write_text(f"[{listen}]:{port} {public}\n")
     pam = (
         "no" if os.geteuid() == 0 else "yes"
     )  # without it an account locked for passwords takes no key either
@@ -95,17 +104,21 @@ def openssh_server(
             host_key=scratch / "host",
             authorized=scratch / "authorized",
             pam=pam,
+            listen=listen,
             extra=extra,
         )
     )
     log = scratch / "sshd.log"
     with log.open("wb") as out:
         server = subprocess.Popen(
-            [program, "-D", "-e", "-f", str(scratch / "sshd_config")], stdin=subprocess.DEVNULL, stderr=out
+            [*inside, program, "-D", "-e", "-f", str(scratch / "sshd_config")],
+            stdin=subprocess.DEVNULL,
+            stderr=out,
         )
     try:
-        _wait_until_up(server, port, log)
+        _wait_until_up(server, (listen, port), log)
         yield OpenSsh(
+            host=listen,
             port=port,
             directory=directory,
             identity_file=scratch / "identity",
@@ -124,11 +137,11 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_up(server: subprocess.Popen[bytes], place: tuple[str, int], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(place) == 0:
                 return
         time.sleep(0.02)
     pytest.fail(f"sshd did not start:\n{log.read_text()}")

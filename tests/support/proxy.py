@@ -39,11 +39,12 @@ class Faults:
 
 @dataclass(kw_only=True)
 class Proxy:
-    """A proxy that runs. ``passed``: the bytes that reached the client, on all connections together."""
+    """A proxy that runs. ``passed``: the bytes that reached the client; ``sent_up``: the server; in all."""
 
     port: int
     faults: Faults
     passed: int = 0
+    sent_up: int = 0
     connections: int = 0
     _sockets: list[socket.socket] = field(default_factory=list)
 
@@ -83,7 +84,7 @@ def _accept(listener: socket.socket, port: int, proxy: Proxy, threads: list[thre
             proxy._sockets += [client, server]
             coming: queue.Queue[tuple[float, bytes]] = queue.Queue()
             for target, args in (
-                (_up, (client, server)),
+                (_up, (client, server, proxy)),
                 (_take, (server, proxy, coming)),
                 (_give, (client, server, proxy, coming)),
             ):
@@ -91,10 +92,11 @@ def _accept(listener: socket.socket, port: int, proxy: Proxy, threads: list[thre
                 threads[-1].start()
 
 
-def _up(client: socket.socket, server: socket.socket) -> None:
+def _up(client: socket.socket, server: socket.socket, proxy: Proxy) -> None:
     with suppress(OSError):
         while data := client.recv(_PIECE):
             server.sendall(data)
+            proxy.sent_up += len(data)
     with suppress(OSError):
         server.shutdown(socket.SHUT_WR)
 
@@ -150,6 +152,7 @@ def _weathered(data: bytes, at: int, faults: Faults) -> tuple[bytes, bool]:
 def _reset(line: socket.socket) -> None:
     with suppress(OSError):
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.shutdown(socket.SHUT_RD)  # wakes who reads from it, and tells the other side nothing
         line.close()
 
 
