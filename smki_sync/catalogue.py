@@ -22,6 +22,7 @@ from smki_sync.model.extract import Catalogue, Extract, ExtractKind, RemoteFile,
 DATE_FIELD = "{date}"
 PACKED = ".gz"
 """What the name of a packed file has, and the name of its content has not."""
+REGION_FIELD = "{region}"
 FIRST_YEAR = 2000
 """No smart meter certificate is older; room to count days back from any date that is believed."""
 LAST_YEAR = 2999
@@ -51,6 +52,8 @@ class Names:
     ``full``, ``delta``: a plain name with ``{date}`` once, which stands for YYYY-MM-DD.
     ``companions``: shell patterns, in any letter case, of the files that are no extracts. Their
     names are not public (Appendix O gives the extension alone), so this is configuration.
+    ``arl``, ``crl``, ``slots``: those among them that are read, patterns too; ``{region}`` in ``slots``
+    stands for the region's name.
 
     Raises ``ValueError`` for a template that could not name an extract.
     """
@@ -58,6 +61,9 @@ class Names:
     full: str = "SMKIKR_FULL_{date}.xml.gz"
     delta: str = "SMKIKR_DELT_{date}.xml.gz"
     companions: tuple[str, ...] = ("*ARL*", "*CRL*", "*ANCHOR*", "*SLOT*")
+    arl: str = "*ARL*"
+    crl: str = "*CRL*"
+    slots: tuple[str, ...] = ("*ANCHOR_SLOTS_{region}.*",)
 
     def __post_init__(self) -> None:
         """Check the templates once, so that no name has to be doubted later."""
@@ -65,6 +71,12 @@ class Names:
         _check_template("delta", self.delta)
         if self.full.lower() == self.delta.lower():
             raise ValueError(f"fulls and deltas cannot both be named {self.full!r}")
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Patterns of everything that is no extract and no surprise."""
+        slots = (pattern.replace(REGION_FIELD, "*") for pattern in self.slots)
+        return (*self.companions, self.arl, self.crl, *slots)
 
     def template(self, kind: ExtractKind) -> str:
         """Give the template of a kind."""
@@ -134,7 +146,7 @@ def _recognise(file: RemoteFile, names: Names) -> Extract | RemoteFile | Strange
             return _extract(file, kind, found["date"])
         if _unfinished(names.template(kind)).fullmatch(file.name):
             return Stranger(name=file.name, why=StrangeName.HALF_WRITTEN)
-    if any(fnmatchcase(file.name.lower(), pattern.lower()) for pattern in names.companions):
+    if any(fnmatchcase(file.name.lower(), pattern.lower()) for pattern in names.beside):
         return file
     return Stranger(name=file.name, why=StrangeName.UNKNOWN)
 

@@ -30,6 +30,7 @@ PROMISED: dict[str, set[str]] = {
     },
     "sync.certificates": {"total", "in_use"},
     "sync.attention[]": {"code", "message", "hint"},
+    "sync.lists[]": set(),
     "status": {
         *("schema", "state", "position", "age_hours", "last_full", "last_run", "last_success"),
         *("certificates", "quarantined", "digest", "bytes"),
@@ -48,14 +49,18 @@ PROMISED: dict[str, set[str]] = {
 """The keys of each object of each document, by its path."""
 
 ADDED: dict[str, set[str]] = {
-    "sync": {"dry_run"},
+    "sync": {"dry_run", "lists"},
+    "sync.lists[]": {
+        *("file", "kind", "state", "code", "issuer", "number", "this_update", "next_update", "entries"),
+        *("revoked", "unrevoked"),
+    },
     "sync.plan": {"overlap", "sources", "uncovered"},
     "sync.applied[]": {"sha256"},
     "sync.attention[]": {"level"},
     "status": {"message", "anchored", "anchors", "last_verified"},
     "status.last_run": {"reason"},
     "show": {"position"},
-    "show.certificates[]": {"flags", "revoked"},
+    "show.certificates[]": {"flags", "revoked", "revoked_by", "revocation_reason"},
 }
 
 OPTIONS: dict[str, set[str]] = {

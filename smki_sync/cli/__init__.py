@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "report": "smki_sync.cli.report",
     "verify": "smki_sync.cli.verify",
     "doctor": "smki_sync.cli.doctor",
+    "anchors": "smki_sync.cli.anchors",
     "simulate": "smki_sync.cli.simulate",
     "demo": "smki_sync.cli.demo",
     "completion": "smki_sync.cli.completion",

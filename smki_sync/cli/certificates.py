@@ -41,7 +41,8 @@ def standing(c: Certificate, now: datetime) -> str:
     if c.in_use:
         return f"In-Use, unchanged since {c.last_changed}"
     if c.revoked:
-        return f"NOT In-Use: revoked by a list since {c.revoked}"
+        why = f": {c.revocation_reason}" if c.revocation_reason else ""
+        return f"NOT In-Use: revoked since {c.revoked} by {c.revoked_by}{why}"
     if c.withdrawn:
         return f"NOT In-Use: withdrawn, no longer listed by the full of {c.withdrawn}"
     return f"NOT In-Use: status {_STATUSES[c.status]} ({c.status}) since {c.last_changed}"

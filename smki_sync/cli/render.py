@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.words import block
 from smki_sync.errors import ConfigError, SmkiSyncError
+from smki_sync.model.lists import ListOutcome
 from smki_sync.model.plan import Plan
 from smki_sync.model.report import Applied, Attention, Outcome, SyncReport
+from smki_sync.model.times import text_of
 
 Json = dict[str, object]
 """One JSON object: text, numbers, booleans, ``None``, lists and objects of these."""
@@ -35,6 +37,24 @@ def document(report: SyncReport, *, command: str = "sync") -> Json:
         "quarantined": report.census.quarantined,
         "digest": report.census.digest,
         "attention": [attention_document(attention) for attention in report.attention],
+        "lists": [list_document(outcome) for outcome in report.lists],
+    }
+
+
+def list_document(outcome: ListOutcome) -> Json:
+    """Give what became of an ARL or CRL on offer; its number as text, for it may have 20 octets."""
+    times = {"this_update": outcome.this_update, "next_update": outcome.next_update}
+    return {
+        "file": outcome.file,
+        "kind": outcome.kind.value,
+        "state": outcome.state.value,
+        "code": outcome.code,
+        "issuer": outcome.issuer,
+        "number": None if outcome.number is None else str(outcome.number),
+        **{name: None if at is None else text_of(at) for name, at in times.items()},
+        "entries": outcome.entries,
+        "revoked": outcome.revoked,
+        "unrevoked": outcome.unrevoked,
     }
 
 

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from smki_sync.cli.words import block, in_bytes
 from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.lists import ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Applied, Attention, Outcome, SyncReport
 
@@ -52,10 +53,26 @@ def _facts(report: SyncReport) -> Iterator[str]:
         yield from _fact("missing", ", ".join(day.isoformat() for day in report.plan.missing))
     census = report.census
     yield from _fact("certificates", f"{census.total:,}, of them {census.in_use:,} In-Use")
+    if report.lists:
+        yield from _fact("lists", "; ".join(map(_list_text, report.lists)))
     if census.quarantined:
         yield from _fact("quarantined", f"{census.quarantined:,}")
     if census.digest:
         yield from _fact("digest", census.digest)
+
+
+def _list_text(outcome: ListOutcome) -> str:
+    number = "" if outcome.number is None else f" number {outcome.number}"
+    moved = [f"{outcome.revoked:,} revoked"] * bool(outcome.revoked)
+    moved += [f"{outcome.unrevoked:,} revoked no longer"] * bool(outcome.unrevoked)
+    return ", ".join([f"{outcome.kind.upper()}{number} {_LIST_STATES[outcome.state]}", *moved])
+
+
+_LIST_STATES = {
+    ListState.APPLIED: "applied",
+    ListState.IN_FORCE: "in force",
+    ListState.REFUSED: "REFUSED",
+}
 
 
 def _fact(name: str, text: str) -> list[str]:

@@ -51,6 +51,7 @@ def job_of(config: Config, hear: Listener) -> Job:
         names=config.repository.names(),
         policy=config.policy.rules(),
         limits=config.reader_limits(),
+        lists=config.lists(),
         terms=terms_of(config),
         bounds=config.policy.bounds(),
         check_inner_names=config.policy.check_inner_names,

@@ -14,6 +14,7 @@ from typing import Annotated
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.model.door import VerifyPolicy
+from smki_sync.model.lists import ListPolicy
 from smki_sync.model.plan import Policy
 from smki_sync.sources.algorithms import LegacyAlgorithm
 from smki_sync.sources.base import Limits
@@ -22,6 +23,7 @@ _NAMES = Names()
 _POLICY = Policy()
 _BOUNDS = Bounds()
 _LIMITS = Limits()
+_LISTS = ListPolicy()
 _BLINK = 0.001
 """Shortest time limit, in seconds: shorter ones fail before any network can answer."""
 _WEEK = 7 * 24 * 3600.0
@@ -95,6 +97,12 @@ class Repository:
         tuple[str, ...],
         About(meaning="Patterns of files that are no extracts and no surprise: ARL, CRL, anchor slots."),
     ] = _NAMES.companions
+    arl_name: Annotated[str, About(meaning="Pattern of the Organisation ARL's name.")] = _NAMES.arl
+    crl_name: Annotated[str, About(meaning="Pattern of the Organisation CRL's name.")] = _NAMES.crl
+    slot_names: Annotated[
+        tuple[str, ...],
+        About(meaning="Patterns of the anchor-slot files; `{region}` stands for the region."),
+    ] = _NAMES.slots
 
     parallel: Annotated[
         int,
@@ -125,7 +133,14 @@ class Repository:
 
     def names(self) -> Names:
         """Give what the catalogue asks for; raises ``ValueError`` for a template that names no extract."""
-        return Names(full=self.full_name, delta=self.delta_name, companions=self.companion_names)
+        return Names(
+            full=self.full_name,
+            delta=self.delta_name,
+            companions=self.companion_names,
+            arl=self.arl_name,
+            crl=self.crl_name,
+            slots=self.slot_names,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +314,7 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSettings:
-    """``[trust]``: whose signatures count."""
+    """``[trust]``: whose signatures count, and how fresh lists must be."""
 
     anchors: Annotated[
         tuple[Path, ...],
@@ -308,6 +323,28 @@ class TrustSettings:
             " issuing authority that is trusted."
         ),
     ] = ()
+    arl_max_age_days: Annotated[
+        int | None,
+        About(
+            meaning="An ARL older than this is stale; without it, its own nextUpdate says.",
+            unit="days",
+            low=1,
+            example=400,
+        ),
+    ] = None
+    crl_max_age_days: Annotated[
+        int | None,
+        About(
+            meaning="A CRL older than this is stale; without it, its own nextUpdate says.",
+            unit="days",
+            low=1,
+            example=7,
+        ),
+    ] = None
+
+    expect_lists: Annotated[
+        bool, About(meaning="Whether it is noted that no ARL, or no CRL, is on offer.")
+    ] = True
 
     def read_anchors(self) -> tuple[bytes, ...]:
         """Read the anchors as DER, each once; raises ``ConfigError`` that names the file at fault."""
@@ -386,6 +423,9 @@ class LimitSettings:
     name_length: Annotated[
         int, About(meaning="Longest name that is listed.", unit="characters", low=1, high=65_536)
     ] = _LIMITS.name_length
+    companion_bytes: Annotated[
+        int, About(meaning="Largest ARL, CRL or slot file, also unpacked.", unit="bytes", low=1)
+    ] = _LISTS.largest_bytes
     decompressed_bytes: Annotated[
         int | None,
         About(meaning="Largest size of one file's XML.", unit="bytes", low=1, example=1_099_511_627_776),

@@ -22,6 +22,7 @@ from smki_sync.config.settings import (
     TrustSettings,
 )
 from smki_sync.errors import ConfigError
+from smki_sync.model.lists import ListPolicy
 
 if TYPE_CHECKING:
     from smki_sync.reader import ReaderLimits
@@ -74,6 +75,15 @@ class Config:
         if self.environment.password is not None or file is None:
             return self.environment
         return Secrets(password=read_password(file), key_passphrase=self.environment.key_passphrase)
+
+    def lists(self) -> ListPolicy:
+        """Give what is asked of lists and slot files."""
+        return ListPolicy(
+            arl_max_age_days=self.trust.arl_max_age_days,
+            crl_max_age_days=self.trust.crl_max_age_days,
+            expected=self.trust.expect_lists,
+            largest_bytes=self.limits.companion_bytes,
+        )
 
     def reader_limits(self) -> "ReaderLimits":
         """Give what the reader asks for: its own defaults, but where this configuration says otherwise."""

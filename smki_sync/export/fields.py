@@ -20,6 +20,7 @@ FLAT: Final = (
     *("eui", "kind", "role", "role_name", "usage", "status", "status_name", "in_use", "serial"),
     *("serial_decimal", "issuer", "subject", "not_before", "not_after", "ski", "aki", "sha1", "sha256"),
     *("manufacturing", "first_seen", "last_changed", "withdrawn", "revoked", "file", "flags"),
+    *("revoked_by", "revocation_reason"),
     "der",
 )
 """The columns of a CSV file: the fields of JSON, with the certificate in Base64 instead of PEM."""
@@ -72,5 +73,7 @@ def _plain(c: Certificate) -> Fields:
         "last_changed": c.last_changed,
         "withdrawn": c.withdrawn,
         "revoked": c.revoked,
+        "revoked_by": c.revoked_by,
+        "revocation_reason": c.revocation_reason,
         "file": c.file,
     }

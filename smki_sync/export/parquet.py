@@ -45,6 +45,8 @@ SCHEMA: Final = pa.schema(
         ("revoked", _TIME),
         pa.field("flags", pa.int32(), nullable=False),
         pa.field("file", pa.string(), nullable=False),
+        ("revoked_by", pa.string()),
+        ("revocation_reason", pa.string()),
         pa.field("der", pa.binary(), nullable=False),
     ]
 )

@@ -35,7 +35,8 @@ _SET: Final = "UPDATE certificate SET revoked = ? WHERE id = ?"
 _HELD: Final = """
 SELECT l.file, l.kind, l.issuer, l.key_id, l.number, l.this_update, l.next_update, l.entries, l.sha256,
        l.applied, EXISTS (SELECT 1 FROM certificate AS c
-                WHERE c.kind <> 0 AND c.kind = 2 AND c.ski = l.key_id AND c.subject = l.issuer
+                WHERE c.kind <> 0 AND c.kind = 2 AND c.subject = l.issuer
+                  AND coalesce(c.ski, l.key_id) = l.key_id
                   AND c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)
   FROM revocation_list AS l WHERE l.in_force ORDER BY l.kind, l.issuer, l.key_id
 """

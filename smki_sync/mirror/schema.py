@@ -14,7 +14,7 @@ Value = None | int | float | str | bytes
 """What SQLite stores in a column."""
 
 APPLICATION_ID: Final = 0x534D4B49  # "SMKI": tells our file from any other SQLite file
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384 a delta writes more
 
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
@@ -120,6 +120,11 @@ _KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enume
 IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
 """Whether row ``c`` of ``certificate`` is In-Use."""
 
+_REVOKED_BY: Final = """CASE WHEN c.revoked IS NOT NULL THEN (
+           SELECT {} FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list
+            WHERE r.serial = c.serial AND r.issuer = c.issuer ORDER BY r.since LIMIT 1) END"""
+"""Of the list that a row of ``c`` is revoked by; looked up for revoked ones alone."""
+
 CERTIFICATES: Final = f"""
 SELECT c.eui,
        {_KIND_CASE.format("c")} AS kind,
@@ -133,7 +138,9 @@ SELECT c.eui,
        date(c.last_changed * 86400, 'unixepoch') AS last_changed,
        date(c.withdrawn * 86400, 'unixepoch') AS withdrawn,
        c.der, c.flags, x.name AS file,
-       strftime('%Y-%m-%dT%H:%M:%SZ', c.revoked, 'unixepoch') AS revoked
+       strftime('%Y-%m-%dT%H:%M:%SZ', c.revoked, 'unixepoch') AS revoked,
+       {_REVOKED_BY.format("l.file || coalesce(' number ' || l.number, '')")} AS revoked_by,
+       {_REVOKED_BY.format("r.reason")} AS revocation_reason
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
   LEFT JOIN extract AS x ON x.id = c.extract

@@ -17,8 +17,9 @@ import apsw
 
 from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror import journal, ledger, revocation
+from smki_sync.mirror import companions, journal, ledger, revocation
 from smki_sync.mirror.apply import Applier, Changed, Journalist
+from smki_sync.mirror.companions import Kept, Publication
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
 from smki_sync.mirror.door import Door
 from smki_sync.mirror.drift import Difference
@@ -30,6 +31,7 @@ from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile, MirrorState, Position
 from smki_sync.model.report import Census, Counts
+from smki_sync.trust.lists import Refusal
 
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]
@@ -178,6 +180,21 @@ class Store:
                 journalist.write(changed)
             ledger.write_state(self._db, position=position.day, digest=digest)
         return changes
+
+    def keep_companion(self, kept: Kept, *, at: str) -> None:
+        """Remember a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
+        with named(self.path), self._db:
+            companions.keep(self._db, kept, at)
+
+    def set_aside_companion(self, kept: Kept, refusal: Refusal, *, at: str) -> None:
+        """Keep a refused list or slot file as evidence. ``at``: UTC, ISO 8601."""
+        with named(self.path), self._db:
+            companions.set_aside(self._db, kept, refusal, at)
+
+    def publish_slots(self, publication: Publication) -> None:
+        """Take a publication of anchor slots into the history, unless it is the newest there."""
+        with named(self.path), self._db:
+            companions.publish(self._db, publication)
 
     def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
         began = clock()

@@ -6,7 +6,7 @@ reports. Refuses: parsing.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from smki_sync.model.identity import KeyId, Serial
 
@@ -41,6 +41,59 @@ class RevocationList:
     next_update: int | None
     revoked: tuple[Revoked, ...]
     der: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPolicy:
+    """What the operator asks of lists and slot files.
+
+    ``arl_max_age_days``, ``crl_max_age_days``: a list older than that is stale; ``None``: its own nextUpdate
+    says. ``expected``: whether it is worth a word that none is on offer.
+    ``largest_bytes``: of one file, as served and unpacked: a list of 500 000 lines has 20 MB.
+    """
+
+    arl_max_age_days: int | None = None
+    crl_max_age_days: int | None = None
+    expected: bool = True
+    largest_bytes: int = 64 << 20
+
+    def max_age_days(self, kind: ListKind) -> int | None:
+        """The limit of a kind."""
+        match kind:
+            case ListKind.ARL:
+                return self.arl_max_age_days
+            case ListKind.CRL:
+                return self.crl_max_age_days
+            case _:
+                assert_never(kind)
+
+
+class ListState(StrEnum):
+    """What a run did with a list on offer."""
+
+    APPLIED = "applied"
+    IN_FORCE = "in-force"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOutcome:
+    """One list on offer. What could not be read is ``None``; ``code``: why it was refused.
+
+    ``revoked``, ``unrevoked``: certificates that it took out of use, or gave back, in this run.
+    """
+
+    file: str
+    kind: ListKind
+    state: ListState
+    issuer: str | None = None
+    number: int | None = None
+    this_update: int | None = None
+    next_update: int | None = None
+    entries: int | None = None
+    code: str | None = None
+    revoked: int = 0
+    unrevoked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

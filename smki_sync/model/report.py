@@ -10,6 +10,7 @@ from datetime import date
 from enum import StrEnum
 
 from smki_sync.model.extract import ExtractKind
+from smki_sync.model.lists import ListOutcome
 from smki_sync.model.plan import Action, Plan
 
 
@@ -45,6 +46,17 @@ class AttentionCode(StrEnum):
     RECORDS_CONTRADICT = "records-contradict"
     ISSUER_UNKNOWN = "issuer-unknown"
     VERIFICATION_FAILED = "verification-failed"
+    COMPANION_NOT_FETCHED = "companion-not-fetched"
+    LIST_UNREADABLE = "list-unreadable"
+    LIST_SIGNER_UNKNOWN = "list-signer-unknown"
+    LIST_SIGNER_UNFIT = "list-signer-unfit"
+    LIST_SIGNATURE_FALSE = "list-signature-false"
+    LIST_OLDER = "list-older"
+    LIST_STALE = "list-stale"
+    LIST_MISSING = "list-missing"
+    NO_LISTS = "no-lists"
+    SLOTS_UNREADABLE = "slots-unreadable"
+    SLOTS_DIFFER = "slots-differ"
 
     @property
     def is_note(self) -> bool:
@@ -64,6 +76,16 @@ _BEHIND = frozenset(
         AttentionCode.OTHER_DIGEST,
         AttentionCode.CHAINS_BROKEN,
         AttentionCode.VERIFICATION_FAILED,
+        AttentionCode.COMPANION_NOT_FETCHED,
+        AttentionCode.LIST_UNREADABLE,
+        AttentionCode.LIST_SIGNER_UNKNOWN,
+        AttentionCode.LIST_SIGNER_UNFIT,
+        AttentionCode.LIST_SIGNATURE_FALSE,
+        AttentionCode.LIST_OLDER,
+        AttentionCode.LIST_STALE,
+        AttentionCode.LIST_MISSING,
+        AttentionCode.SLOTS_UNREADABLE,
+        AttentionCode.SLOTS_DIFFER,
     }
 )
 
@@ -140,6 +162,7 @@ class SyncReport:
     applied: tuple[Applied, ...] = ()
     census: Census = field(default_factory=Census)
     attention: tuple[Attention, ...] = ()
+    lists: tuple[ListOutcome, ...] = ()
     dry_run: bool = False
 
     @property

@@ -15,6 +15,7 @@ from smki_sync.simulator.issued import Certificate, status_at
 from smki_sync.simulator.registry import Registry
 from smki_sync.simulator.settings import begin, end
 
+SUPPLIER = 2
 BASE_ROLES = frozenset({1, 4, 5})
 """Recovery, access control broker, transitional CoS: in a device's anchor slots before installation."""
 
@@ -49,6 +50,19 @@ class Extracts:
             for certificate, history in self.registry.lives_of(kind):
                 if status_at(history, end(day)) is Status.IN_USE and _is_base(certificate, wan_provider):
                     yield record(certificate, Status.IN_USE)
+
+    def supplier(self, day: date) -> Record:
+        """A supplier's certificate that is In-Use: what has no business among anchor slots."""
+        return record(in_use_supplier(self.registry, day), Status.IN_USE)
+
+
+def in_use_supplier(registry: Registry, day: date) -> Certificate:
+    """The first supplier's certificate that is In-Use at the end of a day."""
+    return next(
+        certificate
+        for certificate, history in registry.lives_of(Kind.ORGANISATION)
+        if certificate.subject.role == SUPPLIER and status_at(history, end(day)) is Status.IN_USE
+    )
 
 
 def _is_base(certificate: Certificate, wan_provider: str) -> bool:

@@ -53,6 +53,20 @@ class Fault(StrEnum):
     """A copy of the delta is dated 30 February."""
     FUTURE_FULL = "future-full"
     """A sound full is dated 2099."""
+    OLDER_CRL = "older-crl"
+    """The CRL of two days before is published again."""
+    FORGED_CRL = "forged-crl"
+    """The CRL is signed by another key than the one that it names."""
+    STRANGER_CRL = "stranger-crl"
+    """The CRL is signed by an authority that no extract has."""
+    CORRUPT_CRL = "corrupt-crl"
+    """One octet of the CRL's file is wrong."""
+    WITHHOLD_LISTS = "withhold-lists"
+    """Neither ARL nor CRL is on offer."""
+    LISTED_ALONE = "listed-alone"
+    """The CRL names a supplier's certificate that every extract has as In-Use."""
+    SLOTS_DIFFER = "slots-differ"
+    """The anchor slots of the north have a supplier's certificate that the others have not."""
 
 
 ON_FULLS = frozenset({Fault.WITHHOLD_FULL, Fault.TRUNCATE_FULL, Fault.CORRUPT_FULL, Fault.SHRINK_FULL})

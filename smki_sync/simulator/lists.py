@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smki_sync.simulator.pki import Authority
+from smki_sync.simulator import der
+from smki_sync.simulator.pki import Authority, new_key
 
 ARL_LIFE = timedelta(days=365)
 CRL_LIFE = timedelta(days=30)
@@ -42,3 +44,9 @@ def revocation_list(
         entry = x509.RevokedCertificateBuilder().serial_number(line.serial).revocation_date(line.since)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def signed_by_another(octets: bytes) -> bytes:
+    """The same list, with the signature of a key that nobody knows."""
+    tbs, algorithm, _ = der.split_signed(octets)
+    return der.join_signed(tbs, algorithm, new_key().sign(tbs, ec.ECDSA(hashes.SHA256())))

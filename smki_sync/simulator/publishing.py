@@ -6,17 +6,16 @@ seven deltas on offer. Refuses: to change what the registry holds.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from smki_sync.errors import UsageError
-from smki_sync.model.certificate import Kind, Status
 from smki_sync.model.extract import ExtractKind
-from smki_sync.simulator import annexb, gz, lists
+from smki_sync.simulator import annexb, gz
 from smki_sync.simulator.annexb import Record
 from smki_sync.simulator.extracts import Extracts
 from smki_sync.simulator.faults import ON_FILES, ON_FULLS, ON_RECORDS, ON_XML, Fault
 from smki_sync.simulator.founding import CENTRAL_SOUTH, NORTH
-from smki_sync.simulator.issuing import OCA, OCA_ROOT
+from smki_sync.simulator.list_press import ListPress
 from smki_sync.simulator.registry import Registry
 from smki_sync.simulator.settings import Settings, end
 from smki_sync.simulator.shapes import FileShape, shape_for
@@ -61,7 +60,7 @@ class Press:
         if not faults & {Fault.WITHHOLD_DELTA, Fault.LATE_DELTA}:
             self.delta(today, faults - ON_FULLS)
         self._stray(faults)
-        self._companions()
+        self._companions(faults)
         self._remove_old()
         return (today,) if Fault.LATE_DELTA in faults else ()
 
@@ -131,34 +130,22 @@ class Press:
         if Fault.FUTURE_FULL in faults:
             self.full(today, name=extract_name(ExtractKind.FULL, FAR_FUTURE))
 
-    def _companions(self) -> None:
+    def _companions(self, faults: Faults) -> None:
         """Lists of revoked certificates and the two anchor-slot files, as of today."""
         today, extracts = self.settings.today, Extracts(registry=self.registry)
         for name, provider in ((ANCHORS_NORTH, NORTH), (ANCHORS_CENTRAL_SOUTH, CENTRAL_SOUTH)):
-            self._put(name, self._written(name, extracts.anchors(today, provider), self._shape(name)))
-        for name, label, kind, life in (
-            (ARL, OCA_ROOT, Kind.OCA, lists.ARL_LIFE),
-            (CRL, OCA, Kind.ORGANISATION, lists.CRL_LIFE),
-        ):
-            found = self._revocations(label, kind, life)
-            self._put(name, gz.octets([found], self._shape(name).gz, name.removesuffix(".gz")))
-
-    def _revocations(self, label: str, kind: Kind, life: timedelta) -> bytes:
-        """The list that one authority signs today."""
-        today = self.settings.today
-        lines = [
-            lists.Revoked(serial=int(certificate.serial, 16), since=datetime.fromtimestamp(at, UTC))
-            for certificate, history in self.registry.lives_of(kind)
-            for at, status in history
-            if status is Status.REVOKED and certificate.signer == label
-        ]
-        return lists.revocation_list(
-            self.registry.authorities()[label],
-            lines,
-            number=(today - self.settings.start).days + 1,
-            issued=datetime.fromtimestamp(end(today), UTC),
-            life=life,
-        )
+            records = list(extracts.anchors(today, provider))
+            if Fault.SLOTS_DIFFER in faults and name == ANCHORS_NORTH:
+                records.append(extracts.supplier(today))
+            self._put(name, self._written(name, records, self._shape(name)))
+        lists_press = ListPress(registry=self.registry, settings=self.settings)
+        for name, make in ((ARL, lists_press.arl), (CRL, lists_press.crl)):
+            if Fault.WITHHOLD_LISTS not in faults:
+                whole = b"".join(gz.octets([make(faults)], self._shape(name).gz, name.removesuffix(".gz")))
+                is_corrupt = Fault.CORRUPT_CRL in faults and name == CRL
+                self._put(name, [ON_FILES[Fault.CORRUPT](whole) if is_corrupt else whole])
+            elif name in self.shelf.names():
+                self.shelf.remove(name)
 
     def _finish_uploads(self) -> None:
         """Take away what stood half written yesterday."""

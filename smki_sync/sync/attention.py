@@ -26,8 +26,9 @@ def attend(
     census: Census,
     oddities: Oddities,
     history_lost: bool = False,
+    beside: tuple[Attention, ...] = (),
 ) -> tuple[Attention, ...]:
-    """Every finding, what keeps the mirror from being current first."""
+    """Every finding, what keeps the mirror from being current first. ``beside``: of lists and slots."""
     found = [
         *_unreached(job),
         *_blocked(decision.plan),
@@ -36,6 +37,7 @@ def attend(
         *_quarantined(census),
         *_empty(decision, position),
         *_uncovered(decision.plan),
+        *beside,
         *_full_changed(decision, position),
         *(_HISTORY_LOST if history_lost else ()),
         *_odd(oddities),

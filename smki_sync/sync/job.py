@@ -15,6 +15,7 @@ from smki_sync.events import Listener, Silence
 from smki_sync.fetch import Ring, Terms
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.door import VerifyPolicy
+from smki_sync.model.lists import ListPolicy
 from smki_sync.model.plan import Policy
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import OpenSource
@@ -44,6 +45,7 @@ class Job:
     names: Names = field(default_factory=Names)
     policy: Policy = field(default_factory=Policy)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
+    lists: ListPolicy = field(default_factory=ListPolicy)
     terms: Terms = field(default_factory=Terms)
     bounds: Bounds = field(default_factory=Bounds)
     check_inner_names: bool = True

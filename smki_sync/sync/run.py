@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from smki_sync.errors import MirrorDamaged, MirrorError
+from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, SourceError
 from smki_sync.events import Detail
 from smki_sync.fetch import Fetched, PatientSource, discard_other_parts, fetch
 from smki_sync.mirror.history import History
@@ -23,12 +23,14 @@ from smki_sync.model.report import Census, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier
-from smki_sync.sync.decide import Decision, decide
+from smki_sync.sync.companions import Gathered, Settled, gather, look_at_lists, settle
+from smki_sync.sync.decide import Decision, decide, look
 from smki_sync.sync.downloads import DownloadLedger
 from smki_sync.sync.guard import guarding, verified
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.space import check_space
+from smki_sync.trust.offered import read_offered
 
 
 def run(job: Job, *, full: bool = False) -> SyncReport:
@@ -45,15 +47,37 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
             decision = decide(job, source, full=full, compare=True)
             _remember(job, decision)
             _remember_offer(job, decision)
+            beside = gather(job, source, decision)
             _make_room(job, decision.plan)
-            files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
-        with _marking_damage(job), guarding(job, decision.held.generation) as keeper:
+            with _lists_even_so(job, beside):
+                files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
+        guard = guarding(job, decision.held.generation)
+        with _marking_damage(job), _lists_even_so(job, beside), guard as keeper:
             carrier = Carrier(job, files, keeper=keeper)
             generation = carrier.carry_out(decision)
+            settled = _settle(job, generation, beside)
             carrier.oddities.unproven = keeper.unproven if keeper else 0
             carrier.oddities.verification = verified(job) if generation else None
         _tidy(job, decision.plan)
-        return _report(job, decision, carrier, generation)
+        return _report(job, decision, carrier, generation, settled)
+
+
+@contextmanager
+def _lists_even_so(job: Job, beside: Gathered) -> Iterator[None]:
+    """What holds the extracts up holds no revocation up: lists come into force all the same."""
+    try:
+        yield
+    except (BadExtract, SourceError):
+        _settle(job, look(job.directory).generation, beside)
+        raise
+
+
+def _settle(job: Job, generation: Path | None, beside: Gathered) -> Settled:
+    """Lists and slots onto the generation that readers see; without any, say what is not on offer."""
+    if generation and beside.contents:
+        with _marking_damage(job):
+            return settle(job, generation, beside)
+    return Settled(attention=(*beside.missed, *look_at_lists(job, generation, beside.offered)))
 
 
 def _make_room(job: Job, plan: Plan) -> None:
@@ -81,11 +105,13 @@ def rehearse(job: Job, *, full: bool = False) -> SyncReport:
         decision = decide(job, source, full=full, compare=False)
     position = decision.held.position
     census = _census(decision.held.generation)
+    offered = read_offered(decision.catalogue.companions, job.names)
+    beside = tuple(look_at_lists(job, decision.held.generation, offered))
     return SyncReport(
         plan=decision.plan,
         position=position.day if position else None,
         census=census,
-        attention=attend(job, decision, position=position, census=census, oddities=Oddities()),
+        attention=attend(job, decision, position=position, census=census, oddities=Oddities(), beside=beside),
         dry_run=True,
     )
 
@@ -133,7 +159,9 @@ def _tidy(job: Job, plan: Plan) -> None:
         job.hear.hear(Detail(text=f"removed {left.name}, which was fetched and is not needed any more"))
 
 
-def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | None) -> SyncReport:
+def _report(
+    job: Job, decision: Decision, carrier: Carrier, generation: Path | None, settled: Settled
+) -> SyncReport:
     position, census = None, Census()
     if generation:
         with open_mirror(generation) as db:
@@ -145,6 +173,7 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | N
         census=census,
         oddities=carrier.oddities,
         history_lost=carrier.history_lost,
+        beside=settled.attention,
     )
     return SyncReport(
         plan=decision.plan,
@@ -152,6 +181,7 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path | N
         applied=tuple(carrier.applied),
         census=census,
         attention=attention,
+        lists=settled.lists,
     )
 
 

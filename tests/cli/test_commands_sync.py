@@ -249,7 +249,7 @@ def test_a_damaged_delta_ends_with_six_and_nothing_of_it_is_applied(
     smki: Shell, own_mirror: Path, repository: Repository
 ) -> None:
     before = held(own_mirror)
-    repository.advance(faults=[Fault.TRUNCATE])
+    repository.advance(faults=[Fault.TRUNCATE, Fault.OLDER_CRL])
     ran = smki(
         "sync",
         *("--mirror", own_mirror, "--source", repository.path.as_uri(), "--json"),

@@ -13,6 +13,7 @@ from smki_sync.cli.summary import sync_text
 from smki_sync.cli.words import COLUMNS, in_bytes, in_time, visible
 from smki_sync.errors import ConfigError, SourceRefused, SourceUnreachable
 from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.lists import ListKind, ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan, Reason
 from smki_sync.model.report import Applied, Attention, AttentionCode, Census, Counts, SyncReport
 
@@ -53,12 +54,25 @@ APPLIED = Applied(
 )
 
 
+LIST = ListOutcome(
+    file="CRL.gz",
+    kind=ListKind.CRL,
+    state=ListState.APPLIED,
+    issuer="CN=OCA,OU=07",
+    number=2**159,
+    this_update=1_794_700_800,
+    entries=3,
+    revoked=2,
+)
+
+
 def report(*attention: Attention, dry_run: bool = False, plan: Plan = PLAN) -> SyncReport:
     return SyncReport(
         plan=plan,
         position=FULL_DAY + timedelta(days=1),
         applied=() if dry_run else (APPLIED,),
         census=Census(total=1_234_567, in_use=1_000_000, quarantined=1, digest=DIGEST),
+        lists=() if dry_run else (LIST,),
         attention=attention,
         dry_run=dry_run,
     )
@@ -111,6 +125,21 @@ def test_the_document_is_the_promised_one() -> None:
                 "message": "1 file was left alone: READ\x1b[31mME",
                 "hint": "",
             },
+        ],
+        "lists": [
+            {
+                "file": "CRL.gz",
+                "kind": "crl",
+                "state": "applied",
+                "code": None,
+                "issuer": "CN=OCA,OU=07",
+                "number": str(2**159),
+                "this_update": "2026-11-15T00:00:00Z",
+                "next_update": None,
+                "entries": 3,
+                "revoked": 2,
+                "unrevoked": 0,
+            }
         ],
     }
 

@@ -101,6 +101,7 @@ class World:
     def __post_init__(self) -> None:
         self.shell = Shell(place=self.place)
         self.repository.mkdir(exist_ok=True)
+        self.configure("")
 
     @property
     def repository(self) -> Path:
@@ -153,7 +154,8 @@ class World:
         )
 
     def configure(self, text: str) -> None:
-        (self.place / "smki-sync.toml").write_text(text)
+        """Set keys; nothing is said of the lists that this repository does not have."""
+        (self.place / "smki-sync.toml").write_text(f"[trust]\nexpect_lists = false\n{text}")
 
     def dump(self) -> list[str]:
         """Every table of the mirror, row by row; nothing where there is no mirror."""

@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from story import plain
-from story.lives import DAY, START, Life
+from story.lives import DAY, START, WITHOUT_LISTS, Life
 from support.cli import surroundings
 
 from kill.moments import Ended, Order, Task, run
@@ -159,6 +159,6 @@ def _live(place: Path) -> Life:
         if today > repository.today:
             repository.advance((today - repository.today).days)
         offers[today] = place / f"offer-{today}"
-        shutil.copytree(repository.path, offers[today], ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(repository.path, offers[today], ignore=WITHOUT_LISTS)
     days = [START + n * DAY for n in range(STOPS[-1])]
     return Life(offers=offers, in_use={day: repository.at(day).in_use() for day in days})

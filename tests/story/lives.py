@@ -13,6 +13,9 @@ DEVICES = 250
 STOPS = (5, 8, 18)
 """Days of life at which the files on offer are kept: a bootstrap, three deltas later, a gap later."""
 
+WITHOUT_LISTS = shutil.ignore_patterns(".*", "*.crl.gz", "*SLOTS*")
+"""Lists are of the last day, and would take out of use what the truth of an earlier position has in it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
@@ -38,9 +41,7 @@ def live(place: Path) -> Life:
         if today > repository.today:
             repository.advance((today - repository.today).days)
         offers[today] = place / f"offer-{today}"
-        shutil.copytree(
-            repository.path, offers[today], ignore=shutil.ignore_patterns(".*"), copy_function=shutil.copy2
-        )
+        shutil.copytree(repository.path, offers[today], ignore=WITHOUT_LISTS, copy_function=shutil.copy2)
     ages = range(STOPS[-1])
     return Life(
         offers=offers, in_use={START + n * DAY: repository.at(START + n * DAY).in_use() for n in ages}

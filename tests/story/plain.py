@@ -61,6 +61,10 @@ class Mirror:
     ledger: tuple[tuple[Any, ...], ...]
     journal: tuple[Line, ...]
     census: dict[tuple[int, str, int], int]
+    lists: set[str]
+
+    def revoked(self) -> set[bytes]:
+        return {row.der for row in self.rows.values() if row.revoked}
 
     def in_use(self) -> set[bytes]:
         return {row.der for row in self.rows.values() if row.in_use}
@@ -139,6 +143,7 @@ def read(directory: Path, how: Opener = opened) -> Mirror | None:
             ledger=tuple(db.execute(_LEDGER)),
             journal=tuple(journal),
             census=census,
+            lists={kind for (kind,) in db.execute("SELECT kind FROM revocation_list WHERE in_force")},
         )
     assert len(mirror.rows) == len(found), "an identity stands twice"
     assert census == counted, "the census is not what SQL counts"
@@ -156,6 +161,18 @@ def digest_state(ders: set[bytes]) -> bytes:
 def digest_hex(ders: set[bytes]) -> str:
     """The digest of a set of certificates as the report states it."""
     return hashlib.sha256(b"smki-sync set digest 1\0" + digest_state(ders)).hexdigest()
+
+
+def by_extracts(mirror: Mirror | None) -> object:
+    """What a mirror says by its extracts alone: lists come into force beside them."""
+    if mirror is None:
+        return None
+    rows = {
+        key: row._replace(revoked=None, in_use=row.status == "I" and not row.withdrawn)
+        for key, row in mirror.rows.items()
+    }
+    lines = [line[1:] for line in mirror.journal if line.change not in ("revoked", "unrevoked")]
+    return mirror.position, rows, mirror.ledger, lines, mirror.census
 
 
 Standing = tuple[str, bool, bool]

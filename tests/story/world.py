@@ -6,6 +6,7 @@ What a Party cannot know, and what is therefore not asked of the mirror:
 
 * what happened on a day of which nothing is on offer yet: the mirror equals the truth of its position;
 * with a full whose records lie apart in time, changes of those of its days that no delta covers;
+* lists are of today, so a certificate that they revoke is out of use before the position has come there;
 * of a certificate that left In-Use during a gap, whether it is N, E or R now: it is withdrawn, or keeps
   the last status that was heard.
 """
@@ -163,7 +164,8 @@ class World:
             report = None
         self._listen(before)
         committed = self.operator.witness.seen[before:]
-        assert plain.read(self.operator.mirror) == (committed[-1][1] if committed else held)
+        left = committed[-1][1] if committed else held
+        assert plain.by_extracts(plain.read(self.operator.mirror)) == plain.by_extracts(left)
         word = report.plan.reason.value if report else "bad-extract"
         self.tally[word] = self.tally.get(word, 0) + 1
         return report
@@ -192,10 +194,17 @@ class World:
                 assert after.rows[key].first_seen == row.first_seen, key
         for key, row in after.rows.items():
             assert row.der == truth[key][1]
+        self._check_revoked(after)
         if not self.doubt:
-            assert after.in_use() == self.calendar.in_use(after.position)
+            assert after.in_use() == self.calendar.in_use(after.position) - after.revoked()
             self._check_statuses(after, truth)
         assert plain.replay(plain.standings(self.ground), after.journal) == plain.standings(after)
+
+    def _check_revoked(self, mirror: Mirror) -> None:
+        """What a list revokes is what the Repository has revoked by today."""
+        today = self.calendar.truth(self.repository.today)
+        for key, row in mirror.rows.items():
+            assert not row.revoked or today[key][0] == "R", key
 
     def _check_statuses(self, mirror: Mirror, truth: Truth) -> None:
         for key, (status, _) in truth.items():
@@ -204,7 +213,7 @@ class World:
                 assert row is not None
                 assert row.status == status or (row.withdrawn and status != "I")
             if row:
-                assert row.in_use == (status == "I")
+                assert row.in_use == (status == "I" and not row.revoked)
                 assert not row.withdrawn or row.status == "I"
 
     def _check_report(self, report: SyncReport, after: Mirror | None) -> None:
@@ -228,6 +237,7 @@ class World:
                 assert not delta.exists(), "current, and not all of the offer applied"
             if not self.doubt and after.position == today:
                 assert after.in_use() == self.repository.in_use()
+                assert after.lists == {"arl", "crl"}
         if report.plan.full:
             codes = {a.code for a in report.attention}
             assert (AttentionCode.OVERLAP_NOT_COVERED in codes) == bool(report.plan.uncovered)

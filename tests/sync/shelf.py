@@ -19,6 +19,7 @@ from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Event
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.extract import RemoteFile
+from smki_sync.model.lists import ListPolicy
 from smki_sync.model.plan import Policy
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.directory import DirectorySource
@@ -155,6 +156,7 @@ class Party:
             open_source=lambda: self.source,
             today=november(today),
             policy=Policy(),
+            lists=ListPolicy(expected=False),
             keep_previous=keep_previous,
             hear=self.ear,
             clock=lambda: NOW,

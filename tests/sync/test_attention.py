@@ -46,6 +46,7 @@ def told(
     oddities: Oddities | None = None,
     policy: Policy = Policy(),  # noqa: B008  an immutable value
     history_lost: bool = False,
+    beside: tuple[Attention, ...] = (),
 ) -> tuple[Attention, ...]:
     """What is said at the end of a run that had these facts."""
     job = Job(
@@ -63,6 +64,7 @@ def told(
         census=census,
         oddities=oddities or Oddities(),
         history_lost=history_lost,
+        beside=beside,
     )
 
 
@@ -89,6 +91,16 @@ BEHIND = {
     AttentionCode.OTHER_DIGEST,
     AttentionCode.CHAINS_BROKEN,
     AttentionCode.VERIFICATION_FAILED,
+    AttentionCode.COMPANION_NOT_FETCHED,
+    AttentionCode.LIST_UNREADABLE,
+    AttentionCode.LIST_SIGNER_UNKNOWN,
+    AttentionCode.LIST_SIGNER_UNFIT,
+    AttentionCode.LIST_SIGNATURE_FALSE,
+    AttentionCode.LIST_OLDER,
+    AttentionCode.LIST_STALE,
+    AttentionCode.LIST_MISSING,
+    AttentionCode.SLOTS_UNREADABLE,
+    AttentionCode.SLOTS_DIFFER,
 }
 """Codes of runs after which the mirror is behind."""
 
@@ -104,6 +116,9 @@ UNSOUND = Verification(
 
 OF_SEVERAL_SOURCES = {AttentionCode.SOURCE_UNREACHED, AttentionCode.FALLBACK_UNREACHED}
 OF_A_RESTORE = {AttentionCode.RESTORED_TO_DATE, AttentionCode.OTHER_DIGEST, AttentionCode.CHAINS_BROKEN}
+
+BESIDE = [code for code in AttentionCode if "list" in code or "slots" in code or "companion" in code]
+"""What lists and anchor slots call for; ``tests/lists`` shows when."""
 
 
 @pytest.mark.parametrize("code", AttentionCode)
@@ -295,6 +310,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         catalogue=catalogue,
         census=Census(quarantined=1),
         oddities=odd,
+        beside=tuple(Attention(code=code, message="m") for code in BESIDE),
     )
     assert set(codes(found)) == {*AttentionCode} - OF_A_RESTORE - OF_SEVERAL_SOURCES
 

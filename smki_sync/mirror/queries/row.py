@@ -32,6 +32,8 @@ class Certificate(NamedTuple):
     file: str
     der: bytes
     revoked: str | None = None
+    revoked_by: str | None = None
+    revocation_reason: str | None = None
 
 
 COLUMNS: Final = ", ".join(Certificate._fields)
