@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "quarantine": "smki_sync.cli.quarantine",
     "reconcile": "smki_sync.cli.reconcile",
     "restore": "smki_sync.cli.restore",
+    "drill": "smki_sync.cli.drill",
     "prune": "smki_sync.cli.prune",
     "backup": "smki_sync.cli.backup",
     "prove": "smki_sync.cli.prove",

@@ -88,11 +88,21 @@ def document(restored: Restored) -> Json:
     """The document of ``restore --json``: that of ``sync``, with phases and checks."""
     return {
         **sync_document(restored.report, command="restore"),
-        "phases": [{"phase": phase.name, "seconds": round(phase.seconds, 3)} for phase in restored.phases],
-        "checks": [
-            {"check": check.name, "passed": check.passed, "detail": check.detail} for check in restored.checks
-        ],
+        "phases": phases_document(restored),
+        "checks": checks_document(restored),
     }
+
+
+def phases_document(restored: Restored) -> list[Json]:
+    """How long each phase took, in seconds to the millisecond."""
+    return [{"phase": phase.name, "seconds": round(phase.seconds, 3)} for phase in restored.phases]
+
+
+def checks_document(restored: Restored) -> list[Json]:
+    """What was checked before it took over."""
+    return [
+        {"check": check.name, "passed": check.passed, "detail": check.detail} for check in restored.checks
+    ]
 
 
 _MARKS = {True: "passed", False: "FAILED", None: "not made"}

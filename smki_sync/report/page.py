@@ -1,40 +1,23 @@
 """The whole document.
 
-For: one string that is the file. The browser is told to load nothing and to run nothing, so that even a
-mistake here could not make it. Refuses: to write the file; the command does.
+For: one string that is the file. Refuses: to write the file; the command does.
 """
 
-from importlib.resources import files
-from typing import Final
 from xml.etree.ElementTree import Element
 
 from smki_sync import __version__
 from smki_sync.mirror.ledger import utc
 from smki_sync.report.facts import PageFacts
-from smki_sync.report.markup import document, el, style
+from smki_sync.report.frame import whole
+from smki_sync.report.markup import el
 from smki_sync.report.sections import sections
 from smki_sync.report.state import headline
-
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def page(facts: PageFacts) -> str:
     """Write the page as HTML, some 100 kB for a year."""
     parts = sections(facts)
-    return document(el("html", _head(facts), _body(facts, parts), lang="en-GB"))
-
-
-def _head(facts: PageFacts) -> Element:
-    sheet = files("smki_sync.report").joinpath("style.css").read_text(encoding="utf-8")
-    return el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"SMKI mirror: {facts.finding.state.value}"),
-        style(sheet),
-    )
+    return whole(f"SMKI mirror: {facts.finding.state.value}", _body(facts, parts))
 
 
 def _body(facts: PageFacts, parts: list[Element]) -> Element:

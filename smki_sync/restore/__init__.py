@@ -5,9 +5,11 @@ over in one step. Refuses: to need anything of the old mirror, and to remove it.
 
 * :mod:`.checks` what a new generation must pass
 * :mod:`.deed` the restore
+* :mod:`.drill` a restore into a scratch place, held against the live mirror
 """
 
 from smki_sync.restore.checks import Check, Known
 from smki_sync.restore.deed import Phase, Restored, restore
+from smki_sync.restore.drill import Drilled, drill
 
-__all__ = ["Check", "Known", "Phase", "Restored", "restore"]
+__all__ = ["Check", "Drilled", "Known", "Phase", "Restored", "drill", "restore"]

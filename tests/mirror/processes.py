@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 NOBODY = 65534
-BECOME_NOBODY = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+BECOME_NOBODY = f"import ctypes, os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
 
 _READER = """
 import sqlite3, sys

@@ -1,0 +1,134 @@
+"""``smki-sync drill``: would the mirror survive the worst day? Tried, timed and written down.
+
+For: evidence for an auditor, by hand or from a timer. Refuses: to touch the live mirror.
+"""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smki_sync.cli import options
+from smki_sync.cli.exits import Exit
+from smki_sync.cli.identities import link_of
+from smki_sync.cli.out import say, say_json
+from smki_sync.cli.render import Json, applied_document, attention_document, schema_of
+from smki_sync.cli.restore import checks_document, lines, phases_document
+from smki_sync.cli.setting import configure
+from smki_sync.cli.words import block, in_time, visible
+from smki_sync.cli.workplace import job_of, talking
+from smki_sync.mirror.faults import named
+from smki_sync.mirror.ledger import utc
+from smki_sync.report.drill import drill_page
+from smki_sync.restore import Drilled
+from smki_sync.restore import drill as carry_out
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("drill")(drill)
+
+
+def drill(
+    *,
+    scratch: Annotated[
+        Path | None,
+        typer.Option("--scratch", metavar="DIR", help="Where to restore to; removed afterwards."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Where the report goes: JSON and HTML.")
+    ] = None,
+    mirror: options.Mirror = None,
+    source: options.Source = None,
+    identity_file: options.IdentityFile = None,
+    known_hosts: options.KnownHosts = None,
+    bandwidth: options.Bandwidth = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Restore into a scratch place, hold it against the live mirror, and leave a report.
+
+    The live mirror is only read. Exit code 0 where the drill passed, 10 where it did not.
+    """
+    settings = configure(
+        mirror=mirror,
+        source=source,
+        identity_file=identity_file,
+        known_hosts=known_hosts,
+        bandwidth=bandwidth,
+        config=config,
+        log_format=log_format,
+    )
+    root = link_of(settings).parent
+    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+        job = job_of(settings, talk)
+        done = carry_out(job, scratch or root / "drill", anchors=settings.trust.read_anchors())
+    made = document(done)
+    report = _write(output or root / "drills", made)
+    if as_json:
+        say_json(made)
+    elif not quiet:
+        say("\n".join(text(done, report)))
+    raise typer.Exit(Exit.OK if done.agrees else Exit.FINDING)
+
+
+def _write(directory: Path, made: Json) -> Path:
+    """The report as JSON and as a page that carries its hash; the page's path."""
+    written = json.dumps(made, indent=2) + "\n"
+    stem = f"drill-{str(made['began']).replace(':', '')}"
+    page = directory / f"{stem}.html"
+    with named(directory):
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        (directory / f"{stem}.json").write_text(written)
+        page.write_text(drill_page(made, sha256=sha256(written.encode()).hexdigest()))
+    return page
+
+
+def document(done: Drilled) -> Json:
+    """The document of ``drill --json``."""
+    report = done.restored.report
+    parted = done.parted
+    return {
+        "schema": schema_of("drill"),
+        "agrees": done.agrees,
+        "began": utc(done.began),
+        "ended": utc(done.ended),
+        "recovery_seconds": round(done.recovery_seconds, 3),
+        "recovery_point": report.position and report.position.isoformat(),
+        "recovery_point_age_days": report.position and (done.began.date() - report.position).days,
+        "live": {"position": done.live.position.isoformat(), "digest": done.live.digest},
+        "certificates": {"total": report.census.total, "in_use": report.census.in_use},
+        "digest": report.census.digest,
+        "only_live": 0 if parted is None else len(parted.only_one),
+        "only_restored": 0 if parted is None else len(parted.only_other),
+        "files": [applied_document(applied) for applied in report.applied],
+        "phases": phases_document(done.restored),
+        "checks": checks_document(done.restored),
+        "attention": [attention_document(attention) for attention in report.attention],
+        "machine": dict(done.machine),
+    }
+
+
+def text(done: Drilled, report: Path) -> list[str]:
+    """The drill for people."""
+    word = "passed" if done.agrees else "FAILED"
+    parted = done.parted
+    return [
+        f"The drill {word}: restored in {in_time(done.recovery_seconds)}, as of {done.live.position}.",
+        *lines(done.restored),
+        *(
+            block(
+                f"  parted        {len(parted.only_one):,} certificates are In-Use in the live mirror alone,"
+                f" {len(parted.only_other):,} in the restored one alone",
+                hanging=16,
+            )
+            if parted
+            else []
+        ),
+        f"  report        {visible(str(report))}",
+    ]

@@ -1,0 +1,113 @@
+"""A drill: a restore that touches nothing, held against the live mirror, with a report that can be filed."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import apsw
+import pytest
+from support.cli import Shell
+
+from smki_sync.simulator.repository import Repository
+
+START, TODAY = date(2026, 11, 2), date(2026, 11, 11)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("first")
+    Repository.create(place / "repository", devices=20, days=10, start=START, seed=9)
+    Shell(place=place, today=TODAY)("sync", "--mirror", "mirror", "--source", (place / "repository").as_uri())
+    return place
+
+
+@pytest.fixture
+def place(first: Path, tmp_path: Path) -> Path:
+    shutil.copytree(first, tmp_path / "own", symlinks=True)
+    return tmp_path / "own"
+
+
+@pytest.fixture
+def smki(place: Path) -> Shell:
+    source = (place / "repository").as_uri()
+    return Shell(
+        place=place, today=TODAY, variables={"SMKI_SYNC_MIRROR": "mirror", "SMKI_SYNC_SOURCE": source}
+    )
+
+
+def everything(root: Path) -> Iterator[tuple[str, bytes]]:
+    """What stands in the generations, file by file."""
+    for path in sorted(root.rglob("*.db")):
+        yield str(path.relative_to(root)), path.read_bytes()
+
+
+def test_a_drill_that_passes_leaves_the_mirror_alone_and_a_report(smki: Shell, place: Path) -> None:
+    before = dict(everything(place / "mirror" / "generations"))
+    ran = smki("drill", "--json")
+    assert ran.code == 0
+    made = ran.document
+    assert made["agrees"]
+    assert made["recovery_point"] == "2026-11-11"
+    assert made["digest"] == made["live"]["digest"]
+    assert [phase["phase"] for phase in made["phases"]] == ["list", "fetch", "build", "check"]
+    assert made["files"][0]["file"] == "SMKIKR_FULL_2026-11-09.xml.gz"
+    assert {"host", "cores", "python", "sqlite", "smki-sync"} <= set(made["machine"])
+    assert dict(everything(place / "mirror" / "generations")) == before
+    assert not (place / "mirror" / "drill").exists()
+
+
+def test_the_report_is_the_document_and_a_page_that_carries_its_hash(smki: Shell, place: Path) -> None:
+    ran = smki("drill", "--output", "evidence", "--json")
+    (written,) = (place / "evidence").glob("*.json")
+    (page,) = (place / "evidence").glob("*.html")
+    assert json.loads(written.read_text()) == ran.document
+    text = page.read_text()
+    assert sha256(written.read_bytes()).hexdigest() in text
+    assert "Recovery drill: passed" in text
+    assert "Reviewed by" in text
+    for file in ran.document["files"]:
+        assert file["sha256"] in text
+    assert "<script" not in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+
+
+def test_a_mirror_that_was_changed_by_hand_fails_the_drill_with_how_much_differs(
+    smki: Shell, place: Path
+) -> None:
+    with closing(apsw.Connection(str((place / "mirror" / "mirror.db").resolve()))) as db:
+        db.execute("UPDATE mirror SET digest = (SELECT zeroblob(264))")
+    ran = smki("drill", "--json")
+    assert ran.code == 7  # what the live mirror carries is not what its rows make: nothing to hold it against
+    assert ran.error["code"] == "digest-differs"
+
+
+def test_a_repository_that_would_not_lead_back_to_this_mirror_fails_the_drill(
+    smki: Shell, place: Path
+) -> None:
+    other = Repository.create(place / "other", devices=20, days=10, start=START, seed=10)
+    ran = smki("drill", "--source", other.path.as_uri(), "--json")
+    assert ran.code == 10
+    assert not ran.document["agrees"]
+    assert ran.document["only_live"] > 0
+    assert ran.document["only_restored"] > 0
+    assert "Recovery drill: failed" in next((place / "mirror" / "drills").glob("*.html")).read_text()
+
+
+def test_a_scratch_place_that_is_in_use_is_left_alone(smki: Shell, place: Path) -> None:
+    (place / "scratch").mkdir()
+    (place / "scratch" / "mine").write_text("mine")
+    ran = smki("drill", "--scratch", "scratch")
+    assert ran.code == 2
+    assert "scratch is in use" in ran.err
+    assert (place / "scratch" / "mine").read_text() == "mine"
+
+
+def test_a_damaged_extract_fails_the_drill_and_leaves_no_scratch(smki: Shell, place: Path) -> None:
+    path = place / "repository" / "SMKIKR_DELT_2026-11-11.xml.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert smki("drill", "--scratch", "scratch").code == 6
+    assert not (place / "scratch").exists()
