@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -217,6 +217,7 @@ def assert_failed(
     url: str | None = None,
     key: Path | None = None,
     known_hosts: Path | None = None,
+    mend: Callable[[Party], None] | None = None,
 ) -> None:
     """A run with other options fails as expected, in its document too, and touches nothing."""
     before = read(party.mirror)
@@ -232,8 +233,21 @@ def assert_failed(
     assert (said["error"]["code"], said["error"]["exit"]) == (expected.reason, expected.code)
     assert said["error"]["hint"]
     assert read(party.mirror) == before
+    if mend:
+        mend(party)
     code, said = party.sync()
     assert (code, said["outcome"]) == (0, "current")
+
+
+def ask_the_doctor(party: Party) -> None:
+    """A login that was refused is not repeated by a run; somebody has to look first."""
+    code, said = party.sync()
+    assert (code, said["error"]["code"]) == (5, "refused-recently")
+    assert "smki-sync doctor" in said["error"]["hint"]
+    service = party.service
+    words = sync_words(party.mirror, service.url, service.client_key, service.known_hosts)
+    code, _ = call("doctor", *words[1:], today=party.repository.today)
+    assert code in (0, 3)
 
 
 def test_a_closed_port_is_unreachable(party: Party) -> None:
@@ -262,7 +276,7 @@ def test_an_unknown_host_key_is_refused(party: Party) -> None:
 def test_another_key_of_ours_is_refused(party: Party) -> None:
     other = party.mirror.parent / "other"
     make_key(other)
-    assert_failed(party, Refusal(code=5, reason="login-refused"), key=other)
+    assert_failed(party, Refusal(code=5, reason="login-refused"), key=other, mend=ask_the_doctor)
 
 
 def test_another_user_is_refused(party: Party) -> None:

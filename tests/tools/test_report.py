@@ -199,9 +199,11 @@ def test_what_a_list_revokes_is_counted_apart_and_an_old_list_stands_out(
     smki: Shell, own_mirror: Path
 ) -> None:
     with closing(connect((own_mirror / "mirror.db").resolve())) as db, db:
+        db.execute("DELETE FROM revocation")
+        db.execute("UPDATE revocation_list SET in_force = 0")
         db.execute("""
             INSERT INTO revocation_list VALUES
-              (1, 'SMKIKR_CRL.crl.gz', 'crl', 'CN=Issuing', '00', '7', 1793000000, 1793600000,
+              (1000, 'SMKIKR_CRL.crl.gz', 'crl', 'CN=Issuing', '00', '7', 1793000000, 1793600000,
                1, '', '', 1, NULL)
         """)
         db.execute(
@@ -209,7 +211,7 @@ def test_what_a_list_revokes_is_counted_apart_and_an_old_list_stands_out(
             "WHERE kind = 1 AND status = 'I' AND withdrawn IS NULL)"
         )
         db.execute(
-            "INSERT INTO revocation SELECT serial, issuer, 1, revoked, NULL FROM certificate "
+            "INSERT INTO revocation SELECT serial, issuer, 1000, revoked, NULL FROM certificate "
             "WHERE revoked IS NOT NULL"
         )
     _, page = report(smki, own_mirror)
