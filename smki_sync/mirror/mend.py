@@ -2,7 +2,8 @@
 
 For: ``reconcile --repair``. Rows take the full's word, the journal says what has changed for those who
 follow it, and census and digest are counted anew from the rows: what was changed by hand has left them
-wrong. Refuses: to touch a row that does not differ, and to move the position.
+wrong. Refuses: to touch a row that does not differ, to move the position, and to count anew what a full
+cannot make good: a row that a later delta brought and a hand took away would be forgotten by that.
 """
 
 from collections import Counter
@@ -12,8 +13,10 @@ from typing import Final
 
 import apsw
 
+from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import fingerprints, ledger, revocation
 from smki_sync.mirror.apply import Change, Changed, Issuers, Journalist, days
+from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.drift import Difference, Drift
 from smki_sync.mirror.rows import INSERT, Row, values_of
 from smki_sync.mirror.shards import read_shards, whole
@@ -97,7 +100,11 @@ class Mender:
 
 
 def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Difference]) -> tuple[int, Counts]:
-    """Make differences from the full ``file`` good; the caller owns the transaction. Entry and counts."""
+    """Make differences from the full ``file`` good; the caller owns the transaction. Entry and counts.
+
+    Raises :class:`MirrorDamaged` where rows were changed outside this program that the full has no word on.
+    """
+    carried, found = ledger.read_digest(db), whole(read_shards(db))
     entry = ledger.open_repair(db, file)
     counts = Mender(db, extract=entry, day=file.extract.day).take_all(differences)
     db.execute("DELETE FROM census")
@@ -106,6 +113,19 @@ def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Differenc
     journalist = Journalist(db, entry, file.extract.day)
     for moved in revocation.enforce(db, digest):
         journalist.write(moved.changed)
+    if found.hex != carried.hex:
+        _check_whole(digest, carried)
     position, _, _ = ledger.read_state(db)
     ledger.write_state(db, position=position, digest=digest)
     return entry, counts
+
+
+def _check_whole(digest: SetDigest, carried: SetDigest) -> None:
+    """Rows were changed by hand: what they made before is what they have to make again."""
+    if digest.hex != carried.hex:
+        raise MirrorDamaged(
+            "rows were lost or changed outside this program, and the full cannot make all of them good: what"
+            " deltas have brought since is damaged, too. Nothing was repaired",
+            hint="`smki-sync sync --full` builds the mirror anew.",
+            code="digest-differs",
+        )

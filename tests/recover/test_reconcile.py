@@ -165,6 +165,30 @@ def test_a_repair_is_in_the_journal_for_those_who_follow_it(party: Party, pool: 
     assert sorted(journal(party)[lines:], key=str) == [("added", None, "I"), ("status", "R", "I")]
 
 
+def test_a_repair_is_refused_where_a_row_is_lost_that_only_a_delta_brought(
+    party: Party, pool: tuple[bytes, ...]
+) -> None:
+    by_hand(party, "DELETE FROM certificate WHERE der IN (?, ?)", pool[3], pool[8])
+    before, lines = rows(party), journal(party)
+    with pytest.raises(MirrorDamaged) as refused:
+        reconcile(party.job(11), repair=True)
+    assert refused.value.reason == "digest-differs"
+    assert (rows(party), journal(party)) == (before, lines)
+    with open_mirror(party.directory.link) as db:  # what it carries still tells that rows are lost
+        assert whole(read_shards(db)).hex != read_census(db).digest
+
+
+def test_drift_that_nobody_made_by_hand_is_repaired_whatever_the_digest_was(
+    shelf: Shelf, party: Party, pool: tuple[bytes, ...]
+) -> None:
+    shelf.delta(12, {1: "N"})
+    shelf.deltas(13, 14, 15)
+    run(party.job(15))
+    shelf.full(15, {**LISTED, 8: "I", 0: "N"})
+    assert reconcile(party.job(15), repair=True).agrees
+    assert rows(party)[pool[1]] == ("I", 1)
+
+
 def test_what_should_not_be_there_is_withdrawn_by_a_repair_not_deleted(party: Party) -> None:
     by_hand(party, ADDED_BY_HAND)
     reconcile(party.job(11), repair=True)
