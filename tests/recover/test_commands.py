@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import sqlite3
 from contextlib import closing
 from datetime import date
@@ -13,32 +12,6 @@ import pytest
 from support.cli import Shell
 
 from smki_sync.simulator.repository import Repository
-
-START, TODAY = date(2026, 11, 2), date(2026, 11, 11)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place with a repository and a mirror of it that nobody changes."""
-    place = tmp_path_factory.mktemp("first")
-    Repository.create(place / "repository", devices=40, days=10, start=START, seed=8)
-    Shell(place=place, today=TODAY)("sync", "--mirror", "mirror", "--source", (place / "repository").as_uri())
-    return place
-
-
-@pytest.fixture
-def place(first: Path, tmp_path: Path) -> Path:
-    """The same, the test's own."""
-    shutil.copytree(first, tmp_path / "own", symlinks=True)
-    return tmp_path / "own"
-
-
-@pytest.fixture
-def smki(place: Path) -> Shell:
-    source = (place / "repository").as_uri()
-    return Shell(
-        place=place, today=TODAY, variables={"SMKI_SYNC_MIRROR": "mirror", "SMKI_SYNC_SOURCE": source}
-    )
 
 
 def by_hand(place: Path, sql: str) -> None:

@@ -1,42 +1,16 @@
 """A drill: a restore that touches nothing, held against the live mirror, with a report that can be filed."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
 import apsw
-import pytest
 from support.cli import Shell
 
+from recover.conftest import START
 from smki_sync.simulator.repository import Repository
-
-START, TODAY = date(2026, 11, 2), date(2026, 11, 11)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("first")
-    Repository.create(place / "repository", devices=20, days=10, start=START, seed=9)
-    Shell(place=place, today=TODAY)("sync", "--mirror", "mirror", "--source", (place / "repository").as_uri())
-    return place
-
-
-@pytest.fixture
-def place(first: Path, tmp_path: Path) -> Path:
-    shutil.copytree(first, tmp_path / "own", symlinks=True)
-    return tmp_path / "own"
-
-
-@pytest.fixture
-def smki(place: Path) -> Shell:
-    source = (place / "repository").as_uri()
-    return Shell(
-        place=place, today=TODAY, variables={"SMKI_SYNC_MIRROR": "mirror", "SMKI_SYNC_SOURCE": source}
-    )
 
 
 def everything(root: Path) -> Iterator[tuple[str, bytes]]:
