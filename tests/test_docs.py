@@ -394,7 +394,7 @@ def test_the_table_of_layers_is_the_one_that_the_test_of_layers_holds() -> None:
 
 def test_the_table_of_libraries_behind_adapters_is_the_one_that_the_test_of_layers_holds() -> None:
     written = {row[0]: ticked(row[1]) for row in rows("decisions/0001-house.md", "The decision", table=1)}
-    assert written == {library.replace("sqlite_", "sqlite-"): rooms for library, rooms in LIBRARIES.items()}
+    assert written == {library.replace("_", "-"): rooms for library, rooms in LIBRARIES.items()}
 
 
 def test_every_runtime_dependency_has_its_reason_and_its_pinned_version() -> None:

@@ -11,9 +11,22 @@ PACKAGE = Path(__file__).parent.parent / "smki_sync"
 
 LAYERS = {
     0: ["errors", "model", "events"],
-    1: ["catalogue", "offer", "planner", "x509", "records", "bounds", "trust"],
+    1: ["catalogue", "offer", "planner", "x509", "records", "bounds", "trust", "access"],
     2: ["reader", "sources", "mirror"],
-    3: ["archive", "doctor", "export", "sync", "fetch", "reconcile", "restore", "proof", "verify"],
+    3: [
+        "archive",
+        "doctor",
+        "export",
+        "sync",
+        "fetch",
+        "freshness",
+        "hooks",
+        "metrics",
+        "reconcile",
+        "restore",
+        "proof",
+        "verify",
+    ],
     4: ["api", "config", "cli", "report", "__main__"],
 }
 """Rooms by layer; a room that is not written yet may stand here already."""
@@ -37,6 +50,7 @@ LIBRARIES = {
     "typer": ["cli"],
     "rich": ["cli"],
     "pyarrow": ["export.parquet"],
+    "prometheus_client": ["metrics"],
 }
 """Who may import a library: modules whose names begin so."""
 

@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "compare": "smki_sync.cli.compare",
     "report": "smki_sync.cli.report",
     "verify": "smki_sync.cli.verify",
+    "init": "smki_sync.cli.init",
     "doctor": "smki_sync.cli.doctor",
     "anchors": "smki_sync.cli.anchors",
     "simulate": "smki_sync.cli.simulate",

@@ -72,7 +72,7 @@ def restore(
             )
             return done[0].report
 
-        report = recorded(job, "restore", deed)
+        report = recorded(settings, job, "restore", deed)
         if as_json or quiet:
             for attention in report.attention:
                 talk.hear(Noted(attention=attention))

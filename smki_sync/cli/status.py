@@ -13,7 +13,7 @@ from typing import Final
 
 import typer
 
-from smki_sync.cli import options
+from smki_sync.cli import freshness, options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
@@ -22,6 +22,7 @@ from smki_sync.cli.trusted import trusted_of
 from smki_sync.cli.words import in_age, in_bytes, visible
 from smki_sync.config import Config
 from smki_sync.errors import MirrorError
+from smki_sync.freshness import freshness_of
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
@@ -82,11 +83,15 @@ def status(
     settings = configure(mirror=mirror, config=config)
     directory = MirrorDirectory(settings.need_mirror())
     trusted = trusted_of(settings, directory)
-    finding = survey(directory, now=now_here(), max_age=hours_of(max_age, settings))
+    now = now_here()
+    finding = survey(directory, now=now, max_age=hours_of(max_age, settings))
+    fresh = freshness_of(
+        directory, position=finding.position, window_days=settings.policy.window_days, today=now.date()
+    )
     if as_json:
-        say_json(document(finding) | trusted.document())
+        say_json(document(finding) | freshness.document(fresh) | trusted.document())
     else:
-        say("\n".join([text(finding), *trusted.lines()]))
+        say("\n".join([text(finding), *freshness.lines(fresh), *trusted.lines()]))
     raise typer.Exit(EXITS[finding.state])
 
 

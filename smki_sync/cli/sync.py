@@ -68,7 +68,11 @@ def sync(
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
-        report = rehearse(job, full=full) if dry_run else recorded(job, "sync", lambda: run(job, full=full))
+        report = (
+            rehearse(job, full=full)
+            if dry_run
+            else recorded(settings, job, "sync", lambda: run(job, full=full))
+        )
         if as_json or quiet or isinstance(talk, JsonTalk):  # else stdout says it in words
             for attention in report.attention:
                 talk.hear(Noted(attention=attention))

@@ -50,6 +50,7 @@ def job_of(config: Config, hear: Listener) -> Job:
         today=now_here().date(),
         names=config.repository.names(),
         policy=config.policy.rules(),
+        agreement=config.policy.agreement(),
         limits=config.reader_limits(),
         lists=config.lists(),
         terms=terms_of(config),
@@ -83,15 +84,15 @@ def terms_of(config: Config) -> Terms:
     )
 
 
-def source_of(config: Config, hear: Listener) -> Source:
-    """The configured source, not yet entered; it does not repeat a login that was refused a while ago."""
-    source, memory = opening_of(config).heard_by(hear), login_memory_of(config)
+def source_of(config: Config, hear: Listener, url: str | None = None) -> Source:
+    """The configured source, or another, not yet entered; it repeats no login refused a while ago."""
+    source, memory = opening_of(config, url).heard_by(hear), login_memory_of(config, url=url)
     return CarefulSource(source, memory=memory) if memory else source
 
 
-def login_memory_of(config: Config, *, most: int = BY_ITSELF) -> LoginMemory | None:
+def login_memory_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginMemory | None:
     """What is remembered of refused logins; ``None`` for a source without a login."""
-    address = parse_address(config.need_url())
+    address = parse_address(url or config.need_url())
     if not isinstance(address, SftpAddress):
         return None
     return LoginMemory(
@@ -110,7 +111,7 @@ def ring_of(config: Config, hear: Listener) -> Ring | None:
         return lambda: PatientSource(opener, terms=terms_of(config), hear=hear)
 
     def fallback(url: str) -> OpenSource:
-        return lambda: opening_of(config, url).heard_by(hear)
+        return lambda: source_of(config, hear, url)
 
     if not config.repository.fallbacks:
         return None

@@ -10,13 +10,16 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_type_hints
 
+from smki_sync.access import Outside, Weekday
 from smki_sync.config.settings import (
     UNBOUNDED,
     About,
     ArchiveSettings,
+    HookSettings,
     LimitSettings,
     LogFormat,
     LogSettings,
+    MetricsSettings,
     MirrorPaths,
     PolicySettings,
     Repository,
@@ -35,6 +38,8 @@ SECTIONS: Mapping[str, type] = {
     "trust": TrustSettings,
     "limits": LimitSettings,
     "log": LogSettings,
+    "metrics": MetricsSettings,
+    "hooks": HookSettings,
 }
 
 _KIND_WORDS: Mapping[object, str] = {
@@ -47,6 +52,8 @@ _KIND_WORDS: Mapping[object, str] = {
     tuple[Path, ...]: "a list of paths",
     tuple[LegacyAlgorithm, ...]: "a list of " + ", ".join(f'"{choice}"' for choice in LegacyAlgorithm),
     VerifyPolicy: " or ".join(f'"{choice}"' for choice in VerifyPolicy),
+    Weekday: " or ".join(f'"{choice}"' for choice in Weekday),
+    Outside: " or ".join(f'"{choice}"' for choice in Outside),
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 

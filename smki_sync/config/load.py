@@ -151,6 +151,11 @@ def _contradictions(config: Config) -> Iterator[str]:
     except ValueError as exc:
         where = {config.origin(f"repository.{key}_name") for key in ("full", "delta")} - {"default"}
         yield f"repository.full_name, repository.delta_name: {exc} ({', '.join(sorted(where))})"
+    try:
+        config.policy.agreement()
+    except ValueError as exc:
+        key = "policy.full_download_hours"
+        yield f"{key} {exc} ({config.origin(key)})"
 
 
 def _all_of(faults: list[str]) -> ConfigError:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+from smki_sync.access import Agreement, Hours, Outside, Weekday
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.model.door import VerifyPolicy
@@ -274,6 +275,25 @@ class PolicySettings:
         bool, About(meaning="Whether a .gz is refused that calls its content another extract than its name.")
     ] = True
 
+    full_download_day: Annotated[
+        Weekday | None,
+        About(
+            meaning="Day agreed with the DCC for downloading a full; without it, any.", example=Weekday.SUNDAY
+        ),
+    ] = None
+    full_download_hours: Annotated[
+        str | None,
+        About(
+            meaning="Hours agreed for it, UTC, as `HH-HH`; a night belongs to the day on which it begins.",
+            example="20-06",
+        ),
+    ] = None
+    full_download_outside: Annotated[
+        Outside,
+        About(
+            meaning="A full that is needed at another time: taken, with a note to tell the DCC, or put off."
+        ),
+    ] = Outside.GO_AHEAD
     login_lockout_minutes: Annotated[
         int,
         About(
@@ -284,6 +304,14 @@ class PolicySettings:
             high=10_080,
         ),
     ] = 60
+
+    def agreement(self) -> Agreement:
+        """Give what was agreed on fulls; raises ``ValueError`` for hours that cannot be read."""
+        return Agreement(
+            day=self.full_download_day,
+            hours=Hours.parse(self.full_download_hours) if self.full_download_hours else None,
+            outside=self.full_download_outside,
+        )
 
     def bounds(self) -> Bounds:
         """Give the part of this that the mirror asks for."""
@@ -479,3 +507,33 @@ class LogSettings:
     """``[log]``: the talk on stderr."""
 
     format: Annotated[LogFormat, About(meaning="For people, or one JSON object a line.")] = LogFormat.TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """``[metrics]``: for monitoring."""
+
+    textfile: Annotated[
+        Path | None,
+        About(
+            meaning="Prometheus textfile that every run replaces, failed ones too.",
+            example="/var/lib/prometheus/node-exporter/smki-sync.prom",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings:
+    """``[hooks]``: commands that are told how a run ended, with its JSON document on stdin."""
+
+    on_updated: Annotated[
+        tuple[str, ...], About(meaning="Command, as a list of words, after a run that applied a file.")
+    ] = ()
+    on_attention: Annotated[
+        tuple[str, ...], About(meaning="The same after a run that left the mirror behind.")
+    ] = ()
+    on_failed: Annotated[tuple[str, ...], About(meaning="The same after a run that failed.")] = ()
+    timeout_seconds: Annotated[
+        float,
+        About(meaning="After so long a hook is stopped.", unit="seconds", low=_BLINK, high=_WEEK),
+    ] = 60.0

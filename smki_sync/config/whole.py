@@ -13,8 +13,10 @@ from smki_sync.config.keys import KEYS
 from smki_sync.config.secrets import Secrets, read_password
 from smki_sync.config.settings import (
     ArchiveSettings,
+    HookSettings,
     LimitSettings,
     LogSettings,
+    MetricsSettings,
     MirrorPaths,
     PolicySettings,
     Repository,
@@ -43,6 +45,8 @@ class Config:
     trust: TrustSettings = field(default_factory=TrustSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
     file: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment: Secrets = field(default_factory=Secrets, repr=False)

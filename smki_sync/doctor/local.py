@@ -7,12 +7,13 @@ that is not there yet is judged by the one that it would be made in.
 import os
 import shutil
 from collections import defaultdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, assert_never
 
 from smki_sync.doctor.finding import Finding, failed, fine, warned
 from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable
+from smki_sync.freshness import days_left
 from smki_sync.mirror.connect import sqlite_version
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import find_holder
@@ -118,7 +119,7 @@ def judge_age(held: Held | None, policy: Policy, now: datetime) -> Finding:
     if held is None or held.position is None:
         return fine("age", "no mirror, so no age")
     day = held.position.day
-    left = days_left(day, policy, now.date())
+    left = days_left(day, policy.window_days, now.date())
     age = (now.date() - day).days
     count = f"{left} day{'s' * (left != 1)}"
     seen = f"as of {day}; {count} left until the delta of {day + timedelta(days=1)} may be gone"
@@ -129,11 +130,6 @@ def judge_age(held: Held | None, policy: Policy, now: datetime) -> Finding:
             "age", seen, "Run `smki-sync sync`, and see why none has succeeded since: `smki-sync status`."
         )
     return fine("age", seen)
-
-
-def days_left(position: date, policy: Policy, today: date) -> int:
-    """Whole days until the next delta may leave the window; 0 when it may have."""
-    return max((position + timedelta(days=1 + policy.window_days) - today).days, 0)
 
 
 def judge_sqlite() -> Finding:

@@ -28,7 +28,7 @@ _STEPS: Final = (TCP, HANDSHAKE, HOST_KEY, LOGIN)
 """What entering an SFTP source does, in order."""
 
 _TCP_CODES: Final = {"host-unknown", "connect-timeout", "connection-refused", "source-unreachable"}
-_HANDSHAKE_CODES: Final = {"banner-timeout", "handshake-failed", "no-common-algorithm"}
+_HANDSHAKE_CODES: Final = {"banner-timeout", "handshake-failed", "no-common-algorithm", "server-busy"}
 _HOST_KEY_CODES: Final = {"known-hosts", "host-key-unknown", "host-key-changed", "host-key-revoked"}
 
 OpenHeard = Callable[[Listener], Source]

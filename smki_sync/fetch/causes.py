@@ -67,6 +67,7 @@ CAUSES = (
     _never("host-key-changed", "somebody has to ask the DCC", SourceRefused),
     _never("host-key-revoked", "somebody has to ask the DCC", SourceRefused),
     _never("login-refused", "refused logins lock the account (Appendix P)", SourceRefused),
+    _never("host-key-differs", "somebody has to ask the DCC", SourceRefused),
     _never("refused-recently", "one more wrong login may lock the account (Appendix P)", SourceRefused),
     _never("permission-denied", "rights do not come by asking", SourceRefused),
     _never("source-missing", "what is not there is not there a moment later", SourceMissing),

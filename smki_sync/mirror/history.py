@@ -57,6 +57,7 @@ class Download:
     outcome: str
 
 
+_MEASURED: Final = 100  # so many downloads make the rate: a few weeks of deltas, and the fulls among them
 _COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
 _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
 
@@ -145,6 +146,22 @@ class History:
             for row in rows
         )
         return Offer(at=rows[0]["at"], extracts=extracts) if rows else None
+
+    def fetch_rate(self) -> float | None:
+        """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
+
+        Raises :class:`MirrorError`.
+        """
+        ends = [
+            (row["end"] - row["begin"], row["started"], row["ended"])
+            for row in self._rows("download", None, [])
+        ]
+        octets = sum(size for size, _, _ in ends[-_MEASURED:])
+        seconds = sum(
+            (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+            for _, start, end in ends[-_MEASURED:]
+        )
+        return octets / seconds if seconds else None
 
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
         if not self._path.exists():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
+from smki_sync.freshness import days_left, leaves_on
 from smki_sync.mirror.history import Offer
 from smki_sync.model.extract import ExtractKind
 
@@ -48,21 +49,21 @@ class Cliff:
 def cliff_of(position: date, *, offer: Offer | None, window: int, today: date) -> Cliff:
     """Work it out. ``window``: days that a delta stays on offer (MP147: seven)."""
     next_day = position + _DAY
-    leaves = next_day + window * _DAY
+    leaves = leaves_on(next_day, window)
     listed = {x.day: x.name for x in offer.extracts if x.kind is ExtractKind.DELTA} if offer else {}
     looked = date.fromisoformat(offer.at[:10]) if offer else None
     days = (today - back * _DAY for back in range(window, -1, -1))
     return Cliff(
         next_day=next_day,
         leaves=leaves,
-        left=max((leaves - today).days, 0),
+        left=days_left(position, window, today),
         window=window,
         days=tuple(
             WindowDay(
                 day=day,
                 applied=day <= position,
                 seen=_seen(day, listed, looked),
-                leaves=day + window * _DAY,
+                leaves=leaves_on(day, window),
             )
             for day in days
         ),

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, assert_never
 
 from smki_sync.sources.address import DirectoryAddress, SftpAddress, parse_address
 from smki_sync.sources.base import Chunks, Limits, OpenSource, Source
+from smki_sync.sources.hostkeys import HostKey, host_name
 from smki_sync.sources.login import SftpLogin
 
 if TYPE_CHECKING:
     from smki_sync.events import Listener
 
-__all__ = ["Chunks", "Limits", "OpenSource", "SftpLogin", "Source", "open_source"]
+__all__ = [
+    "Chunks",
+    "HostKey",
+    "Limits",
+    "OpenSource",
+    "SftpLogin",
+    "Source",
+    "fetch_host_key",
+    "open_source",
+]
 
 
 def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: "Listener") -> Source:
@@ -35,3 +45,14 @@ def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: "Listener")
             return DirectorySource(path, limits=limits)
         case unknown:
             assert_never(unknown)
+
+
+def fetch_host_key(address: SftpAddress, *, limits: Limits) -> HostKey:
+    """Ask a server for its host key, without a login; whether it is the right one, somebody has to say.
+
+    Raises ``SourceUnreachable``.
+    """
+    from smki_sync.sources.sftp_connect import read_host_key  # noqa: PLC0415 (paramiko takes 0.1 s to load)
+
+    kind, blob = read_host_key(address, limits=limits)
+    return HostKey(host=host_name(address.host, address.port), kind=kind, blob=blob)

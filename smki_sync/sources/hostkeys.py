@@ -65,6 +65,25 @@ class Pins:
         return Verdict.CHANGED if self.trusted else Verdict.UNKNOWN
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostKey:
+    """A key that a server has shown and somebody may decide to pin. ``host``: as known_hosts writes it."""
+
+    host: str
+    kind: str
+    blob: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """As ``ssh-keygen -lf`` writes it."""
+        return fingerprint(self.blob)
+
+    @property
+    def line(self) -> str:
+        """The line that pins it."""
+        return f"{self.host} {self.kind} {base64.b64encode(self.blob).decode()}"
+
+
 def fingerprint(blob: bytes) -> str:
     """Write a public key's SHA-256 fingerprint as ``SHA256:`` and unpadded Base64, as OpenSSH does."""
     digest = hashlib.sha256(blob).digest()

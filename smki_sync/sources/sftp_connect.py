@@ -12,6 +12,7 @@ from smki_sync.errors import ConfigError
 from smki_sync.sources.address import SftpAddress
 from smki_sync.sources.base import Limits
 from smki_sync.sources.dial import dial
+from smki_sync.sources.hostkeys import Pins
 from smki_sync.sources.login import SftpLogin
 from smki_sync.sources.pinning import check_host_key, load_pins
 from smki_sync.sources.sftp_handshake import prefer, shake_hands
@@ -47,6 +48,21 @@ def connect(address: SftpAddress, *, login: SftpLogin, limits: Limits) -> parami
             raise
     _keep_alive(transport, limits.keep_alive)
     return transport
+
+
+def read_host_key(address: SftpAddress, *, limits: Limits) -> tuple[str, bytes]:
+    """Connect as far as the host key and no further: its type and its octets. Nothing is trusted by it.
+
+    Raises ``SourceUnreachable``.
+    """
+    transport = Connection(dial(address, limits.connect))
+    try:
+        prefer(transport, Pins(keys=()), ())
+        shake_hands(transport, address, limits)
+        key = transport.get_remote_server_key()
+        return key.get_name(), key.asbytes()
+    finally:
+        hang_up(transport)
 
 
 def hang_up(transport: paramiko.Transport) -> None:

@@ -7,6 +7,7 @@ nothing; whether the mirror counts as behind follows from the codes alone. Refus
 from collections.abc import Iterable, Iterator
 from datetime import date
 
+from smki_sync.access import is_outside
 from smki_sync.model.extract import Extract, StrangeName, Stranger
 from smki_sync.model.plan import Action, Plan, Position, Reason
 from smki_sync.model.report import Attention, AttentionCode, Census
@@ -38,6 +39,7 @@ def attend(
         *_empty(decision, position),
         *_uncovered(decision.plan),
         *beside,
+        *_outside(job, decision.plan),
         *_full_changed(decision, position),
         *(_HISTORY_LOST if history_lost else ()),
         *_odd(oddities),
@@ -58,12 +60,29 @@ def _unreached(job: Job) -> Iterator[Attention]:
         yield Attention(code=code, message=f"{error.message}.", hint=error.hint)
 
 
+_WAIT = (
+    "The run on the agreed day takes the full. `smki-sync sync --full` takes it now; tell the DCC. What was"
+    " agreed: `policy.full_download_day` and `full_download_hours`."
+)
+
+
 def _blocked(plan: Plan) -> Iterator[Attention]:
+    waits = plan.reason is Reason.WAITING_FOR_AGREED_DAY
     if plan.action is Action.BLOCKED and plan.reason is not Reason.HOLE_IN_DELTAS:
         yield Attention(
             code=AttentionCode.BLOCKED,
             message=f"The mirror cannot be brought up to date: {plan.reason.words}.",
-            hint="The next weekly full mends this; if none comes, ask the DCC for one.",
+            hint=_WAIT if waits else "The next weekly full mends this; if none comes, ask the DCC for one.",
+        )
+
+
+def _outside(job: Job, plan: Plan) -> Iterator[Attention]:
+    if is_outside(plan, job.agreement, job.now):
+        yield Attention(
+            code=AttentionCode.FULL_OUTSIDE_AGREED,
+            message=f"A full is taken outside what was agreed with the DCC ({job.agreement.words}):"
+            f" {plan.reason.words}.",
+            hint="Tell the DCC. `policy.full_download_outside` can put it off instead.",
         )
 
 

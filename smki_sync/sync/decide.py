@@ -4,9 +4,10 @@ For: gathering the planner's inputs, the only step that needs the source besides
 change anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smki_sync.access import hold_back
 from smki_sync.catalogue import read_catalogue
 from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Listing, Planned
@@ -74,18 +75,29 @@ def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
     changed = held.incidents | {x.name for x in doubted if _has_other_bytes(job, source, x, held)}
     if held.position:
         changed |= resized(held.position, catalogue)
-    made = plan(
-        state=held.state,
-        position=held.position,
-        catalogue=catalogue,
-        policy=job.policy,
-        today=job.today,
-        requested=full,
-        changed=changed,
-    )
+    made = _agreed(job, held, catalogue, changed, full=full)
     job.hear.hear(Planned(plan=made))
     unchanged = tuple(x for x in doubted if x.name not in changed)
     return Decision(held=held, catalogue=catalogue, plan=made, changed=changed, unchanged=unchanged)
+
+
+def _agreed(job: Job, held: Held, catalogue: Catalogue, changed: frozenset[str], *, full: bool) -> Plan:
+    """What is to be done, within what was agreed on fulls."""
+
+    def planned(offer: Catalogue, *, requested: bool) -> Plan:
+        return plan(
+            state=held.state,
+            position=held.position,
+            catalogue=offer,
+            policy=job.policy,
+            today=job.today,
+            requested=requested,
+            changed=changed,
+        )
+
+    without_full = planned(replace(catalogue, fulls=()), requested=False)
+    wanted = planned(catalogue, requested=full)
+    return hold_back(wanted, without_full, job.agreement, job.now, requested=full)
 
 
 def _has_other_bytes(job: Job, source: Source, extract: Extract, held: Held) -> bool:

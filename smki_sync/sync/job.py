@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+from smki_sync.access import Agreement
 from smki_sync.archive import Archive
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
@@ -30,9 +31,9 @@ class Job:
     """One mirror, one source, one set of rules.
 
     ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
-    and durations. ``terms``: how files are fetched. ``check_inner_names``: whether a .gz that calls its
-    content another extract is refused. ``keep_previous``: whether the generation before the current one
-    stays on disk.
+    and durations. ``agreement``: when fulls may be taken. ``terms``: how files are fetched.
+    ``check_inner_names``: whether a .gz that calls its content another extract is refused.
+    ``keep_previous``: whether the generation before the current one stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
     a new generation indexes devices by key identifier and hash. ``verify``: what new certificates are asked;
     ``anchors``: trust anchors as DER. ``archive``: where applied files are kept.
@@ -44,6 +45,7 @@ class Job:
     today: date
     names: Names = field(default_factory=Names)
     policy: Policy = field(default_factory=Policy)
+    agreement: Agreement = field(default_factory=Agreement)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     lists: ListPolicy = field(default_factory=ListPolicy)
     terms: Terms = field(default_factory=Terms)
@@ -58,3 +60,8 @@ class Job:
     ring: Ring | None = None
     hear: Listener = field(default_factory=Silence)
     clock: Callable[[], datetime] = _now
+
+    @property
+    def now(self) -> datetime:
+        """The time by the clock, on the date that things are judged by."""
+        return datetime.combine(self.today, self.clock().astimezone(UTC).timetz())
