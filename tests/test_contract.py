@@ -57,7 +57,7 @@ ADDED: dict[str, set[str]] = {
     "sync.plan": {"overlap", "sources", "uncovered"},
     "sync.applied[]": {"sha256"},
     "sync.attention[]": {"level"},
-    "status": {"message", "anchored", "anchors", "last_verified"},
+    "status": {"message", "anchored", "anchors", "last_verified", "looked", "cliff", "forecast"},
     "status.last_run": {"reason"},
     "show": {"position"},
     "show.certificates[]": {"flags", "revoked", "revoked_by", "revocation_reason"},
