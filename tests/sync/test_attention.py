@@ -287,6 +287,14 @@ def test_what_keeps_the_mirror_from_being_current_stands_first() -> None:
     assert [attention.code.is_note for attention in found] == [False, False, True, True]
 
 
+ON_THE_COMMAND_LINE = {
+    AttentionCode.FULL_OUTSIDE_AGREED,
+    AttentionCode.METRICS_NOT_WRITTEN,
+    AttentionCode.HOOK_FAILED,
+}
+"""Told of whole runs: tests/ops/test_aftermath.py."""
+
+
 def test_every_code_of_the_vocabulary_can_be_told() -> None:
     held = extract(november(10), ExtractKind.FULL)
     catalogue = Catalogue(
@@ -312,7 +320,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         oddities=odd,
         beside=tuple(Attention(code=code, message="m") for code in BESIDE),
     )
-    assert set(codes(found)) == {*AttentionCode} - OF_A_RESTORE - OF_SEVERAL_SOURCES
+    assert set(codes(found)) == {*AttentionCode} - OF_A_RESTORE - OF_SEVERAL_SOURCES - ON_THE_COMMAND_LINE
 
 
 def _no_source() -> Source:
