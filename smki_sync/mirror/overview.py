@@ -18,7 +18,7 @@ from smki_sync.model.extract import ExtractKind
 _LEDGER: Final = """
 SELECT name, kind, day, committed, size, seconds, records, inserted, updated, withdrawn, quarantined,
        id = (SELECT min(id) FROM extract) OR day <= (SELECT day FROM extract ORDER BY id LIMIT 1)
-  FROM extract ORDER BY id
+  FROM extract WHERE kind <> 'repair' ORDER BY id
 """
 _HOLDINGS: Final = (
     "SELECT kind, status, withdrawn, count FROM census WHERE count > 0 ORDER BY kind, status, withdrawn"
@@ -107,7 +107,7 @@ class SetAside:
 
 
 def read_ledger(db: apsw.Connection) -> tuple[LedgerFile, ...]:
-    """Every file that was applied since the journal began, in order."""
+    """Every file that was applied since the journal began, in order; a repair is no file."""
     return tuple(_ledger_file(row) for row in db.execute(_LEDGER))
 
 

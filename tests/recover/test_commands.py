@@ -57,6 +57,7 @@ def test_drift_is_found_listed_repaired_and_gone(smki: Shell, place: Path) -> No
     after = smki("status", "--json").document
     assert (after["digest"], after["certificates"]) == (before["digest"], before["certificates"])
     assert smki("reconcile").code == 0
+    assert smki("report", "--output", "page.html").code == 0, "a repair is no file of the ledger"
 
 
 def test_a_backup_is_a_mirror_that_compares_equal(smki: Shell, place: Path) -> None:
