@@ -1,8 +1,10 @@
 """The restore: list, plan as if there were nothing, fetch, build aside, look through, take over.
 
-For: :func:`restore`. The mirror that is there is read where it can be (its journal goes on, its digest is
-held against the new one) and is not needed. Refuses: to take a healthy mirror back in time unless told the
-date, to publish what it has not looked through.
+For: :func:`restore`. The mirror that is there is read where it can be (its journal goes on, its digest
+is held against the new one) and is not needed. The revocation lists on offer are in force before
+anybody sees the new one, also where it is made as of an earlier day: what is revoked is never served
+again. Refuses: to take a healthy mirror back in time unless told the date, to publish what it has not
+looked through.
 """
 
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from smki_sync.errors import SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
 from smki_sync.fetch import Fetched, PatientSource, fetch
 from smki_sync.mirror.lock import hold
-from smki_sync.mirror.queries import open_mirror, read_census, read_position
+from smki_sync.mirror.queries import open_mirror, read_census, read_position, read_stamp
 from smki_sync.model.extract import Catalogue
 from smki_sync.model.plan import Action, MirrorState, Plan, Reason
 from smki_sync.model.report import Attention, AttentionCode, SyncReport
@@ -27,6 +29,7 @@ from smki_sync.restore.checks import Check, Known, known_digest, look_through
 from smki_sync.sources.base import Source
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier
+from smki_sync.sync.companions import Settled, gather, settle
 from smki_sync.sync.decide import Decision, Held, look
 from smki_sync.sync.job import Job
 from smki_sync.sync.space import check_space
@@ -87,18 +90,27 @@ def restore(
             check_space(job, decision.plan)
             with watch.phase("fetch"):
                 files = _fetch(job, source, decision.plan)
+                beside = gather(job, source, decision)
+        random = chance or Random()  # noqa: S311 - a sample
         checks: list[Check] = []
+        settled: list[Settled] = []
 
         def inspect(generation: Path) -> None:
+            with open_mirror(generation) as db:
+                unlisted = read_stamp(db).digest
+            settled.append(settle(job, generation, beside))
             with watch.phase("check"):
-                checks.extend(_checked(job, generation, known, anchors, chance or Random()))  # noqa: S311 - a sample
+                found = _checked(
+                    job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random
+                )
+                checks.extend(found)
 
         carrier = Carrier(job, files, all_aside=True, inspect=inspect)
         began = job.clock()
         generation = carrier.carry_out(decision)
         _time_build(watch, began, job.clock())
         assert generation is not None  # the plan has a full
-        report = _report(_on(job, until), decision, carrier, generation)
+        report = _report(_on(job, until), decision, carrier, generation, settled[0])
         attention = (*_doubts(checks), *_in_the_past(report, job, until), *report.attention)
         report = replace(report, attention=attention)
     return Restored(report=report, phases=tuple(watch.phases), checks=tuple(checks))
@@ -160,7 +172,13 @@ def _fetch(job: Job, source: Source, made: Plan) -> dict[str, Fetched]:
 
 
 def _checked(
-    job: Job, generation: Path, known: Known | None, anchors: tuple[bytes, ...], chance: Random
+    job: Job,
+    generation: Path,
+    *,
+    known: Known | None,
+    unlisted: str,
+    anchors: tuple[bytes, ...],
+    chance: Random,
 ) -> tuple[Check, ...]:
     def step(words: str) -> None:
         job.hear.hear(Building(file=generation.name, step=words))
@@ -168,7 +186,15 @@ def _checked(
     def find(position: date) -> Known | None:
         return known or known_digest(job.directory, position)
 
-    return look_through(generation, known=find, anchors=anchors, at=job.clock(), step=step, chance=chance)
+    return look_through(
+        generation,
+        known=find,
+        unlisted=unlisted,
+        anchors=anchors,
+        at=job.clock(),
+        step=step,
+        chance=chance,
+    )
 
 
 def _time_build(watch: _Watch, began: datetime, ended: datetime) -> None:
@@ -187,7 +213,7 @@ def _on(job: Job, until: date | None) -> Job:
     return replace(job, today=min(job.today, until or job.today))
 
 
-def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path) -> SyncReport:
+def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path, settled: Settled) -> SyncReport:
     with open_mirror(generation) as db:
         position, census = read_position(db), read_census(db)
     attention = attend(
@@ -197,6 +223,7 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path) ->
         census=census,
         oddities=carrier.oddities,
         history_lost=carrier.history_lost,
+        beside=settled.attention,
     )
     return SyncReport(
         plan=decision.plan,
@@ -204,6 +231,7 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path) ->
         applied=tuple(carrier.applied),
         census=census,
         attention=attention,
+        lists=settled.lists,
     )
 
 

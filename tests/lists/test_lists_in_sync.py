@@ -20,6 +20,7 @@ from smki_sync.model.extract import RemoteFile
 from smki_sync.model.lists import ListPolicy, ListState
 from smki_sync.model.plan import Action
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.restore import restore
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.life import STANDSTILL, Pace
 from smki_sync.simulator.repository import Repository
@@ -362,3 +363,36 @@ def test_a_slot_file_that_cannot_be_read_whole_is_not_taken(started: Party, xml:
     assert codes(started.sync(advance=False)) == [AttentionCode.SLOTS_UNREADABLE]
     assert started.ask("SELECT * FROM slot_publication") == before
     assert started.ask("SELECT name, code FROM refused_companion") == [(ANCHORS_NORTH, "slots-unreadable")]
+
+
+def test_what_a_list_revokes_is_not_served_again_by_a_mirror_that_is_restored_from_nothing(
+    party: Party, tmp_path: Path
+) -> None:
+    report = party.sync(Fault.LISTED_ALONE)
+    before = party.in_use()
+    party.mirror = tmp_path / "restored"
+    restored = restore(party.job())
+    assert party.in_use() == before
+    assert party.ask("SELECT count(*) FROM certificates WHERE revoked <> '' AND status = 'I'") == [(1,)]
+    assert restored.report.census.digest == report.census.digest
+    assert {one.state for one in restored.report.lists} == {ListState.APPLIED}
+
+
+def test_a_list_that_is_newer_than_the_mirror_before_makes_no_other_digest_of_a_restore(party: Party) -> None:
+    party.sync()
+    crl = party.repository.path / CRL
+    older = crl.read_bytes(), crl.stat().st_mtime
+    party.repository.advance(faults=(Fault.LISTED_ALONE,))
+    crl_now = crl.read_bytes(), crl.stat().st_mtime
+    _put(crl, older)
+    run(party.job())
+    held = party.in_use()
+    _put(crl, crl_now)
+    restored = restore(party.job())
+    assert held - party.in_use()
+    assert {check.name: check.passed for check in restored.checks}["digest"]
+
+
+def _put(path: Path, content: tuple[bytes, float]) -> None:
+    path.write_bytes(content[0])
+    os.utime(path, (content[1], content[1]))
