@@ -190,7 +190,7 @@ def test_a_full_and_a_delta_of_one_date_do_not_displace_each_other() -> None:
 
 
 def test_other_templates_and_patterns_can_be_configured() -> None:
-    names = Names(full="F-{date}+.gz", delta="{date}", companions=())
+    names = Names(full="F-{date}+.gz", delta="{date}", companions=(), arl="A", crl="C", slots=())
     catalogue = read_catalogue(listing("F-2026-11-15+.gz", "2026-11-16", FULL, "CRL.gz"), names)
     assert [e.name for e in (*catalogue.fulls, *catalogue.deltas)] == ["F-2026-11-15+.gz", "2026-11-16"]
     assert [s.name for s in catalogue.strangers] == ["CRL.gz", FULL]

@@ -17,6 +17,7 @@ from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.proofs import no_proofs
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.door import VerifyPolicy
+from smki_sync.model.lists import ListPolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.simulator import profiles
 from smki_sync.sources import Limits, SftpLogin, open_source
@@ -58,6 +59,7 @@ class Gatekeeper:
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: source,
             today=self.day,
+            lists=ListPolicy(expected=False),
             verify=self.policy,
             anchors=self.anchors,
         )
