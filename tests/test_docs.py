@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import typer
+from jsonschema import Draft202012Validator
 from test_layers import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from smki_sync import errors
@@ -665,3 +666,32 @@ def test_a_failure_document_has_exactly_the_documented_fields(place: Path, words
 def test_every_command_that_has_json_has_its_document_described() -> None:
     speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
     assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", *speaking}
+
+
+# Their schemas.
+
+SCHEMAS = {path.stem: path for path in sorted((DOCS / "schemas").glob("*.json"))}
+
+
+def fields_of(schema: Json, stem: str = "") -> set[str]:
+    """The fields of a JSON Schema as the tables write them."""
+    found: set[str] = set()
+    for name, one in schema.get("properties", {}).items():
+        path = f"{stem}{name}"
+        inside = fields_of(one.get("items", one), f"{path}[]." if "items" in one else f"{path}.")
+        found |= inside or {path}
+    return found
+
+
+def test_every_document_has_a_schema_and_every_schema_a_document() -> None:
+    """A new document gets docs/schemas/COMMAND.json; tests/ops/test_schemas.py holds real ones to it."""
+    assert set(SCHEMAS) == set(headings(DOCS / "json.md")) - {"JSON documents"}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_has_exactly_the_documented_fields(name: str) -> None:
+    schema = json.loads(SCHEMAS[name].read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    documented = {field.removesuffix("[]") for field in written_fields(name)}
+    parents = {field.rpartition(".")[0].removesuffix("[]") for field in documented}
+    assert fields_of(schema) == documented - parents

@@ -1,0 +1,88 @@
+"""The manual page, made from the commands themselves.
+
+For: ``make man``, which writes packaging/man/smki-sync.1. Refuses: to say what the commands' help does not.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import typer
+
+from smki_sync import __version__
+from smki_sync.cli import build
+from smki_sync.cli.exits import Exit
+from smki_sync.config.load import FILE_VARIABLE, SYSTEM_FILE, VARIABLES
+from smki_sync.config.secrets import PASSPHRASE_VARIABLE, PASSWORD_VARIABLE
+
+_LEADING: Final = ("'", ".")
+
+
+def manual() -> str:
+    """The page in roff, for man(1), section 1."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield '.\\" Made by `make man` from the commands; not edited by hand.'
+    yield f'.TH SMKI\\-SYNC 1 "" "smki\\-sync {_text(__version__)}" "User Commands"'
+    yield from (".SH NAME", "smki\\-sync \\- a local mirror of the SMKI Repository")
+    yield from (".SH SYNOPSIS", ".B smki\\-sync", ".I COMMAND", "[OPTION]...")
+    yield ".SH DESCRIPTION"
+    yield _text(
+        "Over SFTP it takes the weekly full extract and the daily deltas, and keeps a local SQLite mirror."
+    )
+    yield _text("Run `smki-sync sync` once a day; it decides by itself what to do and says why.")
+    yield ".SH COMMANDS"
+    for name, command in _leaves(typer.main.get_command(build()), ()):
+        yield from _command(name, command)
+    yield from _tail()
+
+
+def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own click has no public types
+    below = getattr(command, "commands", {})
+    for name, one in below.items():
+        yield from _leaves(one, (*path, name))
+    if not below:
+        yield " ".join(path), command
+
+
+def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+    values = [p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument"]
+    yield f".SS {_text(' '.join((name, *values)))}"
+    for number, paragraph in enumerate((command.help or "").split("\n\n")):
+        if number:
+            yield ".PP"
+        yield _text(" ".join(paragraph.split()))
+    for p in command.params:
+        if p.param_type_name == "option":
+            yield ".TP"
+            value = "" if p.is_flag or not p.metavar else f" \\fI{_text(p.metavar)}\\fR"
+            yield f"\\fB{_text(', '.join(p.opts))}\\fR{value}"
+            yield _text(" ".join((p.help or "").split()))
+
+
+def _tail() -> Iterator[str]:
+    yield ".SH EXIT STATUS"
+    for code in Exit:
+        yield from (".TP", f"\\fB{code.value}\\fR {code.name}", _text(code.means) + ".")
+    yield ".SH ENVIRONMENT"
+    never = "A secret; never an option."
+    known = {
+        **{name: f"Sets {key}." for name, key in VARIABLES.items()},
+        FILE_VARIABLE: "The configuration file.",
+    }
+    for name, meaning in {
+        **known,
+        PASSWORD_VARIABLE: never,
+        PASSPHRASE_VARIABLE: never,
+    }.items():
+        yield from (".TP", f"\\fB{_text(name)}\\fR", _text(meaning))
+    yield ".SH FILES"
+    places = "./smki-sync.toml, the user's configuration directory, then"
+    yield _text(f"{places} {SYSTEM_FILE}.")
+
+
+def _text(text: str) -> str:
+    """Text that roff prints as it stands."""
+    plain = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{plain}" if plain.startswith(_LEADING) else plain

@@ -1,0 +1,110 @@
+"""What is shipped beside the program: units that systemd takes, a manual that says what is so."""
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from smki_sync.cli import COMMANDS, build
+from smki_sync.cli.manual import manual
+
+ROOT = Path(__file__).parents[2]
+PACKAGING = ROOT / "packaging"
+PROGRAM = "/opt/smki-sync/bin/smki-sync"
+
+WORST_EXPOSURE = 2.0
+"""Of systemd's own measure, from 0 to 10; below 3 it says OK."""
+
+
+def needs(program: str, package: str) -> str:
+    """The path of a program; skips the test where it is missing, fails it in CI."""
+    path = shutil.which(program)
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail(f"{program} is missing and CI=true: install {package}")
+    if path is None:
+        pytest.skip(f"{program} is missing: install {package}")
+    return path
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The units, with a program that this machine has."""
+    made = []
+    for unit in (PACKAGING / "systemd").iterdir():
+        copy = tmp_path / unit.name
+        copy.write_text(unit.read_text().replace(PROGRAM, "/bin/true"))
+        made.append(copy)
+    return made
+
+
+def test_systemd_takes_the_units(units: list[Path]) -> None:
+    program = needs("systemd-analyze", "systemd")
+    done = subprocess.run(
+        [program, "verify", "--man=no", *units], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_systemd_finds_the_service_well_closed(units: list[Path]) -> None:
+    program = needs("systemd-analyze", "systemd")
+    (service,) = (unit for unit in units if unit.suffix == ".service")
+    words = [program, "security", "--offline=true", str(service)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found
+    assert float(found[1]) <= WORST_EXPOSURE
+
+
+def test_the_timer_makes_up_for_what_it_missed_and_spreads_the_load() -> None:
+    timer = (PACKAGING / "systemd" / "smki-sync.timer").read_text()
+    assert "Persistent=yes" in timer
+    assert "RandomizedDelaySec=1h" in timer
+
+
+@pytest.mark.parametrize("file", ["systemd/smki-sync.service", "cron/smki-sync"])
+def test_what_starts_it_runs_a_command_that_parses(file: str) -> None:
+    (words,) = re.findall(rf"{PROGRAM} (sync .*)", (PACKAGING / file).read_text())
+    command = typer.main.get_command(build()).commands["sync"]  # type: ignore[attr-defined]  # a group has them
+    command.make_context("sync", words.split()[1:])  # raises for an option that does not exist
+
+
+def test_the_container_installs_pinned_packages_as_a_plain_user() -> None:
+    text = (PACKAGING / "Containerfile").read_text()
+    assert "--require-hashes" in text
+    assert text.index("USER smki-sync") < text.index("ENTRYPOINT")
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    assert f"/bin/{name}" in text
+
+
+def test_the_manual_has_every_command_option_and_exit_code() -> None:
+    page = manual().replace("\\-", "-")
+    for command in COMMANDS:
+        assert re.search(rf"^\.SS {command}\b", page, re.MULTILINE), command
+    for word in (
+        "--accept-shrink",
+        "--accept-fingerprint",
+        "SMKI_SYNC_PASSWORD",
+        "ATTENTION",
+        "smki-sync.toml",
+    ):
+        assert word in page
+
+
+def test_man_shows_the_manual_without_a_warning(tmp_path: Path) -> None:
+    page = tmp_path / "smki-sync.1"
+    page.write_text(manual())
+    program = needs("man", "man-db")
+    done = subprocess.run(
+        [program, "--warnings=all", "-l", str(page)],
+        env={"PATH": os.environ["PATH"], "MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert "--accept-shrink" in done.stdout
