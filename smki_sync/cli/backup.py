@@ -12,6 +12,7 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.identities import link_of
 from smki_sync.cli.out import say, say_json
+from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.progress import Progress
 from smki_sync.cli.render import schema_of
 from smki_sync.cli.setting import configure
@@ -37,7 +38,9 @@ def backup(
 
     FILE is whole or absent. Any SQLite tool opens it; it needs nothing beside it.
     """
-    link = link_of(configure(mirror=mirror, config=config))
+    settings = configure(mirror=mirror, config=config)
+    link = link_of(settings)
+    outside_mirror(target, settings)
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", hint="Name another file, or say --force.")
     with Progress(sys.stderr) as progress:

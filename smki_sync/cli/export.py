@@ -14,6 +14,7 @@ from smki_sync.cli import filters, options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.identities import link_of
 from smki_sync.cli.out import say, say_json
+from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.progress import Progress
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
@@ -63,8 +64,10 @@ def export(
         expiring_within=expiring_within,
         today=now_here().date(),
     )
-    job = Export(form=form, output=Path.cwd() / output, wanted=wanted, force=force)
-    link = link_of(configure(mirror=mirror, config=config))
+    settings = configure(mirror=mirror, config=config)
+    link = link_of(settings)
+    output = outside_mirror(Path.cwd() / output, settings)
+    job = Export(form=form, output=output, wanted=wanted, force=force)
     with Progress(sys.stderr) as progress:
         done = export_from(link, job, told=progress)
     say_json(document(job, done)) if as_json else say(text(job, done))

@@ -14,6 +14,7 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
+from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block, visible
@@ -65,6 +66,8 @@ def reconcile(
         config=config,
         log_format=log_format,
     )
+    if list_to:
+        outside_mirror(list_to, settings)
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         found = reconcile_with(job_of(settings, talk), repair=repair, keep=_writer(list_to))
     if as_json:

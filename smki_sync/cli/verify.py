@@ -13,6 +13,7 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
+from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.verify_text import document, text
 from smki_sync.cli.workplace import talking
@@ -65,6 +66,8 @@ def verify(
     if everything and sample is not None:
         raise UsageError("--all and --sample exclude one another")
     settings = configure(mirror=mirror, config=config, log_format=log_format)
+    if complete:
+        outside_mirror(complete, settings)
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = VerifyJob(
             directory=MirrorDirectory(settings.need_mirror()),

@@ -79,6 +79,29 @@ def test_a_backup_does_not_write_over_what_is_there_unless_told_to(smki: Shell, 
     assert smki("compare", "mirror", "copy.db").code == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backup", "--force"),
+        ("report", "--output"),
+        ("export", "--format", "csv", "--force", "--output"),
+        ("reconcile", "--list"),
+        ("verify", "--list"),
+    ],
+)
+@pytest.mark.parametrize("name", ["mirror.db", "generations/000001.db", "history.db", "new"])
+def test_nothing_is_written_over_the_mirror_itself_even_where_force_is_said(
+    smki: Shell, place: Path, words: tuple[str, ...], name: str
+) -> None:
+    before = (place / "mirror" / "generations" / "000001.db").read_bytes()
+    ran = smki(*words, f"mirror/{name}")
+    assert ran.code == 2
+    assert "in the mirror directory" in ran.err
+    assert (place / "mirror" / "mirror.db").is_symlink()
+    assert (place / "mirror" / "generations" / "000001.db").read_bytes() == before
+    assert not (place / "mirror" / "new").exists()
+
+
 def test_a_statement_names_the_files_with_their_hashes(smki: Shell, place: Path) -> None:
     stated = smki("prove", "--json").document
     assert not stated["proven"]
