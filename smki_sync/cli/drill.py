@@ -16,7 +16,7 @@ from smki_sync.cli.identities import link_of
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, applied_document, attention_document, schema_of
 from smki_sync.cli.restore import checks_document, lines, phases_document
-from smki_sync.cli.setting import configure
+from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import block, in_time, visible
 from smki_sync.cli.workplace import job_of, talking
 from smki_sync.mirror.faults import named
@@ -100,7 +100,7 @@ def document(done: Drilled) -> Json:
         "ended": utc(done.ended),
         "recovery_seconds": round(done.recovery_seconds, 3),
         "recovery_point": report.position and report.position.isoformat(),
-        "recovery_point_age_days": report.position and (done.began.date() - report.position).days,
+        "recovery_point_age_days": report.position and (now_here().date() - report.position).days,
         "live": {"position": done.live.position.isoformat(), "digest": done.live.digest},
         "certificates": {"total": report.census.total, "in_use": report.census.in_use},
         "digest": report.census.digest,

@@ -1,7 +1,8 @@
 """A rehearsal of the worst day: a restore into a scratch place, held against the live mirror.
 
 For: evidence that the mirror can be had again, from which files, how fast, and as of when. The live mirror is
-read and nothing else. Refuses: to leave the scratch copy behind, to call a restore good whose digest is
+read and nothing else. A scratch copy that a killed drill has left is removed by the next, or a timer would
+fail from then on. Refuses: to leave the scratch copy behind, to call a restore good whose digest is
 another than that of the mirror.
 """
 
@@ -12,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from smki_sync import __version__
 from smki_sync.errors import UsageError
 from smki_sync.mirror.connect import sqlite_version
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.faults import named
+from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
 from smki_sync.mirror.schema import SCHEMA_VERSION
 from smki_sync.proof import Comparison, compare, open_side
@@ -58,7 +61,7 @@ def drill(job: Job, scratch: Path, *, anchors: tuple[bytes, ...] = ()) -> Drille
     """
     with open_mirror(job.directory.link) as db:
         live = read_stamp(db)
-    _claim(scratch)
+    _claim(scratch, job.clock())
     began = job.clock()
     try:
         known = Known(position=live.position, digest=live.digest, source="the live mirror")
@@ -76,14 +79,23 @@ def drill(job: Job, scratch: Path, *, anchors: tuple[bytes, ...] = ()) -> Drille
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _claim(scratch: Path) -> None:
+MARK: Final = ".drill"
+"""In a scratch place: a drill made it, and nothing in it is worth keeping."""
+
+
+def _claim(scratch: Path, now: datetime) -> None:
+    """Make the place; raises :class:`Locked` where another drill is in it."""
     with named(scratch):
+        if (scratch / MARK).is_file():
+            with hold(MirrorDirectory(scratch).lock, since=now):
+                shutil.rmtree(scratch)
         if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
             raise UsageError(
                 f"{scratch} is in use",
                 hint="Name a directory that is empty or not there; it is removed afterwards.",
             )
         scratch.mkdir(mode=0o750, parents=True, exist_ok=True)
+        (scratch / MARK).touch()
 
 
 def _parted(live: MirrorDirectory, restored: MirrorDirectory) -> Comparison | None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import apsw
 from support.cli import Shell
 
 from recover.conftest import START
+from smki_sync.mirror.lock import hold
+from smki_sync.restore.drill import MARK
 from smki_sync.simulator.repository import Repository
 
 
@@ -78,6 +81,24 @@ def test_a_scratch_place_that_is_in_use_is_left_alone(smki: Shell, place: Path) 
     assert ran.code == 2
     assert "scratch is in use" in ran.err
     assert (place / "scratch" / "mine").read_text() == "mine"
+
+
+def test_what_a_killed_drill_has_left_does_not_stand_in_the_way_of_the_next(smki: Shell, place: Path) -> None:
+    scratch = place / "mirror" / "drill"
+    scratch.mkdir()
+    for name in (MARK, "lock", "half-a-generation"):
+        (scratch / name).touch()
+    assert smki("drill").code == 0
+    assert not scratch.exists()
+
+
+def test_a_drill_that_still_runs_is_left_alone_by_another(smki: Shell, place: Path) -> None:
+    scratch = place / "mirror" / "drill"
+    scratch.mkdir()
+    (scratch / MARK).touch()
+    with hold(scratch / "lock", since=datetime.now(UTC)):
+        assert smki("drill").code == 9
+        assert (scratch / MARK).exists()
 
 
 def test_a_damaged_extract_fails_the_drill_and_leaves_no_scratch(smki: Shell, place: Path) -> None:
