@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench kill model pins sample man clean
+.PHONY: help setup demo test check format fuzz bench kill model pins sample docs man clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -58,6 +58,10 @@ pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header --quiet --upgrade --group dev pyproject.toml -o requirements.txt
+
+docs: setup  ## the documentation as a site, in build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo build/docs/index.html
 
 man: setup  ## packaging/man/smki-sync.1, made from the commands
 	@mkdir -p packaging/man
