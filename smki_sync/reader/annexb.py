@@ -13,7 +13,7 @@ from lxml.etree import _Element
 
 from smki_sync.errors import BadExtract
 from smki_sync.model.faults import Fault, bad_extract
-from smki_sync.reader.claims import RECORD
+from smki_sync.reader.claims import BODY, RECORD
 from smki_sync.reader.libxml import malformed
 from smki_sync.reader.limits import ReaderLimits
 from smki_sync.reader.prolog import ROOT, check_prolog, check_root
@@ -70,7 +70,15 @@ class AnnexB:
         check_prolog(tape.peek(limit), name=self._name, limit=limit)
         while step := tape.take():
             yield from self._read_step(step)
-        check_root(self._close().tag, name=self._name)  # the first look may not have seen it end
+        root = self._close()
+        check_root(root.tag, name=self._name)  # the first look may not have seen it end
+        self._check_for_strays(root)
+
+    def _check_for_strays(self, root: _Element) -> None:
+        """Refuse certificates without a single record around them: a changed format is no quiet day."""
+        if not self.records and next(root.iter(f"{{*}}{BODY}"), None) is not None:
+            what = f"it holds certificates, and no {RECORD} around any of them"
+            raise self._fault(Fault.NOT_AN_EXTRACT, what)
 
     def _close(self) -> _Element:
         try:

@@ -13,12 +13,15 @@ from smki_sync.reader.limits import near_of
 RECORD = "CertificateResponse"
 """The element that holds one certificate (Annex B)."""
 
+BODY = "CertificateBody"
+"""The element that holds the certificate itself."""
+
 FIELDS = {
     "CertificateSubjectAltName": "name",
     "CertificateSubjectName": "other_name",
     "CertificateSerial": "serial",
     "CertificateStatus": "status",
-    "CertificateBody": "body",
+    BODY: "body",
     "CertificateRole": "role",
     "CertificateUsage": "usage",
     "ManufacturingFlag": "manufacturing",

@@ -251,6 +251,11 @@ CASES = (
         code="not-an-extract",
     ),
     Case(
+        name="records under another name",
+        make=_xml(lambda xml: xml.replace(b"CertificateResponse>", b"CertificateEntry>")),
+        code="not-an-extract",
+    ),
+    Case(
         name="an error of the Repository in its place",
         make=lambda _: packed(document("<ResponseCode>500</ResponseCode>")),
         code="response-code",

@@ -62,6 +62,13 @@ def test_an_extract_without_records_is_a_good_one(header: str, empty: str) -> No
     assert claims_in(document(header)) == claims_in(empty) == []
 
 
+def test_certificates_without_a_record_around_any_are_no_empty_extract() -> None:
+    renamed = document(record().replace("CertificateResponse", "CertificateEntry"))
+    with pytest.raises(BadExtract) as caught:
+        claims_in(renamed)
+    assert caught.value.reason == "not-an-extract"
+
+
 def test_the_response_elements_around_the_records_are_no_records() -> None:
     header = (
         element("ResponseCode", "200")
