@@ -113,8 +113,15 @@ def _described(entry: os.DirEntry[str]) -> Iterator[RemoteFile]:
     except FileNotFoundError:
         return
     if stat.S_ISREG(facts.st_mode):
-        modified = datetime.fromtimestamp(facts.st_mtime, tz=UTC)
-        yield RemoteFile(name=entry.name, size=facts.st_size, modified=modified)
+        yield RemoteFile(name=entry.name, size=facts.st_size, modified=_time(facts.st_mtime))
+
+
+def _time(seconds: float) -> datetime | None:
+    """A time stamp; none where a medium has one that no calendar holds (before year 1, after 9999)."""
+    try:
+        return datetime.fromtimestamp(seconds, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _regular_size(handle: int, path: Path) -> int:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -54,6 +55,20 @@ def test_a_link_is_not_followed_and_a_pipe_is_not_waited_for(folder: Path) -> No
         for name in ("link.gz", "pipe.gz"):
             with pytest.raises(SourceMissing), source.fetch(name):
                 pytest.fail("something else than a regular file was opened")
+
+
+def test_a_time_that_no_calendar_holds_is_no_time(folder: Path) -> None:
+    memory = Path("/dev", "shm")  # its time stamps have 64 bits; those of many disks end in 2446
+    with TemporaryDirectory(dir=memory if memory.is_dir() else folder) as place:
+        for name, seconds in (("early", -99_999_999_999), ("late", 253_402_300_900), ("now", 1_790_000_000)):
+            Path(place, name).write_bytes(b"a")
+            os.utime(Path(place, name), (seconds, seconds))
+        with source_of(Path(place)) as source:
+            assert {x.name: x.modified and x.modified.year for x in source.fetch_listing()} == {
+                "early": None,
+                "late": None,
+                "now": 2026,
+            }
 
 
 def test_the_directory_itself_may_be_reached_by_a_link(folder: Path) -> None:
