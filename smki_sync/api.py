@@ -18,7 +18,7 @@ from typing import Final, Self, TypeVar
 
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.faults import sqlite_named
+from smki_sync.mirror.faults import named, sqlite_named
 from smki_sync.mirror.queries import (
     AfterLine,
     Certificate,
@@ -226,8 +226,10 @@ class Mirror:
 
 
 def _link(path: Path) -> Path:
-    link = MirrorDirectory(path).link if path.is_dir() else path
-    if not link.exists():
+    with named(path):
+        link = MirrorDirectory(path).link if path.is_dir() else path
+        is_there = link.exists()
+    if not is_there:
         raise MirrorError(f"there is no mirror in {path}", hint="Run `smki-sync sync`.", code="no-mirror")
     return link
 

@@ -11,6 +11,7 @@ from typing import Final
 from smki_sync.config import Config
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.faults import named
 from smki_sync.mirror.queries.identity import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
 from smki_sync.model.certificate import ROLE_NAMES
 from smki_sync.model.identity import KeyId, parse_eui, parse_serial, serial_from_decimal
@@ -25,7 +26,9 @@ _HASH_OCTETS: Final = {"sha1": 20, "sha256": 32}
 def link_of(config: Config) -> Path:
     """Where the mirror is opened; :class:`MirrorError` (``no-mirror``) where there is none."""
     link = MirrorDirectory(config.need_mirror()).link
-    if not link.is_symlink():
+    with named(link.parent):
+        is_there = link.is_symlink()
+    if not is_there:
         raise MirrorError(
             f"there is no mirror in {link.parent}", hint="Run `smki-sync sync`.", code="no-mirror"
         )

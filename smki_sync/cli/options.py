@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from smki_sync.config.keys import path_of
+
 _WHERE = "Where things are"
 _TALK = "Output"
 
@@ -21,13 +23,25 @@ class LogFormatChoice(StrEnum):
     JSON = "json"
 
 
+def _path(text: str) -> Path:
+    """Read a path. What may not be read or is not there is left to the command, which says it better."""
+    try:
+        return path_of(text)
+    except ValueError:
+        raise typer.BadParameter("a path is wanted, which is not empty and is UTF-8.") from None
+
+
 Mirror = Annotated[
     Path | None,
-    typer.Option("--mirror", metavar="DIR", help="The mirror directory.", rich_help_panel=_WHERE),
+    typer.Option(
+        "--mirror", metavar="DIR", help="The mirror directory.", parser=_path, rich_help_panel=_WHERE
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The configuration file.", rich_help_panel=_WHERE),
+    typer.Option(
+        "--config", metavar="FILE", help="The configuration file.", parser=_path, rich_help_panel=_WHERE
+    ),
 ]
 Source = Annotated[
     str | None,
@@ -41,12 +55,18 @@ Source = Annotated[
 IdentityFile = Annotated[
     Path | None,
     typer.Option(
-        "--identity-file", metavar="FILE", help="Private key for the login.", rich_help_panel=_WHERE
+        "--identity-file",
+        metavar="FILE",
+        help="Private key for the login.",
+        parser=_path,
+        rich_help_panel=_WHERE,
     ),
 ]
 KnownHosts = Annotated[
     Path | None,
-    typer.Option("--known-hosts", metavar="FILE", help="Pinned host keys.", rich_help_panel=_WHERE),
+    typer.Option(
+        "--known-hosts", metavar="FILE", help="Pinned host keys.", parser=_path, rich_help_panel=_WHERE
+    ),
 ]
 Bandwidth = Annotated[
     int | None,

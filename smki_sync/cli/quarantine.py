@@ -11,11 +11,11 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
+from smki_sync.cli.identities import link_of
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block
-from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import Quarantined, open_mirror, read_quarantine
@@ -40,14 +40,11 @@ def quarantine(
 
     Exit code 10 while some have not been taken note of, 0 otherwise.
     """
-    directory = MirrorDirectory(configure(mirror=mirror, config=config).need_mirror())
-    if not directory.link.is_symlink():
-        raise MirrorError(
-            f"there is no mirror in {directory.root}", hint="Run `smki-sync sync`.", code="no-mirror"
-        )
+    settings = configure(mirror=mirror, config=config)
+    link = link_of(settings)
     if accept:
-        _accept(directory)
-    with open_mirror(directory.link) as db:
+        _accept(MirrorDirectory(settings.need_mirror()))
+    with open_mirror(link) as db:
         held = read_quarantine(db)
     say_json(document(held)) if as_json else say(text(held))
     raise typer.Exit(Exit.FINDING if any(not q.accepted for q in held) else Exit.OK)

@@ -5,12 +5,12 @@ help, mistakes and odd spellings are left to typer, which says what is wrong.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from smki_sync.cli.answer import Asked
 from smki_sync.cli.answer import answer as answer_to
 from smki_sync.cli.exits import Exit
+from smki_sync.config.keys import path_of
 from smki_sync.model.certificate import Usage
 
 
@@ -25,8 +25,8 @@ OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], object] | None]]] = {
     "--pem": ("pem", None),
     "--der": ("der", None),
     "--explain": ("explain", None),
-    "--mirror": ("mirror", Path),
-    "--config": ("config", Path),
+    "--mirror": ("mirror", path_of),
+    "--config": ("config", path_of),
     "--json": ("as_json", None),
 }
 """Options by their spelling: the parameter, and how its value is read; ``None`` for a flag."""

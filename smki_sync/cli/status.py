@@ -21,7 +21,7 @@ from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.trusted import trusted_of
 from smki_sync.cli.words import in_age, in_bytes, visible
 from smki_sync.config import Config
-from smki_sync.errors import MirrorError
+from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.freshness import freshness_of
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
@@ -101,7 +101,10 @@ def hours_of(max_age: float | None, settings: Config) -> float:
 
 
 def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Finding:
-    """Find out the state; ``max_age`` in hours."""
+    """Find out the state; ``max_age`` in hours.
+
+    Raises ``MirrorNotWritable`` where this user may not look: that is no damage, and a sync mends nothing.
+    """
     last, success = _runs(History(directory.history))
     try:
         generation = directory.current()
@@ -109,6 +112,8 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
             return Finding(state=State.EMPTY, last_run=last, last_success=success)
         with open_mirror(directory.link) as db:
             position, census = read_position(db), read_census(db)
+    except MirrorNotWritable:
+        raise
     except MirrorError as error:
         return Finding(state=State.DAMAGED, last_run=last, last_success=success, message=error.message)
     began = datetime.combine(position.day, time(), tzinfo=UTC)

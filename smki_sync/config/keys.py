@@ -91,9 +91,9 @@ class Key:
 
     def _typed(self, value: object) -> object:
         if self.kind is Path:
-            return _path_of(value)
+            return path_of(value)
         if self.kind == tuple[Path, ...] and isinstance(value, list | tuple):
-            return tuple(map(_path_of, value))
+            return tuple(map(path_of, value))
         if type(value) is self.kind:
             return value
         import msgspec  # noqa: PLC0415 - only lists, choices and whole numbers for others need it
@@ -116,10 +116,11 @@ class Key:
                 return value
 
 
-def _path_of(value: object) -> Path:
-    """Make a path of a text; an empty one would mean the current directory."""
+def path_of(value: object) -> Path:
+    """Make a path of a text; an empty one would mean the current directory. Raises ``ValueError``."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError
+    value.encode()  # SQLite and JSON want UTF-8; UnicodeEncodeError is a ValueError
     return Path(value)
 
 

@@ -72,7 +72,10 @@ def judge_space(directory: MirrorDirectory, full: int | None) -> Finding:
 
 def judge_lock(directory: MirrorDirectory) -> Finding:
     """Whether another run holds the mirror now."""
-    holder = find_holder(directory.lock)
+    try:
+        holder = find_holder(directory.lock)
+    except MirrorError as error:
+        return failed("lock", error)
     if holder is None:
         return fine("lock", "free")
     return failed(
@@ -146,4 +149,5 @@ def judge_sqlite() -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    return next(place for place in (path, *path.absolute().parents) if place.exists())
+    """The nearest directory that this user can see; ``Path.exists`` raises where one may not be entered."""
+    return next(place for place in (path, *path.absolute().parents) if os.access(place, os.F_OK))

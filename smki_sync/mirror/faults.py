@@ -26,7 +26,9 @@ _FREE_SPACE: Final = (
 _LOOK_AT_DISK: Final = (
     "Free space on that file system and look at the disk's health; the state before this run is whole."
 )
-_CHECK_ACCESS: Final = "Check that the directory exists and that the user of this program may write in it."
+_CHECK_ACCESS: Final = (
+    "Check that the directory exists and that the user of this program may read it and write in it."
+)
 
 
 @contextmanager

@@ -64,10 +64,10 @@ _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn SQLite's own errors into ours."""
+    """Turn SQLite's own errors, and those of the disk, into ours."""
     try:
         yield
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, OSError) as exc:
         raise MirrorError(
             f"{path} cannot be used: {exc}", hint="It holds only the record of runs: move it away."
         ) from exc
@@ -97,8 +97,9 @@ class History:
 
         Raises :class:`MirrorError` where the file cannot be read as a history.
         """
-        if not self._path.exists():
-            return None
+        with naming(self._path):
+            if not self._path.exists():
+                return None
         where, args = ("outcome = ?", [outcome]) if outcome else (None, [])
         with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
@@ -164,8 +165,9 @@ class History:
         return octets / seconds if seconds else None
 
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
-        if not self._path.exists():
-            return []
+        with naming(self._path):
+            if not self._path.exists():
+                return []
         with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if table not in db.table_names():
                 return []

@@ -40,9 +40,9 @@ def hold(path: Path, *, since: datetime) -> Iterator[None]:
 
 def find_holder(path: Path) -> str | None:
     """Say who holds the lock, ``None`` where nobody does; writes nothing."""
-    if not path.exists():
-        return None
     with named(path):
+        if not path.exists():
+            return None
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

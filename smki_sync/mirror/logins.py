@@ -21,8 +21,9 @@ class Logins:
 
     def refused(self, account: str, *, since: str) -> tuple[str, ...]:
         """When the account was refused, from ``since`` (ISO 8601, UTC) on, oldest first."""
-        if not self.path.exists():
-            return ()
+        with naming(self.path):
+            if not self.path.exists():
+                return ()
         with naming(self.path), closing(sqlite_utils.Database(self.path)) as db:
             if "refusal" not in db.table_names():
                 return ()

@@ -134,9 +134,9 @@ def proofs_at(path: Path) -> Iterator[tuple[Proofs, str]]:
 
 def last_verification(path: Path) -> LastVerification | None:
     """How the last whole verification ended; ``None`` where none is known or may be read."""
-    if not path.exists():
-        return None
     with suppress(MirrorError, OSError, ValueError, TypeError), named(path):
+        if not path.exists():
+            return None
         db = apsw.Connection(str(path.absolute()), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             document = db.execute("SELECT document FROM verification").get

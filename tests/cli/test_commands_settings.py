@@ -56,6 +56,17 @@ def test_the_file_is_the_one_named_by_option_then_environment_then_place(smki: S
     assert state(smki, "--config", "option.toml", SMKI_SYNC_CONFIG="environment.toml") == "empty"
 
 
+@pytest.mark.parametrize("words", ["status", "show serial:1", "sync --source file:///nowhere"])
+@pytest.mark.parametrize("value", ["", "\udcff"], ids=["empty", "not UTF-8"])
+def test_a_mirror_without_a_usable_name_is_never_the_current_directory(
+    smki: Shell, words: str, value: str
+) -> None:
+    ran = smki(*words.split(), "--json", f"--mirror={value}")
+    assert ran.code == 2
+    assert "--mirror" in ran.error["message"]
+    assert list(smki.place.iterdir()) == []
+
+
 def test_source_has_the_same_order(smki: Shell, original: Repository, four: Path) -> None:
     (four / "smki-sync.toml").write_text('[repository]\nurl = "file:///from/file"\n[mirror]\npath = "file"\n')
     assert "/from/file" in smki("sync", "--json").error["message"]

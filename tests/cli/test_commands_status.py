@@ -16,6 +16,38 @@ def test_before_the_first_sync_the_mirror_is_empty_and_nothing_is_made(smki: She
     assert list(smki.place.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status",
+        "sync --source file:///nowhere",
+        "sync --dry-run --source file:///nowhere",
+        "show 00-DB-12-34-56-78-90-A4",
+        "show serial:1 --any-status --explain",
+        "find",
+        "changes --since 0",
+        "quarantine",
+        "prune",
+        "prove",
+        "verify",
+        "backup copy.db",
+        "report --output page.html",
+        "export --format csv --output out.csv",
+    ],
+)
+def test_a_mirror_that_cannot_be_looked_at_is_a_fault_of_the_mirror(smki: Shell, words: str) -> None:
+    """As for a user who may not enter its directory; a name beyond any limit shows it to root too."""
+    ran = smki(*words.split(), "--mirror", "m" * 300)
+    assert (ran.code, ran.out) == (7, "")
+    assert list(smki.place.iterdir()) == []
+
+
+def test_doctor_goes_on_past_a_lock_that_it_cannot_look_at(smki: Shell, original: Repository) -> None:
+    ran = smki("doctor", "--mirror", "m" * 300, "--source", original.path.as_uri(), "--json")
+    verdicts = {check["check"]: check["verdict"] for check in ran.document["checks"]}
+    assert (ran.code, verdicts["lock"], verdicts["sqlite"]) == (7, "fail", "ok")
+
+
 def test_after_a_sync_of_today_the_mirror_is_current(tmp_path: Path) -> None:
     shell = Shell(place=tmp_path)
     today = datetime.now(UTC).date()
