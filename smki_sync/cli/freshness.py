@@ -33,7 +33,7 @@ def _cliff(fresh: Freshness) -> list[str]:
     if fresh.days_left == 0:
         return [f"cliff         reached: the delta of {fresh.next_delta} may be gone; then a full is needed"]
     days = f"{fresh.days_left} day{'s' * (fresh.days_left > 1)} left"
-    return [f"cliff         {days}: the delta of {fresh.next_delta} may be gone from {fresh.leaves} on"]
+    return [f"cliff         {days}: from {fresh.leaves} the delta of {fresh.next_delta} may be gone"]
 
 
 def _forecast(fresh: Freshness) -> list[str]:
