@@ -48,7 +48,9 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        say(f"smki-sync {__version__}")
+        from smki_sync.mirror.schema import SCHEMA_VERSION  # noqa: PLC0415 - no other command needs it here
+
+        say(f"smki-sync {__version__}, schema {SCHEMA_VERSION} of the mirror")
         raise typer.Exit
 
 

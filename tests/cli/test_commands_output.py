@@ -251,7 +251,7 @@ def test_without_a_command_the_help_is_shown_and_no_empty_complaint(smki: Shell)
 def test_the_version_is_said_and_is_no_error(smki: Shell) -> None:
     ran = smki.cold("--version")
     assert (ran.code, ran.err) == (0, "")
-    assert re.fullmatch(r"smki-sync \d+\.\d+\.\d+\n", ran.out)
+    assert re.fullmatch(r"smki-sync \d+\.\d+\.\d+, schema \d+ of the mirror\n", ran.out)
 
 
 @pytest.mark.parametrize("command", ["status", "show"])
