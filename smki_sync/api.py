@@ -42,7 +42,7 @@ from smki_sync.mirror.queries import (
     read_stamp,
     start_after,
 )
-from smki_sync.model.certificate import Flag, Kind, Usage
+from smki_sync.model.certificate import ROLE_NAMES, Flag, Kind, Usage
 from smki_sync.model.identity import KeyId, parse_eui, parse_serial
 from smki_sync.model.report import Census
 
@@ -115,12 +115,13 @@ class Mirror:
             return read_census(self._db)
 
     def certificate(
-        self, eui: str, *, usage: Usage | str | None = None, role: int | None = None
+        self, eui: str, *, usage: Usage | str | None = None, role: int | str | None = None
     ) -> Certificate | None:
         """The In-Use certificate of a subject that was seen last, or ``None``.
 
         A device may have several of one usage (Appendix M): :meth:`certificates` gives them all.
-        ``eui``: in any usual notation. Raises ``ValueError`` for a text that is no EUI-64 or no usage.
+        ``eui``: in any usual notation. ``role``: a number or its name. Raises ``ValueError`` for a text that
+        is no EUI-64, usage or role.
         """
         return next(iter(self.certificates(eui, usage=usage, role=role)), None)
 
@@ -129,14 +130,14 @@ class Mirror:
         eui: str,
         *,
         usage: Usage | str | None = None,
-        role: int | None = None,
+        role: int | str | None = None,
         any_status: bool = False,
     ) -> list[Certificate]:
         """All certificates of a subject, In-Use only unless ``any_status``; In-Use first, then newest."""
-        asked = None if usage is None else Usage(usage)
+        asked, number = None if usage is None else Usage(usage), _role(role)
         identity = EuiIs(eui=parse_eui(eui))
         with sqlite_named(self._path):
-            return find_certificates(self._db, identity, usage=asked, role=role, any_status=any_status)
+            return find_certificates(self._db, identity, usage=asked, role=number, any_status=any_status)
 
     def by_serial(self, serial: str | int) -> list[Certificate]:
         """Certificates of whatever status by serial number: a text is hex, a number is the number."""
@@ -165,7 +166,7 @@ class Mirror:
         standing: Standing | str | None = None,
         any_status: bool = False,
         usage: Usage | str | None = None,
-        role: int | None = None,
+        role: int | str | None = None,
         issuer: str | None = None,
         changed_since: date | None = None,
         ends_before: datetime | None = None,
@@ -183,7 +184,7 @@ class Mirror:
             standings=() if standing is None else (Standing(standing),),
             any_status=any_status,
             usage=None if usage is None else Usage(usage),
-            role=role,
+            role=_role(role),
             issuer=issuer,
             changed_since=changed_since,
             ends_before=None if ends_before is None else int(ends_before.astimezone(UTC).timestamp()),
@@ -234,9 +235,19 @@ def _link(path: Path) -> Path:
     return link
 
 
+def _role(role: int | str | None) -> int | None:
+    """A Remote Party Role by its number; a name that nobody knows would find nothing, and is refused."""
+    if not isinstance(role, str):
+        return role
+    found = next((number for number, name in ROLE_NAMES.items() if name.lower() == role.lower()), None)
+    if found is None:
+        raise ValueError(f"{role!r:.40} is no Remote Party Role")
+    return found
+
+
 def _place(since: date | int | str) -> Place:
     if isinstance(since, date):
-        return OnDay(day=since)
+        return OnDay(day=since.date() if isinstance(since, datetime) else since)
     if isinstance(since, int):
         return AfterLine(sequence=since)
     lineage, colon, number = since.partition(":")

@@ -89,11 +89,29 @@ def test_filters_combine_and_the_stream_can_be_left_early(opened: Mirror) -> Non
     assert found[0] in list(opened.find(role=2, ends_before=ends.replace(year=ends.year + 1)))
 
 
+def test_a_role_may_be_said_by_its_name(opened: Mirror) -> None:
+    found = list(opened.find(role=2))
+    assert found
+    assert list(opened.find(role="Supplier")) == found
+    assert opened.certificates(str(found[0].eui), role="supplier") == opened.certificates(
+        str(found[0].eui), role=2
+    )
+
+
+def test_a_time_stands_for_its_date_in_the_journal(opened: Mirror) -> None:
+    day = date(2026, 11, 10)
+    assert list(opened.changes(since=datetime(2026, 11, 10, 12, tzinfo=UTC))) == list(
+        opened.changes(since=day)
+    )
+
+
 @pytest.mark.parametrize(
     "ask",
     [
         lambda m: m.certificate("not an EUI"),
         lambda m: m.certificate("00-DB-12-34-56-78-90-A4", usage="XX"),
+        lambda m: m.certificate("00-DB-12-34-56-78-90-A4", role="suplier"),
+        lambda m: m.find(role="suplier"),
         lambda m: m.by_serial("G1"),
         lambda m: m.by_hash(b"short"),
         lambda m: m.find(kind="meter"),
