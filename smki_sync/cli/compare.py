@@ -89,7 +89,8 @@ def _only(side: Side, members: tuple[Member, ...]) -> Iterator[str]:
     if members:
         yield f"In-Use in {visible(side.title)} alone: {len(members):,}"
     for member in members[:_SHOWN]:
-        yield f"  {member.kind} {member.eui or ''}  {member.serial}  {visible(member.issuer)}"
+        who = " ".join(filter(None, (member.kind, member.eui, member.serial)))
+        yield from block(f"{who} of {member.issuer}", indent="  ")
     if len(members) > _SHOWN:
         yield f"  and {len(members) - _SHOWN:,} more; --json lists them"
 

@@ -135,7 +135,9 @@ def lines(found: Reconciled) -> Iterator[str]:
     for example in found.examples:
         yield from block(_line(example), indent="  ")
     if not found.agrees:
-        yield "`smki-sync reconcile --repair` makes it good; `--list FILE` writes every difference."
+        yield from block(
+            "`smki-sync reconcile --repair` makes it good; `--list FILE` writes every difference."
+        )
 
 
 def _headline(found: Reconciled) -> str:

@@ -19,7 +19,7 @@ from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.trusted import trusted_of
-from smki_sync.cli.words import in_age, in_bytes, visible
+from smki_sync.cli.words import block, in_age, in_bytes, visible
 from smki_sync.config import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.freshness import freshness_of
@@ -194,14 +194,14 @@ def text(finding: Finding) -> str:
 
 def _holdings(finding: Finding, census: Census) -> list[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
-    words = {status.value: status.words for status in Status}
+    words = {status.value: status.words for status in Status} | {"revoked": "revoked by a list"}
     statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in census.by_status.items())
     return [
         f"as of         {finding.position}  (that day began {in_age(finding.age_hours or 0)} ago, UTC)",
         f"last full     {finding.last_full}",
         f"certificates  {census.total:,}, {census.in_use:,} In-Use",
-        f"  by kind     {kinds}",
-        f"  by status   {statuses}",
+        *block(f"  by kind     {kinds}", hanging=14),
+        *block(f"  by status   {statuses}", hanging=14),
         f"quarantined   {census.quarantined:,}",
         f"digest        {census.digest}",
         f"size          {in_bytes(finding.bytes)}",

@@ -11,6 +11,7 @@ import apsw
 import pytest
 from support.cli import Shell
 
+from smki_sync.cli.words import COLUMNS
 from smki_sync.simulator.repository import Repository
 
 
@@ -47,6 +48,7 @@ def test_drift_is_found_listed_repaired_and_gone(smki: Shell, place: Path) -> No
     assert "Drift: the mirror differs from SMKIKR_FULL_2026-11-09.xml.gz." in ran.out
     assert serial in ran.out
     assert "--repair" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= COLUMNS
     with (place / "drift.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["drift"], row["serial"], row["held"], row["listed"]) == ("missing", serial, "", "I")
@@ -143,7 +145,9 @@ def test_two_mirrors_of_different_days_part_at_the_certificates_that_changed(
     assert not ran.document["unread"]
     assert len(ran.document["only_one"]) == len(before - after)
     assert len(ran.document["only_other"]) == len(after - before) > 0
-    assert "Different." in tomorrow("compare", "yesterday.db", "mirror").out
+    said = tomorrow("compare", "yesterday.db", "mirror").out
+    assert "Different." in said
+    assert max(map(len, said.splitlines())) <= COLUMNS
 
 
 def test_a_mirror_and_a_statement_are_compared_as_far_as_the_statement_goes(smki: Shell, place: Path) -> None:
