@@ -46,6 +46,7 @@ fuzz: setup  ## hostile files by chance, many more than in the tests (FUZZ=examp
 bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 	PYTHONPATH=tests $(BIN)/python -m bench.transfer $(BENCH_TRANSFER)
+	PYTHONPATH=tests $(BIN)/python -m bench.overlap $(BENCH_OVERLAP)
 	PYTHONPATH=tests $(BIN)/python -m bench.chains $(BENCH_CHAINS)
 
 kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour

@@ -54,6 +54,7 @@ def job_of(config: Config, hear: Listener) -> Job:
         limits=config.reader_limits(),
         lists=config.lists(),
         terms=terms_of(config),
+        overlap_bytes=config.repository.overlap_bytes,
         bounds=config.policy.bounds(),
         check_inner_names=config.policy.check_inner_names,
         keep_previous=config.mirror.keep_previous,

@@ -132,6 +132,15 @@ class Repository:
         About(meaning="Longest wait for a file that is changing.", unit="seconds", low=0, high=_WEEK),
     ] = 300.0
 
+    overlap_bytes: Annotated[
+        int,
+        About(
+            meaning="A full of so many bytes or more is loaded while it is still being fetched; 0: none is.",
+            unit="bytes",
+            low=0,
+        ),
+    ] = 4 << 20
+
     def names(self) -> Names:
         """Give what the catalogue asks for; raises ``ValueError`` for a template that names no extract."""
         return Names(

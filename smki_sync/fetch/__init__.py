@@ -9,7 +9,7 @@ from smki_sync.fetch.deed import fetch
 from smki_sync.fetch.fetched import Fetched, chunks_of
 from smki_sync.fetch.follow import follow
 from smki_sync.fetch.opening import Opening
-from smki_sync.fetch.part import discard_other_parts, room_left
+from smki_sync.fetch.part import discard_other_parts, part_of, room_left
 from smki_sync.fetch.patient import PatientSource
 from smki_sync.fetch.several import Ring, Several
 from smki_sync.fetch.terms import Retry, Terms, Transfer
@@ -31,5 +31,6 @@ __all__ = [
     "discard_other_parts",
     "fetch",
     "follow",
+    "part_of",
     "room_left",
 ]

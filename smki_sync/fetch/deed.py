@@ -87,7 +87,7 @@ def _bring(source: PatientSource, extract: Extract, path: Path, hear: Listener, 
     with named(path), Part(path, extract, every=terms.mark_bytes, split=split) as part:
         if part.foreign:
             hear.hear(Restarted(file=extract.name, why="it is on offer with another size or time"))
-        terms.marked(0)
+        terms.came(0)
         Crew(extract=extract, part=part, terms=terms, hear=hear).fetch(source)
         check_settled(source, extract, part.path, terms)
         file = AppliedFile(extract=extract, size=extract.size, sha256=part.hexdigest())
@@ -95,5 +95,5 @@ def _bring(source: PatientSource, extract: Extract, path: Path, hear: Listener, 
         write_card(fetched)
         part.become_whole()
         sync_directory(path.parent)
-        terms.marked(extract.size)
+        terms.came(extract.size)
     return fetched

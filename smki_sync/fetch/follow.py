@@ -1,6 +1,6 @@
-"""The bytes of a file while it is still coming in, no further than they are durable and in order.
+"""The bytes of a file while it is still coming in, no further than they are there in order.
 
-For: whoever reads a full before the last byte is here. :attr:`Terms.marked` says how far; what it says goes,
+For: whoever reads a full before the last byte is here. :attr:`Terms.came` says how far; what it says goes,
 by whatever way the reader has, into ``marks``. Refuses: to vouch for the file: its trailer, and whether the
 Repository has it still, is known only at the end.
 

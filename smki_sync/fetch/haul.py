@@ -99,10 +99,9 @@ class Haul:
                 raise changed(extract, f"gave {lane.at + len(chunk)} bytes or more")
             chunk = chunk[: lane.stretch.end - lane.at]
         self.pace.take(len(chunk))
-        durable = lane.durable
         lane.write(chunk)
-        if lane.durable != durable and lane.stretch.start == 0:
-            self.terms.marked(lane.durable)
+        if lane.stretch.start == 0:
+            self.terms.came(lane.at)
         done = self.elsewhere() + lane.gained
         self.hear.hear(Fetching(file=extract.name, done=done, size=extract.size))
 

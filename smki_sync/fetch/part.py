@@ -36,7 +36,7 @@ class Part:
 
     def __init__(self, path: Path, extract: Extract, *, every: int, split: bool) -> None:
         """Open it, or begin one. ``path``: of the whole file. ``split``: into two lanes."""
-        self.path = path.with_name(path.name + PART)
+        self.path = part_of(path)
         self._whole = path
         found = [read_entries(path.with_name(path.name + ending)) for ending in JOURNALS]
         self.foreign = any(entries and not entries.stretch.is_of(extract) for entries in found)
@@ -90,6 +90,11 @@ class Part:
         discard_part(self._whole)
 
 
+def part_of(path: Path) -> Path:
+    """Where the file at ``path`` is while it is on its way in."""
+    return path.with_name(path.name + PART)
+
+
 def discard_part(path: Path) -> None:
     """Remove what there is of the part of the file at ``path``."""
     for ending in (PART, *JOURNALS):
@@ -110,7 +115,7 @@ def room_left(path: Path, extract: Extract) -> int:
     """Bytes that fetching a file will still take on the disk: its size without what is here of it."""
     if path.exists():
         return 0
-    part = path.with_name(path.name + PART)
+    part = part_of(path)
     with named(part):
         taken = part.stat().st_blocks * _BLOCK if part.exists() else 0
     return max(extract.size - taken, 0)

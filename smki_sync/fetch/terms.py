@@ -66,7 +66,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _unheard(_durable: int) -> None:
+def _unheard(_came: int) -> None:
     """Nobody follows the download."""
 
 
@@ -82,8 +82,9 @@ class Terms:
     file which changes is waited for. ``bandwidth``: bytes a second, 0 is without limit. ``second``: says
     how another process opens the repository, to fetch the second half of a large file beside the first;
     ``None``: one range is fetched. ``split_bytes``: size of a large file. ``mark_bytes``: bytes between two
-    durable marks. ``marked``: told how many bytes of the part, from the first on, are durable
-    (:func:`~smki_sync.fetch.follow.follow`). ``ledger``: told of every attempt.
+    durable marks. ``came``: told how many bytes of the part, from the first on, are there
+    in order (:func:`~smki_sync.fetch.follow.follow`), and 0 as often as it is begun or taken up. ``ledger``:
+    told of every attempt.
     """
 
     retry: Retry = Retry()
@@ -93,7 +94,7 @@ class Terms:
     second: Callable[[], Opening] | None = None
     split_bytes: int = SPLIT_BYTES
     mark_bytes: int = MARK_BYTES
-    marked: Callable[[int], None] = _unheard
+    came: Callable[[int], None] = _unheard
     ledger: Callable[[Transfer], None] = _unwritten
     clock: Callable[[], datetime] = _utc_now
     seconds: Callable[[], float] = time.monotonic

@@ -46,6 +46,7 @@ from smki_sync.mirror.schema import (
 )
 from smki_sync.mirror.store import DEFAULT_BOUNDS, Clock, Records
 from smki_sync.model.certificate import Status
+from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
 
@@ -58,7 +59,9 @@ Step = Callable[[str], None]
 class Builder:
     """A generation in the making. A context manager: unless finished, leaving it removes the file.
 
-    Call :meth:`load` once, :meth:`overlap` for each delta to replay in order, :meth:`finish` once.
+    Call :meth:`load` or :meth:`load_batches` once, :meth:`overlap` for each delta to replay in order,
+    :meth:`finish` once. What is still coming in is loaded in two steps, :meth:`take` and :meth:`settle`, the
+    first in whatever thread. ``door``: asked which certificates may stay.
     """
 
     def __init__(
@@ -81,9 +84,9 @@ class Builder:
 
         ``keep_changes_days``: how many days of the journal are kept; ``None``: all. ``index_devices``:
         whether devices can be looked up by key identifier and hash without reading every row.
-        ``bounds``: what one file may do to the mirror. ``door``: asked which certificates may stay.
+        ``bounds``: what one file may do to the mirror.
         """
-        self._door = door
+        self.door = door
         self.path = path
         self._keep_changes_days = keep_changes_days
         self._index_devices = index_devices
@@ -114,23 +117,34 @@ class Builder:
 
     def load_batches(self, file: AppliedFile, batches: Iterable[Batch]) -> None:
         """Load the full from batches of rows; raises what ``batches`` raises."""
+        self.take(file.extract, batches)
+        self.settle(file)
+
+    def take(self, extract: Extract, batches: Iterable[Batch]) -> None:
+        """Load the rows of a full that need not be whole yet; raises what ``batches`` raises."""
         with named(self.path), self._db:
             self._began = self._clock()
+            unproven = AppliedFile(extract=extract, size=extract.size, sha256="")
+            self._entry = ledger.open_entry(self._db, unproven)
+            self._loader = Loader(self._db, extract=self._entry, day=extract.day, past=self._past)
+            for batch in batches:
+                self._loader.take(batch)
+
+    def settle(self, file: AppliedFile) -> None:
+        """The full is whole: say in the ledger what it is, index, weed, and hold it against the bounds."""
+        loader = self._loader
+        with named(self.path), self._db:
             self._file = file
             self._reached = file.extract.day
-            self._entry = ledger.open_entry(self._db, file)
-            loader = Loader(self._db, extract=self._entry, day=file.extract.day, past=self._past)
-            for batch in batches:
-                loader.take(batch)
+            ledger.name_entry(self._db, self._entry, file)
             self._step("indexing")
             loader.settle()
-            if self._door:
+            if self.door:
                 self._step("proving signatures")
-                loader.weed(self._door)
+                loader.weed(self.door)
             self._bounds.check_full(
                 file.extract.name, certificates=loader.certificates, in_use=loader.digest.count
             )
-            self._loader = loader
             for entry, day, rows in self._past.vouched():
                 self._applier(entry, day).take_rows(rows)
 
@@ -155,7 +169,7 @@ class Builder:
             digest=self._loader.digest,
             journal=lambda _changed: None,  # the comparison at the end tells what truly changed
             touch=self._past.touch,
-            door=self._door,
+            door=self.door,
         )
 
     def finish(self) -> Counts:

@@ -126,10 +126,21 @@ def read_census(db: apsw.Connection) -> Census:
 def open_entry(db: apsw.Connection, file: AppliedFile) -> int:
     """Begin the ledger entry of a file; its id is what rows and journal refer to."""
     extract = file.extract
-    modified = extract.modified.isoformat() if extract.modified else None
     day = extract.day.isoformat()
-    db.execute(_OPEN, (extract.name, extract.kind, day, file.size, modified, file.sha256))
+    db.execute(_OPEN, (extract.name, extract.kind, day, *_bytes_of(file)))
     return db.last_insert_rowid()
+
+
+def name_entry(db: apsw.Connection, entry: int, file: AppliedFile) -> None:
+    """Say of which bytes an entry is that was begun before they had all come."""
+    db.execute(
+        "UPDATE extract SET size = ?, modified = ?, sha256 = ? WHERE id = ?", (*_bytes_of(file), entry)
+    )
+
+
+def _bytes_of(file: AppliedFile) -> tuple[int, str | None, str]:
+    modified = file.extract.modified
+    return file.size, modified.isoformat() if modified else None, file.sha256
 
 
 def newest_entry(db: apsw.Connection) -> int:

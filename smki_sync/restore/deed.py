@@ -8,7 +8,7 @@ looked through.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Final
 from smki_sync.catalogue import read_catalogue
 from smki_sync.errors import SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
-from smki_sync.fetch import Fetched, PatientSource, fetch
+from smki_sync.fetch import PatientSource
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_census, read_position, read_stamp
 from smki_sync.model.extract import Catalogue
@@ -27,8 +27,9 @@ from smki_sync.model.report import Attention, AttentionCode, SyncReport
 from smki_sync.planner import plan
 from smki_sync.restore.checks import Check, Known, known_digest, look_through
 from smki_sync.sources.base import Source
+from smki_sync.sync.ahead import fetch_all
 from smki_sync.sync.attention import attend
-from smki_sync.sync.carry import Carrier
+from smki_sync.sync.carry import Carrier, loading_ahead
 from smki_sync.sync.companions import Settled, gather, settle
 from smki_sync.sync.decide import Decision, Held, look
 from smki_sync.sync.job import Job
@@ -84,13 +85,6 @@ def restore(
     with hold(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
-            with watch.phase("list"):
-                decision = _decide(job, source, until)
-            check_space(job, decision.plan)
-            with watch.phase("fetch"):
-                files = _fetch(job, source, decision.plan)
-                beside = gather(job, source, decision)
         random = chance or Random()  # noqa: S311 - a sample
         checks: list[Check] = []
         settled: list[Settled] = []
@@ -105,10 +99,19 @@ def restore(
                 )
                 checks.extend(found)
 
-        carrier = Carrier(job, files, all_aside=True, inspect=inspect)
-        began = job.clock()
-        generation = carrier.carry_out(decision)
-        _time_build(watch, began, job.clock())
+        with ExitStack() as ending:
+            with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+                with watch.phase("list"):
+                    decision = _decide(job, source, until)
+                check_space(job, decision.plan)
+                ahead = ending.enter_context(loading_ahead(job, decision))
+                with watch.phase("fetch"):
+                    files = fetch_all(job, source, decision.plan.extracts, ahead)
+                    beside = gather(job, source, decision)
+            carrier = Carrier(job, files, all_aside=True, inspect=inspect, ahead=ahead)
+            began = job.clock()
+            generation = carrier.carry_out(decision)
+            _time_build(watch, began, job.clock())
         assert generation is not None  # the plan has a full
         report = _report(_on(job, until), decision, carrier, generation, settled[0])
         attention = (*_doubts(checks), *_in_the_past(report, job, until), *report.attention)
@@ -165,10 +168,6 @@ def _reach(made: Plan) -> date:
 
 def _goes_back(held: Held, made: Plan) -> bool:
     return held.position is not None and _reach(made) < held.position.day
-
-
-def _fetch(job: Job, source: Source, made: Plan) -> dict[str, Fetched]:
-    return {x.name: fetch(source, x, job.directory.downloads, job.hear, job.terms) for x in made.extracts}
 
 
 def _checked(

@@ -5,6 +5,7 @@ committed state; files not applied stay in ``downloads`` for the next run. Refus
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -19,11 +20,13 @@ from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
+from smki_sync.sync.ahead import Ahead, Loaded
+from smki_sync.sync.beside import Noted, Told
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.guard import authorities_in_file
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
-from smki_sync.sync.reading import Noted, Told, check_inner_name, read_batches, read_records
+from smki_sync.sync.reading import check_inner_name, read_batches, read_records
 from smki_sync.verify.door import Keeper
 
 Inspect = Callable[[Path], None]
@@ -40,7 +43,8 @@ class Carrier:
 
     ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
     whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
-    ``keeper``: asked which new certificates may come in.
+    ``keeper``: asked which new certificates may come in. ``ahead``: has loaded the full while it came, as far
+    as it could.
     """
 
     job: Job
@@ -51,6 +55,7 @@ class Carrier:
     all_aside: bool = False
     inspect: Inspect = trust
     keeper: Keeper | None = None
+    ahead: Ahead | None = None
 
     def carry_out(self, decision: Decision) -> Path | None:
         """Apply everything that the plan lists; the generation that is current afterwards."""
@@ -80,32 +85,33 @@ class Carrier:
     def _build(
         self, full: Extract, replayed: tuple[Extract, ...], old: Path | None, *, vouched: tuple[str, ...]
     ) -> Path:
-        began = self.job.clock()
         fetched = self.files[full.name]
-        path = self.job.directory.next_generation()
-
-        def step(words: str) -> None:
-            self.job.hear.hear(Building(file=full.name, step=words))
-
-        with Builder(
-            path,
-            old=old,
-            vouched=vouched,
-            clock=self.job.clock,
-            step=step,
-            keep_changes_days=self.job.keep_changes_days,
-            index_devices=self.job.index_devices,
-            bounds=self.job.bounds,
-            door=self.keeper,
-        ) as builder:
-            builder.load_batches(fetched.file, self._batches(fetched))
+        loaded = self._loaded(fetched, old, vouched)
+        with loaded.builder as builder:
+            builder.door = self.keeper
+            builder.settle(fetched.file)
             done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
-        self._publish(path)
-        self._commit(fetched, counts, began)
+        self._publish(builder.path)
+        self._commit(fetched, counts, loaded.began)
         for delta, delta_counts, delta_began in done:
             self._commit(delta, delta_counts, delta_began)
-        return path
+        return builder.path
+
+    def _loaded(self, fetched: Fetched, old: Path | None, vouched: tuple[str, ...]) -> Loaded:
+        """A generation with every row of the full: of one that was loaded while it came, or from its file."""
+        self._check_inner_name(fetched)
+        loaded = self.ahead.take(fetched) if self.ahead else None
+        if loaded:
+            self.oddities.add(loaded.oddities)
+            return loaded
+        began = self.job.clock()
+        builder = open_builder(self.job, fetched.file.extract, old, vouched)
+        with ExitStack() as failing:
+            failing.enter_context(builder)
+            builder.take(fetched.file.extract, self._batches(fetched))
+            failing.pop_all()
+        return Loaded(builder=builder, oddities=self.oddities, began=began)
 
     def _publish(self, generation: Path) -> None:
         try:
@@ -166,12 +172,15 @@ class Carrier:
             raise
 
     def _batches(self, fetched: Fetched) -> Iterator[Batch]:
-        self._check_inner_name(fetched)
-        for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
-            for row in batch.rows:
-                if row.flags:
-                    self.oddities.note(Flag(row.flags))
-            yield batch
+        try:
+            for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
+                for row in batch.rows:
+                    if row.flags:
+                        self.oddities.note(Flag(row.flags))
+                yield batch
+        except BadExtract:
+            fetched.set_aside()
+            raise
 
     def _teller(self, fetched: Fetched) -> Told:
         name, size = fetched.file.extract.name, fetched.file.size
@@ -206,6 +215,30 @@ class Carrier:
             self.job.archive.keep(fetched)
         else:
             fetched.remove()
+
+
+def open_builder(job: Job, full: Extract, old: Path | None, vouched: tuple[str, ...]) -> Builder:
+    """A new generation for a full, with the memory of ``old``."""
+
+    def step(words: str) -> None:
+        job.hear.hear(Building(file=full.name, step=words))
+
+    return Builder(
+        job.directory.next_generation(),
+        old=old,
+        vouched=vouched,
+        clock=job.clock,
+        step=step,
+        keep_changes_days=job.keep_changes_days,
+        index_devices=job.index_devices,
+        bounds=job.bounds,
+    )
+
+
+def loading_ahead(job: Job, decision: Decision) -> Ahead:
+    """What loads the full of a plan while it is fetched, as :class:`Carrier` would after."""
+    old, vouched = decision.held.generation, _vouched(decision)
+    return Ahead(job, lambda full: open_builder(job, full, old, vouched if old else ()))
 
 
 def _vouched(decision: Decision) -> tuple[str, ...]:

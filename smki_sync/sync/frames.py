@@ -19,6 +19,9 @@ from smki_sync.records import Sifted, complete
 _LENGTH: Final = 8  # octets of a frame's length
 _ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, MirrorError)}
 
+MARK_OCTETS: Final = 8
+"""Octets of the one word that the helper is told: how far a file that is still coming in may be read."""
+
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
 _SIFTED: Final = 1 + len(Claims._fields)

@@ -8,26 +8,30 @@ deaf to Ctrl-C and SIGTERM, which reach the whole group: who started it decides.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from smki_sync.errors import SmkiSyncError
-from smki_sync.fetch import chunks_of
+from smki_sync.fetch import chunks_of, follow
 from smki_sync.mirror.rows import BATCH
 from smki_sync.model.certificate import Entry
 from smki_sync.reader import ExtractReader, ReaderLimits
 from smki_sync.records import Sifted, sift
-from smki_sync.sync.frames import write_end, write_error, write_records
+from smki_sync.sync.frames import MARK_OCTETS, write_end, write_error, write_records
 
 
 def main(arguments: Sequence[str], out: BinaryIO) -> None:
-    """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``."""
+    """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``.
+
+    ``following``: the file is still coming in, and words on stdin say how far it may be read.
+    """
     errand = json.loads(arguments[0])
+    path = Path(errand["path"])
     reader: ExtractReader[Sifted | Entry] = ExtractReader(
-        chunks_of(Path(errand["path"])),
+        follow(path, read_marks(sys.stdin.buffer)) if errand.get("following") else chunks_of(path),
         name=errand["name"],
         understand=sift,
         limits=ReaderLimits(**errand["limits"]),
@@ -40,6 +44,12 @@ def main(arguments: Sequence[str], out: BinaryIO) -> None:
         write_error(out, error)
     else:
         write_end(out, reader.near())
+
+
+def read_marks(stream: BinaryIO) -> Iterator[int]:
+    """How far the file has come, word by word; ends when who says so closes the pipe, or dies."""
+    while len(word := stream.read(MARK_OCTETS)) == MARK_OCTETS:
+        yield int.from_bytes(word)
 
 
 if __name__ == "__main__":

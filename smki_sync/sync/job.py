@@ -32,6 +32,7 @@ class Job:
 
     ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
     and durations. ``agreement``: when fulls may be taken. ``terms``: how files are fetched.
+    ``overlap_bytes``: size of a full from which it is loaded while it comes in; 0: none is.
     ``check_inner_names``: whether a .gz that calls its content another extract is refused.
     ``keep_previous``: whether the generation before the current one stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
@@ -49,6 +50,7 @@ class Job:
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     lists: ListPolicy = field(default_factory=ListPolicy)
     terms: Terms = field(default_factory=Terms)
+    overlap_bytes: int = 0
     bounds: Bounds = field(default_factory=Bounds)
     check_inner_names: bool = True
     keep_previous: bool = True

@@ -36,3 +36,10 @@ class Oddities:
         known = self.near.get(near.key)
         if known is None or known[1].share < near.share:
             self.near[near.key] = file, near
+
+    def add(self, other: "Oddities") -> None:
+        """Count in what was odd about a file that was read apart from the others."""
+        self.strict_parser_refuses += other.strict_parser_refuses
+        self.claims_differ += other.claims_differ
+        for file, near in other.near.values():
+            self.note_limit(file, near)

@@ -7,37 +7,24 @@ machine with one core, is read here. Refuses: to go on when the helper ends with
 the whole file was good.
 """
 
-import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Final
 
 from smki_sync.catalogue import Names, named_inside
-from smki_sync.errors import SmkiSyncError
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.rows import Batch, batches_of
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.faults import Fault, bad_extract
-from smki_sync.model.report import NearLimit
 from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import understand
-from smki_sync.sync.frames import Failed, Finished, Some, read_frames
+from smki_sync.sync.beside import Noted, Told, batches_from, deaf, start_helper
 
 APART_BYTES: Final = 4 << 20
 """Size of a .gz from which a helper pays: some 20 000 records, read here in the time that it starts."""
 
 _TELL: Final = 1_000  # records between two words on progress
-
-Told = Callable[[int, int], None]
-"""Told how many records have been read, and from how many bytes of the file."""
-
-Noted = Callable[[NearLimit], None]
-"""Told of each limit that a good file came near."""
 
 
 def check_inner_name(fetched: Fetched, names: Names) -> None:
@@ -90,42 +77,8 @@ def read_batches(
 
 def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted) -> Iterator[Batch]:
     name = fetched.file.extract.name
-    errand = {"path": str(fetched.path), "name": name, "limits": asdict(limits)}
-    command = [sys.executable, "-P", "-m", "smki_sync.sync.helper", json.dumps(errand)]
     with ExitStack() as stack:
-        with _deaf():
-            helper = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-            )
+        with deaf():
+            helper = stack.enter_context(start_helper(fetched.path, name, limits))
             stack.callback(helper.kill)  # it has ended, or nobody reads it any more
-        assert helper.stdout is not None
-        for frame in read_frames(helper.stdout):
-            match frame:
-                case Some(batch=batch, records=records, done=done):
-                    yield batch
-                    told(records, done)
-                case Failed(error=error):
-                    raise error
-                case Finished(near=near):
-                    for one in near:
-                        noted(one)
-                    return
-    raise SmkiSyncError(
-        f"the process that reads {name} ended with {helper.returncode} in the middle",
-        hint="If the machine was short of memory, run again; otherwise please report it.",
-        code="helper-died",
-    )
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """What is started within stays deaf to Ctrl-C and SIGTERM, from its first instruction on.
-
-    A terminal sends them to the whole group, and a service manager to each process of a service. Who
-    started the helper decides, and ends it; else a helper that died first would look like a fault.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield from batches_from(helper, name, told, noted)

@@ -5,13 +5,13 @@ go on after a failure; the error rises to the door, and the mirror is at its las
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, SourceError
 from smki_sync.events import Detail
-from smki_sync.fetch import Fetched, PatientSource, discard_other_parts, fetch
+from smki_sync.fetch import PatientSource, discard_other_parts
 from smki_sync.mirror.history import History
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.lock import hold
@@ -20,9 +20,9 @@ from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Census, SyncReport
-from smki_sync.sources.base import Source
+from smki_sync.sync.ahead import fetch_all
 from smki_sync.sync.attention import attend
-from smki_sync.sync.carry import Carrier
+from smki_sync.sync.carry import Carrier, loading_ahead
 from smki_sync.sync.companions import Gathered, Settled, gather, look_at_lists, settle
 from smki_sync.sync.decide import Decision, decide, look
 from smki_sync.sync.downloads import DownloadLedger
@@ -43,17 +43,20 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
     with hold(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
-            decision = decide(job, source, full=full, compare=True)
-            _remember(job, decision)
-            _remember_offer(job, decision)
-            beside = gather(job, source, decision)
-            _make_room(job, decision.plan)
-            with _lists_even_so(job, beside):
-                files = {x.name: _fetch(job, source, x) for x in _fetch_order(decision)}
-        guard = guarding(job, decision.held.generation)
-        with _marking_damage(job), _lists_even_so(job, beside), guard as keeper:
-            carrier = Carrier(job, files, keeper=keeper)
+        with ExitStack() as ending:
+            with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+                decision = decide(job, source, full=full, compare=True)
+                _remember(job, decision)
+                _remember_offer(job, decision)
+                beside = gather(job, source, decision)
+                _make_room(job, decision.plan)
+                ahead = ending.enter_context(loading_ahead(job, decision))
+                with _lists_even_so(job, beside):
+                    files = fetch_all(job, source, _fetch_order(decision), ahead)
+            ending.enter_context(_marking_damage(job))
+            ending.enter_context(_lists_even_so(job, beside))
+            keeper = ending.enter_context(guarding(job, decision.held.generation))
+            carrier = Carrier(job, files, keeper=keeper, ahead=ahead)
             generation = carrier.carry_out(decision)
             settled = _settle(job, generation, beside)
             carrier.oddities.unproven = keeper.unproven if keeper else 0
@@ -138,10 +141,6 @@ def _remember_offer(job: Job, decision: Decision) -> None:
 def _fetch_order(decision: Decision) -> list[Extract]:
     """Deltas first: they leave the window while a full of many gigabytes is on its way."""
     return sorted(decision.plan.extracts, key=lambda x: (x.kind is ExtractKind.FULL, x.day))
-
-
-def _fetch(job: Job, source: Source, extract: Extract) -> Fetched:
-    return fetch(source, extract, job.directory.downloads, job.hear, job.terms)
 
 
 def _tidy(job: Job, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""One download in a process of its own: `python -m bench.transfer_client HOW URL KEY PINS TARGET`."""
+"""One download in a process of its own: `python -m bench.transfer_client HOW URL KEY PINS TARGET [RATE]`."""
 
 import sys
 from collections.abc import Callable
@@ -18,11 +18,11 @@ NAME = "SMKIKR_FULL_2026-11-15.xml.gz"
 MODIFIED = datetime(2026, 11, 15, 3, tzinfo=UTC)
 
 
-def by_fetch(url: str, key: Path, known_hosts: Path, target: Path, *, ranges: int = 1) -> None:
-    """As `sync` does it."""
+def by_fetch(url: str, key: Path, known_hosts: Path, target: Path, *, ranges: int = 1, rate: int = 0) -> None:
+    """As `sync` does it, at most so many bytes a second."""
     login = SftpLogin(known_hosts=known_hosts, identity_file=key)
     opening = Opening(url=url, login=login, limits=Limits())
-    terms = Terms(second=(lambda: opening) if ranges > 1 else None)
+    terms = Terms(second=(lambda: opening) if ranges > 1 else None, bandwidth=rate)
     with PatientSource(opening, terms=terms, hear=Silence()) as source:
         (listed,) = source.fetch_listing()
         extract = Extract(
@@ -44,10 +44,10 @@ def by_get(url: str, key: Path, known_hosts: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    how, url, *paths = sys.argv[1:]
+    how, url, key_file, pins, place, *rate_limit = sys.argv[1:]
     clients: dict[str, Callable[[str, Path, Path, Path], None]] = {
-        "fetch": by_fetch,
+        "fetch": partial(by_fetch, rate=int(rate_limit[0]) if rate_limit else 0),
         "both": partial(by_fetch, ranges=2),
         "get": by_get,
     }
-    clients[how](url, *map(Path, paths))
+    clients[how](url, Path(key_file), Path(pins), Path(place))

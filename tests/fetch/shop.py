@@ -117,7 +117,7 @@ def terms(
     bandwidth: int = 0,
     mark_bytes: int = 2 * CHUNK,
     ledger: Callable[[Transfer], None] = lambda _: None,
-    marked: Callable[[int], None] = lambda _: None,
+    came: Callable[[int], None] = lambda _: None,
 ) -> Terms:
     return Terms(
         retry=Retry(attempts=attempts, first_pause=5, factor=3, longest_pause=60, jitter=0.2),
@@ -126,7 +126,7 @@ def terms(
         bandwidth=bandwidth,
         mark_bytes=mark_bytes,
         ledger=ledger,
-        marked=marked,
+        came=came,
         clock=time,
         seconds=time.seconds,
         sleep=time.sleep,

@@ -225,25 +225,25 @@ def test_every_attempt_is_told_with_where_it_began_and_ended(tmp_path: Path) -> 
     assert told[1].started - told[0].ended == timedelta(seconds=5)
 
 
-def test_whoever_follows_is_told_of_durable_bytes_in_order(tmp_path: Path) -> None:
+def test_whoever_follows_is_told_of_every_chunk_in_order(tmp_path: Path) -> None:
     told: list[int] = []
-    get(Shop(), tmp_path, on=terms(Time(), marked=told.append))
-    assert told == [0, 200_000, 400_000, 600_000, len(BODY)]
+    get(Shop(), tmp_path, on=terms(Time(), came=told.append))
+    assert told == [*range(0, len(BODY), 100_000), len(BODY), len(BODY)]
 
 
-def test_a_file_can_be_read_while_it_comes_and_never_beyond_what_is_durable(tmp_path: Path) -> None:
+def test_a_file_can_be_read_while_it_comes_and_never_beyond_what_has_come(tmp_path: Path) -> None:
     read, marks = bytearray(), [0]
 
-    def marked(durable: int) -> None:
-        marks[0] = durable
-        if durable and not reader:
+    def came(octets: int) -> None:
+        marks[0] = octets
+        if octets and not reader:
             reader.append(follow(tmp_path / PART, iter(lambda: marks[0], len(BODY) + 1)))
-        while reader and len(read) < durable:
+        while reader and len(read) < octets:
             read.extend(next(reader[0]))
-        assert len(read) == durable
+        assert len(read) == octets
 
     reader: list[Iterator[bytes]] = []
-    get(Shop(breaks=[500_000, None]), tmp_path, on=terms(Time(), attempts=2, marked=marked))
+    get(Shop(breaks=[500_000, None]), tmp_path, on=terms(Time(), attempts=2, came=came))
     assert read == BODY
 
 
