@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench kill model pins sample docs man clean
+.PHONY: help setup demo test check format fuzz bench mutants kill model pins sample docs man clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -54,6 +54,12 @@ kill: setup  ## a run killed, stopped and robbed of its disk at every moment the
 
 model: setup  ## a thousand lives of a repository and its mirror at random: a quarter of an hour
 	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/model
+
+mutants: setup  ## each rule changed a little: does a test notice? in build/mutants (MUTANTS="smki_sync.planner*")
+	rm -rf build/mutants && mkdir -p build/mutants && git archive HEAD | tar -x -C build/mutants
+	cp tests/mutants.cfg build/mutants/setup.cfg
+	$(BIN)/pip install --quiet --disable-pip-version-check --target build/mutants/tool mutmut
+	cd build/mutants && PYTHONPATH=tool ../../$(BIN)/python -m mutmut run $(MUTANTS)
 
 pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
 	$(BIN)/pip install --quiet uv

@@ -798,3 +798,19 @@ def test_the_same_offer_in_any_order_makes_the_same_plan(
     )
     made = decide(offer, position, policy=policy, requested=requested)
     assert decide(shuffled, position, policy=policy, requested=requested) == made
+
+
+def test_a_full_is_asked_for_only_where_somebody_asks_for_it() -> None:
+    made = plan(
+        state=MirrorState.HEALTHY,
+        position=at(0, full=-3),
+        catalogue=on_offer(fulls=[-3], deltas=range(-6, 1)),
+        policy=Policy(),
+        today=TODAY,
+    )
+    assert (made.action, made.reason) == (Action.NONE, Reason.UP_TO_DATE)
+
+
+def test_a_delta_of_tomorrow_is_believed_though_nothing_else_is_near_it() -> None:
+    made = decide(on_offer(fulls=[-9], deltas=[1]))
+    assert (made.action, made.reason) == (Action.BLOCKED, Reason.FULL_TOO_OLD)
