@@ -40,7 +40,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
     """
     job.directory.prepare()
     job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
-    with hold(job.directory.lock, since=job.clock()):
+    with hold(job.directory.lock, since=job.clock()), _marking_damage(job):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         with ExitStack() as ending:
@@ -53,7 +53,6 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
                 ahead = ending.enter_context(loading_ahead(job, decision))
                 with _lists_even_so(job, beside):
                     files = fetch_all(job, source, _fetch_order(decision), ahead)
-            ending.enter_context(_marking_damage(job))
             ending.enter_context(_lists_even_so(job, beside))
             keeper = ending.enter_context(guarding(job, decision.held.generation))
             carrier = Carrier(job, files, keeper=keeper, ahead=ahead)
@@ -78,8 +77,7 @@ def _lists_even_so(job: Job, beside: Gathered) -> Iterator[None]:
 def _settle(job: Job, generation: Path | None, beside: Gathered) -> Settled:
     """Lists and slots onto the generation that readers see; without any, say what is not on offer."""
     if generation and beside.contents:
-        with _marking_damage(job):
-            return settle(job, generation, beside)
+        return settle(job, generation, beside)
     return Settled(attention=(*beside.missed, *look_at_lists(job, generation, beside.offered)))
 
 

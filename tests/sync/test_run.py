@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from smki_sync.errors import BadExtract, Interrupted, Locked, MirrorError, SourceUnreachable
+from smki_sync.errors import (
+    BadExtract,
+    Interrupted,
+    Locked,
+    MirrorDamaged,
+    MirrorError,
+    SourceUnreachable,
+)
 from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Planned, Reading
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.lock import hold
@@ -427,6 +434,16 @@ def test_damage_to_the_books_is_found_and_the_mirror_built_anew(started: Party, 
     spoil_pages(started, table)
     report = run(started.job(today=11))
     assert report.plan.reason is Reason.MIRROR_DAMAGED
+    assert held(started) == {0: "I", 1: "R", 2: "I", 3: "I"}
+
+
+@pytest.mark.parametrize("table", ["revocation_list", "companion", "incident"])
+def test_damage_that_a_run_comes_upon_anywhere_makes_the_next_one_rebuild(started: Party, table: str) -> None:
+    """What the hint of the failure says has to help, and what it says is: run it again."""
+    spoil_pages(started, table)
+    with pytest.raises(MirrorDamaged):
+        run(started.job(today=11))
+    assert run(started.job(today=11)).plan.reason is Reason.MIRROR_DAMAGED
     assert held(started) == {0: "I", 1: "R", 2: "I", 3: "I"}
 
 
