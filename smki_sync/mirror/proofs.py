@@ -54,13 +54,17 @@ class LastVerification:
 
 
 class Proofs:
-    """An open memory. Safe to ask and to tell from several threads."""
+    """An open memory. Safe to ask and to tell from several threads.
+
+    One that turns out to be damaged knows nothing, and is removed: whoever opens it next makes it anew.
+    """
 
     def __init__(self, db: apsw.Connection, path: Path) -> None:
         """Wrap a database that was made ready; ``path`` names it in errors."""
         self._db = db
         self._path = path
         self._lock = Lock()
+        self._lost = False
         self._key: bytes = db.execute("SELECT key FROM secret").get
 
     def marker(self, spki: bytes) -> Marker:
@@ -78,18 +82,35 @@ class Proofs:
     def known(self, marks: Collection[int]) -> set[int]:
         """Those of ``marks`` that are remembered."""
         wanted = f"SELECT mark FROM proof WHERE mark IN ({', '.join('?' * len(marks))})"
-        with self._lock, sqlite_named(self._path):
-            return {mark for (mark,) in self._db.execute(wanted, tuple(marks))}
+        try:
+            with self._lock, sqlite_named(self._path):
+                if self._lost:
+                    return set()
+                return {mark for (mark,) in self._db.execute(wanted, tuple(marks))}
+        except MirrorDamaged:
+            self._lose()
+            return set()
 
     def add(self, marks: Iterable[int]) -> None:
         """Remember, in the order of the tree: neighbours share a page."""
-        with self._lock, sqlite_named(self._path), self._db:
-            self._db.executemany("INSERT OR IGNORE INTO proof VALUES (?)", [(m,) for m in sorted(marks)])
+        self._write("INSERT OR IGNORE INTO proof VALUES (?)", [(m,) for m in sorted(marks)])
 
     def note(self, done: LastVerification) -> None:
         """Remember how a whole verification ended."""
-        with self._lock, sqlite_named(self._path), self._db:
-            self._db.execute("REPLACE INTO verification VALUES (1, ?)", (json.dumps(asdict(done)),))
+        self._write("REPLACE INTO verification VALUES (1, ?)", [(json.dumps(asdict(done)),)])
+
+    def _write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        try:
+            with self._lock, sqlite_named(self._path), self._db:
+                if not self._lost:
+                    self._db.executemany(sql, rows)
+        except MirrorDamaged:
+            self._lose()
+
+    def _lose(self) -> None:
+        with named(self._path):
+            self._path.unlink(missing_ok=True)
+        self._lost = True
 
 
 @contextmanager

@@ -117,6 +117,22 @@ def test_a_memory_that_cannot_be_read_is_made_anew(directory: MirrorDirectory) -
     assert run(directory).tally.remembered == 0
 
 
+@pytest.mark.parametrize("table", ["proof", "verification"])
+def test_a_memory_that_turns_out_damaged_while_it_is_used_is_made_anew(
+    directory: MirrorDirectory, table: str
+) -> None:
+    run(directory)
+    with closing(sqlite3.connect(directory.proofs)) as db:
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    with directory.proofs.open("r+b") as file:
+        file.seek((root - 1) * page)
+        file.write(b"\xff" * page)
+    assert run(directory).is_sound
+    assert run(directory).is_sound
+    assert run(directory).tally.proven == 0
+
+
 def test_the_secret_of_the_memory_is_its_owners_alone(directory: MirrorDirectory) -> None:
     run(directory)
     assert directory.proofs.stat().st_mode & 0o077 == 0
