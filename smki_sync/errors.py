@@ -13,16 +13,18 @@ class SmkiSyncError(Exception):
     """Base of all named failures.
 
     ``message``: what happened, to what. ``hint``: what to do next, may be empty.
-    ``code``: a stable word in kebab case, one per class unless given.
+    ``code``: a stable word in kebab case, one per class unless given. ``next_step``: the hint where none
+    is given.
     """
 
     code: ClassVar[str] = "error"
+    next_step: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
         """Keep the facts; ``code`` overrides the class's own where one class has several causes."""
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.next_step
         self.reason = code or type(self).code
 
 
@@ -78,6 +80,7 @@ class MirrorDamaged(MirrorError):
     """The mirror cannot be read as one, or contradicts itself."""
 
     code = "mirror-damaged"
+    next_step = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
 
 
 class MirrorNotWritable(MirrorError):

@@ -19,7 +19,6 @@ _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.S
 _NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
 _NO_DIRECTORY: Final = "not a writable directory"  # what it says of a place for temporary files
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REBUILD: Final = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
 _FREE_SPACE: Final = (
     "Free space on that file system, or lift the limit on it; the state before this run is whole."
 )
@@ -67,7 +66,7 @@ def _first_of(exc: BaseException) -> BaseException:
 
 def _fault(exc: apsw.Error, path: Path) -> MirrorError:
     if isinstance(exc, _DAMAGED) and _NO_DIRECTORY not in str(exc):
-        return MirrorDamaged(f"{path} is damaged: {exc}", hint=_REBUILD)
+        return MirrorDamaged(f"{path} is damaged: {exc}")
     if isinstance(exc, (*_NOT_WRITABLE, *_DAMAGED)):
         return MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc))
     return MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc))

@@ -1,5 +1,7 @@
 """``status`` and ``quarantine``: what monitoring asks, and what an operator does about it."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +42,18 @@ def test_a_mirror_that_cannot_be_looked_at_is_a_fault_of_the_mirror(smki: Shell,
     ran = smki(*words.split(), "--mirror", "m" * 300)
     assert (ran.code, ran.out) == (7, "")
     assert list(smki.place.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ["verify", "prove", "find"])
+def test_whoever_finds_the_mirror_damaged_is_told_what_mends_it(
+    smki: Shell, own_mirror: Path, words: str
+) -> None:
+    generation = (own_mirror / "mirror.db").resolve()
+    with closing(sqlite3.connect(generation)) as db, db:
+        db.execute("PRAGMA application_id = 1")
+    ran = smki(*words.split(), "--mirror", own_mirror)
+    assert ran.code == 7
+    assert "`smki-sync sync`" in ran.err
 
 
 def test_doctor_goes_on_past_a_lock_that_it_cannot_look_at(smki: Shell, original: Repository) -> None:

@@ -35,7 +35,4 @@ def _check_ours(db: apsw.Connection, link: Path) -> None:
         raise MirrorDamaged(f"{link} is no mirror of this program")
     version = db.pragma("user_version")
     if version != SCHEMA_VERSION:
-        raise MirrorDamaged(
-            f"{link} has schema {version}, this program reads {SCHEMA_VERSION}",
-            hint="Run `smki-sync sync`: it rebuilds the mirror from a full.",
-        )
+        raise MirrorDamaged(f"{link} has schema {version}, this program reads {SCHEMA_VERSION}")
