@@ -617,7 +617,7 @@ def test_the_status_document_has_exactly_the_documented_fields(place: Path) -> N
 
 def test_the_show_document_has_exactly_the_documented_fields(place: Path) -> None:
     eui = one(place, EXAMPLES["00-DB-12-34-56-78-90-A4"])
-    document = json.loads(smki_sync(place, "show", eui, "--json").stdout)
+    document = json.loads(smki_sync(place, "show", eui, "--explain", "--json").stdout)
     assert document["schema"] == "smki-sync/show/1"
     assert paths(document) == written_fields("show")
 

@@ -17,8 +17,8 @@ from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import block, in_days
 from smki_sync.errors import UsageError
-from smki_sync.mirror.queries.identity import find_certificates
-from smki_sync.mirror.queries.opening import open_mirror
+from smki_sync.mirror.queries.identity import EuiIs, Identity, SerialIs, find_certificates
+from smki_sync.mirror.queries.opening import Connection, open_mirror
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.mirror.queries.state import read_position
 from smki_sync.model.certificate import Usage
@@ -50,12 +50,12 @@ def answer(asked: Asked) -> Exit:
         raise UsageError("--json, --pem and --der exclude one another")
     if asked.explain and (asked.pem or asked.der):
         raise UsageError("--explain goes with --json or with words, not with --pem or --der")
-    every, position = _look_up(asked)
+    every, position, aside = _look_up(asked)
     found = [c for c in every if asked.any_status or asked.explain or c.in_use]
     if asked.as_json:
         say_json(document(found, position, _explained(asked, found)))
     elif not found:
-        _say_none(f"{asked.identity}{_restrictions(asked)}", position, others=len(every))
+        _say_none(f"{asked.identity}{_restrictions(asked)}", position, others=len(every), aside=aside)
     elif asked.der:
         say_octets(_only(found).der)
     elif asked.pem:
@@ -65,13 +65,28 @@ def answer(asked: Asked) -> Exit:
     return Exit.OK if found else Exit.FINDING
 
 
-def _look_up(asked: Asked) -> tuple[list[Certificate], Position]:
-    """Those of any status, so that a no can say whether there are others."""
+def _look_up(asked: Asked) -> tuple[list[Certificate], Position, list[str]]:
+    """Those of any status, so that a no can say whether there are others; and if none, what is set aside."""
     wanted, role = parse_identity(asked.identity), parse_role(asked.role)
     link = link_of(configure(mirror=asked.mirror, config=asked.config))
     with Progress(sys.stderr) as progress, open_mirror(link) as db:
         found = find_certificates(db, wanted, usage=asked.usage, role=role, any_status=True, told=progress)
-        return found, read_position(db)
+        return found, read_position(db), [] if found else _set_aside(db, wanted)
+
+
+def _set_aside(db: Connection, wanted: Identity) -> list[str]:
+    """Records in quarantine in which the EUI-64 or serial number stands."""
+    from smki_sync.mirror.explain import records_aside  # noqa: PLC0415 - only where nothing was found
+
+    match wanted:
+        case EuiIs(eui=eui):
+            texts: tuple[str, ...] = (eui,)
+        case SerialIs(serials=serials):
+            texts = serials
+        case _:
+            texts = ()
+    records = [record for text in texts for record in records_aside(db, text)]
+    return [f"{one.file}, record {one.number} ({one.reason})" for one in records]
 
 
 def document(found: list[Certificate], position: Position, explained: list[tuple[Json, str]]) -> Json:
@@ -111,13 +126,17 @@ def _say_to_people(asked: Asked, found: list[Certificate]) -> None:
         say("\n".join([*facts(c), *why[number : number + 1]]))
 
 
-def _say_none(what: str, position: Position, *, others: int) -> None:
+def _say_none(what: str, position: Position, *, others: int, aside: list[str]) -> None:
     age = in_days((now_here().date() - position.day).days)
     held = "holds no certificate of" if not others else "holds no certificate In-Use of"
     more = f"; {others} not In-Use: --any-status shows them" if others else ""
-    sys.stderr.write(
-        "\n".join(block(f"The mirror, as of {position.day} ({age}), {held} {what}{more}.")) + "\n"
-    )
+    lines = block(f"The mirror, as of {position.day} ({age}), {held} {what}{more}.")
+    if aside:
+        lines += block(
+            f"In the quarantine, not served: {'; '.join(aside)}. `smki-sync quarantine` says why.",
+            indent="  ",
+        )
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 def _restrictions(asked: Asked) -> str:

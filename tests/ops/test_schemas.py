@@ -68,7 +68,7 @@ def documents(place: Path) -> dict[str, list[Json]]:
         "sync": [rehearsed, synced, late],
         "verify": [verified, say("verify", "--sample", "2", "--at", "2001-01-01")],
         "find": [found],
-        "show": [say("show", device), say("show", "serial:00")],
+        "show": [say("show", device), say("show", "serial:00"), say("show", device, "--explain")],
         "export": [exported],
         "quarantine": [say("quarantine")],
         "reconcile": [say("reconcile"), say("reconcile", "--repair")],

@@ -138,6 +138,20 @@ def test_what_lies_in_the_quarantine_is_told_and_decides_nothing(shell: Shell) -
     assert told["usable"]
 
 
+def test_what_the_mirror_does_not_hold_and_the_quarantine_does_is_said_with_the_record(shell: Shell) -> None:
+    tampered(
+        shell,
+        "INSERT INTO quarantine (extract, number, reason, detail, xml)"
+        " SELECT min(id), 7, 'signature-false', 'key', '<CertificateSubjectAltName>00-DB-12-7F-7F-7F-7F-7F"
+        "</CertificateSubjectAltName><CertificateSerial>7F00AA01</CertificateSerial>' FROM extract",
+    )
+    for identity in ("serial:7F00AA01", "00-DB-12-7F-7F-7F-7F-7F"):
+        ran = shell("show", identity, "--explain")
+        assert ran.code == 10
+        assert "record 7 (signature-false)" in " ".join(ran.err.split())
+    assert "quarantine" not in shell("show", "serial:7F00AA02").err
+
+
 def test_people_read_it_in_lines_that_fit(shell: Shell) -> None:
     ran = shell("show", f"serial:{read_facts(FORGED).serial}", "--explain")
     assert ran.code == 0
