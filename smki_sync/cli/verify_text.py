@@ -112,7 +112,10 @@ def _damages(done: Verification) -> Iterator[str]:
     for damage in done.damages:
         yield from block(f"ERROR {damage.aspect.value}: {damage.detail}")
     if done.damages:
-        yield from block("`smki-sync sync --full` builds the mirror anew.", indent="  ")
+        yield from block(
+            "The next `smki-sync sync` builds the mirror anew, unless policy.repair_damage is off.",
+            indent="  ",
+        )
 
 
 def _codes(done: Verification) -> Iterator[str]:

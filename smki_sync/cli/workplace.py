@@ -57,6 +57,7 @@ def job_of(config: Config, hear: Listener) -> Job:
         overlap_bytes=config.repository.overlap_bytes,
         bounds=config.policy.bounds(),
         check_inner_names=config.policy.check_inner_names,
+        repair_damage=config.policy.repair_damage,
         keep_previous=config.mirror.keep_previous,
         keep_changes_days=config.mirror.keep_changes_days,
         index_devices=config.mirror.index_devices,

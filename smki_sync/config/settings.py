@@ -303,6 +303,12 @@ class PolicySettings:
             meaning="A full that is needed at another time: taken, with a note to tell the DCC, or put off."
         ),
     ] = Outside.GO_AHEAD
+    repair_damage: Annotated[
+        bool,
+        About(
+            meaning="Whether `sync` builds a damaged mirror anew by itself; otherwise it says so and stops."
+        ),
+    ] = True
     login_lockout_minutes: Annotated[
         int,
         About(

@@ -101,9 +101,19 @@ class MirrorDirectory:
     def current(self) -> Path | None:
         """The generation that readers see; ``None`` before the first full.
 
-        Raises :class:`MirrorDamaged` where the link is none or points at nothing, or where an earlier
-        run has found damage.
+        Raises :class:`MirrorDamaged` where the link is none or points at nothing, or where damage was found
+        earlier.
         """
+        target = self.linked()
+        if target and _marker(target).exists():
+            raise MirrorDamaged(
+                f"{target} was found damaged earlier", hint="Run `smki-sync sync`: it builds the mirror anew."
+            )
+        return target
+
+    @_named
+    def linked(self) -> Path | None:
+        """The same generation, whether or not it was found damaged."""
         if not self.link.is_symlink():
             if self.link.exists():
                 raise MirrorDamaged(
@@ -113,15 +123,17 @@ class MirrorDirectory:
         target = self.root / self.link.readlink()
         if not target.is_file():
             raise MirrorDamaged(f"{self.link} points at {target}, which is not there")
-        if _marker(target).exists():
-            raise MirrorDamaged(f"{target} was found damaged by an earlier run")
         return target
 
     @_named
-    def mark_damaged(self) -> None:
-        """Remember that the current generation is damaged where a first look does not see it."""
-        if self.link.exists():
-            _marker(self.link.resolve()).touch()
+    def mark_damaged(self, generation: Path | None = None) -> None:
+        """Remember that a generation is damaged where a first look does not see it.
+
+        The current one, unless another is given. One that is gone meanwhile needs no mark.
+        """
+        found = generation or self.link.resolve()
+        if found.is_file():
+            _marker(found).touch()
 
     @_named
     def next_generation(self) -> Path:

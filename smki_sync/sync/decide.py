@@ -69,6 +69,12 @@ def look(directory: MirrorDirectory) -> Held:
 def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
     """List once and plan. ``compare``: fetch and hash applied deltas whose time on offer is another."""
     held = look(job.directory)
+    if held.state is MirrorState.DAMAGED and not (job.repair_damage or full):
+        raise MirrorDamaged(
+            f"the mirror in {job.directory.root} is damaged, and policy.repair_damage is off",
+            hint="It is left as it is. Look at the disk's health, then run `smki-sync sync --full`"
+            " or `smki-sync restore`.",
+        )
     job.hear.hear(Listing(source=source.title))
     catalogue = read_catalogue(source.fetch_listing(), job.names)
     doubted = suspects(held.position, catalogue) if held.position and compare else ()

@@ -34,6 +34,7 @@ class Job:
     and durations. ``agreement``: when fulls may be taken. ``terms``: how files are fetched.
     ``overlap_bytes``: size of a full from which it is loaded while it comes in; 0: none is.
     ``check_inner_names``: whether a .gz that calls its content another extract is refused.
+    ``repair_damage``: whether a damaged mirror is built anew without being asked for.
     ``keep_previous``: whether the generation before the current one stays on disk.
     ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
     a new generation indexes devices by key identifier and hash. ``verify``: what new certificates are asked;
@@ -53,6 +54,7 @@ class Job:
     overlap_bytes: int = 0
     bounds: Bounds = field(default_factory=Bounds)
     check_inner_names: bool = True
+    repair_damage: bool = True
     keep_previous: bool = True
     keep_changes_days: int | None = None
     index_devices: bool = False

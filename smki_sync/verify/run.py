@@ -9,6 +9,7 @@ memory of proofs, and the list of findings where one was asked for.
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from smki_sync.errors import MirrorDamaged, MirrorError
@@ -31,23 +32,35 @@ MARKS: Final = 500_000
 
 
 def verify(job: VerifyJob) -> Verification:
-    """Verify a mirror. Takes no lock and changes nothing in it.
+    """Verify a mirror. Takes no lock and changes nothing in it; a damaged one is marked for the next sync.
 
     Raises :class:`MirrorError` where there is none, :class:`MirrorDamaged` where it cannot be opened as one.
     """
-    if job.directory.current() is None:
+    generation = job.directory.linked()
+    if generation is None:
         raise MirrorError(
             f"there is no mirror in {job.directory.root}", hint="Run `smki-sync sync`.", code="no-mirror"
         )
     done: Verification | None = None
     try:
-        with open_mirror(job.directory.link) as db:
+        with open_mirror(generation) as db:
             done = _verified(job, db)
     except MirrorDamaged:  # on closing, SQLite says once more what has been reported already
         if done is None:
+            _mark(job, generation)
             raise
     assert done is not None  # or else something was raised
+    if done.damages:
+        _mark(job, generation)
     return done
+
+
+def _mark(job: VerifyJob, generation: Path) -> None:
+    """Let the next sync build anew; who may only read verifies all the same."""
+    try:
+        job.directory.mark_damaged(generation)
+    except MirrorError as error:
+        job.hear.hear(Detail(text=f"the damage could not be noted for the next sync: {error.message}"))
 
 
 def _verified(job: VerifyJob, db: Db) -> Verification:

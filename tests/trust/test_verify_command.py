@@ -87,7 +87,7 @@ def test_a_damaged_mirror_ends_with_10_and_says_what_to_do(shell: Shell) -> None
     ran = shell("verify")
     assert ran.code == 10
     assert "DAMAGED" in ran.out
-    assert "sync --full" in ran.out
+    assert "`smki-sync sync` builds the mirror anew" in ran.out
     told = shell("verify", "--json").document
     assert told["aspects"] == {"pages": "sound", "indexes": "sound", "counts": "damaged", "digest": "damaged"}
 
