@@ -77,11 +77,19 @@ def anchors(
     elif pem:
         say("".join(to_pem(one.der) for one in _only(found).now.certificates), end="")
     else:
-        say("\n".join(line for one in found for line in _lines(one)) or "No anchor slots have been taken in.")
+        say("\n".join(line for one in found for line in _lines(one)) or _none(region, every))
     if not as_json:
         sys.stderr.write("".join(f"{line}\n" for line in _warnings(found, odd)))
     sound = found and not odd and all(all(one.used) for one in found)
     raise typer.Exit(Exit.OK if sound else Exit.FINDING)
+
+
+def _none(region: str | None, every: list[tuple[Publication, Publication | None]]) -> str:
+    """What to say where nothing is listed: another region may be."""
+    names = ", ".join(sorted({now.region for now, _ in every}))
+    if region and names:
+        return "\n".join(block(f"No anchor slots of {region} have been taken in; there are: {names}."))
+    return "No anchor slots have been taken in."
 
 
 def _newest(publications: list[Publication]) -> list[tuple[Publication, Publication | None]]:

@@ -79,6 +79,13 @@ def test_a_certificate_that_is_not_in_use_is_said_to_be_so(smki: Shell, reposito
     assert "1 of these are not In-Use" in said.err
 
 
+def test_a_region_that_is_not_there_is_told_from_a_mirror_without_slots(smki: Shell) -> None:
+    ran = smki("anchors", "--region", "WEST")
+    assert ran.code == 10
+    assert "No anchor slots of WEST" in ran.out
+    assert "CENTRAL_SOUTH, NORTH" in ran.out
+
+
 def test_a_region_is_exported_as_a_pem_bundle(smki: Shell) -> None:
     ran = smki("anchors", "--region", "NORTH", "--pem")
     assert ran.code == 0
