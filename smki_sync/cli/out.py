@@ -1,7 +1,8 @@
 """Stdout: data and reports, and what happens when nobody reads them.
 
 For: every command's output. A reader that has gone away is no failure: what is left unsaid is dropped,
-and the exit code stays that of the deed. Refuses: progress and talk, which belong to stderr.
+and the exit code stays that of the deed. One that cannot take it, as a full disk cannot, is an error of its
+own: what stands there is not whole. Refuses: progress and talk, which belong to stderr.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from smki_sync.cli.render import Json
+from smki_sync.errors import UsageError
 
 _COLOURS: Final = {"green": "\x1b[1;32m", "yellow": "\x1b[1;33m"}
 _PLAIN: Final = "\x1b[0m"
@@ -22,8 +24,8 @@ def say(text: str, *, colour: str = "", end: str = "\n") -> None:
     try:
         sys.stdout.write(text + end)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _write_nowhere()
+    except OSError as error:
+        _give_up(error)
 
 
 def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
@@ -38,8 +40,8 @@ def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: Non
             if not number:
                 sys.stdout.flush()
         sys.stdout.flush()
-    except BrokenPipeError:
-        _write_nowhere()
+    except OSError as error:
+        _give_up(error)
 
 
 def say_json(document: Json) -> None:
@@ -54,8 +56,8 @@ def say_octets(octets: bytes) -> None:
     try:
         sys.stdout.buffer.write(octets)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        _write_nowhere()
+    except OSError as error:
+        _give_up(error)
 
 
 def open_streams() -> None:
@@ -68,6 +70,16 @@ def _is_coloured() -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def _give_up(error: OSError) -> None:
+    _write_nowhere()
+    if not isinstance(error, BrokenPipeError):
+        raise UsageError(
+            f"standard output cannot be written: {error.strerror}",
+            hint="What was written of it is not whole. Check space and rights where it goes, then run again.",
+            code="output-not-writable",
+        ) from error
 
 
 def _write_nowhere() -> None:

@@ -198,6 +198,24 @@ def test_a_reader_that_has_gone_does_not_make_a_late_mirror_current(smki: Shell,
     assert ran.code not in (0, 1)
 
 
+@pytest.mark.parametrize("words", [("find", "--format", "csv"), ("status", "--max-age", "1e9")])
+def test_a_full_disk_behind_stdout_is_an_error_with_a_name_and_no_defect_of_ours(
+    smki: Shell, mirror: Path, words: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "smki_sync", *words, "--mirror", str(mirror)],
+            cwd=smki.place,
+            env=smki.environment({}),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"standard output cannot be written" in done.stderr
+    assert b"defect" not in done.stderr
+
+
 def test_a_run_whose_stderr_is_closed_ends_as_it_would(smki: Shell, own_mirror: Path) -> None:
     script = '"$0" -m smki_sync status --mirror "$1" --max-age 1e9 2>&-'
     done = subprocess.run(
