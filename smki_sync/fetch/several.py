@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from smki_sync.errors import SourceError, SourceMissing
+from smki_sync.errors import SourceError, SourceMissing, SourceRefused
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources.base import Chunks, OpenSource, Source
 
@@ -47,12 +47,17 @@ class Several:
         return ", else ".join(opener().title for opener in self._ring.openers)
 
     def __enter__(self) -> Self:
-        """Connect to each; raises the first one's fault where none can be reached."""
+        """Connect to each; raises the first one's fault where none can be reached.
+
+        A refusal of the first stands at once: no archive makes up for a wrong key (exit code 5).
+        """
         self._ring.unreached.clear()
         for number, opener in enumerate(self._ring.openers):
             try:
                 self._open[number] = opener().__enter__()
             except SourceError as error:
+                if number == 0 and isinstance(error, SourceRefused):
+                    raise
                 self._ring.unreached[number] = error
         if not self._open:
             raise self._ring.unreached[0]

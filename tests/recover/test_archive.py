@@ -4,13 +4,14 @@ import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 import pytest
 from sync.shelf import Party, Shelf, Unplugged, november
 
 from smki_sync.archive import Archive
 from smki_sync.catalogue import Names
-from smki_sync.errors import BadExtract, SourceMissing, SourceUnreachable
+from smki_sync.errors import BadExtract, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.fetch import Ring, Several
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.plan import Reason
@@ -130,6 +131,25 @@ def test_a_repository_that_cannot_be_asked_leaves_the_run_behind_whatever_the_ar
     assert report.position == november(11)
     assert report.outcome is Outcome.BEHIND
     assert codes(report)[0] is AttentionCode.SOURCE_UNREACHED
+
+
+class Refusing(Unplugged):
+    """The same with a key that is another."""
+
+    def __enter__(self) -> Self:
+        raise SourceRefused("the host key has changed", code="host-key-changed")
+
+
+def test_a_refusal_of_the_repository_stands_whatever_an_archive_offers(party: Party, shelf: Shelf) -> None:
+    job = from_ring(
+        party,
+        11,
+        lambda: Refusing(DirectorySource(shelf.path, limits=Limits())),
+        directory(shelf.path),
+    )
+    with pytest.raises(SourceRefused):
+        run(job)
+    assert not party.directory.link.exists()
 
 
 def test_an_archive_that_is_not_plugged_in_is_a_note(party: Party, shelf: Shelf, tmp_path: Path) -> None:
