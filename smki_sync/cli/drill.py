@@ -84,8 +84,8 @@ def _write(directory: Path, made: Json) -> Path:
     page = directory / f"{stem}.html"
     with named(directory):
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        (directory / f"{stem}.json").write_text(written)
-        page.write_text(drill_page(made, sha256=sha256(written.encode()).hexdigest()))
+        (directory / f"{stem}.json").write_text(written, encoding="utf-8")
+        page.write_text(drill_page(made, sha256=sha256(written.encode()).hexdigest()), encoding="utf-8")
     return page
 
 

@@ -84,7 +84,7 @@ def _writer(path: Path | None) -> Keep:
     def write(differences: Iterable[Difference]) -> None:
         aside = path.with_name(f".{path.name}.part")
         with named(path):
-            with aside.open("w") as file:
+            with aside.open("w", encoding="utf-8") as file:
                 file.writelines(csv_lines(_COLUMNS, map(asdict_of, differences)))
             aside.replace(path)
 
