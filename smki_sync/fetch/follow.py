@@ -24,7 +24,8 @@ def follow(part: Path, marks: Iterable[int]) -> Iterator[bytes]:
     where the marks begin anew: what was given so far belongs to another file.
     """
     at = 0
-    with named(part), part.open("rb") as file:
+    # Without a buffer: one would read beyond the mark, and there a second session has left a hole for now.
+    with named(part), part.open("rb", buffering=0) as file:
         for mark in marks:
             if mark < at:
                 raise SourceUnreachable(

@@ -247,6 +247,16 @@ def test_a_file_can_be_read_while_it_comes_and_never_beyond_what_has_come(tmp_pa
     assert read == BODY
 
 
+def test_what_lies_beyond_a_mark_is_not_looked_at_before_it_has_come(tmp_path: Path) -> None:
+    """A second session writes its half of the part while the first half still has a hole."""
+    part = tmp_path / PART
+    part.write_bytes(BODY[:1000] + bytes(len(BODY) - 1000))
+    reader = follow(part, [1000, 2000])
+    assert next(reader) == BODY[:1000]
+    part.write_bytes(BODY)
+    assert next(reader) == BODY[1000:2000]
+
+
 def test_whoever_follows_a_file_that_begins_anew_is_told(tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(BODY)
     reader = follow(tmp_path / PART, [0, 1000, 2000, 0, 1000])
