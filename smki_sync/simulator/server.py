@@ -12,6 +12,7 @@ import hmac
 import logging
 import os
 import socket
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -224,6 +225,7 @@ class _Reading(paramiko.SFTPHandle):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.readfile = path.open("rb")  # the base class reads from it and closes it
+        weakref.finalize(self, self.readfile.close)  # a caller who is cut off closes nothing
 
     def stat(self) -> paramiko.SFTPAttributes | int:
         return paramiko.SFTPAttributes.from_stat(os.fstat(self.readfile.fileno()))

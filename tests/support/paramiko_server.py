@@ -9,6 +9,7 @@ import socket
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class Served(paramiko.SFTPHandle):
     def __init__(self, path: Path, server: Server) -> None:
         super().__init__()
         self._file = path.open("rb")
+        weakref.finalize(self, self._file.close)  # a caller who is cut off closes nothing
         self.server = server
 
     def honest(self, offset: int, length: int) -> bytes:
