@@ -11,10 +11,12 @@ from datetime import date, timedelta
 from typing import Final
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
-from smki_sync.events import Building, Listing, Reading
+from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, SourceMissing
+from smki_sync.events import Building, Detail, Listing, Reading
 from smki_sync.fetch import Fetched, PatientSource, fetch
 from smki_sync.mirror.drift import Difference, Differences, Drift, Examiner
+from smki_sync.mirror.history import HeldAgainst, History
+from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.store import Store
@@ -56,9 +58,19 @@ class Reconciled:
     repaired: Counts | None = None
 
     @property
+    def found(self) -> int:
+        """How many certificates differed."""
+        return self.missing + self.unexpected + self.differing
+
+    @property
+    def drift(self) -> int:
+        """How many differ still."""
+        return 0 if self.repaired else self.found
+
+    @property
     def agrees(self) -> bool:
         """Whether nothing differs, or nothing does any more."""
-        return self.repaired is not None or not (self.missing or self.unexpected or self.differing)
+        return not self.drift
 
 
 def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconciled:
@@ -88,7 +100,18 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
                 with Store(held.generation) as store:
                     counts = store.repair(fetched.file, found, clock=job.clock)
         fetched.remove()
-        return replace(result, repaired=counts)
+        result = replace(result, repaired=counts)
+        _remember(job, held.generation.name, result)
+        return result
+
+
+def _remember(job: Job, generation: str, result: Reconciled) -> None:
+    """Keep what was found; a comparison never fails because that cannot be kept."""
+    row = HeldAgainst(full=result.full, at=utc(job.clock()), generation=generation, drift=result.drift)
+    try:
+        History(job.directory.history).record_comparison(row)
+    except MirrorError as error:
+        job.hear.hear(Detail(text=f"the comparison could not be remembered: {error.message}"))
 
 
 def choose(catalogue: Catalogue, position: Position) -> Extract:

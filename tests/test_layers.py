@@ -23,6 +23,7 @@ LAYERS = {
         "hooks",
         "metrics",
         "reconcile",
+        "weekly",
         "restore",
         "proof",
         "verify",

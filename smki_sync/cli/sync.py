@@ -14,9 +14,11 @@ from smki_sync.cli.setting import configure
 from smki_sync.cli.summary import sync_text
 from smki_sync.cli.talk import JsonTalk
 from smki_sync.cli.workplace import job_of, talking
+from smki_sync.config import Config
 from smki_sync.events import Noted
 from smki_sync.model.report import Outcome, SyncReport
-from smki_sync.sync import rehearse, run
+from smki_sync.sync import Job, rehearse, run
+from smki_sync.weekly import hold_weekly
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +73,7 @@ def sync(
         report = (
             rehearse(job, full=full)
             if dry_run
-            else recorded(settings, job, "sync", lambda: run(job, full=full))
+            else recorded(settings, job, "sync", lambda: _run(job, settings, full=full))
         )
         if as_json or quiet or isinstance(talk, JsonTalk):  # else stdout says it in words
             for attention in report.attention:
@@ -81,6 +83,10 @@ def sync(
     elif not quiet:
         show_report(report)
     raise typer.Exit(exit_of_outcome(report.outcome))
+
+
+def _run(job: Job, settings: Config, *, full: bool) -> SyncReport:
+    return hold_weekly(job, run(job, full=full), settings.policy.reconcile)
 
 
 def show_report(report: SyncReport) -> None:

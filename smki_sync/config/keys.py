@@ -27,6 +27,7 @@ from smki_sync.config.settings import (
     TrustSettings,
 )
 from smki_sync.model.door import VerifyPolicy
+from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.sources.algorithms import LegacyAlgorithm
 
 SECTIONS: Mapping[str, type] = {
@@ -51,6 +52,7 @@ _KIND_WORDS: Mapping[object, str] = {
     tuple[str, ...]: "a list of texts",
     tuple[Path, ...]: "a list of paths",
     tuple[LegacyAlgorithm, ...]: "a list of " + ", ".join(f'"{choice}"' for choice in LegacyAlgorithm),
+    ReconcilePolicy: " or ".join(f'"{choice}"' for choice in ReconcilePolicy),
     VerifyPolicy: " or ".join(f'"{choice}"' for choice in VerifyPolicy),
     Weekday: " or ".join(f'"{choice}"' for choice in Weekday),
     Outside: " or ".join(f'"{choice}"' for choice in Outside),

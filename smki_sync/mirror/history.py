@@ -58,6 +58,21 @@ class Download:
 
 
 _MEASURED: Final = 100  # so many downloads make the rate: a few weeks of deltas, and the fulls among them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAgainst:
+    """One comparison with a full. ``at``: UTC ISO 8601. ``generation``: name of the file that was compared.
+
+    ``drift``: certificates that differ, once what could be repaired was.
+    """
+
+    full: str
+    at: str
+    generation: str
+    drift: int
+
+
 _COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
 _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
 
@@ -147,6 +162,15 @@ class History:
             for row in rows
         )
         return Offer(at=rows[0]["at"], extracts=extracts) if rows else None
+
+    def record_comparison(self, comparison: HeldAgainst) -> None:
+        """Remember that the mirror was held against a full, durably; raises :class:`MirrorError`."""
+        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
+            db.table("comparison").insert(asdict(comparison))
+
+    def comparisons(self) -> tuple[HeldAgainst, ...]:
+        """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
+        return tuple(HeldAgainst(**row) for row in self._rows("comparison", None, []))
 
     def fetch_rate(self) -> float | None:
         """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.

@@ -38,6 +38,9 @@ class AttentionCode(StrEnum):
     DATED_IN_FUTURE = "dated-in-future"
     FULL_CHANGED = "full-changed"
     HISTORY_LOST = "history-lost"
+    DRIFT = "drift"
+    DRIFT_REPAIRED = "drift-repaired"
+    NOT_RECONCILED = "not-reconciled"
     RESTORED_TO_DATE = "restored-to-date"
     OTHER_DIGEST = "other-digest"
     CHAINS_BROKEN = "chains-broken"
@@ -75,6 +78,7 @@ _BEHIND = frozenset(
         AttentionCode.REPOSITORY_LATE,
         AttentionCode.RECORDS_QUARANTINED,
         AttentionCode.EMPTY_FILE,
+        AttentionCode.DRIFT,
         AttentionCode.RESTORED_TO_DATE,
         AttentionCode.OTHER_DIGEST,
         AttentionCode.CHAINS_BROKEN,

@@ -10,6 +10,7 @@ from smki_sync.access import Agreement, Hours, Outside, Weekday
 from smki_sync.bounds import Bounds
 from smki_sync.config.settings.about import About
 from smki_sync.model.door import VerifyPolicy
+from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.model.plan import Policy
 
 _POLICY = Policy()
@@ -143,6 +144,13 @@ class PolicySettings:
             not_in_use_allowance=self.not_in_use_allowance,
         )
 
+    reconcile: Annotated[
+        ReconcilePolicy,
+        About(
+            meaning="Whether each new full on offer is fetched and held against the mirror: never; to report"
+            " what differs; or to make it good."
+        ),
+    ] = ReconcilePolicy.NEVER
     verify: Annotated[
         VerifyPolicy,
         About(

@@ -1,0 +1,102 @@
+"""Drift that is found each week without anybody asking: ``policy.reconcile``."""
+
+from contextlib import closing
+
+import apsw
+import pytest
+from sync.shelf import Party, Shelf
+
+from smki_sync.model.drift import ReconcilePolicy
+from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.reconcile import reconcile
+from smki_sync.sync import run
+from smki_sync.weekly import hold_weekly
+
+LISTED = dict.fromkeys(range(8), "I")
+WEEKLY = "SMKIKR_FULL_2026-11-16.xml.gz"
+
+
+@pytest.fixture(autouse=True)
+def two_weeks(shelf: Shelf, party: Party) -> None:
+    """A mirror from the full of the 9th that stands at the 16th, where the next full is on offer."""
+    shelf.deltas(7, 8)
+    shelf.full(9, LISTED)
+    shelf.deltas(*range(9, 17))
+    run(party.job(16))
+    shelf.full(16, LISTED)
+    party.source.fetched.clear()
+
+
+def spoil(party: Party) -> None:
+    with closing(apsw.Connection(str(party.directory.link.resolve()))) as db:
+        db.execute("UPDATE certificate SET ski = 'FF' WHERE id = 3")
+
+
+def weekly(party: Party, policy: ReconcilePolicy) -> SyncReport:
+    job = party.job(16)
+    return hold_weekly(job, run(job), policy)
+
+
+def codes(report: SyncReport) -> set[AttentionCode]:
+    return {attention.code for attention in report.attention}
+
+
+def test_a_new_full_is_held_against_the_mirror_once(party: Party) -> None:
+    assert weekly(party, ReconcilePolicy.REPORT).outcome is Outcome.CURRENT
+    assert party.source.fetched == [WEEKLY]
+    weekly(party, ReconcilePolicy.REPORT)
+    assert party.source.fetched == [WEEKLY]
+
+
+def test_never_means_that_no_full_is_fetched(party: Party) -> None:
+    spoil(party)
+    assert weekly(party, ReconcilePolicy.NEVER).outcome is Outcome.CURRENT
+    assert not party.source.fetched
+
+
+def test_the_full_that_the_mirror_was_built_from_has_nothing_to_say(shelf: Shelf, party: Party) -> None:
+    shelf.remove(WEEKLY)
+    weekly(party, ReconcilePolicy.REPORT)
+    assert not party.source.fetched
+
+
+def test_drift_is_attention_until_somebody_repairs_it(party: Party) -> None:
+    spoil(party)
+    report = weekly(party, ReconcilePolicy.REPORT)
+    assert report.outcome is Outcome.BEHIND
+    assert AttentionCode.DRIFT in codes(report)
+    again = weekly(party, ReconcilePolicy.REPORT)
+    assert again.outcome is Outcome.BEHIND
+    assert party.source.fetched == [WEEKLY]
+    reconcile(party.job(16), repair=True)
+    assert weekly(party, ReconcilePolicy.REPORT).outcome is Outcome.CURRENT
+
+
+def test_drift_of_a_mirror_that_was_built_anew_since_is_forgotten(party: Party) -> None:
+    spoil(party)
+    weekly(party, ReconcilePolicy.REPORT)
+    run(party.job(16), full=True)
+    assert weekly(party, ReconcilePolicy.REPORT).outcome is Outcome.CURRENT
+
+
+def test_drift_is_made_good_where_policy_says_so(party: Party) -> None:
+    spoil(party)
+    report = weekly(party, ReconcilePolicy.REPAIR)
+    assert report.outcome is Outcome.CURRENT
+    assert AttentionCode.DRIFT_REPAIRED in codes(report)
+    with closing(apsw.Connection(str(party.directory.link.resolve()))) as db:
+        assert db.execute("SELECT count(*) FROM certificate WHERE ski = 'FF'").get == 0
+
+
+def test_a_full_that_cannot_be_read_makes_no_good_run_fail_and_is_tried_again(
+    shelf: Shelf, party: Party
+) -> None:
+    path = shelf.path / WEEKLY
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    report = weekly(party, ReconcilePolicy.REPORT)
+    assert report.outcome is Outcome.CURRENT
+    assert AttentionCode.NOT_RECONCILED in codes(report)
+    path.write_bytes(whole)
+    shelf.stamp(path, 16, hour=5)
+    assert AttentionCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
