@@ -13,6 +13,7 @@ from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import in_bytes
+from smki_sync.cli.workplace import archive_of
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import hold
 
@@ -28,16 +29,19 @@ def prune(
     config: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Remove the generations before the current one."""
+    """Remove the generations before the current one, and what the archive keeps beyond need."""
     settings = configure(mirror=mirror, config=config)
     link_of(settings)
     directory = MirrorDirectory(settings.need_mirror())
     with hold(directory.lock, since=datetime.now(UTC)):
         sizes = {path: path.stat().st_size for path in directory.generations.glob("*.db")}
         gone = directory.discard_superseded(keep=0)
+        archive = archive_of(settings)
+        old = archive.prune() if archive else ()
     freed = sum(sizes.get(path, 0) for path in gone)
     if as_json:
-        names = [path.name for path in gone]
-        say_json({"schema": schema_of("prune"), "removed": names, "bytes": freed})
+        names, extracts = [path.name for path in gone], [path.name for path in old]
+        say_json({"schema": schema_of("prune"), "removed": names, "archive": extracts, "bytes": freed})
     else:
         say(f"removed {len(gone)} generation{'s' * (len(gone) != 1)}, {in_bytes(freed)}")
+        say(f"removed {len(old)} extract{'s' * (len(old) != 1)} from the archive")

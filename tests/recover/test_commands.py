@@ -197,3 +197,18 @@ def test_without_a_mirror_each_says_so_and_what_to_do(smki: Shell, words: tuple[
     ran = smki(*words, "--json", SMKI_SYNC_MIRROR="nowhere")
     assert ran.code == 7
     assert "smki-sync sync" in ran.error["hint"]
+
+
+def test_prune_removes_the_generation_before_and_what_the_archive_holds_beyond_need(
+    smki: Shell, place: Path
+) -> None:
+    (place / "smki-sync.toml").write_text('[archive]\npath = "archive"\nkeep_fulls = 1\n')
+    assert smki("restore").code == 0
+    (place / "archive" / "SMKIKR_FULL_2026-10-05.xml.gz").write_bytes(b"old")
+    ran = smki("prune", "--json")
+    assert ran.code == 0
+    assert len(ran.document["removed"]) == 1
+    assert ran.document["archive"] == ["SMKIKR_FULL_2026-10-05.xml.gz"]
+    assert len(list((place / "mirror" / "generations").glob("*.db"))) == 1
+    assert smki("status").code == 0
+    assert smki("prune", "--json").document["removed"] == []
