@@ -1,12 +1,30 @@
-"""Every ``--json`` document has its schema in docs/schemas, and real documents keep to it."""
+"""Every ``--json`` document has its schema in docs/schemas, and real documents keep to it, good and bad ones.
+
+A schema leaves room for fields that a later version adds; here there is none.
+"""
 
 import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.cli import Ran, Shell
+from referencing import Registry, Resource
+from support.cli import Shell
+
+from smki_sync.cli.exits import Exit
+from smki_sync.model.certificate import Kind, RejectReason, Status, Usage
+from smki_sync.model.lists import ListState
+from smki_sync.model.plan import Action, Reason
+from smki_sync.model.report import AttentionCode
+from smki_sync.simulator.faults import Fault
+from smki_sync.simulator.repository import Repository
+from smki_sync.trust.findings import Code
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {path.stem: path for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))}
@@ -17,12 +35,6 @@ Json = dict[str, Any]
 def schema(name: str) -> Json:
     read: Json = json.loads(SCHEMAS[name].read_text("utf-8"))
     return read
-
-
-def faults(name: str, document: Json) -> list[str]:
-    """What is wrong with a document; a field that its schema does not know is a fault here."""
-    validator = Draft202012Validator(closed(schema(name)))
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
 def closed(node: Json) -> Json:
@@ -36,9 +48,21 @@ def closed(node: Json) -> Json:
     return made
 
 
+CLOSED = {name: {**closed(schema(name)), "$id": SCHEMAS[name].as_uri()} for name in SCHEMAS}
+TOGETHER: Registry[bool | Mapping[str, Any]] = Registry().with_resources(
+    (one["$id"], Resource.from_contents(one)) for one in CLOSED.values()
+)
+
+
+def faults(name: str, document: Json) -> list[str]:
+    """What is wrong with a document; a field that its schema does not know is a fault here."""
+    validator = Draft202012Validator(CLOSED[name], registry=TOGETHER)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
-    """A directory with a mirror, made over a plain directory."""
+    """A directory with a configuration over a plain directory."""
     place = tmp_path_factory.mktemp("schemas")
     (place / "smki-sync.toml").write_text(
         f'[repository]\nurl = "{original.as_uri()}"\n[mirror]\npath = "mirror"\n'
@@ -46,49 +70,118 @@ def place(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
     return place
 
 
+class Speaker:
+    """Somebody who wants every answer as JSON."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._shell = Shell(place=place)
+
+    def __call__(self, *words: object, today: str = "2026-11-12") -> Json:
+        return self._shell(*words, "--json", SMKI_SYNC_TODAY=today).document
+
+    def odd(self, original: Path) -> Json:
+        """Make ``odd``, the mirror of a repository of which there is much to say; what its sync said."""
+        repository = Repository.open(Path(shutil.copytree(original, self.place / "repository")))
+        repository.advance(faults=[Fault.POISON_RECORD, Fault.SLOTS_DIFFER, Fault.FORGED_CRL])
+        return self("sync", "--source", repository.path.as_uri(), "--mirror", "odd", today="2026-11-13")
+
+    def drifted(self) -> str:
+        """Make ``drifted``, a mirror that somebody has changed."""
+        shutil.copytree(self.place / "mirror", self.place / "drifted", symlinks=True)
+        with closing(sqlite3.connect(self.place / "drifted" / "mirror.db")) as db, db:
+            db.execute("UPDATE certificate SET status = 'R' WHERE id = 2")
+        return "drifted"
+
+
 @pytest.fixture(scope="module")
-def documents(place: Path) -> dict[str, list[Json]]:
+def documents(place: Path, original: Path) -> dict[str, list[Json]]:
     """What the commands really say, in order: before the first sync, after it, and of an old mirror."""
-    smki = Shell(place=place, today=None)
-
-    def say(*words: str, today: str = "2026-11-12") -> Json:
-        ran: Ran = smki(*words, "--json", SMKI_SYNC_TODAY=today)
-        return ran.document
-
+    say = Speaker(place)
     empty, doctored = say("status"), say("doctor")
-    rehearsed, synced = say("sync", "--dry-run"), say("sync")
-    late = say("sync", today="2026-11-20")
+    synced = [say("sync", "--dry-run"), say("sync"), say("sync", today="2026-11-20"), say.odd(original)]
     verified = say("verify")
     found = say("find", "--any-status")
     device = next(c["eui"] for c in found["certificates"] if c["kind"] == "device")
-    exported = say("export", "--format", "pem", "--output", "made")
     return {
         "status": [empty, say("status")],
         "doctor": [doctored, say("doctor", "--source", "sftp://party@no-such-host.invalid/")],
-        "sync": [rehearsed, synced, late],
+        "sync": synced,
         "verify": [verified, say("verify", "--sample", "2", "--at", "2001-01-01")],
-        "find": [found],
+        "find": [found, say("find", "--limit", "1")],
         "show": [say("show", device), say("show", "serial:00"), say("show", device, "--explain")],
-        "export": [exported],
-        "quarantine": [say("quarantine")],
-        "reconcile": [say("reconcile"), say("reconcile", "--repair")],
-        "prove": [say("prove"), say("prove", "--shards")],
-        "init": [say("init", "--source", place.as_uri(), "--mirror", "m", "--output", "other.toml")],
-        "failure": [say("sync", "--source", "file:///nowhere"), say("nonsense")],
+        "export": [say("export", "--format", "pem", "--output", "made")],
+        "quarantine": [say("quarantine"), say("quarantine", "--mirror", "odd")],
+        "reconcile": [say("reconcile"), *_repaired(say)],
+        "prove": [say("prove"), say("prove", "--shards"), say("prove", "--members", "all")],
+        "backup": [say("backup", "copy.db")],
+        "compare": [say("compare", "mirror", "copy.db"), say("compare", "mirror", "odd")],
+        "anchors": [say("anchors"), say("anchors", "--mirror", "odd")],
+        "drill": [say("drill"), say("drill", "--mirror", "odd")],
+        "restore": [say("restore", "--mirror", "other"), say("restore", "--to", "2026-11-10")],
+        "prune": [say("prune", "--mirror", "odd"), say("prune")],
+        "init": [say("init", "--source", place.as_uri(), "--mirror", "m", "--output", "new.toml")],
+        "failure": [say("nonsense"), *_failed(say)],
     }
 
 
-CHECKED = (
-    *("status", "doctor", "sync", "verify", "find", "show", "export", "quarantine", "reconcile"),
-    *("prove", "init", "failure"),
-)
+def _repaired(say: Speaker) -> list[Json]:
+    drifted = say.drifted()
+    return [say("reconcile", "--mirror", drifted, *more) for more in ([], ["--repair"])]
 
 
-@pytest.mark.parametrize("name", CHECKED)
+FAILING: dict[str, tuple[str, ...]] = {
+    "sync": ("--source", "file:///nowhere"),
+    "status": ("--mirror", ""),
+    "doctor": ("--nonsense",),
+    "verify": ("--mirror", "none"),
+    "find": ("--mirror", "none"),
+    "show": ("serial:00", "--mirror", "none"),
+    "export": ("--mirror", "none", "--format", "pem", "--output", "nothing"),
+    "quarantine": ("--mirror", "none"),
+    "reconcile": ("--source", "file:///nowhere"),
+    "prove": ("--mirror", "none"),
+    "backup": ("copy.db",),
+    "compare": ("mirror", "none"),
+    "anchors": ("--mirror", "none"),
+    "drill": ("--source", "file:///nowhere"),
+    "restore": ("--to", "2020-01-01"),
+    "prune": ("--mirror", "none"),
+    "init": ("--source", "file:///nowhere", "--mirror", "m", "--output", "new.toml"),
+}
+"""What each command that has a document is asked so that it fails."""
+
+
+def _failed(say: Speaker) -> list[Json]:
+    failed = [say(command, *words) for command, words in FAILING.items()]
+    assert [one["schema"] for one in failed] == [f"smki-sync/{command}/1" for command in FAILING]
+    return failed
+
+
+def test_every_document_is_made_here_and_each_command_fails_here_too(
+    documents: dict[str, list[Json]],
+) -> None:
+    assert set(documents) == set(SCHEMAS)
+    assert set(FAILING) == set(SCHEMAS) - {"failure"}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_real_documents_keep_to_their_schema(name: str, documents: dict[str, list[Json]]) -> None:
     assert documents[name]
     for document in documents[name]:
         assert faults(name, document) == []
+
+
+def test_what_is_in_those_documents_is_no_empty_list(documents: dict[str, list[Json]]) -> None:
+    """Else a schema of what stands in a list would hold nothing."""
+    for name, key in (
+        *(("sync", "attention"), ("sync", "applied"), ("sync", "lists"), ("find", "certificates")),
+        *(("quarantine", "records"), ("reconcile", "examples"), ("prove", "members"), ("prove", "shards")),
+        *(("compare", "only_other"), ("anchors", "differences"), ("anchors", "regions")),
+        *(("drill", "files"), ("drill", "attention"), ("restore", "applied"), ("restore", "checks")),
+        *(("prune", "removed"), ("verify", "examples"), ("verify", "codes")),
+    ):
+        assert any(document[key] for document in documents[name]), (name, key)
 
 
 def test_a_document_that_breaks_its_schema_would_be_noticed(documents: dict[str, list[Json]]) -> None:
@@ -96,3 +189,28 @@ def test_a_document_that_breaks_its_schema_would_be_noticed(documents: dict[str,
     assert faults("status", broken | {"bytes": "many"})
     assert faults("status", broken | {"surprise": 1})
     assert faults("status", {key: value for key, value in broken.items() if key != "state"})
+    (found, *_) = documents["find"]
+    assert faults("find", found | {"certificates": [found["certificates"][0] | {"eui": "00-DB"}]})
+
+
+ENUMS: dict[str, type[StrEnum] | type[IntEnum] | list[str]] = {
+    "sync/plan/action": Action,
+    "sync/plan/reason": Reason,
+    "sync/attention/items/code": AttentionCode,
+    "sync/lists/items/state": ListState,
+    "show/certificates/items/kind": Kind,
+    "show/certificates/items/status": Status,
+    "show/certificates/items/usage": Usage,
+    "quarantine/records/items/reason": RejectReason,
+    "verify/codes/items/code": Code,
+    "failure/error/exit": Exit,
+}
+
+
+@pytest.mark.parametrize("path", ENUMS)
+def test_a_schema_lists_every_code_that_the_program_has(path: str) -> None:
+    name, *keys = path.split("/")
+    node = schema(name)
+    for key in keys:
+        node = node["items"] if key == "items" else node["properties"][key]
+    assert [one for one in node["enum"] if one is not None] == list(ENUMS[path])
