@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
-from smki_sync.config import Config, LogFormat, load, load_here
 from smki_sync.config.keys import KEYS, SECTIONS, nearest_key
-from smki_sync.config.load import OPTIONS, VARIABLES
+from smki_sync.config.load import OPTIONS, VARIABLES, load, load_here
 from smki_sync.config.reference import EXAMPLE, example, table, toml_value
 from smki_sync.config.secrets import MAX_PASSWORD_BYTES
+from smki_sync.config.settings.talk import LogFormat
+from smki_sync.config.whole import Config
 from smki_sync.errors import ConfigError
 from smki_sync.model.plan import Policy
 from smki_sync.reader import ReaderLimits

@@ -98,7 +98,7 @@ def build(words: Sequence[str] = ()) -> "typer.Typer":
 
 def fail(words: Sequence[str], error: BaseException) -> int:
     """Say what failed: the promised document where one was asked for, a log line, or words for people."""
-    from smki_sync.cli.render import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
+    from smki_sync.cli.failing import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
 
     code = exit_of(error)
     with suppress(OSError):  # a full disk behind a stream changes nothing in how it ended

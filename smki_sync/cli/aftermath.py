@@ -12,10 +12,11 @@ from pathlib import Path
 
 from smki_sync import __version__
 from smki_sync.cli.exits import exit_of
-from smki_sync.cli.render import document, failure
+from smki_sync.cli.failing import failure
+from smki_sync.cli.render import document
 from smki_sync.cli.setting import now_here
 from smki_sync.cli.status import hours_of, survey
-from smki_sync.config import Config
+from smki_sync.config.whole import Config
 from smki_sync.freshness import freshness_of
 from smki_sync.hooks import call_hook
 from smki_sync.mirror.directory import MirrorDirectory

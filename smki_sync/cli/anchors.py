@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.render import Json, schema_of
-from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block
+from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
 from smki_sync.export.fields import role_name_of
 from smki_sync.mirror.companions import Publication, is_in_use, read_publications
@@ -64,7 +64,7 @@ def anchors(
     """
     if as_json and pem:
         raise UsageError("--json and --pem exclude one another")
-    with open_mirror(link_of(configure(mirror=mirror, config=config))) as db:
+    with open_mirror(link_in(mirror_here(mirror=mirror, config=config))) as db:
         every = _newest(read_publications(db))
         chosen = [pair for pair in every if region is None or pair[0].region.lower() == region.lower()]
         found = [

@@ -6,23 +6,24 @@ does not need.
 
 import sys
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from smki_sync.cli.certificates import facts, headline, is_usable, standing
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.identities import link_of, parse_identity, parse_role
+from smki_sync.cli.identities import link_in, parse_identity, parse_role
 from smki_sync.cli.out import say, say_json, say_octets
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import block, in_days
+from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
 from smki_sync.mirror.queries.identity import EuiIs, Identity, SerialIs, find_certificates
 from smki_sync.mirror.queries.opening import Connection, open_mirror
 from smki_sync.mirror.queries.row import Certificate
-from smki_sync.mirror.queries.state import read_position
+from smki_sync.mirror.queries.stamp import read_stamp
 from smki_sync.model.certificate import Usage
-from smki_sync.model.plan import Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +66,13 @@ def answer(asked: Asked) -> Exit:
     return Exit.OK if found else Exit.FINDING
 
 
-def _look_up(asked: Asked) -> tuple[list[Certificate], Position, list[str]]:
+def _look_up(asked: Asked) -> tuple[list[Certificate], date, list[str]]:
     """Those of any status, so that a no can say whether there are others; and if none, what is set aside."""
     wanted, role = parse_identity(asked.identity), parse_role(asked.role)
-    link = link_of(configure(mirror=asked.mirror, config=asked.config))
+    link = link_in(mirror_here(mirror=asked.mirror, config=asked.config))
     with Progress(sys.stderr) as progress, open_mirror(link) as db:
         found = find_certificates(db, wanted, usage=asked.usage, role=role, any_status=True, told=progress)
-        return found, read_position(db), [] if found else _set_aside(db, wanted)
+        return found, read_stamp(db).position, [] if found else _set_aside(db, wanted)
 
 
 def _set_aside(db: Connection, wanted: Identity) -> list[str]:
@@ -89,14 +90,14 @@ def _set_aside(db: Connection, wanted: Identity) -> list[str]:
     return [f"{one.file}, record {one.number} ({one.reason})" for one in records]
 
 
-def document(found: list[Certificate], position: Position, explained: list[tuple[Json, str]]) -> Json:
+def document(found: list[Certificate], position: date, explained: list[tuple[Json, str]]) -> Json:
     """The document of ``show --json``; ``explained``: one for each certificate, or none at all."""
     from smki_sync.export.fields import fields_of  # noqa: PLC0415 - reads X.509, which no other form needs
 
     why: list[Json] = [{"explanation": one} for one, _ in explained] or [{} for _ in found]
     return {
         "schema": schema_of("show"),
-        "position": position.day.isoformat(),
+        "position": position.isoformat(),
         "certificates": [fields_of(c) | more for c, more in zip(found, why, strict=True)],
     }
 
@@ -126,11 +127,11 @@ def _say_to_people(asked: Asked, found: list[Certificate]) -> None:
         say("\n".join([*facts(c), *why[number : number + 1]]))
 
 
-def _say_none(what: str, position: Position, *, others: int, aside: list[str]) -> None:
-    age = in_days((now_here().date() - position.day).days)
+def _say_none(what: str, position: date, *, others: int, aside: list[str]) -> None:
+    age = in_days((now_here().date() - position).days)
     held = "holds no certificate of" if not others else "holds no certificate In-Use of"
     more = f"; {others} not In-Use: --any-status shows them" if others else ""
-    lines = block(f"The mirror, as of {position.day} ({age}), {held} {what}{more}.")
+    lines = block(f"The mirror, as of {position} ({age}), {held} {what}{more}.")
     if aside:
         lines += block(
             f"In the quarantine, not served: {'; '.join(aside)}. `smki-sync quarantine` says why.",

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.documents import schema_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.render import schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import in_bytes, visible
 from smki_sync.errors import UsageError
@@ -39,7 +39,7 @@ def backup(
     FILE is whole or absent. Any SQLite tool opens it; it needs nothing beside it.
     """
     settings = configure(mirror=mirror, config=config)
-    link = link_of(settings)
+    link = link_in(settings.need_mirror())
     outside_mirror(target, settings)
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", hint="Name another file, or say --force.")

@@ -15,11 +15,11 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.filters import parse_date
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say_stream
-from smki_sync.cli.setting import configure
 from smki_sync.cli.tables import Column, table, width_here
 from smki_sync.cli.words import block
+from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
 from smki_sync.export.fields import Fields
 from smki_sync.export.lines import csv_lines, json_lines
@@ -92,7 +92,7 @@ def changes(
     journal does not reach back so far, or is another one.
     """
     place = parse_place(since)
-    with open_mirror(link_of(configure(mirror=mirror, config=config))) as db:
+    with open_mirror(link_in(mirror_here(mirror=mirror, config=config))) as db:
         journal = read_journal(db)
         start = start_after(db, journal, place)
         if not isinstance(start, Gap):

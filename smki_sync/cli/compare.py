@@ -11,11 +11,11 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.progress import Progress
 from smki_sync.cli.prove import member_document
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.words import block, visible
 from smki_sync.mirror.shards import Member
 from smki_sync.proof import Comparison, Side, open_side

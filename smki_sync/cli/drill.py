@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.render import Json, applied_document, attention_document, schema_of
+from smki_sync.cli.render import applied_document, attention_document
 from smki_sync.cli.restore import checks_document, lines, phases_document
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import block, in_time, visible
@@ -64,7 +65,7 @@ def drill(
         config=config,
         log_format=log_format,
     )
-    root = link_of(settings).parent
+    root = link_in(settings.need_mirror()).parent
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         done = carry_out(job, scratch or root / "drill", anchors=settings.trust.read_anchors())

@@ -6,7 +6,7 @@ Refuses: to decide anything else; a code is a promise to scripts and is never gi
 """
 
 from enum import IntEnum
-from typing import Self, assert_never
+from typing import TYPE_CHECKING, Self, assert_never
 
 from smki_sync.errors import (
     BadExtract,
@@ -18,7 +18,9 @@ from smki_sync.errors import (
     SourceRefused,
     UsageError,
 )
-from smki_sync.model.report import Outcome
+
+if TYPE_CHECKING:
+    from smki_sync.model.report import Outcome
 
 
 class Exit(IntEnum):
@@ -83,8 +85,10 @@ def exit_of(error: BaseException) -> Exit:
     return next((code for kind, code in _OF_ERROR if isinstance(error, kind)), Exit.UNEXPECTED)
 
 
-def exit_of_outcome(outcome: Outcome) -> Exit:
+def exit_of_outcome(outcome: "Outcome") -> Exit:
     """Give the exit code of a run that ended by itself: never 0 while behind."""
+    from smki_sync.model.report import Outcome  # noqa: PLC0415 - only a run needs it, and `show` starts without
+
     match outcome:
         case Outcome.CURRENT:
             return Exit.OK

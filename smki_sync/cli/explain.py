@@ -6,10 +6,10 @@ For: :mod:`.answer`. Refuses: to be loaded unless it is asked for: what proves s
 from collections.abc import Sequence
 from datetime import datetime
 
-from smki_sync.cli.identities import link_of
-from smki_sync.cli.render import Json
+from smki_sync.cli.documents import Json
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.words import block
-from smki_sync.config import Config
+from smki_sync.config.whole import Config
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries.opening import open_mirror
 from smki_sync.mirror.queries.row import Certificate
@@ -21,7 +21,7 @@ _MARKS = {True: "yes", False: "NO", None: "-"}
 
 def explained(settings: Config, found: Sequence[Certificate], now: datetime) -> list[tuple[Json, str]]:
     """An explanation of each certificate, in their order, as JSON and as text."""
-    with open_mirror(link_of(settings)) as db:
+    with open_mirror(link_in(settings.need_mirror())) as db:
         judge = judge_of(db, settings.trust.read_anchors(), now)
         every = [explain(db, judge, c) for c in found]
     return [(document(one), text(one)) for one in every]

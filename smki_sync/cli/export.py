@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import filters, options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import in_bytes, visible
 from smki_sync.export.run import Export, Exported, Form
@@ -65,7 +65,7 @@ def export(
         today=now_here().date(),
     )
     settings = configure(mirror=mirror, config=config)
-    link = link_of(settings)
+    link = link_in(settings.need_mirror())
     output = outside_mirror(Path.cwd() / output, settings)
     job = Export(form=form, output=output, wanted=wanted, force=force)
     with Progress(sys.stderr) as progress:

@@ -17,14 +17,16 @@ from typing import Annotated, Final, assert_never
 import typer
 
 from smki_sync.cli import filters, options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit, exit_of
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.failing import failure
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_stream
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.render import Json, failure, schema_of
-from smki_sync.cli.setting import configure, now_here
+from smki_sync.cli.setting import now_here
 from smki_sync.cli.tables import Column, table, width_here
 from smki_sync.cli.words import block, in_days
+from smki_sync.config.place import mirror_here
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.fields import fields_of, role_name_of
 from smki_sync.export.lines import certificates_csv, certificates_json, certificates_pem
@@ -138,7 +140,7 @@ def find(
     )
     shown = Shown(limit=(TABLE_ROWS if form is Format.TABLE else None) if limit is None else limit or None)
     try:
-        issuers = _write(form, wanted, shown, link_of(configure(mirror=mirror, config=config)))
+        issuers = _write(form, wanted, shown, link_in(mirror_here(mirror=mirror, config=config)))
     except (SmkiSyncError, KeyboardInterrupt) as error:
         if form is not Format.JSON or not shown.begun:
             raise

@@ -3,7 +3,7 @@
 For: ``status``. Refuses: to work anything out; :mod:`smki_sync.freshness` does.
 """
 
-from smki_sync.cli.render import Json
+from smki_sync.cli.documents import Json
 from smki_sync.cli.words import in_bytes, in_time
 from smki_sync.freshness import Freshness
 

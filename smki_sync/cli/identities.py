@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from smki_sync.config import Config
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.faults import named
@@ -23,9 +22,9 @@ _ROLES: Final = {name.lower(): number for number, name in ROLE_NAMES.items()}
 _HASH_OCTETS: Final = {"sha1": 20, "sha256": 32}
 
 
-def link_of(config: Config) -> Path:
+def link_in(directory: Path) -> Path:
     """Where the mirror is opened; :class:`MirrorError` (``no-mirror``) where there is none."""
-    link = MirrorDirectory(config.need_mirror()).link
+    link = MirrorDirectory(directory).link
     with named(link.parent):
         is_there = link.is_symlink()
     if not is_there:

@@ -14,17 +14,18 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block
 from smki_sync.config.reference import example
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.mirror.faults import named
-from smki_sync.sources import HostKey, fetch_host_key
 from smki_sync.sources.address import Address, SftpAddress, parse_address
 from smki_sync.sources.base import Limits
+from smki_sync.sources.first_key import fetch_host_key
+from smki_sync.sources.hostkeys import HostKey
 
 PRIVATE: Final = 0o600
 """Mode of every file made here: its owner alone reads it."""

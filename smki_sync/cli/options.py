@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from smki_sync.config.keys import path_of
+from smki_sync.config.place import path_of
 
 _WHERE = "Where things are"
 _TALK = "Output"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from smki_sync.cli.render import Json
+from smki_sync.cli.documents import Json
 from smki_sync.errors import UsageError
 
 _COLOURS: Final = {"green": "\x1b[1;32m", "yellow": "\x1b[1;33m"}

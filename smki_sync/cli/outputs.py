@@ -6,7 +6,7 @@ a copy would take the place of the mirror itself.
 
 from pathlib import Path
 
-from smki_sync.config import Config
+from smki_sync.config.whole import Config
 from smki_sync.errors import UsageError
 
 

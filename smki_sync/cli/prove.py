@@ -12,12 +12,12 @@ import typer
 
 from smki_sync import __version__
 from smki_sync.cli import options
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.documents import Json, schema_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.render import Json, schema_of
-from smki_sync.cli.setting import configure
 from smki_sync.cli.words import in_bytes
+from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.schema import SCHEMA_VERSION
@@ -47,7 +47,7 @@ def prove(
     `smki-sync compare` takes two mirrors, or the JSON of this.
     """
     wanted = parse_shards(members)
-    link = link_of(configure(mirror=mirror, config=config))
+    link = link_in(mirror_here(mirror=mirror, config=config))
     with Progress(sys.stderr) as progress, open_mirror(link) as db:
         statement = state(db, shards=shards or bool(wanted), members=wanted, told=progress)
     say_json(document(statement)) if as_json else say(text(statement))

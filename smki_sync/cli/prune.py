@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.documents import schema_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.render import schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import in_bytes
 from smki_sync.cli.workplace import archive_of
@@ -31,7 +31,7 @@ def prune(
 ) -> None:
     """Remove the generations before the current one, and what the archive keeps beyond need."""
     settings = configure(mirror=mirror, config=config)
-    link_of(settings)
+    link_in(settings.need_mirror())
     directory = MirrorDirectory(settings.need_mirror())
     with hold(directory.lock, since=datetime.now(UTC)):
         sizes = {path: path.stat().st_size for path in directory.generations.glob("*.db")}

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.identities import link_of
+from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block
 from smki_sync.mirror.directory import MirrorDirectory
@@ -41,7 +41,7 @@ def quarantine(
     Exit code 10 while some have not been taken note of, 0 otherwise.
     """
     settings = configure(mirror=mirror, config=config)
-    link = link_of(settings)
+    link = link_in(settings.need_mirror())
     if accept:
         _accept(MirrorDirectory(settings.need_mirror()))
     with open_mirror(link) as db:

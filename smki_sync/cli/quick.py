@@ -10,7 +10,7 @@ from typing import Any, Final
 from smki_sync.cli.answer import Asked
 from smki_sync.cli.answer import answer as answer_to
 from smki_sync.cli.exits import Exit
-from smki_sync.config.keys import path_of
+from smki_sync.config.place import path_of
 from smki_sync.model.certificate import Usage
 
 

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.outputs import outside_mirror
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block, visible
 from smki_sync.cli.workplace import job_of, talking

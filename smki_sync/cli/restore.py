@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.documents import Json
 from smki_sync.cli.exits import exit_of_outcome
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.recording import recorded
-from smki_sync.cli.render import Json
 from smki_sync.cli.render import document as sync_document
 from smki_sync.cli.setting import configure
 from smki_sync.cli.sync import show_report

@@ -6,17 +6,21 @@ For: ``configure`` and ``now_here``. Refuses: to import what only a sync needs.
 import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from smki_sync.config import Config, load_here
 from smki_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from smki_sync.config.whole import Config
 
 TODAY_VARIABLE: Final = "SMKI_SYNC_TODAY"
 """For rehearsals on a simulated repository: the date to judge age, lateness and the window by."""
 
 
-def configure(**options: object) -> Config:
+def configure(**options: object) -> "Config":
     """The configuration for this process; an option that was not given is ``None``."""
+    from smki_sync.config.load import load_here  # noqa: PLC0415 - the table of settings; a look-up does without
+
     return load_here({name: value for name, value in options.items() if value is not None})
 
 

@@ -14,13 +14,13 @@ from typing import Final
 import typer
 
 from smki_sync.cli import freshness, options
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.render import Json, schema_of
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.trusted import trusted_of
 from smki_sync.cli.words import block, in_age, in_bytes, visible
-from smki_sync.config import Config
+from smki_sync.config.whole import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.freshness import freshness_of
 from smki_sync.mirror.directory import MirrorDirectory

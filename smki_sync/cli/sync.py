@@ -14,7 +14,7 @@ from smki_sync.cli.setting import configure
 from smki_sync.cli.summary import sync_text
 from smki_sync.cli.talk import JsonTalk
 from smki_sync.cli.workplace import job_of, talking
-from smki_sync.config import Config
+from smki_sync.config.whole import Config
 from smki_sync.events import Noted
 from smki_sync.model.report import Outcome, SyncReport
 from smki_sync.sync import Job, rehearse, run

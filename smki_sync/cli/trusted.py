@@ -5,8 +5,8 @@ For: ``status``. Refuses: to verify anything.
 
 from dataclasses import dataclass
 
-from smki_sync.cli.render import Json
-from smki_sync.config import Config
+from smki_sync.cli.documents import Json
+from smki_sync.config.whole import Config
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.proofs import LastVerification, last_verification
 

@@ -5,7 +5,7 @@ For: ``verify``. Refuses: to print, to decide.
 
 from collections.abc import Iterator
 
-from smki_sync.cli.render import Json, schema_of
+from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.words import block, in_time, visible
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.soundness import Aspect

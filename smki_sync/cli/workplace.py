@@ -11,7 +11,7 @@ from datetime import timedelta
 from smki_sync.archive import Archive
 from smki_sync.cli.setting import now_here
 from smki_sync.cli.talk import Talk, Volume, talk_on
-from smki_sync.config import Config
+from smki_sync.config.whole import Config
 from smki_sync.events import Listener
 from smki_sync.fetch import (
     BY_ITSELF,
@@ -25,8 +25,9 @@ from smki_sync.fetch import (
 )
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.logins import Logins
-from smki_sync.sources import OpenSource, SftpLogin, Source
 from smki_sync.sources.address import SftpAddress, parse_address
+from smki_sync.sources.base import OpenSource, Source
+from smki_sync.sources.login import SftpLogin
 from smki_sync.sync import Job
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smki_sync.config.keys import KEYS, SECTIONS, nearest_key, nearest_section
+from smki_sync.config.place import is_there
 from smki_sync.errors import ConfigError
 
 MAX_FILE_BYTES = 1_000_000
@@ -34,18 +35,10 @@ def find_file(places: Iterable[Path]) -> File | None:
     A directory that this user may not enter holds no file for this user, so that a job which starts
     in another's home directory goes on to the next place. A file that is seen must be readable.
     """
-    seen = (path for path in places if _is_there(path))
+    seen = (path for path in places if is_there(path))
     return next(
         (read_file(path, hint=f"{path} stands where a configuration is looked for") for path in seen), None
     )
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.stat()
-    except OSError:
-        return False
-    return True
 
 
 def read_file(path: Path, *, hint: str = "") -> File:

@@ -11,6 +11,7 @@ from types import NoneType, UnionType
 from typing import get_args, get_type_hints
 
 from smki_sync.access import Outside, Weekday
+from smki_sync.config.place import path_of
 from smki_sync.config.settings import (
     UNBOUNDED,
     About,
@@ -116,14 +117,6 @@ class Key:
                 return tuple(self._checked(one, base) for one in value)
             case _:
                 return value
-
-
-def path_of(value: object) -> Path:
-    """Make a path of a text; an empty one would mean the current directory. Raises ``ValueError``."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError
-    value.encode()  # SQLite and JSON want UTF-8; UnicodeEncodeError is a ValueError
-    return Path(value)
 
 
 def _keys() -> Iterator[Key]:

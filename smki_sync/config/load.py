@@ -12,18 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from smki_sync.config.file import File, find_file, read_file, strange_names
 from smki_sync.config.keys import KEYS, SECTIONS
+from smki_sync.config.place import FILE_VARIABLE, MIRROR_VARIABLE, SYSTEM_FILE, file_places, user_place
 from smki_sync.config.secrets import secrets_in
 from smki_sync.config.whole import Config
 from smki_sync.errors import ConfigError
 from smki_sync.sources.address import parse_address
-
-FILE_NAME = "smki-sync.toml"
-SYSTEM_FILE = Path("/etc/smki-sync") / FILE_NAME
-FILE_VARIABLE = "SMKI_SYNC_CONFIG"
 
 OPTIONS: Mapping[str, str] = {
     "mirror": "mirror.path",
@@ -35,7 +30,7 @@ OPTIONS: Mapping[str, str] = {
 }
 """Options of the command line, by the name of their parameter, and the key that each one sets."""
 
-VARIABLES: Mapping[str, str] = {"SMKI_SYNC_MIRROR": "mirror.path", "SMKI_SYNC_SOURCE": "repository.url"}
+VARIABLES: Mapping[str, str] = {MIRROR_VARIABLE: "mirror.path", "SMKI_SYNC_SOURCE": "repository.url"}
 """Environment variables, and the key that each one sets."""
 
 
@@ -51,7 +46,7 @@ class _Given:
 
 def load_here(options: Mapping[str, object]) -> Config:
     """Load for this process: its environment, its directory, its user. Otherwise as :func:`load`."""
-    return load(options, os.environ, cwd=Path.cwd(), user_dir=platformdirs.user_config_path("smki-sync"))
+    return load(options, os.environ, cwd=Path.cwd(), user_dir=user_place())
 
 
 def load(
@@ -70,8 +65,9 @@ def load(
     each naming the key, where it was given and what is wanted, and none showing a value. Raises
     ``KeyError`` for an option that nobody knows: a defect of the caller.
     """
-    places = (cwd / FILE_NAME, user_dir / FILE_NAME, system_file)
-    file = _named_file(options.get("config"), environ, cwd) or find_file(places)
+    file = _named_file(options.get("config"), environ, cwd) or find_file(
+        file_places(cwd, user_dir, system_file)
+    )
     faults = list(strange_names(file)) if file else []
     layers = (_from_options(options, cwd), _from_environment(environ, cwd), _from_file(file))
     settings = ChainMap(*(_checked(layer, faults) for layer in layers))

@@ -7,12 +7,14 @@ holds secrets, and travels through a pipe.
 from dataclasses import dataclass
 
 from smki_sync.events import Listener, Silence
-from smki_sync.sources import Limits, SftpLogin, Source, open_source
+from smki_sync.sources.base import Limits, Source
+from smki_sync.sources.login import SftpLogin
+from smki_sync.sources.opening import open_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """``url``, ``login`` and ``limits`` as :func:`~smki_sync.sources.open_source` wants them."""
+    """``url``, ``login`` and ``limits`` as :func:`~smki_sync.sources.opening.open_source` wants them."""
 
     url: str
     login: SftpLogin

@@ -13,7 +13,7 @@ from typing import Final
 import apsw
 
 from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror import ledger
+from smki_sync.mirror import state
 from smki_sync.mirror.connect import connect_to_read
 from smki_sync.mirror.directory import sync_directory
 from smki_sync.mirror.faults import named
@@ -53,7 +53,7 @@ def _copy(link: Path, aside: Path, told: Told) -> None:
     aside.unlink(missing_ok=True)
     with named(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
-        ledger.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
+        state.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
         with named(aside), closing(_create(aside)) as copy:
             with copy.backup("main", source, "main") as backup:
                 while not backup.done:

@@ -21,7 +21,7 @@ from typing import Final, Self
 import apsw
 
 from smki_sync.bounds import Bounds
-from smki_sync.mirror import fingerprints, journal, ledger, revocation
+from smki_sync.mirror import fingerprints, journal, ledger, revocation, state
 from smki_sync.mirror.apply import (
     Applier,
     Change,
@@ -187,7 +187,7 @@ class Builder:
                 self._index_few()
                 journal.begin(self._db, reached=self._reached)
                 journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
-                ledger.write_state(self._db, position=self._reached, digest=self._loader.digest)
+                state.write_state(self._db, position=self._reached, digest=self._loader.digest)
             self._step("writing to disk")
             self._seal()
         return counts

@@ -1,7 +1,7 @@
-"""What a generation knows of itself: its state row, its ledger of files, its counts.
+"""What a generation knows of itself: its ledger of files, and its counts.
 
 For: reading and writing these inside a transaction that somebody else owns. Refuses: to open or to
-commit anything.
+commit anything. Where it stands is in :mod:`.state`.
 """
 
 from datetime import UTC, date, datetime
@@ -9,15 +9,13 @@ from typing import Final
 
 import apsw
 
-from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.schema import KINDS, Value
+from smki_sync.mirror.state import read_state
 from smki_sync.model.certificate import Status
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, Position
 from smki_sync.model.report import Census, Counts
 
-_STATE: Final = "SELECT position, full_day, digest FROM mirror WHERE one = 1"
 _CHAIN: Final = """
 SELECT kind, day, name, size, modified, sha256 FROM extract
  WHERE id >= (SELECT max(id) FROM extract WHERE kind = 'full') AND kind <> 'repair' ORDER BY id
@@ -47,30 +45,6 @@ _DIGEST_OF: Final = "SELECT digest FROM extract WHERE day = ? ORDER BY id DESC L
 def utc(moment: datetime) -> str:
     """A time as the ledger writes it: ISO 8601, UTC, ``Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def read_state(db: apsw.Connection) -> tuple[date, date, SetDigest]:
-    """Position, date of the full and digest; :class:`MirrorDamaged` where they are not there."""
-    row = db.execute(_STATE).fetchone()
-    if row is None or row[0] is None or row[1] is None:
-        raise MirrorDamaged(f"{db.filename} holds no position")
-    try:
-        return date.fromisoformat(row[0]), date.fromisoformat(row[1]), SetDigest.load(row[2])
-    except (TypeError, ValueError) as exc:
-        raise MirrorDamaged(f"{db.filename} holds a position that cannot be read: {exc}") from exc
-
-
-def read_digest(db: apsw.Connection) -> SetDigest:
-    """The set digest as it stands, also while a generation is being built."""
-    return SetDigest.load(db.execute("SELECT digest FROM mirror WHERE one = 1").get)
-
-
-def write_state(db: apsw.Connection, *, position: date, digest: SetDigest) -> None:
-    """Move the position and the digest; part of the transaction that moved the rows."""
-    db.execute(
-        "UPDATE mirror SET position = ?, digest = ? WHERE one = 1", (position.isoformat(), digest.dump())
-    )
-    db.execute("UPDATE extract SET digest = ? WHERE id = (SELECT max(id) FROM extract)", (digest.hex,))
 
 
 def read_digest_of(db: apsw.Connection, day: date) -> str | None:

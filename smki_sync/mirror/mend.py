@@ -14,7 +14,7 @@ from typing import Final
 import apsw
 
 from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror import fingerprints, ledger, revocation
+from smki_sync.mirror import fingerprints, ledger, revocation, state
 from smki_sync.mirror.apply import Change, Changed, Issuers, Journalist, days
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.drift import Difference, Drift
@@ -104,7 +104,7 @@ def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Differenc
 
     Raises :class:`MirrorDamaged` where rows were changed outside this program that the full has no word on.
     """
-    carried, found = ledger.read_digest(db), whole(read_shards(db))
+    carried, found = state.read_digest(db), whole(read_shards(db))
     entry = ledger.open_repair(db, file)
     counts = Mender(db, extract=entry, day=file.extract.day).take_all(differences)
     db.execute("DELETE FROM census")
@@ -115,8 +115,8 @@ def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Differenc
         journalist.write(moved.changed)
     if found.hex != carried.hex:
         _check_whole(digest, carried)
-    position, _, _ = ledger.read_state(db)
-    ledger.write_state(db, position=position, digest=digest)
+    position, _, _ = state.read_state(db)
+    state.write_state(db, position=position, digest=digest)
     return entry, counts
 
 

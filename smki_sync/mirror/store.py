@@ -17,7 +17,7 @@ import apsw
 
 from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror import companions, journal, ledger, revocation
+from smki_sync.mirror import companions, journal, ledger, revocation, state
 from smki_sync.mirror.apply import Applier, Changed, Journalist
 from smki_sync.mirror.companions import Kept, Publication
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
@@ -172,13 +172,13 @@ class Store:
         ``day``: today, for the journal. Position and ledger are not touched: a list is no extract.
         """
         with named(self.path), self._db:
-            position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
+            position, digest = ledger.read_position(self._db), state.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
             journalist = Journalist(self._db, ledger.newest_entry(self._db), day, by=by)
             changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
             for changed in changes:
                 journalist.write(changed)
-            ledger.write_state(self._db, position=position.day, digest=digest)
+            state.write_state(self._db, position=position.day, digest=digest)
         return changes
 
     def keep_companion(self, kept: Kept, *, at: str) -> None:
@@ -199,7 +199,7 @@ class Store:
     def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
         began = clock()
         entry = ledger.open_entry(self._db, file)
-        digest = ledger.read_digest(self._db)
+        digest = state.read_digest(self._db)
         day = file.extract.day
         journalist = Journalist(self._db, entry, day)
         applier = Applier(
@@ -214,7 +214,7 @@ class Store:
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
-        ledger.write_state(self._db, position=reached, digest=digest)
+        state.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 

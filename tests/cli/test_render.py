@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.render import document, failure, failure_text
+from smki_sync.cli.failing import failure, failure_text
+from smki_sync.cli.render import document
 from smki_sync.cli.summary import sync_text
 from smki_sync.cli.words import COLUMNS, in_bytes, in_time, visible
 from smki_sync.errors import ConfigError, SourceRefused, SourceUnreachable

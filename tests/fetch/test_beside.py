@@ -21,7 +21,8 @@ from smki_sync.fetch.beside import Beside
 from smki_sync.fetch.errand import Errand
 from smki_sync.fetch.journal import Stretch, read_entries
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.sources import Limits, SftpLogin
+from smki_sync.sources.base import Limits
+from smki_sync.sources.login import SftpLogin
 
 MIB = 1 << 20
 SIZE = 12 * MIB + 1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuzz.mutations import corpus, fuzzing, mutated
-from smki_sync.cli.render import failure_text
+from smki_sync.cli.failing import failure_text
 from smki_sync.errors import BadExtract
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.faults import Fault

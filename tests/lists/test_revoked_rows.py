@@ -234,7 +234,7 @@ def test_a_list_that_breaks_in_the_middle_leaves_everything_as_it_was(
     def broken(*_: object, **__: object) -> None:
         raise MirrorDamaged("the disk")
 
-    monkeypatch.setattr("smki_sync.mirror.ledger.write_state", broken)
+    monkeypatch.setattr("smki_sync.mirror.state.write_state", broken)
     with pytest.raises(MirrorDamaged):
         revoke(path, arrival(1, 2))
     assert dump(path) == before

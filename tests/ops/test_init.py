@@ -9,9 +9,9 @@ from support.cli import Shell
 
 from smki_sync.cli.exits import Exit
 from smki_sync.simulator.server import Service
-from smki_sync.sources import fetch_host_key
 from smki_sync.sources.address import SftpAddress
 from smki_sync.sources.base import Limits
+from smki_sync.sources.first_key import fetch_host_key
 
 
 def fingerprint(service: Service) -> str:

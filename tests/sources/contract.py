@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from smki_sync.errors import SourceMissing, SourceRefused, SourceUnreachable
-from smki_sync.sources import Limits, Source
+from smki_sync.sources.base import Limits, Source
 
 Offer = Callable[..., AbstractContextManager[Source]]
 """Opens the source over a folder: ``offer(limits=…, folder=…)``; leaving closes it."""

@@ -10,7 +10,7 @@ from smki_sync.mirror.soundness import Aspect, Damage
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind, StrangeName, Stranger
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
 from smki_sync.model.report import Attention, AttentionCode, Census, NearLimit, Outcome, SyncReport
-from smki_sync.sources import Source
+from smki_sync.sources.base import Source
 from smki_sync.sync import Job
 from smki_sync.sync.attention import attend
 from smki_sync.sync.decide import Decision, Held

@@ -20,7 +20,9 @@ from smki_sync.model.door import VerifyPolicy
 from smki_sync.model.lists import ListPolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.simulator import profiles
-from smki_sync.sources import Limits, SftpLogin, open_source
+from smki_sync.sources.base import Limits
+from smki_sync.sources.login import SftpLogin
+from smki_sync.sources.opening import open_source
 from smki_sync.sync import Job, run
 from smki_sync.verify.door import Keeper
 from smki_sync.x509 import read_facts

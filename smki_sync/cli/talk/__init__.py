@@ -18,7 +18,7 @@ from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.console import ConsoleTalk
 from smki_sync.cli.talk.log import JsonTalk
 from smki_sync.cli.talk.pace import PROGRESS_SECONDS, Pace
-from smki_sync.config import LogFormat
+from smki_sync.config.settings.talk import LogFormat
 
 __all__ = ["PROGRESS_SECONDS", "Clock", "JsonTalk", "Pace", "Talk", "Volume", "talk_on"]
 

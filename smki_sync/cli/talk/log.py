@@ -8,7 +8,8 @@ from dataclasses import asdict
 from datetime import UTC
 from typing import TextIO, assert_never
 
-from smki_sync.cli.render import Json, applied_document, attention_document, plan_document
+from smki_sync.cli.documents import Json
+from smki_sync.cli.render import applied_document, attention_document, plan_document
 from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.pace import Pace
 from smki_sync.events import (

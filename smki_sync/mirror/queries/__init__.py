@@ -11,7 +11,8 @@ as long as it keeps its transaction, never waits for a writer. Refuses: to write
 A name is loaded when it is first asked for, with its module and no other.
 
 * :mod:`.opening` the current mirror, one snapshot
-* :mod:`.state` position, counts, quarantine; the stamp that identifies a snapshot
+* :mod:`.stamp` what identifies a snapshot
+* :mod:`.state` position, counts, quarantine
 * :mod:`.row` one certificate, typed
 * :mod:`.identity` what names one certificate, and looking it up
 * :mod:`.wanted` filters, combined, and everything that passes them, as a stream
@@ -43,14 +44,13 @@ if TYPE_CHECKING:
     )
     from smki_sync.mirror.queries.opening import Connection, open_mirror
     from smki_sync.mirror.queries.row import Certificate
+    from smki_sync.mirror.queries.stamp import Stamp, read_stamp
     from smki_sync.mirror.queries.state import (
         Quarantined,
-        Stamp,
         read_census,
         read_incidents,
         read_position,
         read_quarantine,
-        read_stamp,
     )
     from smki_sync.mirror.queries.wanted import Standing, Wanted, find, read_issuers
 
@@ -101,15 +101,8 @@ _NAMES: Final = {
     "identity": ("EuiIs", "Fingerprint", "Identity", "SerialIs", "SkiIs", "find_certificates"),
     "opening": ("Connection", "open_mirror"),
     "row": ("Certificate",),
-    "state": (
-        "Quarantined",
-        "Stamp",
-        "read_census",
-        "read_incidents",
-        "read_position",
-        "read_quarantine",
-        "read_stamp",
-    ),
+    "stamp": ("Stamp", "read_stamp"),
+    "state": ("Quarantined", "read_census", "read_incidents", "read_position", "read_quarantine"),
     "wanted": ("Standing", "Wanted", "find", "read_issuers"),
 }
 _HOMES: Final = {name: home for home, names in _NAMES.items() for name in names}
