@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
-from smki_sync.config.keys import KEYS, SECTIONS, nearest_key
+from smki_sync.config.keys import KEYS, SECTIONS
 from smki_sync.config.load import OPTIONS, VARIABLES, load, load_here
+from smki_sync.config.names import nearest_key
+from smki_sync.config.place import mirror_here
 from smki_sync.config.reference import EXAMPLE, example, table, toml_value
 from smki_sync.config.secrets import MAX_PASSWORD_BYTES
 from smki_sync.config.settings.talk import LogFormat
@@ -183,6 +185,37 @@ def test_this_process_is_asked_for_its_own_environment(site: Site, monkeypatch: 
 
 
 # What is refused
+
+
+@pytest.mark.parametrize("giver", ["option", "environment", "file"])
+def test_where_the_mirror_is_is_known_without_the_rest_of_the_configuration(
+    site: Site, monkeypatch: pytest.MonkeyPatch, giver: str
+) -> None:
+    monkeypatch.chdir(site.cwd)
+    monkeypatch.delenv("SMKI_SYNC_MIRROR", raising=False)
+    (site.cwd / "smki-sync.toml").write_text('hoks = 1\n[mirror]\npath = "of-file"\n')
+    if giver != "file":
+        monkeypatch.setenv("SMKI_SYNC_MIRROR", "of-environment")
+    option = Path("of-option") if giver == "option" else None
+    assert mirror_here(mirror=option, config=None) == site.cwd / f"of-{giver}"
+
+
+@pytest.mark.parametrize("section", ['path = ""', "path = 1", "", "pth = 'x'"])
+def test_where_the_mirror_is_not_said_every_fault_of_the_file_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    monkeypatch.chdir(site.cwd)
+    monkeypatch.delenv("SMKI_SYNC_MIRROR", raising=False)
+    (site.cwd / "smki-sync.toml").write_text(f"[hoks]\n[mirror]\n{section}\n")
+    with pytest.raises(ConfigError, match="hoks"):
+        mirror_here(mirror=None, config=None)
+
+
+def test_a_look_up_still_needs_a_file_that_can_be_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(site.cwd)
+    (site.cwd / "smki-sync.toml").write_text("[mirror\n")
+    with pytest.raises(ConfigError, match="TOML"):
+        mirror_here(mirror=Path("there"), config=None)
 
 
 def test_a_named_file_that_is_not_there_is_an_error_that_says_who_named_it(site: Site) -> None:

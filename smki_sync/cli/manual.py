@@ -11,8 +11,8 @@ import typer
 from smki_sync import __version__
 from smki_sync.cli import build
 from smki_sync.cli.exits import Exit
+from smki_sync.config.file import FILE_VARIABLE, SYSTEM_FILE
 from smki_sync.config.load import VARIABLES
-from smki_sync.config.place import FILE_VARIABLE, SYSTEM_FILE
 from smki_sync.config.secrets import PASSPHRASE_VARIABLE, PASSWORD_VARIABLE
 
 _LEADING: Final = ("'", ".")

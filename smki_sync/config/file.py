@@ -1,18 +1,22 @@
-"""The one configuration file: which it is, what it holds, and names in it that nobody knows.
+"""The one configuration file: where it may lie, which it is, what it holds.
 
-For: :func:`read_file`, :func:`find_file` and :func:`strange_names`. Refuses: to read a second file,
-and to judge values (:mod:`.keys` does).
+For: :func:`file_of`. Refuses: to read a second file, to judge names (:mod:`.names` does) and values
+(:mod:`.keys` does), and to load the table of settings.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from smki_sync.config.keys import KEYS, SECTIONS, nearest_key, nearest_section
-from smki_sync.config.place import is_there
+import platformdirs
+
 from smki_sync.errors import ConfigError
 
-MAX_FILE_BYTES = 1_000_000
+FILE_NAME: Final = "smki-sync.toml"
+SYSTEM_FILE: Final = Path("/etc/smki-sync") / FILE_NAME
+FILE_VARIABLE: Final = "SMKI_SYNC_CONFIG"
+MAX_FILE_BYTES: Final = 1_000_000
 """Longest configuration file, in bytes: the full example has a few thousand; more is another file."""
 
 
@@ -29,16 +33,49 @@ class File:
         return f"file {self.path}"
 
 
+def user_place() -> Path:
+    """The directory of this user's configuration."""
+    return platformdirs.user_config_path("smki-sync")
+
+
+def file_of(
+    option: object,
+    environ: Mapping[str, str],
+    *,
+    cwd: Path,
+    user_dir: Path,
+    system_file: Path = SYSTEM_FILE,
+) -> File | None:
+    """The file that the option names, else the environment, else the first that is found.
+
+    ``option``: the value of ``--config`` or ``None``. ``cwd``: where relative paths start, and the first
+    place for a file; then come ``user_dir`` and ``system_file``. Errors as :func:`read_file`.
+    """
+    if option is not None:
+        return read_file(cwd / Path(str(option)).expanduser(), hint="it was named by option --config")
+    if name := environ.get(FILE_VARIABLE):
+        return read_file(cwd / Path(name).expanduser(), hint=f"it was named by environment {FILE_VARIABLE}")
+    return find_file((cwd / FILE_NAME, user_dir / FILE_NAME, system_file))
+
+
 def find_file(places: Iterable[Path]) -> File | None:
     """Read the first file that is there; ``None`` where there is none. Errors as :func:`read_file`.
 
     A directory that this user may not enter holds no file for this user, so that a job which starts
     in another's home directory goes on to the next place. A file that is seen must be readable.
     """
-    seen = (path for path in places if is_there(path))
+    seen = (path for path in places if _is_there(path))
     return next(
         (read_file(path, hint=f"{path} stands where a configuration is looked for") for path in seen), None
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def read_file(path: Path, *, hint: str = "") -> File:
@@ -68,22 +105,3 @@ def _parse(path: Path, octets: bytes) -> Mapping[str, object]:
         f"the configuration file {path} is {fault}",
         hint="mend it; docs/configuration.md has a complete example",
     )
-
-
-def strange_names(file: File) -> Iterator[str]:
-    """Name each section and key of the file that does not exist, with its nearest known neighbour."""
-    for name, content in file.tree.items():
-        if name not in SECTIONS:
-            near = f"[{nearest_section(name)}]" if isinstance(content, dict) else nearest_key("", name)
-            yield f"{name!r} is unknown ({file.origin}); did you mean {near}?"
-        elif not isinstance(content, dict):
-            yield f"{name} wants to be a section, [{name}] ({file.origin})"
-        else:
-            yield from _strange_keys(name, content, file.origin)
-
-
-def _strange_keys(section: str, content: Mapping[str, object], origin: str) -> Iterator[str]:
-    for name in content:
-        if f"{section}.{name}" not in KEYS:
-            near = nearest_key(section, name)
-            yield f"{f'{section}.{name}'!r} is unknown ({origin}); did you mean {near}?"

@@ -4,7 +4,7 @@ For: checking one value (:meth:`Key.convert`), finding a key's nearest neighbour
 documentation. Refuses: to show a value in an error; it may be a secret in the wrong place.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -134,32 +134,3 @@ def _bare(hint: object) -> object:
 
 KEYS: Mapping[str, Key] = {key.name: key for key in _keys()}
 """Every key by its name, in the order of the documentation."""
-
-
-_LIKE = 0.6
-"""How like two names are that are taken for a slip of the pen, from 0 to 1: difflib's own measure."""
-
-
-def nearest_section(name: str) -> str:
-    """Give the known section whose name is most like ``name``."""
-    return _close(name, SECTIONS, 0.0)[0]
-
-
-def nearest_key(section: str, name: str) -> str:
-    """Give the known key most like ``name``: in its own section, else in any, else the least unlike.
-
-    ``section`` is empty for a key that stands outside every section.
-    """
-    every = {key.partition(".")[2]: key for key in KEYS}
-    own = {key.partition(".")[2]: key for key in KEYS if key.startswith(f"{section}.")}
-    for words, likeness in ((own, _LIKE), (every, _LIKE), (own or every, 0.0)):
-        if near := _close(name, words, likeness):
-            break
-    return words[near[0]]
-
-
-def _close(name: str, words: Iterable[str], likeness: float) -> list[str]:
-    """The word most like a name, if one is like enough."""
-    import difflib  # noqa: PLC0415 - only a mistake needs it
-
-    return difflib.get_close_matches(name, list(words), n=1, cutoff=likeness)

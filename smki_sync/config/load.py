@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smki_sync.config.file import File, find_file, read_file, strange_names
+from smki_sync.config.file import SYSTEM_FILE, File, file_of, user_place
 from smki_sync.config.keys import KEYS, SECTIONS
-from smki_sync.config.place import FILE_VARIABLE, MIRROR_VARIABLE, SYSTEM_FILE, file_places, user_place
+from smki_sync.config.names import strange_names
+from smki_sync.config.place import MIRROR_VARIABLE
 from smki_sync.config.secrets import secrets_in
 from smki_sync.config.whole import Config
 from smki_sync.errors import ConfigError
@@ -65,9 +66,7 @@ def load(
     each naming the key, where it was given and what is wanted, and none showing a value. Raises
     ``KeyError`` for an option that nobody knows: a defect of the caller.
     """
-    file = _named_file(options.get("config"), environ, cwd) or find_file(
-        file_places(cwd, user_dir, system_file)
-    )
+    file = file_of(options.get("config"), environ, cwd=cwd, user_dir=user_dir, system_file=system_file)
     faults = list(strange_names(file)) if file else []
     layers = (_from_options(options, cwd), _from_environment(environ, cwd), _from_file(file))
     settings = ChainMap(*(_checked(layer, faults) for layer in layers))
@@ -76,14 +75,6 @@ def load(
     if faults:
         raise _all_of(faults)
     return config
-
-
-def _named_file(option: object, environ: Mapping[str, str], cwd: Path) -> File | None:
-    if option is not None:
-        return read_file(cwd / Path(str(option)).expanduser(), hint="it was named by option --config")
-    if name := environ.get(FILE_VARIABLE):
-        return read_file(cwd / Path(name).expanduser(), hint=f"it was named by environment {FILE_VARIABLE}")
-    return None
 
 
 def _from_options(options: Mapping[str, object], cwd: Path) -> Iterator[_Given]:

@@ -1,8 +1,8 @@
-"""Where the configuration file may lie, and where the mirror is.
+"""Where the mirror is, and nothing else.
 
-For: commands that look things up all day, and need nothing but the mirror's directory. Where no file stands
-in any of its places there is no setting to check, and the table of settings (a fifth of the time that an
-answer takes) is not loaded. Refuses: to look past a file; where there is one, all of it is checked.
+For: commands that look things up all day. They need the mirror's directory alone; the table of settings, by
+which a configuration is checked, takes half as long to load as the whole answer. Refuses: to check any other
+setting. What is wrong with this one, :mod:`.load` says.
 """
 
 import os
@@ -10,31 +10,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import platformdirs
+from smki_sync.config.file import file_of, user_place
 
-FILE_NAME: Final = "smki-sync.toml"
-SYSTEM_FILE: Final = Path("/etc/smki-sync") / FILE_NAME
-FILE_VARIABLE: Final = "SMKI_SYNC_CONFIG"
 MIRROR_VARIABLE: Final = "SMKI_SYNC_MIRROR"
 
 
-def file_places(cwd: Path, user_dir: Path, system_file: Path = SYSTEM_FILE) -> tuple[Path, ...]:
-    """Where a configuration file is looked for, the first place first."""
-    return cwd / FILE_NAME, user_dir / FILE_NAME, system_file
+def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
+    """The mirror's directory for this process: option before environment before file.
 
+    Raises ``ConfigError`` where none is given, and where a file cannot be read or is no TOML.
+    """
+    cwd = Path.cwd()
+    file = file_of(config, os.environ, cwd=cwd, user_dir=user_place())
+    section = file.tree.get("mirror") if file else None
+    written = section.get("path") if isinstance(section, dict) else None
+    with suppress(ValueError, RuntimeError):  # whoever loads all of it says what is wrong
+        if given := mirror or os.environ.get(MIRROR_VARIABLE):
+            return _place(str(given), cwd)
+        if file and written is not None:
+            return _place(written, file.path.parent)
+    from smki_sync.config.load import load_here  # noqa: PLC0415 - see above
 
-def user_place() -> Path:
-    """The directory of this user's configuration."""
-    return platformdirs.user_config_path("smki-sync")
-
-
-def is_there(path: Path) -> bool:
-    """Whether this user sees a file. One in a directory that is closed to this user is for others."""
-    try:
-        path.stat()
-    except OSError:
-        return False
-    return True
+    return load_here({"mirror": mirror, "config": config}).need_mirror()
 
 
 def path_of(value: object) -> Path:
@@ -45,17 +42,5 @@ def path_of(value: object) -> Path:
     return Path(value)
 
 
-def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
-    """The mirror's directory for this process: option before environment before file.
-
-    Raises ``ConfigError`` where none is given, and for every fault of a file that is there.
-    """
-    cwd = Path.cwd()
-    named = config or os.environ.get(FILE_VARIABLE)
-    given = mirror or os.environ.get(MIRROR_VARIABLE)
-    if given and not named and not any(map(is_there, file_places(cwd, user_place()))):
-        with suppress(ValueError, RuntimeError):  # whoever loads everything says what is wrong with it
-            return cwd / path_of(str(given)).expanduser()
-    from smki_sync.config.load import load_here  # noqa: PLC0415 - see above
-
-    return load_here({"mirror": mirror, "config": config}).need_mirror()
+def _place(value: object, base: Path) -> Path:
+    return base / path_of(value).expanduser()

@@ -15,16 +15,18 @@ from smki_sync.cli.answer import Asked
 from smki_sync.model.certificate import Usage
 
 HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")
+OURS = ("config.keys", "config.settings", "model.report", "model.plan", "sources", "sync")
+"""Rooms of ours that take long to load, for they describe much."""
 LOADED = """
 import atexit, json, sys
 from smki_sync.cli import main
-atexit.register(lambda: sys.stderr.write(json.dumps([m for m in sys.modules if "." not in m])))
+atexit.register(lambda: sys.stderr.write(json.dumps([*sys.modules])))
 main()
 """
 
 
 def loaded(place: Path, mirror: Path, *words: str) -> set[str]:
-    """Top-level modules that a process of its own has loaded when it ends."""
+    """Modules that a process of its own has loaded when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *words],
         cwd=place,
@@ -39,7 +41,16 @@ def loaded(place: Path, mirror: Path, *words: str) -> set[str]:
 
 @pytest.mark.parametrize("form", [[], ["--pem"], ["--json"], ["--usage", "DS", "--any-status"]])
 def test_show_loads_nothing_that_its_answer_does_not_need(ask: Shell, mirror: Path, form: list[str]) -> None:
-    assert loaded(ask.place, mirror, "show", "serial:01", *form) & set(HEAVY) == set()
+    heavy = {*HEAVY, *(f"smki_sync.{room}" for room in OURS)}
+    assert loaded(ask.place, mirror, "show", "serial:01", *form) & heavy == set()
+
+
+def test_a_configuration_file_costs_a_look_up_nothing_but_its_reading(ask: Shell, mirror: Path) -> None:
+    file = ask.place / "mine.toml"
+    file.write_text(f'[mirror]\npath = "{mirror}"\n[policy]\nwindow_days = 7\n')
+    modules = loaded(ask.place, mirror, "show", "serial:01", "--config", str(file))
+    assert "tomllib" in modules
+    assert "smki_sync.config.keys" not in modules
 
 
 def test_another_command_loads_typer_so_that_the_test_before_could_fail(ask: Shell, mirror: Path) -> None:

@@ -8,8 +8,9 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -30,14 +31,19 @@ print(*db.execute("SELECT * FROM certificates WHERE eui = ?", (sys.argv[2],)).fe
 def report(mirror: Path) -> str:
     """Measure, and say it in words."""
     euis = _some_euis(mirror / "mirror.db")
-    pairs = [(_took(_bare(mirror, eui)), _took(_show(mirror, eui))) for eui in euis[:PAIRS]]
-    bare, shown = ([pair[side] for pair in pairs] for side in (0, 1))
-    ratio = statistics.median(b / a for a, b in pairs)
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "smki-sync.toml")
+        file.write_text(f'[mirror]\npath = "{mirror}"\n')
+        forms = (_bare, _show, partial(_show_configured, file))
+        rounds = [[_took(form(mirror, eui)) for form in forms] for eui in euis[:PAIRS]]
+    bare, shown, configured = zip(*rounds, strict=True)
+    ratios = [statistics.median(one[form] / one[0] for one in rounds) for form in (1, 2)]
     with open_mirror(mirror / "mirror.db") as db:
         queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)))) for eui in euis]
         first = [_seconds(lambda: next(find(db, Wanted()))) for _ in range(PAIRS)]
     return (
-        f"`show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratio:.2f} times;"
+        f"`show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratios[0]:.2f} times; with a"
+        f" configuration file {_ms(configured)}: {ratios[1]:.2f} times;"
         f" the query alone {_ms(queries)}; the first row of `find` {_ms(first)} (medians)"
     )
 
@@ -60,6 +66,11 @@ def _show(mirror: Path, eui: str) -> list[str]:
     return [str(script), "show", eui, "--mirror", str(mirror)]
 
 
+def _show_configured(file: Path, _mirror: Path, eui: str) -> list[str]:
+    script = Path(sys.executable).with_name("smki-sync")
+    return [str(script), "show", eui, "--config", str(file)]
+
+
 def _took(command: list[str]) -> float:
     return _seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
@@ -70,7 +81,7 @@ def _seconds(deed: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _ms(seconds: list[float]) -> str:
+def _ms(seconds: Sequence[float]) -> str:
     return f"{statistics.median(seconds) * 1000:.3g} ms"
 
 
