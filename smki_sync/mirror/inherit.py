@@ -71,10 +71,15 @@ UPDATE certificate SET first_seen = (
 """
 _KEEP_CHANGED: Final = f"""
 UPDATE certificate SET (last_changed, extract) = (
-       SELECT o.last_changed, o.extract FROM old.certificate AS o
+       SELECT o.last_changed,
+              iif(certificate.extract IN (SELECT id FROM main.extract WHERE kind = 'delta'),
+                  certificate.extract, o.extract)
+         FROM old.certificate AS o
         WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
  WHERE id IN (SELECT n.id {_BOTH} WHERE {_SAME})
 """
+"""What ended as it was before keeps its dates. What a delta put right against the full keeps that delta as
+its file: nothing else explains to a comparison why it is not as the full says."""
 _COLUMNS: Final = (
     "serial, issuer, eui, kind, role, usage, status, subject, not_before, not_after, ski, manufacturing,"
     " flags, first_seen"

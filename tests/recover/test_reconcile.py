@@ -83,6 +83,21 @@ def test_a_change_of_the_days_in_which_the_full_was_made_is_explained(shelf: She
     assert counts(reconcile(party.job(15))) == (0, 0, 0)
 
 
+def test_what_left_and_came_back_while_nobody_looked_is_explained_by_the_delta_that_brought_it_back(
+    shelf: Shelf, party: Party
+) -> None:
+    """It ends as it was before the gap: no news, but the full says otherwise and only the delta knows."""
+    shelf.remove(*(path.name for path in shelf.path.iterdir()))
+    shelf.full(19, {n: "I" for n in LISTED if n not in {0, 1}} | {8: "I"})  # 1 was not In-Use that day
+    shelf.deltas(17, 18)
+    shelf.delta(19, {1: "I"})
+    before = journal(party)
+    run(party.job(20))
+    found = reconcile(party.job(20))
+    assert (counts(found), found.explained) == ((0, 0, 0), 1)
+    assert journal(party) == before
+
+
 def test_a_change_older_than_the_overlap_that_the_full_contradicts_is_drift(
     shelf: Shelf, party: Party
 ) -> None:
