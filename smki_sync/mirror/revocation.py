@@ -22,15 +22,17 @@ from smki_sync.model.lists import HeldList, ListKind, RevocationList
 
 _DUE: Final = """
 SELECT c.id, c.serial, c.issuer, c.status, c.withdrawn, c.revoked, min(r.since), c.der
-  FROM revocation AS r JOIN certificate AS c ON c.serial = r.serial AND c.issuer = r.issuer
+  FROM revocation AS r CROSS JOIN certificate AS c ON c.serial = r.serial AND c.issuer = r.issuer
  GROUP BY c.id HAVING c.revoked IS NOT min(r.since) ORDER BY c.id
 """
+"""CROSS: SQLite would rather read the whole of ``certificate``, which comes in the order of its ids."""
 _OVER: Final = """
 SELECT c.id, c.serial, c.issuer, c.status, c.withdrawn, c.revoked, NULL, c.der
-  FROM certificate AS c WHERE c.revoked IS NOT NULL
+  FROM certificate AS c INDEXED BY certificate_revoked WHERE c.revoked IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM revocation AS r WHERE r.serial = c.serial AND r.issuer = c.issuer)
  ORDER BY c.id
 """
+"""INDEXED BY: as above."""
 _SET: Final = "UPDATE certificate SET revoked = ? WHERE id = ?"
 _HELD: Final = """
 SELECT l.file, l.kind, l.issuer, l.key_id, l.number, l.this_update, l.next_update, l.entries, l.sha256,
