@@ -4,17 +4,14 @@ For: documents whose every line has been seen to be so. The mirror is made from 
 certificates are always the same; revocation lists and anchor slots are left out.
 """
 
-import re
-import shlex
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from support.cli import Shell, surroundings
-
-ROOT = Path(__file__).parent.parent.parent
-DOCS = ROOT / "docs"
+from support.markdown import DOCS, ROOT, commands, fences
 
 
 def sample_mirror(place: Path) -> Path:
@@ -32,33 +29,20 @@ def sample_mirror(place: Path) -> Path:
     return place / "mirror"
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """The fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(page), re.DOTALL | re.MULTILINE)
-
-
 def programs(page: str) -> list[tuple[str, str]]:
     """Each Python block with the output that stands below it."""
-    return re.findall(r"^```python\n(.*?)^```\n+```text\n(.*?)^```$", text_of(page), re.DOTALL | re.MULTILINE)
+    shown = [(f.language, f.text) for f in fences(DOCS / page)]
+    return [(a, b) for (one, a), (other, b) in pairwise(shown) if (one, other) == ("python", "text")]
 
 
 def spoken(page: str) -> list[tuple[str, str]]:
     """Each command of the console blocks, with the output that stands below it."""
-    pairs = []
-    for block in blocks(page, "console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            lines = part.splitlines()
-            length = next(n for n in range(1, len(lines) + 1) if _is_whole("\n".join(lines[:n])))
-            pairs.append(("\n".join(lines[:length]), "\n".join(lines[length:])))
-    return pairs
-
-
-def _is_whole(command: str) -> bool:
-    """Whether every quotation mark has its other one."""
-    try:
-        return bool(shlex.split(command))
-    except ValueError:
-        return False
+    return [
+        (command.line, command.output)
+        for fence in fences(DOCS / page)
+        if fence.language == "console"
+        for command in commands(fence)
+    ]
 
 
 def text_of(page: str) -> str:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 from support.cli import Shell
+from support.markdown import ROOT
 
 import smki_sync
 from smki_sync.api import Certificate, JournalGap, Mirror
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror.lock import hold
 from smki_sync.simulator.repository import Repository
-from tools.documents import ROOT, programs, run_python, sample_mirror
+from tools.documents import programs, run_python, sample_mirror
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,15 @@ from urllib.request import urlopen
 
 import pytest
 from support.cli import Shell, surroundings
+from support.markdown import DOCS
 
 from smki_sync.simulator.repository import Repository
 from smki_sync.x509.pem import read_pem_or_der
-from tools.documents import DOCS, programs, run_python, run_shell, sample_mirror, spoken, text_of
+from tools.documents import programs, run_python, run_shell, sample_mirror, spoken, text_of
 
 PAGE = "other-tools.md"
 ASSETS = DOCS / "datasette"
-SPOKEN = spoken(PAGE)
-QUESTIONS = [(command, output) for command, output in SPOKEN if command.startswith("sqlite3")]
+QUESTIONS = [(command, output) for command, output in spoken(PAGE) if command.startswith("sqlite3")]
 PAGES = [f"/{page}" for page in re.findall(r"^Datasette: `(mirror/[^`]+)`$", text_of(PAGE), re.MULTILINE)]
 SERIAL = "5B2AE084D99682218937EB5A55D99919"
 
@@ -98,14 +98,6 @@ def rows_of(output: str) -> Rows:
 def test_there_are_ten_questions_and_each_has_its_page_and_an_answer() -> None:
     assert len(QUESTIONS) == len(PAGES) == 10
     assert all(rows_of(output) for _, output in QUESTIONS)
-
-
-@pytest.mark.parametrize("number", range(len(SPOKEN)))
-def test_a_command_prints_what_stands_below_it(sample: Path, tmp_path: Path, number: int) -> None:
-    command, output = SPOKEN[number]
-    if command.startswith("sqlite-utils"):  # it opens for writing: on a mirror of its own
-        sample = shutil.copytree(sample, tmp_path / "mirror", symlinks=True)
-    assert run_shell(command, sample) == output.rstrip("\n")
 
 
 @pytest.mark.parametrize("number", range(len(programs(PAGE))))

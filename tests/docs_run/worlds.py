@@ -1,0 +1,114 @@
+"""The places in which the pages' commands are typed in: each made once, and copied for every page.
+
+For: ``<!-- world: NAME -->`` in a page. Refuses: a network, and rights that a tester has not: what a page
+calls ``/var/lib/smki-sync`` lies below a temporary directory (:mod:`docs_run.place`).
+"""
+
+import os
+import re
+import shutil
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from support.cli import Shell
+from support.markdown import ROOT
+
+from smki_sync.simulator.repository import Repository
+
+START, TODAY = date(2026, 11, 2), date(2026, 11, 12)
+"""The day on which every repository begins, and the one on which the commands are typed in."""
+
+SAMPLE = ROOT / "sample_data"
+COMPANIONS = shutil.ignore_patterns("*ARL*", "*CRL*", "*ANCHOR*")
+
+
+def nothing(root: Path) -> None:
+    """An empty directory."""
+    (root / "home").mkdir(parents=True)
+
+
+def checkout(root: Path) -> None:
+    """The sample data where the checkout has it."""
+    shutil.copytree(SAMPLE, root / "home" / "sample_data")
+
+
+def sample(root: Path) -> None:
+    """The sample data without lists and slots, and a mirror of it: its first full, a week later the rest."""
+    shutil.copytree(SAMPLE, root / "source", ignore=COMPANIONS)
+    _mirrored(root)
+
+
+def listed(root: Path) -> None:
+    """The same, with revocation lists and anchor slots."""
+    shutil.copytree(SAMPLE, root / "source")
+    _mirrored(root)
+
+
+def _mirrored(root: Path) -> None:
+    home = root / "home"
+    repository = home / "repository"
+    repository.mkdir(parents=True)
+    _configure(home)
+    shutil.copy(min((root / "source").glob("*FULL*")), repository)
+    _age(repository)
+    _sync(home, START)
+    shutil.copytree(root / "source", repository, dirs_exist_ok=True)
+    (repository / "README.md").unlink()
+    shutil.rmtree(root / "source")
+    _age(repository)
+    _sync(home, TODAY)
+    _around(root)
+
+
+def _age(repository: Path) -> None:
+    """Give each file the time at which it was published: late on the day that its name tells."""
+    for file in repository.iterdir():
+        named = re.search(r"\d{4}-\d\d-\d\d", file.name)
+        day = date.fromisoformat(named[0]) if named else TODAY - timedelta(days=1)
+        at = datetime.combine(day, time(23, 59), tzinfo=UTC).timestamp()
+        os.utime(file, (at, at))
+
+
+def week(root: Path) -> None:
+    """A simulated repository that can live on, and a mirror of it."""
+    _live(root / "home" / "repository")
+    _configure(root / "home")
+    _sync(root / "home", TODAY)
+    _around(root)
+
+
+def account(root: Path) -> None:
+    """The first day: an account at a repository behind SFTP, and nothing else."""
+    _live(root / "srv" / "extracts")
+    (root / "home").mkdir()
+
+
+WORLDS = {make.__name__: make for make in (nothing, checkout, sample, listed, week, account)}
+
+
+def _live(repository: Path) -> None:
+    Repository.create(repository, devices=30, days=10, start=START, seed=3)
+
+
+def _configure(home: Path) -> None:
+    (home / "smki-sync.toml").write_text(
+        f'[repository]\nurl = "{(home / "repository").as_uri()}"\n[mirror]\npath = "mirror"\n'
+    )
+
+
+def _sync(home: Path, today: date) -> None:
+    ran = Shell(place=home, today=today)("sync")
+    assert ran.code == 0, ran.err
+
+
+def _around(root: Path) -> None:
+    """What the pages find elsewhere: the Repository behind SFTP, a medium, a service, places to write."""
+    home, published = root / "home", root / "srv" / "extracts"
+    shutil.copytree(home / "repository", published)
+    shutil.copytree(home / "repository", root / "media" / "smki", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(home / "mirror", root / "var" / "lib" / "smki-sync", symlinks=True)
+    for place in ("media/backup", "var/www/smki", "etc/smki-sync"):
+        (root / place).mkdir(parents=True)
+    (root / "etc" / "smki-sync" / "smki-sync.toml").write_text(
+        f'[repository]\nurl = "{published.as_uri()}"\n[mirror]\npath = "{root}/var/lib/smki-sync"\n'
+    )
