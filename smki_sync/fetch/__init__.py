@@ -6,7 +6,7 @@ Refuses: to decide which files; a plan says that.
 
 from smki_sync.fetch.careful import BY_HAND, BY_ITSELF, CarefulSource, LoginMemory
 from smki_sync.fetch.deed import fetch
-from smki_sync.fetch.fetched import Fetched, chunks_of
+from smki_sync.fetch.fetched import Fetched, chunks_of, left_behind
 from smki_sync.fetch.follow import follow
 from smki_sync.fetch.opening import Opening
 from smki_sync.fetch.part import discard_other_parts, part_of, room_left
@@ -31,6 +31,7 @@ __all__ = [
     "discard_other_parts",
     "fetch",
     "follow",
+    "left_behind",
     "part_of",
     "room_left",
 ]

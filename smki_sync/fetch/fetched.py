@@ -6,7 +6,7 @@ finds both intact does not fetch again. Refuses: to look into a file.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
 from os import fsync
@@ -77,6 +77,15 @@ def held(path: Path, extract: Extract) -> Fetched | None:
     file = AppliedFile(extract=extract, size=extract.size, sha256=found)
     fetched = Fetched(file=file, path=path, pieces=pieces)
     return fetched if card == _particulars(fetched) else None
+
+
+def left_behind(path: Path, known: Collection[AppliedFile]) -> Fetched | None:
+    """A file that an earlier run has applied, if it is one of ``known`` of its name and intact."""
+    if not known or not path.is_file():
+        return None
+    with named(path), path.open("rb") as handle:
+        found = file_digest(handle, "sha256").hexdigest()
+    return next((Fetched(file=file, path=path) for file in known if file.sha256 == found), None)
 
 
 def write_card(fetched: Fetched) -> None:

@@ -15,7 +15,7 @@ generation has its own ``-wal`` and ``-shm``. Refuses: to delete what the link p
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -191,9 +191,9 @@ class MirrorDirectory:
         return gone
 
     @_named
-    def discard_downloads(self) -> tuple[Path, ...]:
-        """Remove every file in ``downloads``, when all that was fetched is applied."""
-        left = tuple(sorted(path for path in self.downloads.iterdir() if path.is_file()))
+    def discard_downloads(self, *, keep: Collection[Path] = ()) -> tuple[Path, ...]:
+        """Remove every file in ``downloads`` but for ``keep``, when all that was fetched is applied."""
+        left = tuple(sorted({path for path in self.downloads.iterdir() if path.is_file()}.difference(keep)))
         for path in left:
             path.unlink(missing_ok=True)
         return left

@@ -20,6 +20,9 @@ _CHAIN: Final = """
 SELECT kind, day, name, size, modified, sha256 FROM extract
  WHERE id >= (SELECT max(id) FROM extract WHERE kind = 'full') AND kind <> 'repair' ORDER BY id
 """
+_OF_NAME: Final = """
+SELECT kind, day, name, size, modified, sha256 FROM extract WHERE name = ? AND kind <> 'repair' ORDER BY id
+"""
 _STANDING: Final = """
 SELECT count(*) FROM quarantine WHERE accepted IS NULL
    AND extract >= (SELECT max(id) FROM extract WHERE kind = 'full')
@@ -57,6 +60,11 @@ def read_position(db: apsw.Connection) -> Position:
     """Position with the chain of files since the last full."""
     position, full, _ = read_state(db)
     return Position(day=position, full=full, chain=tuple(_applied(row) for row in db.execute(_CHAIN)))
+
+
+def read_applied(db: apsw.Connection, name: str) -> tuple[AppliedFile, ...]:
+    """Every file of that name that was applied, also before the last full; more than one where it changed."""
+    return tuple(_applied(row) for row in db.execute(_OF_NAME, (name,)))
 
 
 def _applied(row: tuple[Value, ...]) -> AppliedFile:

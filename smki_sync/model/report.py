@@ -44,6 +44,7 @@ class AttentionCode(StrEnum):
     RESTORED_TO_DATE = "restored-to-date"
     OTHER_DIGEST = "other-digest"
     CHAINS_BROKEN = "chains-broken"
+    NOT_ARCHIVED = "not-archived"
     STRANGE_NAMES = "strange-names"
     LIMIT_NEAR = "limit-near"
     FULL_OUTSIDE_AGREED = "full-outside-agreed"
@@ -82,6 +83,7 @@ _BEHIND = frozenset(
         AttentionCode.RESTORED_TO_DATE,
         AttentionCode.OTHER_DIGEST,
         AttentionCode.CHAINS_BROKEN,
+        AttentionCode.NOT_ARCHIVED,
         AttentionCode.VERIFICATION_FAILED,
         AttentionCode.COMPANION_NOT_FETCHED,
         AttentionCode.LIST_UNREADABLE,

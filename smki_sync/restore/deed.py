@@ -28,6 +28,7 @@ from smki_sync.planner import plan
 from smki_sync.restore.checks import Check, Known, known_digest, look_through
 from smki_sync.sources.base import Source
 from smki_sync.sync.ahead import fetch_all
+from smki_sync.sync.archivist import Archivist
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier, loading_ahead
 from smki_sync.sync.companions import Settled, gather, settle
@@ -108,7 +109,7 @@ def restore(
                 with watch.phase("fetch"):
                     files = fetch_all(job, source, decision.plan.extracts, ahead)
                     beside = gather(job, source, decision)
-            carrier = Carrier(job, files, all_aside=True, inspect=inspect, ahead=ahead)
+            carrier = Carrier(job, files, Archivist(job), all_aside=True, inspect=inspect, ahead=ahead)
             began = job.clock()
             generation = carrier.carry_out(decision)
             _time_build(watch, began, job.clock())
@@ -222,7 +223,7 @@ def _report(job: Job, decision: Decision, carrier: Carrier, generation: Path, se
         census=census,
         oddities=carrier.oddities,
         history_lost=carrier.history_lost,
-        beside=settled.attention,
+        beside=(*settled.attention, *carrier.archivist.attention()),
     )
     return SyncReport(
         plan=decision.plan,

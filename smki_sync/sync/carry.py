@@ -21,6 +21,7 @@ from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
 from smki_sync.sync.ahead import Ahead, Loaded
+from smki_sync.sync.archivist import Archivist
 from smki_sync.sync.beside import Noted, Told
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.guard import authorities_in_file
@@ -39,7 +40,7 @@ def trust(_generation: Path) -> None:
 
 @dataclass(slots=True)
 class Carrier:
-    """Applies the files of one plan. ``applied`` grows as files commit.
+    """Applies the files of one plan. ``applied`` grows as files commit. ``archivist``: takes each then.
 
     ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
     whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
@@ -49,6 +50,7 @@ class Carrier:
 
     job: Job
     files: Mapping[str, Fetched]
+    archivist: Archivist
     applied: list[Applied] = field(default_factory=list)
     oddities: Oddities = field(default_factory=Oddities)
     history_lost: bool = False
@@ -211,10 +213,7 @@ class Carrier:
         if self.keeper:
             self.keeper.close_file()
         self.job.hear.hear(Committed(applied=done))
-        if self.job.archive:
-            self.job.archive.keep(fetched)
-        else:
-            fetched.remove()
+        self.archivist.put_away(fetched)
 
 
 def open_builder(job: Job, full: Extract, old: Path | None, vouched: tuple[str, ...]) -> Builder:

@@ -21,6 +21,7 @@ from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Census, SyncReport
 from smki_sync.sync.ahead import fetch_all
+from smki_sync.sync.archivist import Archivist
 from smki_sync.sync.attention import attend
 from smki_sync.sync.carry import Carrier, loading_ahead
 from smki_sync.sync.companions import Gathered, Settled, gather, look_at_lists, settle
@@ -41,6 +42,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
     job.directory.prepare()
     job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
     with hold(job.directory.lock, since=job.clock()), _marking_damage(job):
+        archivist = Archivist(job)
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         with ExitStack() as ending:
@@ -55,12 +57,13 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
                     files = fetch_all(job, source, _fetch_order(decision), ahead)
             ending.enter_context(_lists_even_so(job, beside))
             keeper = ending.enter_context(guarding(job, decision.held.generation))
-            carrier = Carrier(job, files, keeper=keeper, ahead=ahead)
+            carrier = Carrier(job, files, archivist, keeper=keeper, ahead=ahead)
             generation = carrier.carry_out(decision)
             settled = _settle(job, generation, beside)
             carrier.oddities.unproven = keeper.unproven if keeper else 0
             carrier.oddities.verification = verified(job) if generation else None
-        _tidy(job, decision.plan)
+        archivist.catch_up(generation)
+        _tidy(job, decision.plan, archivist)
         return _report(job, decision, carrier, generation, settled)
 
 
@@ -141,7 +144,7 @@ def _fetch_order(decision: Decision) -> list[Extract]:
     return sorted(decision.plan.extracts, key=lambda x: (x.kind is ExtractKind.FULL, x.day))
 
 
-def _tidy(job: Job, plan: Plan) -> None:
+def _tidy(job: Job, plan: Plan, archivist: Archivist) -> None:
     """Remove what no run will need again: older generations, and files that were never applied.
 
     What is blocked may go on tomorrow with what has come of a full.
@@ -150,9 +153,8 @@ def _tidy(job: Job, plan: Plan) -> None:
         job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
     if plan.action is Action.BLOCKED:
         return
-    for old in job.archive.prune() if job.archive else ():
-        job.hear.hear(Detail(text=f"removed {old.name} from the archive"))
-    for left in job.directory.discard_downloads():
+    archivist.prune()
+    for left in job.directory.discard_downloads(keep=archivist.waiting):
         job.hear.hear(Detail(text=f"removed {left.name}, which was fetched and is not needed any more"))
 
 
@@ -170,7 +172,7 @@ def _report(
         census=census,
         oddities=carrier.oddities,
         history_lost=carrier.history_lost,
-        beside=settled.attention,
+        beside=(*settled.attention, *carrier.archivist.attention()),
     )
     return SyncReport(
         plan=decision.plan,

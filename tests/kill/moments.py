@@ -3,8 +3,8 @@
 For: killing, stopping, and taking the disk away at every commit point there is, and not only at random
 instants. A moment is
 
-* ``file``: a file or directory in the mirror directory is opened for writing, made, renamed or removed, or a
-  process is started (audit events of the interpreter);
+* ``file``: a file or directory in the mirror directory is opened for writing, made, linked, renamed or
+  removed, or a process is started (audit events of the interpreter);
 * ``sql``: a statement that begins, commits, creates, attaches or sets something, or moves the position;
 * ``disk``: SQLite writes a piece of a file, cuts, flushes or removes one (a VFS between it and the disk);
   what happens at a write happens when half of it is on the disk;

@@ -16,7 +16,7 @@ from smki_sync.events import Event
 
 Act = Callable[[], None]
 
-_FILES: Final = {"os.rename", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "sqlite3.connect"}
+_FILES: Final = {"os.rename", "os.link", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "sqlite3.connect"}
 _WORDS: Final = {"BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "CREATE", "ATTACH", "DETACH", "PRAGMA"}
 _STATE: Final = "UPDATE mirror"
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT

@@ -16,6 +16,7 @@ from smki_sync.fetch import Ring, Several
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.plan import Reason
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.restore import restore
 from smki_sync.sources.base import Limits, OpenSource, Source
 from smki_sync.sources.directory import DirectorySource
 from smki_sync.sync import Job, run
@@ -207,3 +208,51 @@ def test_a_line_that_comes_back_is_asked_again_by_the_next_connection(shelf: She
     with ring.open() as source:
         assert source.fetch_listing()
     assert not ring.unreached
+
+
+def test_what_a_killed_run_has_left_half_made_is_swept_and_what_is_not_ours_is_not(
+    party: Party, archive: Archive
+) -> None:
+    run(keeping(party.job(11), archive))
+    half = [archive.path / f".{FULL}.part", archive.path / f".{FULL}.sha256.part"]
+    mine = [archive.path / ".notes.part", archive.path / f"{FULL}.part"]
+    for path in (*half, *mine):
+        path.touch()
+    run(keeping(party.job(11), archive))
+    assert not any(path.exists() for path in half)
+    assert all(path.exists() for path in mine)
+
+
+def test_deltas_stay_where_the_archive_was_begun_between_two_fulls(
+    party: Party, shelf: Shelf, archive: Archive
+) -> None:
+    run(party.job(11))
+    shelf.delta(12)
+    run(keeping(party.job(12), archive))
+    assert names(archive) == ["SMKIKR_DELT_2026-11-12.xml.gz"]
+
+
+def test_an_archive_that_cannot_be_written_leaves_the_mirror_current_and_the_run_behind(
+    party: Party, archive: Archive
+) -> None:
+    archive.path.write_text("a file where a directory should be")
+    report = run(keeping(party.job(11), archive))
+    assert (report.outcome, report.position) == (Outcome.BEHIND, november(11))
+    assert codes(report)[0] is AttentionCode.NOT_ARCHIVED
+    assert FULL in report.attention[0].message
+    archive.path.unlink()
+    report = run(keeping(party.job(11), archive))
+    assert report.outcome is Outcome.CURRENT
+    assert FULL in names(archive)
+    assert not list(party.directory.downloads.iterdir())
+
+
+def test_a_restore_that_the_archive_cannot_follow_says_so_and_the_next_sync_makes_it_good(
+    party: Party, archive: Archive
+) -> None:
+    archive.path.write_text("a file where a directory should be")
+    report = restore(keeping(party.job(11), archive)).report
+    assert AttentionCode.NOT_ARCHIVED in codes(report)
+    archive.path.unlink()
+    assert run(keeping(party.job(11), archive)).outcome is Outcome.CURRENT
+    assert len(names(archive)) == len(list(party.shelf.path.iterdir()))
