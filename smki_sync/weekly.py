@@ -2,15 +2,17 @@
 
 For: drift that is found weekly without anybody thinking of it (``policy.reconcile``). A full that the mirror
 was built from has nothing to say, and one that was compared has said it. The comparison fetches the full: one
-a week is what the Code of Connection assumes (Appendix P). Refuses: to make a good run fail: a comparison
-that could not be made is a note.
+a week is what the Code of Connection assumes (Appendix P), on the day and at the hours that were agreed.
+Refuses: to make a good run fail: a comparison that could not be made is a note.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
-from smki_sync.errors import BadExtract, SourceError
-from smki_sync.mirror.history import History
+from smki_sync.access import Outside
+from smki_sync.errors import BadExtract, Locked, MirrorError, MirrorNotWritable, SmkiSyncError, SourceError
+from smki_sync.mirror.history import HeldAgainst, History, Offer
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.model.extract import Extract, ExtractKind
@@ -18,49 +20,88 @@ from smki_sync.model.report import Attention, AttentionCode, SyncReport
 from smki_sync.reconcile import Reconciled, reconcile
 from smki_sync.sync import Job
 
+_NOT_MADE: Final = (SourceError, BadExtract, Locked, MirrorNotWritable)
+"""What keeps a comparison from being made, and says nothing of the mirror."""
+
 
 def hold_weekly(job: Job, report: SyncReport, policy: ReconcilePolicy) -> SyncReport:
     """Add to a run's report what a comparison with a new full has shown, where one is due.
 
     Drift that was found and not made good is said by every run until it is, or the mirror is built anew.
+    Raises :class:`MirrorDamaged` where the mirror turns out to be that.
     """
     if policy is ReconcilePolicy.NEVER or job.directory.current() is None:
         return report
-    full = _due(job)
+    history = History(job.directory.history)
+    try:
+        offer, known = history.offer(), history.comparisons()
+    except MirrorError as error:
+        return _with(report, _unknown(error))
+    full = _due(job, offer, known)
     if full is None:
-        return _with(report, *_standing(job))
+        return _with(report, *_standing(job, known))
+    if not job.agreement.holds(job.now) and job.agreement.outside is Outside.WAIT:
+        put_off = f"that waits for what was agreed with the DCC ({job.agreement.words})"
+        return _with(report, *_standing(job, known), _not_made(full, put_off))
     try:
         found = reconcile(job, repair=policy is ReconcilePolicy.REPAIR)
-    except (SourceError, BadExtract) as error:
-        return _with(report, *_standing(job), _not_made(full, error))
+    except _NOT_MADE as error:
+        return _with(report, *_standing(job, known), _not_made(full, _sentence(error)))
+    return _compared(job, report, full, found)
+
+
+def _compared(job: Job, report: SyncReport, full: Extract, found: Reconciled) -> SyncReport:
+    """The report of a run in which a comparison was made."""
     with open_mirror(job.directory.link) as db:
         report = replace(report, census=read_census(db))
-    return _with(report, *_standing(job), *([_repaired(found)] if found.repaired else []))
+    return _with(
+        report,
+        *([_drifted(found.full, found.drift)] if found.drift else []),
+        *([_repaired(found)] if found.repaired else []),
+        *([] if job.agreement.holds(job.now) else [_outside(job, full)]),
+    )
 
 
-def _due(job: Job) -> Extract | None:
+def _due(job: Job, offer: Offer | None, known: Sequence[HeldAgainst]) -> Extract | None:
     """The newest full on offer that the mirror has caught up with, if it is news."""
-    history = History(job.directory.history)
-    offer = history.offer()
     with open_mirror(job.directory.link) as db:
         position = read_position(db)
     offered = offer.extracts if offer else ()
     fulls = [x for x in offered if x.kind is ExtractKind.FULL and position.full < x.day <= position.day]
     newest = max(fulls, key=lambda x: x.day, default=None)
-    known = {comparison.full for comparison in history.comparisons()}
-    return newest if newest and newest.name not in known else None
+    return newest if newest and newest.name not in {comparison.full for comparison in known} else None
 
 
-def _standing(job: Job) -> Iterator[Attention]:
+def _standing(job: Job, known: Sequence[HeldAgainst]) -> Iterator[Attention]:
     """What the last comparison of this generation has left."""
-    last = next(reversed(History(job.directory.history).comparisons()), None)
     current = job.directory.current()
-    if last and last.drift and current and last.generation == current.name:
-        yield Attention(
-            code=AttentionCode.DRIFT,
-            message=f"The mirror has drifted from {last.full}: {last.drift:,} certificates, as of {last.at}.",
-            hint="`smki-sync reconcile` shows where; with --repair it makes it good.",
-        )
+    if known and known[-1].drift and current and known[-1].generation == current.name:
+        yield _drifted(known[-1].full, known[-1].drift, at=known[-1].at)
+
+
+def _drifted(full: str, drift: int, *, at: str | None = None) -> Attention:
+    return Attention(
+        code=AttentionCode.DRIFT,
+        message=f"The mirror has drifted from {full}: {drift:,} certificates{f', as of {at}' if at else ''}.",
+        hint="`smki-sync reconcile` shows where; with --repair it makes it good.",
+    )
+
+
+def _unknown(error: MirrorError) -> Attention:
+    return Attention(
+        code=AttentionCode.RECONCILIATION_UNKNOWN,
+        message=f"Nobody can say whether the mirror was held against the newest full: {_sentence(error)}.",
+        hint=f"{error.hint} The next run then compares anew.",
+    )
+
+
+def _outside(job: Job, full: Extract) -> Attention:
+    return Attention(
+        code=AttentionCode.FULL_OUTSIDE_AGREED,
+        message=f"{full.name} was taken, to be held against the mirror, outside what was agreed with the DCC"
+        f" ({job.agreement.words}).",
+        hint="Tell the DCC. `policy.full_download_outside` can put that off instead.",
+    )
 
 
 def _repaired(found: Reconciled) -> Attention:
@@ -72,12 +113,16 @@ def _repaired(found: Reconciled) -> Attention:
     )
 
 
-def _not_made(full: Extract, error: SourceError | BadExtract) -> Attention:
+def _not_made(full: Extract, why: str) -> Attention:
     return Attention(
         code=AttentionCode.NOT_RECONCILED,
-        message=f"The mirror was not held against {full.name}: {error.message}.",
+        message=f"The mirror was not held against {full.name}: {why}.",
         hint="The next run tries again.",
     )
+
+
+def _sentence(error: SmkiSyncError) -> str:
+    return error.message.removesuffix(".")
 
 
 def _with(report: SyncReport, *attention: Attention) -> SyncReport:

@@ -41,6 +41,7 @@ class AttentionCode(StrEnum):
     DRIFT = "drift"
     DRIFT_REPAIRED = "drift-repaired"
     NOT_RECONCILED = "not-reconciled"
+    RECONCILIATION_UNKNOWN = "reconciliation-unknown"
     RESTORED_TO_DATE = "restored-to-date"
     OTHER_DIGEST = "other-digest"
     CHAINS_BROKEN = "chains-broken"
@@ -80,6 +81,7 @@ _BEHIND = frozenset(
         AttentionCode.RECORDS_QUARANTINED,
         AttentionCode.EMPTY_FILE,
         AttentionCode.DRIFT,
+        AttentionCode.RECONCILIATION_UNKNOWN,
         AttentionCode.RESTORED_TO_DATE,
         AttentionCode.OTHER_DIGEST,
         AttentionCode.CHAINS_BROKEN,

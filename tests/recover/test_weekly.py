@@ -1,11 +1,16 @@
 """Drift that is found each week without anybody asking: ``policy.reconcile``."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import apsw
 import pytest
-from sync.shelf import Party, Shelf
+from sync.shelf import NOW, Party, Shelf, november
 
+from smki_sync.access import Agreement, Outside, Weekday
+from smki_sync.errors import MirrorError
+from smki_sync.mirror.history import HeldAgainst, History
+from smki_sync.mirror.lock import hold
 from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.reconcile import reconcile
@@ -100,3 +105,55 @@ def test_a_full_that_cannot_be_read_makes_no_good_run_fail_and_is_tried_again(
     path.write_bytes(whole)
     shelf.stamp(path, 16, hour=5)
     assert AttentionCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
+
+
+@pytest.mark.parametrize("spoiled", ["noise", "a directory"])
+def test_a_record_of_runs_that_cannot_be_read_is_said_and_makes_no_good_run_fail(
+    party: Party, spoiled: str
+) -> None:
+    history = party.directory.history
+    history.unlink(missing_ok=True)
+    history.write_bytes(b"noise" * 999) if spoiled == "noise" else history.mkdir()
+    report = weekly(party, ReconcilePolicy.REPORT)
+    assert (report.outcome, report.position) == (Outcome.BEHIND, november(16))
+    (attention,) = (one for one in report.attention if not one.code.is_note)
+    assert attention.code is AttentionCode.RECONCILIATION_UNKNOWN
+    assert "move it away" in attention.hint
+    assert not party.source.fetched, "a full a day is not what was agreed"
+    history.unlink() if spoiled == "noise" else history.rmdir()
+    assert weekly(party, ReconcilePolicy.REPORT).outcome is Outcome.CURRENT
+    assert party.source.fetched == [WEEKLY]
+
+
+def test_drift_is_said_also_where_it_cannot_be_remembered(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_history: History, _row: HeldAgainst) -> None:
+        raise MirrorError("no space")
+
+    spoil(party)
+    monkeypatch.setattr(History, "record_comparison", full_disk)
+    assert AttentionCode.DRIFT in codes(weekly(party, ReconcilePolicy.REPORT))
+
+
+def test_a_mirror_that_another_run_has_taken_meanwhile_is_compared_by_the_next(party: Party) -> None:
+    job = party.job(16)
+    report = run(job)
+    with hold(party.directory.lock, since=NOW):
+        report = hold_weekly(job, report, ReconcilePolicy.REPORT)
+    assert report.outcome is Outcome.CURRENT
+    assert AttentionCode.NOT_RECONCILED in codes(report)
+    assert AttentionCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
+
+
+def test_on_another_day_than_was_agreed_the_comparison_is_told_or_put_off(party: Party) -> None:
+    """The 16th is a Monday."""
+    tuesday = replace(party.job(16), agreement=Agreement(day=Weekday.TUESDAY, outside=Outside.WAIT))
+    report = hold_weekly(tuesday, run(tuesday), ReconcilePolicy.REPORT)
+    assert codes(report) >= {AttentionCode.NOT_RECONCILED}
+    assert not party.source.fetched
+    told = replace(tuesday, agreement=Agreement(day=Weekday.TUESDAY))
+    report = hold_weekly(told, run(told), ReconcilePolicy.REPORT)
+    assert report.outcome is Outcome.CURRENT
+    assert AttentionCode.FULL_OUTSIDE_AGREED in codes(report)
+    assert party.source.fetched == [WEEKLY]
