@@ -12,7 +12,8 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exits import Exit, exit_of
+from smki_sync.cli.failing import failure
 from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.render import applied_document, attention_document
@@ -23,7 +24,7 @@ from smki_sync.cli.workplace import job_of, talking
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.ledger import utc
 from smki_sync.report.drill import drill_page
-from smki_sync.restore import Drilled
+from smki_sync.restore import Drilled, NotDrilled
 from smki_sync.restore import drill as carry_out
 
 
@@ -54,7 +55,8 @@ def drill(
 ) -> None:
     """Restore into a scratch place, hold it against the live mirror, and leave a report.
 
-    The live mirror is only read. Exit code 0 where the drill passed, 10 where it did not.
+    The live mirror is only read. Exit code 0 where the drill passed, 10 where it did not, or could not be
+    carried out: then, too, the report says why.
     """
     settings = configure(
         mirror=mirror,
@@ -75,7 +77,7 @@ def drill(
         say_json(made)
     elif not quiet:
         say("\n".join(text(done, report)))
-    raise typer.Exit(Exit.OK if done.agrees else Exit.FINDING)
+    raise typer.Exit(Exit.OK if made["agrees"] else Exit.FINDING)
 
 
 def _write(directory: Path, made: Json) -> Path:
@@ -90,19 +92,25 @@ def _write(directory: Path, made: Json) -> Path:
     return page
 
 
-def document(done: Drilled) -> Json:
-    """The document of ``drill --json``."""
-    report = done.restored.report
-    parted = done.parted
-    return {
+def document(done: Drilled | NotDrilled) -> Json:
+    """The document of ``drill --json``; what was never found out is ``null`` or empty."""
+    frame = {
         "schema": schema_of("drill"),
-        "agrees": done.agrees,
+        "agrees": isinstance(done, Drilled) and done.agrees,
         "began": utc(done.began),
         "ended": utc(done.ended),
+        "live": done.live and {"position": done.live.position.isoformat(), "digest": done.live.digest},
+        "machine": dict(done.machine),
+    }
+    return frame | (_found(done) if isinstance(done, Drilled) else _failed(done))
+
+
+def _found(done: Drilled) -> Json:
+    report, parted = done.restored.report, done.parted
+    return {
         "recovery_seconds": round(done.recovery_seconds, 3),
         "recovery_point": report.position and report.position.isoformat(),
         "recovery_point_age_days": report.position and (now_here().date() - report.position).days,
-        "live": {"position": done.live.position.isoformat(), "digest": done.live.digest},
         "certificates": {"total": report.census.total, "in_use": report.census.in_use},
         "digest": report.census.digest,
         "only_live": 0 if parted is None else len(parted.only_one),
@@ -111,12 +119,26 @@ def document(done: Drilled) -> Json:
         "phases": phases_document(done.restored),
         "checks": checks_document(done.restored),
         "attention": [attention_document(attention) for attention in report.attention],
-        "machine": dict(done.machine),
+        "error": None,
     }
 
 
-def text(done: Drilled, report: Path) -> list[str]:
+def _failed(done: NotDrilled) -> Json:
+    nothing = ("recovery_seconds", "recovery_point", "recovery_point_age_days", "certificates", "digest")
+    return {
+        **dict.fromkeys((*nothing, "only_live", "only_restored")),
+        **{name: [] for name in ("files", "phases", "checks", "attention")},
+        "error": failure("drill", done.error, exit_of(done.error))["error"],
+    }
+
+
+def text(done: Drilled | NotDrilled, report: Path) -> list[str]:
     """The drill for people."""
+    where = f"  report        {visible(str(report))}"
+    if isinstance(done, NotDrilled):
+        error = done.error
+        said = block(f"{error.message}. {error.hint}", indent="  ")
+        return ["The drill FAILED: it could not be carried out.", *said, where]
     word = "passed" if done.agrees else "FAILED"
     parted = done.parted
     return [
@@ -131,5 +153,5 @@ def text(done: Drilled, report: Path) -> list[str]:
             if parted
             else []
         ),
-        f"  report        {visible(str(report))}",
+        where,
     ]

@@ -22,10 +22,7 @@ def drill_page(drill: Document, *, sha256: str) -> str:
     """Write the page. ``sha256``: of the JSON document as it was written."""
     word = "passed" if drill["agrees"] else "failed"
     parts = [
-        _part("Result", _result(drill)),
-        _part("Phases", _phases(drill["phases"])),
-        _part("Checks", _checks(drill["checks"])),
-        _part("Files used", _files(drill["files"])),
+        *(_failed(drill) if drill["error"] else _carried_out(drill)),
         _part("Machine", facts_list(drill["machine"].items())),
         _part("Signed off", _signatures(sha256)),
     ]
@@ -33,11 +30,38 @@ def drill_page(drill: Document, *, sha256: str) -> str:
     return whole(f"SMKI recovery drill {drill['began'][:10]}: {word}", el("body", header, el("main", *parts)))
 
 
+def _carried_out(drill: Document) -> list[Element]:
+    return [
+        _part("Result", _result(drill)),
+        _part("Phases", _phases(drill["phases"])),
+        _part("Checks", _checks(drill["checks"])),
+        _part("Files used", _files(drill["files"])),
+    ]
+
+
+def _failed(drill: Document) -> list[Element]:
+    error, live = drill["error"], drill["live"]
+    known = [("Began", drill["began"]), ("Ended", drill["ended"])]
+    mirror = (
+        [("Live mirror as of", live["position"]), ("Its digest", el("code", live["digest"]))] if live else []
+    )
+    why = [
+        ("What happened", error["message"]),
+        ("Code", el("code", error["code"])),
+        ("What to do", error["hint"]),
+    ]
+    return [_part("Why it could not be carried out", facts_list([*known, *mirror, *why]))]
+
+
 def _part(title: str, *content: Element) -> Element:
     return el("section", el("h2", title), *content)
 
 
 def _lead(drill: Document) -> Element:
+    if drill["error"]:
+        return el(
+            "p", el("strong", "Not carried out", class_="state bad"), " Nothing was restored.", class_="lead"
+        )
     colour, word = ("good", "Equal") if drill["agrees"] else ("bad", "Different")
     text = (
         f" The mirror was restored in {in_time(drill['recovery_seconds'])}, as of {drill['recovery_point']}."

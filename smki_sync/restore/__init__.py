@@ -10,6 +10,6 @@ over in one step. Refuses: to need anything of the old mirror, and to remove it.
 
 from smki_sync.restore.checks import Check, Known
 from smki_sync.restore.deed import Phase, Restored, restore
-from smki_sync.restore.drill import Drilled, drill
+from smki_sync.restore.drill import Drilled, NotDrilled, drill
 
-__all__ = ["Check", "Drilled", "Known", "Phase", "Restored", "drill", "restore"]
+__all__ = ["Check", "Drilled", "Known", "NotDrilled", "Phase", "Restored", "drill", "restore"]

@@ -1,9 +1,11 @@
 """A rehearsal of the worst day: a restore into a scratch place, held against the live mirror.
 
 For: evidence that the mirror can be had again, from which files, how fast, and as of when. The live mirror is
-read and nothing else. A scratch copy that a killed drill has left is removed by the next, or a timer would
-fail from then on. Refuses: to leave the scratch copy behind, to call a restore good whose digest is
-another than that of the mirror.
+read and nothing else. A drill that could not be carried out, because the mirror, an extract or a disk is
+damaged or the repository did not answer, has found what drills are made to find: that is a value too. A
+scratch copy that a killed drill has left is removed by the next, or a timer would fail from then on.
+Refuses: to leave the scratch copy behind, to call a restore good whose digest is another than that of the
+mirror.
 """
 
 import os
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync import __version__
-from smki_sync.errors import UsageError
+from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError, SourceError, UsageError
 from smki_sync.mirror.connect import sqlite_version
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.faults import named
@@ -54,29 +56,51 @@ class Drilled:
         return sum(phase.seconds for phase in self.restored.phases)
 
 
-def drill(job: Job, scratch: Path, *, anchors: tuple[bytes, ...] = ()) -> Drilled:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotDrilled:
+    """A drill that came to no end. ``error``: why; ``live``: as far as the mirror could say what it held."""
+
+    began: datetime
+    ended: datetime
+    live: Stamp | None
+    machine: Mapping[str, str]
+    error: SmkiSyncError
+
+
+def drill(job: Job, scratch: Path, *, anchors: tuple[bytes, ...] = ()) -> Drilled | NotDrilled:
     """Restore into ``scratch``, which must not be there or be empty, to the live mirror's position.
 
-    Raises what a restore raises, and :class:`UsageError` for a scratch place that is in use.
+    Raises :class:`UsageError` for a scratch place that is in use, :class:`Locked` where another drill is
+    in it.
     """
-    with open_mirror(job.directory.link) as db:
-        live = read_stamp(db)
-    _claim(scratch, job.clock())
-    began = job.clock()
+    began, seen = job.clock(), list[Stamp]()
     try:
-        known = Known(position=live.position, digest=live.digest, source="the live mirror")
-        aside = replace(job, directory=MirrorDirectory(scratch), archive=None)
-        restored = restore(aside, until=live.position, anchors=anchors, known=known)
-        return Drilled(
-            began=began,
-            ended=job.clock(),
-            live=live,
-            restored=restored,
-            machine=machine(),
-            parted=_parted(job.directory, aside.directory),
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _claim(scratch, began)
+        try:
+            with open_mirror(job.directory.link) as db:
+                seen.append(read_stamp(db))
+            return _carry_out(job, scratch, anchors, began, live=seen[0])
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except (SourceError, BadExtract, MirrorError) as error:
+        live = seen[0] if seen else None
+        return NotDrilled(began=began, ended=job.clock(), live=live, machine=machine(), error=error)
+
+
+def _carry_out(
+    job: Job, scratch: Path, anchors: tuple[bytes, ...], began: datetime, *, live: Stamp
+) -> Drilled:
+    known = Known(position=live.position, digest=live.digest, source="the live mirror")
+    aside = replace(job, directory=MirrorDirectory(scratch), archive=None)
+    restored = restore(aside, until=live.position, anchors=anchors, known=known)
+    return Drilled(
+        began=began,
+        ended=job.clock(),
+        live=live,
+        restored=restored,
+        machine=machine(),
+        parted=_parted(job.directory, aside.directory),
+    )
 
 
 MARK: Final = ".drill"

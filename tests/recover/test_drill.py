@@ -1,14 +1,16 @@
 """A drill: a restore that touches nothing, held against the live mirror, with a report that can be filed."""
 
+import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import apsw
-from support.cli import Shell
+import pytest
+from support.cli import Json, Shell
 
 from recover.conftest import START
 from smki_sync.mirror.lock import hold
@@ -52,14 +54,73 @@ def test_the_report_is_the_document_and_a_page_that_carries_its_hash(smki: Shell
     assert "http://" not in text.replace("http://www.w3.org", "")
 
 
-def test_a_mirror_that_was_changed_by_hand_fails_the_drill_with_how_much_differs(
-    smki: Shell, place: Path
-) -> None:
+def report_of(place: Path) -> tuple[Json, str]:
+    """The one report that was left: the document and the page."""
+    (written,) = (place / "mirror" / "drills").glob("*.json")
+    (page,) = (place / "mirror" / "drills").glob("*.html")
+    assert sha256(written.read_bytes()).hexdigest() in page.read_text()
+    return json.loads(written.read_text()), page.read_text()
+
+
+def other_digest(place: Path) -> None:
     with closing(apsw.Connection(str((place / "mirror" / "mirror.db").resolve()))) as db:
         db.execute("UPDATE mirror SET digest = (SELECT zeroblob(264))")
+
+
+def noise(place: Path) -> None:
+    (place / "mirror" / "mirror.db").resolve().write_bytes(b"\x5a" * 100_000)
+
+
+def cut_delta(place: Path) -> None:
+    path = place / "repository" / "SMKIKR_DELT_2026-11-11.xml.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def gone(place: Path) -> None:
+    (place / "repository").rename(place / "elsewhere")
+
+
+DISASTERS: list[tuple[Callable[[Path], None], str, int]] = [
+    (other_digest, "digest-differs", 7),  # what it carries is not what its rows make
+    (noise, "mirror-damaged", 7),
+    (cut_delta, "truncated", 6),
+    (gone, "source-missing", 4),
+]
+
+
+@pytest.mark.parametrize(("disaster", "code", "cause"), DISASTERS)
+def test_a_drill_that_cannot_be_carried_out_is_a_finding_with_a_report(
+    smki: Shell, place: Path, disaster: Callable[[Path], None], code: str, cause: int
+) -> None:
+    disaster(place)
+    before = dict(everything(place / "mirror" / "generations"))
     ran = smki("drill", "--json")
-    assert ran.code == 7  # what the live mirror carries is not what its rows make: nothing to hold it against
-    assert ran.error["code"] == "digest-differs"
+    assert ran.code == 10
+    made, page = report_of(place)
+    assert made == ran.document
+    assert not made["agrees"]
+    assert (made["error"]["code"], made["error"]["exit"]) == (code, cause)
+    assert (made["live"] is None) == (disaster is noise)
+    assert "Not carried out" in page
+    assert html.escape(made["error"]["message"], quote=False) in page
+    assert not (place / "mirror" / "drill").exists()
+    assert dict(everything(place / "mirror" / "generations")) == before
+
+
+def test_people_are_told_what_kept_a_drill_from_being_carried_out(smki: Shell, place: Path) -> None:
+    cut_delta(place)
+    ran = smki("drill", "--scratch", "scratch")
+    assert ran.code == 10
+    assert "The drill FAILED: it could not be carried out." in ran.out
+    assert "SMKIKR_DELT_2026-11-11.xml.gz" in ran.out
+    assert not (place / "scratch").exists()
+
+
+def test_where_the_scratch_place_cannot_be_made_the_report_says_so(smki: Shell, place: Path) -> None:
+    (place / "file").touch()
+    assert smki("drill", "--scratch", "file/scratch").code == 10
+    made, _page = report_of(place)
+    assert made["error"]["code"] == "mirror-not-writable"
 
 
 def test_a_repository_that_would_not_lead_back_to_this_mirror_fails_the_drill(
@@ -99,10 +160,3 @@ def test_a_drill_that_still_runs_is_left_alone_by_another(smki: Shell, place: Pa
     with hold(scratch / "lock", since=datetime.now(UTC)):
         assert smki("drill").code == 9
         assert (scratch / MARK).exists()
-
-
-def test_a_damaged_extract_fails_the_drill_and_leaves_no_scratch(smki: Shell, place: Path) -> None:
-    path = place / "repository" / "SMKIKR_DELT_2026-11-11.xml.gz"
-    path.write_bytes(path.read_bytes()[:-9])
-    assert smki("drill", "--scratch", "scratch").code == 6
-    assert not (place / "scratch").exists()
