@@ -13,7 +13,7 @@ from smki_sync.cli import options
 from smki_sync.cli.documents import schema_of
 from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.outputs import outside_mirror
+from smki_sync.cli.outputs import check_place, outside_mirror
 from smki_sync.cli.progress import Progress
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import in_bytes, visible
@@ -43,6 +43,7 @@ def backup(
     outside_mirror(target, settings)
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", hint="Name another file, or say --force.")
+    check_place(target)
     with Progress(sys.stderr) as progress:
         stamp = back_up(link, target, count=progress.count, told=progress)
     size = target.stat().st_size

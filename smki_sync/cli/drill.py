@@ -16,6 +16,7 @@ from smki_sync.cli.exits import Exit, exit_of
 from smki_sync.cli.failing import failure
 from smki_sync.cli.identities import link_in
 from smki_sync.cli.out import say, say_json
+from smki_sync.cli.outputs import check_place
 from smki_sync.cli.render import applied_document, attention_document
 from smki_sync.cli.restore import checks_document, lines, phases_document
 from smki_sync.cli.setting import configure, now_here
@@ -68,11 +69,12 @@ def drill(
         log_format=log_format,
     )
     root = link_in(settings.need_mirror()).parent
+    reports = check_place(output or root / "drills", directory=True)
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         done = carry_out(job, scratch or root / "drill", anchors=settings.trust.read_anchors())
     made = document(done)
-    report = _write(output or root / "drills", made)
+    report = _write(reports, made)
     if as_json:
         say_json(made)
     elif not quiet:

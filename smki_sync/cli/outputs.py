@@ -1,10 +1,12 @@
 """Where files for others may go.
 
-For: every command that writes a file where it is told to. Refuses: the mirror directory, where a report or
-a copy would take the place of the mirror itself.
+For: every command that writes a file where it is told to, asked before the work and not after it. Refuses:
+the mirror directory, where a report or a copy would take the place of the mirror itself, and a place where
+nothing can be made.
 """
 
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from smki_sync.config.whole import Config
 from smki_sync.errors import UsageError
@@ -19,3 +21,24 @@ def outside_mirror(path: Path, config: Config) -> Path:
             hint="Name a file or directory outside it.",
         )
     return path
+
+
+def check_place(path: Path, *, directory: bool = False) -> Path:
+    """``path``, unless nothing can be made there: :class:`UsageError` (``output-not-writable``).
+
+    ``directory``: it is to be a directory, made with those above it. Tried with a file that has no name.
+    """
+    place = path.parent
+    try:
+        if directory:
+            place = next(one for one in (path, *path.absolute().parents) if one.exists())
+        elif path.is_dir():
+            raise IsADirectoryError(None, "it is a directory")
+        with TemporaryFile(dir=place):
+            return path
+    except OSError as exc:
+        raise UsageError(
+            f"{path} cannot be written: {exc.strerror}",
+            hint="Name a place in a directory that exists, and that this user may write to.",
+            code="output-not-writable",
+        ) from exc

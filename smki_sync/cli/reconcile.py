@@ -15,13 +15,13 @@ from smki_sync.cli import options
 from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
-from smki_sync.cli.outputs import outside_mirror
+from smki_sync.cli.outputs import check_place, outside_mirror
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block, visible
 from smki_sync.cli.workplace import job_of, talking
 from smki_sync.export.lines import csv_lines
+from smki_sync.export.whole import whole_file
 from smki_sync.mirror.drift import Difference
-from smki_sync.mirror.faults import named
 from smki_sync.reconcile import Keep, Reconciled, forget
 from smki_sync.reconcile import reconcile as reconcile_with
 
@@ -67,7 +67,7 @@ def reconcile(
         log_format=log_format,
     )
     if list_to:
-        outside_mirror(list_to, settings)
+        check_place(outside_mirror(list_to, settings))
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         found = reconcile_with(job_of(settings, talk), repair=repair, keep=_writer(list_to))
     if as_json:
@@ -82,11 +82,8 @@ def _writer(path: Path | None) -> Keep:
         return forget
 
     def write(differences: Iterable[Difference]) -> None:
-        aside = path.with_name(f".{path.name}.part")
-        with named(path):
-            with aside.open("w", encoding="utf-8") as file:
-                file.writelines(csv_lines(_COLUMNS, map(asdict_of, differences)))
-            aside.replace(path)
+        with whole_file(path, force=True) as file:
+            file.writelines(csv_lines(_COLUMNS, map(asdict_of, differences)))
 
     return write
 

@@ -11,7 +11,7 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.out import say
-from smki_sync.cli.outputs import outside_mirror
+from smki_sync.cli.outputs import check_place, outside_mirror
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.status import EXITS, hours_of
 from smki_sync.cli.trusted import trusted_of
@@ -51,7 +51,7 @@ def report(
     settings = configure(mirror=mirror, config=config)
     directory = MirrorDirectory(settings.need_mirror())
     if str(output) not in _STDOUT:
-        outside_mirror(output, settings)
+        check_place(outside_mirror(output, settings))
     facts = gather(
         directory,
         now=now_here(),

@@ -1,0 +1,50 @@
+"""A place where nothing can be written is said before the work, which may take hours, and not after it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support.cli import Shell
+
+WRITING = {
+    "reconcile": ("reconcile", "--list"),
+    "report": ("report", "--output"),
+    "backup": ("backup", "--force"),
+    "drill": ("drill", "--output"),
+    "export": ("export", "--force", "--format", "csv", "--output"),
+    "verify": ("verify", "--list"),
+}
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("output", ["file/below", "/proc/nothing-can-be-made-here/x"])
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_done(
+    smki: Shell, place: Path, command: str, output: str
+) -> None:
+    (place / "file").touch()
+    if command in {"reconcile", "drill"}:  # had they begun, they would have met this first
+        shutil.rmtree(place / "repository")
+    ran = smki(*WRITING[command], output)
+    assert ran.code == 2, ran.err
+    assert output in ran.err.replace("\n", "")
+    assert not (place / "mirror" / "drill").exists()
+
+
+@pytest.mark.parametrize("command", ["reconcile", "report", "backup"])
+def test_a_directory_in_the_place_of_a_file_is_said_before_anything_is_done(
+    smki: Shell, place: Path, command: str
+) -> None:
+    (place / "made").mkdir()
+    shutil.rmtree(place / "repository")
+    ran = smki(*WRITING[command], "made")
+    assert ran.code == 2
+    assert "made cannot be written: it is a directory" in ran.err
+    assert sorted(path.name for path in place.iterdir()) == ["made", "mirror"]
+
+
+def test_asking_whether_a_place_can_be_written_leaves_nothing_there(smki: Shell, place: Path) -> None:
+    smki("drill", "--output", "evidence/of/the/year", "--source", "file:///nowhere")
+    assert len(list((place / "evidence" / "of" / "the" / "year").iterdir())) == 2
+    assert smki("reconcile", "--list", "drift.csv", "--source", "file:///nowhere").code == 4
+    assert not (place / "drift.csv").exists()
+    assert sorted(path.name for path in place.iterdir()) == ["evidence", "mirror", "repository"]
