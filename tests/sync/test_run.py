@@ -477,13 +477,14 @@ def test_an_applied_delta_of_another_size_leads_to_a_full(started: Party) -> Non
 def test_an_applied_delta_of_the_same_size_and_other_bytes_leads_to_a_full(started: Party) -> None:
     path = started.shelf.path / name(11)
     size = path.stat().st_size
-    changed = started.shelf.delta(11, {1: "E"})
-    changed.write_bytes(changed.read_bytes().ljust(size, b"\0")[:size])
-    started.shelf.stamp(changed, 11, hour=5)
-    assert changed.stat().st_size == size
+    # Whether another letter takes an octet more hangs on the certificate, which is another in every run.
+    status = next(s for s in "ENP" if started.shelf.delta(11, {1: s}).stat().st_size <= size)
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+    started.shelf.stamp(path, 11, hour=5)
+    assert path.stat().st_size == size
     report = run(started.job(today=11))
     assert report.plan.reason is Reason.DELTA_CHANGED
-    assert held(started)[1] == "E"
+    assert held(started)[1] == status
     assert started.source.fetched.count(name(11)) == 1
 
 
