@@ -88,6 +88,8 @@ BEHIND = {
     AttentionCode.RECORDS_QUARANTINED,
     AttentionCode.EMPTY_FILE,
     AttentionCode.DRIFT,
+    AttentionCode.RECONCILIATION_UNKNOWN,
+    AttentionCode.NOT_ARCHIVED,
     AttentionCode.RESTORED_TO_DATE,
     AttentionCode.OTHER_DIGEST,
     AttentionCode.CHAINS_BROKEN,
@@ -116,11 +118,19 @@ UNSOUND = Verification(
 )
 
 OF_SEVERAL_SOURCES = {AttentionCode.SOURCE_UNREACHED, AttentionCode.FALLBACK_UNREACHED}
-OF_A_WEEK = {AttentionCode.DRIFT, AttentionCode.DRIFT_REPAIRED, AttentionCode.NOT_RECONCILED}
+OF_A_WEEK = {
+    AttentionCode.DRIFT,
+    AttentionCode.DRIFT_REPAIRED,
+    AttentionCode.NOT_RECONCILED,
+    AttentionCode.RECONCILIATION_UNKNOWN,
+}
 OF_A_RESTORE = {AttentionCode.RESTORED_TO_DATE, AttentionCode.OTHER_DIGEST, AttentionCode.CHAINS_BROKEN}
 
-BESIDE = [code for code in AttentionCode if "list" in code or "slots" in code or "companion" in code]
-"""What lists and anchor slots call for; ``tests/lists`` shows when."""
+BESIDE = [
+    AttentionCode.NOT_ARCHIVED,
+    *(code for code in AttentionCode if "list" in code or "slots" in code or "companion" in code),
+]
+"""What the archive, lists and anchor slots call for; ``tests/recover`` and ``tests/lists`` show when."""
 
 
 @pytest.mark.parametrize("code", AttentionCode)
