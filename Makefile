@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # Layers 0 and 1: words and rules. Every branch of them is tested.
 comma := ,
 space := $(subst ,, )
-RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* x509/*))
+RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
 
 .PHONY: help setup demo test check format fuzz bench mutants kill model pins sample docs man clean
 

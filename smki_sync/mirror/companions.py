@@ -15,7 +15,7 @@ import apsw
 from smki_sync.mirror.schema import IN_USE
 from smki_sync.model.extract import RemoteFile
 from smki_sync.model.identity import KeyId
-from smki_sync.trust.lists import Refusal, Signer
+from smki_sync.trust.lists.judging import Refusal, Signer
 from smki_sync.trust.slots import SlotCertificate, slot_of
 
 EVIDENCE_KEPT: Final = 100

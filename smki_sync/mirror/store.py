@@ -31,7 +31,7 @@ from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile, MirrorState, Position
 from smki_sync.model.report import Census, Counts
-from smki_sync.trust.lists import Refusal
+from smki_sync.trust.lists.judging import Refusal
 
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]

@@ -58,6 +58,7 @@ class AttentionCode(StrEnum):
     LIST_UNREADABLE = "list-unreadable"
     LIST_SIGNER_UNKNOWN = "list-signer-unknown"
     LIST_SIGNER_UNFIT = "list-signer-unfit"
+    LIST_NOT_ANCHORED = "list-not-anchored"
     LIST_SIGNATURE_FALSE = "list-signature-false"
     LIST_OLDER = "list-older"
     LIST_STALE = "list-stale"
@@ -91,6 +92,7 @@ _BEHIND = frozenset(
         AttentionCode.LIST_UNREADABLE,
         AttentionCode.LIST_SIGNER_UNKNOWN,
         AttentionCode.LIST_SIGNER_UNFIT,
+        AttentionCode.LIST_NOT_ANCHORED,
         AttentionCode.LIST_SIGNATURE_FALSE,
         AttentionCode.LIST_OLDER,
         AttentionCode.LIST_STALE,

@@ -15,11 +15,15 @@ from smki_sync.trust.authorities import Authorities, Authority, Standing, author
 from smki_sync.trust.chain import Judge
 
 
-def judge_of(db: Db, anchors: Iterable[bytes], at: datetime) -> Judge:
-    """The judge over what ``db`` holds. ``anchors``: trust anchors as DER."""
+def judge_of(db: Db, anchors: Iterable[bytes], at: datetime, *, among_end_entities: bool = True) -> Judge:
+    """The judge over what ``db`` holds. ``anchors``: trust anchors as DER.
+
+    ``among_end_entities``: whether an issuer that is no authority is looked for, to name it: that may cost
+    a pass through the mirror.
+    """
 
     def find(key_id: KeyId) -> Iterator[Authority]:
-        return authorities_in(find_by_key_id(db, key_id))
+        return authorities_in(find_by_key_id(db, key_id) if among_end_entities else ())
 
     held = authorities_in(read_authorities(db))
     return Judge(Authorities(held, anchors_of(anchors), find=find), int(at.timestamp()))

@@ -1,4 +1,4 @@
-"""The smallest reader of DER that a certificate needs: tag, length, and where the value ends.
+"""The smallest reader of DER that a certificate needs: tag, length, and where the value ends; and a writer.
 
 For: walking octets by position, without copying. An element is given by ``start`` and ``stop`` of
 its value. Refuses: indefinite lengths, lengths of more than four octets, tags of more than one
@@ -73,3 +73,12 @@ def check_bits(octets: bytes, start: int, stop: int) -> None:
     """Raise :class:`Malformed` unless the value of a BIT STRING begins with its count of unused bits."""
     if start == stop or octets[start] > _UNUSED_BITS_LIMIT:
         raise Malformed(f"no BIT STRING at octet {start}")
+
+
+def element(tag: int, value: bytes) -> bytes:
+    """Write one element, its length in as few octets as it takes (X.690 10.1)."""
+    size = len(value)
+    if size < _LONG_FORM:
+        return bytes((tag, size)) + value
+    length = size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes((tag, _LONG_FORM | len(length))) + length + value

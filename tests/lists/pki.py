@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from smki_sync.model.identity import key_id_of
 from smki_sync.model.lists import HeldList, ListKind, RevocationList
-from smki_sync.simulator import pki, profiles
+from smki_sync.simulator import der, pki, profiles
 from smki_sync.simulator.pki import Authority
-from smki_sync.trust.lists import Signer, read_list
+from smki_sync.trust.lists.judging import Signer
+from smki_sync.trust.lists.reading import read_list
 
 ISSUED = datetime(2026, 11, 1, tzinfo=UTC)
 LIFE = timedelta(days=30)
@@ -91,6 +92,14 @@ def octets(by: Authority, form: Form = Form(), encoding: Encoding = Encoding.DER
         builder = builder.add_revoked_certificate(line.build())
     algorithm = hashes.SHA384() if form.sha384 else hashes.SHA256()
     return builder.sign(by.key, algorithm).public_bytes(encoding)
+
+
+def with_null(made: bytes, by: Authority = ISSUING, *, inside: bool = True, beside: bool = True) -> bytes:
+    """The same list, signed anew, with a NULL among the parameters of its algorithm in either place."""
+    tbs, algorithm, _ = der.split_signed(made)
+    tbs = der.with_null_parameters(tbs) if inside else tbs
+    algorithm = der.ECDSA_WITH_SHA256_NULL if beside else algorithm
+    return der.join_signed(tbs, algorithm, by.sign(tbs))
 
 
 def listed(by: Authority = ISSUING, form: Form = Form()) -> RevocationList:

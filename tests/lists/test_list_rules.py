@@ -1,7 +1,7 @@
 """ARL and CRL: what is read, what may come into force, what is stale."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 import pytest
@@ -21,13 +21,22 @@ from lists.pki import (
     listed,
     octets,
     signer,
+    with_null,
 )
 from smki_sync.model.identity import key_id_of
 from smki_sync.model.lists import ListKind, ListPolicy
 from smki_sync.model.report import AttentionCode
 from smki_sync.simulator import der
 from smki_sync.simulator.lists import signed_by_another
-from smki_sync.trust.lists import NotAList, Proven, Refusal, expected, judge, read_list, why_stale
+from smki_sync.simulator.pki import Authority
+from smki_sync.trust.anchors import anchors_of
+from smki_sync.trust.authorities import Authorities, Standing, authority_of
+from smki_sync.trust.chain import Judge
+from smki_sync.trust.lists.anchored import distrust_by
+from smki_sync.trust.lists.freshness import expected, why_stale
+from smki_sync.trust.lists.judging import Distrust, Proven, Refusal, judge
+from smki_sync.trust.lists.octets import take_apart
+from smki_sync.trust.lists.reading import NotAList, read_list
 
 REASON = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
 REMOVED = (x509.CRLReason(x509.ReasonFlags.remove_from_crl), False)
@@ -90,6 +99,50 @@ def test_a_list_without_next_update_is_read() -> None:
     assert stamp in tbs
     bare = der.tlv(der.SEQUENCE, der.first(tbs)[1].replace(stamp, b""))
     assert read_list(der.join_signed(bare, algorithm, signature)).next_update is None
+
+
+PLACES = pytest.mark.parametrize(
+    ("inside", "beside"), [(True, True), (True, False), (False, True)], ids=["both", "inside", "beside"]
+)
+"""Where an AlgorithmIdentifier carries a NULL that does not belong there."""
+
+
+@PLACES
+def test_a_null_among_the_parameters_of_the_algorithm_keeps_no_list_out(inside: bool, beside: bool) -> None:
+    made = octets(ISSUING, Form(lines=((7, ()),)))
+    odd = with_null(made, inside=inside, beside=beside)
+    found = read_list(odd)
+    assert found == replace(read_list(made), der=odd)  # the octets are those that were served
+    assert judge(found, ListKind.CRL, [signer(ISSUING)], []) == Proven(signer=KEY, is_news=True)
+
+
+@PLACES
+def test_a_forged_list_is_none_the_better_for_a_null(inside: bool, beside: bool) -> None:
+    odd = with_null(octets(ISSUING), SECOND_KEY, inside=inside, beside=beside)
+    verdict = judge(read_list(odd), ListKind.CRL, [signer(ISSUING)], [])
+    assert code_of(verdict) is AttentionCode.LIST_SIGNATURE_FALSE
+
+
+def test_what_was_signed_counts_and_not_its_copy_without_the_null() -> None:
+    made = octets(ISSUING)
+    signature = der.split_signed(made)[2]  # of the list without the NULL
+    tbs = der.with_null_parameters(der.split_signed(made)[0])
+    found = read_list(der.join_signed(tbs, der.ECDSA_WITH_SHA256_NULL, signature))
+    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is AttentionCode.LIST_SIGNATURE_FALSE
+
+
+def test_a_list_of_the_first_version_is_read() -> None:
+    tbs, algorithm, _ = der.split_signed(octets(ISSUING))
+    version, rest = der.first(der.first(tbs)[1])[0], der.first(der.first(tbs)[1])[2]
+    assert version == bytes.fromhex("020101")
+    parts = []
+    while rest:
+        part, _, rest = der.first(rest)
+        parts.append(part)
+    first = der.tlv(der.SEQUENCE, b"".join(parts[:-1]))  # without extensions, which it cannot have
+    found = read_list(with_null(der.join_signed(first, algorithm, b"")))
+    assert (found.key_id, found.number) == (None, None)
+    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is None
 
 
 @pytest.mark.parametrize(
@@ -236,10 +289,43 @@ def test_of_two_certificates_of_the_key_the_one_in_use_counts() -> None:
     assert code_of(judge(listed(), ListKind.CRL, both, [])) is None
 
 
-def test_whoever_distrusts_a_signer_is_heard() -> None:
-    verdict = judge(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=lambda _: "has no anchor")
+def test_an_algorithm_beside_what_was_signed_that_is_not_the_one_inside_it_is_no_signature() -> None:
+    tbs, _, signature = der.split_signed(octets(ISSUING))
+    sha384 = der.split_signed(octets(ISSUING, Form(sha384=True)))[1]
+    assert not take_apart(der.join_signed(tbs, sha384, signature)).is_ecdsa_with_sha256
+
+
+# Anchors.
+
+
+def distrust(*anchors: bytes, at: datetime = ISSUED) -> Distrust:
+    """Of one who holds root and issuing authority, and trusts some certificates."""
+    held_ones = [authority_of(certificate(one), Standing.IN_USE) for one in (ROOT, ISSUING)]
+    authorities = Authorities(held_ones, anchors_of(anchors), find=lambda _: ())
+    return distrust_by(Judge(authorities, int(at.timestamp())))
+
+
+@pytest.mark.parametrize("anchor", [ROOT, ISSUING], ids=["root", "issuing"])
+def test_a_list_whose_signer_leads_to_an_anchor_may_come_into_force(anchor: Authority) -> None:
+    trusting = distrust(certificate(anchor))
+    verdict = judge(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
+    assert verdict == Proven(signer=KEY, is_news=True)
+
+
+@pytest.mark.parametrize(
+    ("trusting", "why"),
+    [
+        (distrust(certificate(SECOND_KEY)), "not at a trust anchor"),
+        (distrust(certificate(ROOT), at=ISSUED - 90 * DAY), "not valid yet"),
+    ],
+    ids=["no anchor above", "not valid at the time"],
+)
+def test_a_list_whose_signer_is_not_proven_up_to_an_anchor_is_refused(trusting: Distrust, why: str) -> None:
+    verdict = judge(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
     assert isinstance(verdict, Refusal)
-    assert verdict.why.endswith("has no anchor")
+    assert verdict.code is AttentionCode.LIST_NOT_ANCHORED
+    assert "CN=OCA Issuing S2" in verdict.why
+    assert why in verdict.why
 
 
 # Freshness.

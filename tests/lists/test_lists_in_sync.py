@@ -14,14 +14,17 @@ from typing import Any, Self
 import pytest
 from story import plain
 
+from lists.pki import with_null
 from smki_sync.errors import BadExtract, SourceMissing, SourceRefused
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.model.certificate import Kind
 from smki_sync.model.extract import RemoteFile
 from smki_sync.model.lists import ListPolicy, ListState
 from smki_sync.model.plan import Action
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.restore import restore
 from smki_sync.simulator.faults import Fault
+from smki_sync.simulator.issuing import OCA
 from smki_sync.simulator.life import STANDSTILL, Pace
 from smki_sync.simulator.repository import Repository
 from smki_sync.simulator.shelf import ANCHORS_NORTH, ARL, CRL
@@ -235,6 +238,40 @@ def test_a_list_whose_signer_comes_with_the_same_run_is_applied_by_it(started: P
     report = run(started.job(), full=True)
     assert states(report) == {ARL: ListState.APPLIED, CRL: ListState.APPLIED}
     assert codes(report) == []
+
+
+def test_with_anchors_a_list_comes_into_force_once_its_signer_leads_to_one(party: Party) -> None:
+    roots = party.repository.roots()
+    ours, others = (roots[Kind.OCA],), (roots[Kind.DCA],)
+    report = run(replace(party.job(), anchors=others))
+    assert report.outcome is Outcome.BEHIND
+    assert codes(report) == [AttentionCode.LIST_NOT_ANCHORED] * 2
+    assert party.ask("SELECT count(*) FROM revocation") == [(0,)]
+    assert party.ask("SELECT code FROM refused_companion") == [("list-not-anchored",)] * 2
+    party.source.fetched.clear()
+    report = run(replace(party.job(), anchors=ours))
+    assert report.outcome is Outcome.CURRENT
+    assert states(report) == {ARL: ListState.APPLIED, CRL: ListState.APPLIED}
+    assert party.source.fetched == []  # judged anew, from the octets that were kept
+
+
+def test_a_list_in_force_that_leads_to_no_anchor_stays_so_and_every_run_says_it(started: Party) -> None:
+    before = started.ask("SELECT * FROM revocation")
+    others = (started.repository.roots()[Kind.DCA],)
+    for _ in range(2):
+        assert codes(run(replace(started.job(), anchors=others))) == [AttentionCode.LIST_NOT_ANCHORED] * 2
+    assert started.ask("SELECT * FROM revocation") == before
+
+
+def test_a_list_with_a_null_that_does_not_belong_there_comes_into_force(started: Party) -> None:
+    started.repository.advance(faults=(Fault.LISTED_ALONE,))
+    path = started.repository.path / CRL
+    with started.repository._opened() as (registry, _):
+        authority = registry.authorities()[OCA]
+    path.write_bytes(gzip.compress(with_null(gzip.decompress(path.read_bytes()), authority)))
+    report = run(started.job())
+    assert (report.outcome, states(report)[CRL]) == (Outcome.CURRENT, ListState.APPLIED)
+    assert started.ask("SELECT count(*) FROM certificates WHERE revoked <> '' AND status = 'I'") == [(1,)]
 
 
 def test_lists_that_are_no_longer_on_offer_are_missed_and_stay_in_force(started: Party) -> None:

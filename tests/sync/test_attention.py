@@ -98,6 +98,7 @@ BEHIND = {
     AttentionCode.LIST_UNREADABLE,
     AttentionCode.LIST_SIGNER_UNKNOWN,
     AttentionCode.LIST_SIGNER_UNFIT,
+    AttentionCode.LIST_NOT_ANCHORED,
     AttentionCode.LIST_SIGNATURE_FALSE,
     AttentionCode.LIST_OLDER,
     AttentionCode.LIST_STALE,

@@ -79,3 +79,11 @@ def test_a_bit_string_begins_with_a_count_of_at_most_seven_unused_bits(value: by
     with pytest.raises(Malformed, match="no BIT STRING"):
         der.check_bits(value, 0, len(value))
     der.check_bits(b"\x07\x80", 0, 2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 255, 256, 65_535, 65_536])
+def test_what_is_written_is_read_again(size: int) -> None:
+    octets = der.element(der.OCTET_STRING, bytes(size))
+    start, stop = der.read_all(octets, der.OCTET_STRING)
+    assert stop - start == size
+    assert len(octets) - size == 2 + (size > 127) + (size > 255) + (size > 65_535)

@@ -22,7 +22,7 @@ from smki_sync.sources.base import Source
 from smki_sync.sync.companions.words import not_fetched
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.job import Job
-from smki_sync.trust.lists import why_stale
+from smki_sync.trust.lists.freshness import why_stale
 from smki_sync.trust.offered import Offered, read_offered
 
 LIMIT_KEY = "limits.companion_bytes"

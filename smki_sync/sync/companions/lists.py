@@ -11,7 +11,7 @@ from smki_sync.errors import BadExtract
 from smki_sync.mirror.apply import Change
 from smki_sync.mirror.companions import Kept, read_signers
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.queries import Connection, open_mirror
 from smki_sync.mirror.revocation import Arrival, read_lists
 from smki_sync.mirror.store import Store
 from smki_sync.model.identity import KeyId
@@ -19,7 +19,10 @@ from smki_sync.model.lists import ListKind, ListOutcome, ListState, RevocationLi
 from smki_sync.model.report import AttentionCode
 from smki_sync.sync.companions.unpack import unpacked
 from smki_sync.sync.job import Job
-from smki_sync.trust.lists import NotAList, Proven, Refusal, judge, read_list
+from smki_sync.trust.lists.anchored import distrust_by
+from smki_sync.trust.lists.judging import Distrust, Proven, Refusal, judge, trust_all
+from smki_sync.trust.lists.reading import NotAList, read_list
+from smki_sync.verify.judges import judge_of
 
 Read = tuple[ListKind, Kept, RevocationList | Refusal]
 """A list on offer, its octets, and what they hold."""
@@ -66,7 +69,16 @@ class Lists:
 
     def _judge(self, kind: ListKind, found: RevocationList) -> Proven | Refusal:
         with open_mirror(self.store.path) as db:
-            return judge(found, kind, read_signers(db), read_lists(db))
+            return judge(found, kind, read_signers(db), read_lists(db), distrust=self._distrust(db))
+
+    def _distrust(self, db: Connection) -> Distrust:
+        """With trust anchors, a signer has to be proven up to one.
+
+        Asked anew for each list: one before it may have revoked an authority.
+        """
+        if not self.job.anchors:
+            return trust_all
+        return distrust_by(judge_of(db, self.job.anchors, self.job.now, among_end_entities=False))
 
     def _apply(self, outcome: ListOutcome, kept: Kept, found: RevocationList, signer: KeyId) -> ListOutcome:
         at = utc(self.job.clock())

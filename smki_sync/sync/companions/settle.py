@@ -20,7 +20,7 @@ from smki_sync.sync.companions.gather import Gathered
 from smki_sync.sync.companions.lists import Lists
 from smki_sync.sync.companions.slots import Slots
 from smki_sync.sync.job import Job
-from smki_sync.trust.lists import expected, why_stale
+from smki_sync.trust.lists.freshness import expected, why_stale
 from smki_sync.trust.offered import Offered, OfferedList, OfferedSlots
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from smki_sync.model.lists import HeldList, ListKind
 from smki_sync.model.report import Attention, AttentionCode
-from smki_sync.trust.lists import Refusal
+from smki_sync.trust.lists.judging import Refusal
 from smki_sync.trust.slots import Difference
 
 _NAMED: Final = 5  # certificates that are spelled out in a message; the rest is a number
@@ -18,6 +18,8 @@ _ADVICE: Final = {
     AttentionCode.LIST_SIGNER_UNKNOWN: "If the authority is new, the next extracts bring it and the next run"
     " applies the list; otherwise tell the DCC.",
     AttentionCode.LIST_SIGNER_UNFIT: "Tell the DCC; the list before it stays in force.",
+    AttentionCode.LIST_NOT_ANCHORED: "See whether `trust.anchors` names this Repository's root OCA; if it"
+    " does, tell the DCC. What was in force stays so.",
     AttentionCode.LIST_SIGNATURE_FALSE: "Keep it as it is and tell the DCC: it is damaged, or forged. The"
     " list before it stays in force.",
     AttentionCode.LIST_OLDER: "Tell the DCC; the newer list stays in force.",
