@@ -23,9 +23,13 @@ from hypothesis import strategies as st
 
 from smki_sync.errors import BadExtract
 from smki_sync.reader import ReaderLimits
-from smki_sync.reader.gunzip import Gunzip
+from smki_sync.reader.gunzip import Gunzip, inner_name
 
 XML = document(*(record(n) for n in range(1, 4))).encode()
+HEAD_NAMED = b"\x1f\x8b\x08\x08\x01\x02\x03\x04\x00\x03"
+HEAD_PADDED = b"\x1f\x8b\x08\x0c\x01\x02\x03\x04\x00\x03"
+"""Fixed parts of headers: with a name, and with an extra field before it."""
+
 CHUNK_SIZES = [1, 2, 7, 100, 1 << 20]
 
 
@@ -107,6 +111,44 @@ def test_the_inner_name_is_told_where_the_first_member_has_one(
     reader = reader_of(data, size=size)
     assert len(list(reader)) == 3
     assert reader.inner_name == told
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (b"", None),
+        (HEAD_NAMED[:-1], None),
+        (HEAD_NAMED, None),
+        (HEAD_NAMED + b"a.xm", None),
+        (HEAD_NAMED + b"\0", ""),
+        (HEAD_NAMED + b"a.xml\0b.xml\0", "a.xml"),
+        (HEAD_PADDED + b"\x02\x00\x01\x02a.xml\0", "a.xml"),
+        (HEAD_PADDED + b"\x01\x01" + b"\0" * 257 + b"a.xml\0", "a.xml"),
+        (HEAD_PADDED + b"\x09\x00" + b"\1" * 9 + b"a.xml\0", "a.xml"),
+        (HEAD_PADDED + b"\xff\xff" + b"a.xml\0", None),
+    ],
+    ids=[
+        "nothing",
+        "cut in the fixed part",
+        "fixed part alone",
+        "cut in the name",
+        "empty name",
+        "up to the first zero",
+        "behind an extra field",
+        "behind a long one",
+        "behind one that is full",
+        "cut in the extra field",
+    ],
+)
+def test_a_name_is_read_from_its_place_in_the_header_and_only_if_it_is_whole(
+    head: bytes, told: str | None
+) -> None:
+    assert inner_name(head) == told
+
+
+def test_nothing_is_said_of_a_name_before_the_first_byte_is_read() -> None:
+    reader = reader_of(member(XML, name=b"a.xml"))
+    assert reader.inner_name is None
 
 
 def test_a_file_without_bytes_is_empty() -> None:

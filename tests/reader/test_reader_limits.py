@@ -115,6 +115,23 @@ def test_a_text_beyond_what_the_xml_library_holds_is_too_large_a_record_and_no_d
     )
 
 
+@pytest.mark.parametrize(("ratio", "verdict"), [(10, None), (9, "ratio-exceeded")])
+def test_a_file_may_unpack_to_exactly_as_many_times_its_size_as_the_limit_says(
+    ratio: int, verdict: str | None
+) -> None:
+    xml = document(record() + " " * 20_000)
+    xml += " " * (-len(xml) % 10)
+    data = member(xml.encode(), extra=bytes(len(xml) // 10 - len(gz(xml)) - 2))
+    assert len(xml) == 10 * len(data)
+    assert reason_of(data, limits=ReaderLimits(ratio=ratio, ratio_floor=99)) == verdict
+
+
+@pytest.mark.parametrize(("more", "verdict"), [(0, None), (-1, "ratio-exceeded")])
+def test_a_small_file_may_unpack_to_any_multiple_up_to_the_floor(more: int, verdict: str | None) -> None:
+    xml = document(record() + " " * 20_000)
+    assert reason_of(gz(xml), limits=ReaderLimits(ratio=2, ratio_floor=len(xml) + more)) == verdict
+
+
 # Beyond the first step
 
 
