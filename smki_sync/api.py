@@ -229,7 +229,7 @@ class Mirror:
 def _link(path: Path) -> Path:
     with named(path):
         link = MirrorDirectory(path).link if path.is_dir() else path
-        is_there = link.exists()
+        is_there = link.exists() or link.is_symlink()
     if not is_there:
         raise MirrorError(f"there is no mirror in {path}", hint="Run `smki-sync sync`.", code="no-mirror")
     return link

@@ -4,14 +4,19 @@ For: whoever opens one; how long to wait and what to keep is said here, once. Re
 file holds.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
 import apsw
 
+from smki_sync.errors import MirrorError
+from smki_sync.mirror.faults import no_file
+
 _BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
 _CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
 _STEPS: Final = 100_000  # SQLite's own instructions between two looks for a signal: some 10 ms of work
+_MAY_READ: Final = "Let this user read it: who may read the mirror directory may read every file of it."
 
 
 def connect(path: Path, *, create: bool = False) -> apsw.Connection:
@@ -27,7 +32,15 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
 
 
 def connect_to_read(path: Path) -> apsw.Connection:
-    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery."""
+    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery.
+
+    Raises :class:`MirrorError` where it is no file, or none that this user may read: SQLite would say of
+    either that it is unable to open it, and wait for a pipe.
+    """
+    if not path.is_file():
+        raise no_file(path)
+    if not os.access(path, os.R_OK):
+        raise MirrorError(f"{path} cannot be read by this user", hint=_MAY_READ)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     db.set_busy_timeout(_BUSY_MS)
     db.set_progress_handler(_breathe, _STEPS)

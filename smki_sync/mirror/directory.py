@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.faults import named, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
@@ -122,7 +122,7 @@ class MirrorDirectory:
             return None
         target = self.root / self.link.readlink()
         if not target.is_file():
-            raise MirrorDamaged(f"{self.link} points at {target}, which is not there")
+            raise no_file(self.link)
         return target
 
     @_named

@@ -25,6 +25,7 @@ _FREE_SPACE: Final = (
 _LOOK_AT_DISK: Final = (
     "Free space on that file system and look at the disk's health; the state before this run is whole."
 )
+_RESTORE: Final = "Run `smki-sync restore`: it makes the mirror anew from the repository or an archive."
 _CHECK_ACCESS: Final = (
     "Check that the directory exists and that the user of this program may read it and write in it."
 )
@@ -51,6 +52,14 @@ def sqlite_named(path: Path) -> Iterator[None]:
         if not isinstance(first, apsw.Error):
             raise first from None
         raise _fault(first, path) from first
+
+
+def no_file(path: Path) -> MirrorDamaged:
+    """Say what stands in the place of a mirror: a link to nothing, nothing, or what is no file."""
+    what = "is no file" if path.exists() else "is not there"
+    if path.is_symlink():
+        what = f"points at {path.parent / path.readlink()}, which {what}"
+    return MirrorDamaged(f"{path} {what}", hint=_RESTORE)
 
 
 def _first_of(exc: BaseException) -> BaseException:

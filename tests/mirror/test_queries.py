@@ -1,5 +1,7 @@
 """The view made for people, its indexes, and every question that can be asked of it."""
 
+import os
+from collections.abc import Callable
 from hashlib import sha1, sha256
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from mirror.makers import (
     rejected,
     serial_of,
 )
-from smki_sync.errors import MirrorNotWritable
+from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
 from smki_sync.mirror.queries import (
     Certificate,
     EuiIs,
@@ -270,6 +272,53 @@ def test_incidents_are_read_by_name(path: Path) -> None:
 def test_a_reader_of_ours_cannot_write(path: Path) -> None:
     with pytest.raises(MirrorNotWritable), open_mirror(path) as db:
         db.execute("DELETE FROM certificate")
+
+
+def pipe_instead(target: Path) -> None:
+    target.unlink()
+    os.mkfifo(target)
+
+
+def directory_instead(target: Path) -> None:
+    target.unlink()
+    target.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda target: target.unlink(), "points at .*, which is not there"),
+        (pipe_instead, "points at .*, which is no file"),
+        (directory_instead, "points at .*, which is no file"),
+    ],
+    ids=["nothing", "a pipe", "a directory"],
+)
+def test_a_link_that_leads_to_no_file_is_told_and_waited_for_by_nobody(
+    path: Path, tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with open_mirror(link):
+        spoil(path)
+    with pytest.raises(MirrorDamaged, match=said) as caught, open_mirror(link):
+        pass
+    assert "smki-sync restore" in caught.value.hint
+
+
+def test_a_mirror_that_this_user_may_not_read_is_not_said_to_be_damaged(path: Path) -> None:
+    path.chmod(0)
+    path.parent.chmod(0o711)
+    if child := os.fork():
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
+    os.chdir(path.parent)
+    if os.getuid() == 0:
+        os.setuid(65534)  # root may read everything
+    try:
+        with open_mirror(Path(path.name)):
+            os._exit(1)
+    except MirrorError as error:
+        os._exit(type(error) is not MirrorError or "cannot be read by this user" not in error.message)
 
 
 def test_a_fault_of_the_caller_is_not_taken_for_the_mirror_s(path: Path) -> None:
