@@ -89,6 +89,16 @@ class MirrorNotWritable(MirrorError):
     code = "mirror-not-writable"
 
 
+class OutOfMemory(MirrorError):
+    """This machine gives the program no more memory."""
+
+    code = "out-of-memory"
+    next_step = (
+        "See whether this machine, or the MemoryMax of the service, was short of memory (the kernel's log"
+        " says so), make room, and run again."
+    )
+
+
 class Locked(SmkiSyncError):
     """Another run holds the mirror."""
 

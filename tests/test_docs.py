@@ -364,7 +364,7 @@ def test_every_cause_is_documented_with_its_exit_code_and_what_is_done_about_it(
 def test_every_code_of_the_repository_has_its_row_in_the_table_of_causes() -> None:
     """A new fault of a source gets a row in smki_sync/fetch/causes.py and in docs/downloads.md."""
     documented = {*codes("reasons.md", "The repository refuses"), *codes("reasons.md", CANNOT_BE_REACHED)}
-    assert documented - {"helper-died"} == {cause.code for cause in CAUSES}
+    assert documented == {cause.code for cause in CAUSES}
 
 
 # Decisions.

@@ -59,7 +59,11 @@ class Exit(IntEnum):
         "a file is damaged or not what it claims; nothing of it was applied",
         "wait for a republished file, tell the DCC",
     )
-    MIRROR = 7, "the mirror is damaged, or its disk is full or not writable", "restore"
+    MIRROR = (
+        7,
+        "the mirror is damaged, its disk is full or not writable, or this machine is out of memory",
+        "make room where the message says so; else restore",
+    )
     CONFIG = 8, "configuration is invalid", "fix it"
     LOCKED = 9, "another run holds the mirror", "wait"
     FINDING = 10, "the answer is no: not found, drift, failed verification", "read the answer"
@@ -71,6 +75,7 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (SourceError, Exit.UNREACHABLE),
     (BadExtract, Exit.BAD_EXTRACT),
     (MirrorError, Exit.MIRROR),
+    (MemoryError, Exit.MIRROR),
     (ConfigError, Exit.CONFIG),
     (UsageError, Exit.USAGE),
     (Locked, Exit.LOCKED),

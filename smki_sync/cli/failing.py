@@ -10,7 +10,7 @@ from typing import Final
 from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.words import block
-from smki_sync.errors import ConfigError, SmkiSyncError
+from smki_sync.errors import ConfigError, OutOfMemory, SmkiSyncError
 
 FAILED: Final = "failed"
 """The outcome of a run that failed: :attr:`~smki_sync.model.report.Outcome.FAILED`, without loading it."""
@@ -50,5 +50,7 @@ def _facts_of(error: BaseException) -> tuple[str, str, str]:
         return error.reason, error.message, error.hint
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "interrupted; nothing is half done", "run again"
+    if isinstance(error, MemoryError):
+        return _facts_of(OutOfMemory("the program was given no more memory; nothing is half done"))
     what = f"a defect in this program: {type(error).__name__}: {error}"
     return "unexpected", what, "please report it, with what was run and what it said"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from smki_sync.errors import SmkiSyncError
+from smki_sync.errors import OutOfMemory, SmkiSyncError
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ReaderLimits
@@ -59,9 +59,23 @@ def batches_from(helper: Helper, name: str, told: Told, noted: Noted) -> Iterato
                 for one in near:
                     noted(one)
                 return
-    raise SmkiSyncError(
-        f"the process that reads {name} ended with {helper.poll()} in the middle",
-        hint="If the machine was short of memory, run again; otherwise please report it.",
+    raise _died(helper, name)
+
+
+def _died(helper: Helper, name: str) -> SmkiSyncError:
+    """What ended it: the kernel kills a process with SIGKILL where memory is short, and so does nobody else.
+
+    Anything else is a defect of ours.
+    """
+    ended = helper.wait()
+    if ended == -signal.SIGKILL:
+        return OutOfMemory(
+            f"the process that reads {name} was killed (SIGKILL), as happens where memory runs out; nothing"
+            " of the file was applied"
+        )
+    return SmkiSyncError(
+        f"the process that reads {name} ended with {ended} in the middle; nothing of the file was applied",
+        hint="Run again; if it happens twice, please report it, with what it wrote on stderr.",
         code="helper-died",
     )
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
-from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError
+from smki_sync.errors import BadExtract, MirrorError, OutOfMemory, SmkiSyncError
 from smki_sync.mirror.rows import Batch, Row, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
 from smki_sync.records import Sifted, complete
 
 _LENGTH: Final = 8  # octets of a frame's length
-_ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, MirrorError)}
+_ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, OutOfMemory, MirrorError)}
 
 MARK_OCTETS: Final = 8
 """Octets of the one word that the helper is told: how far a file that is still coming in may be read."""

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from smki_sync.errors import SmkiSyncError
+from smki_sync.errors import OutOfMemory, SmkiSyncError
 from smki_sync.fetch import chunks_of, follow
 from smki_sync.mirror.rows import BATCH
 from smki_sync.model.certificate import Entry
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str], out: BinaryIO) -> None:
             write_records(out, some, records=reader.records, done=reader.compressed_bytes)
     except SmkiSyncError as error:
         write_error(out, error)
+    except MemoryError:
+        write_error(out, OutOfMemory(f"the process that reads {errand['name']} was given no more memory"))
     else:
         write_end(out, reader.near())
 

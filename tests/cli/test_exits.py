@@ -55,7 +55,8 @@ def test_the_codes_are_the_promised_ones() -> None:
         (errors.Interrupted("x"), Exit.INTERRUPTED),
         (KeyboardInterrupt(), Exit.INTERRUPTED),
         (ValueError("x"), Exit.UNEXPECTED),
-        (MemoryError(), Exit.UNEXPECTED),
+        (MemoryError(), Exit.MIRROR),
+        (errors.OutOfMemory("x"), Exit.MIRROR),
         (errors.SmkiSyncError("x"), Exit.UNEXPECTED),
     ],
 )

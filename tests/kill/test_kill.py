@@ -15,6 +15,7 @@ from support.cli import command_line, surroundings
 
 from kill.moments import PYTHON, Order, die, die_with_all
 from kill.scenes import EVERY, Scene
+from smki_sync.cli.exits import Exit
 
 SHARE = 8  # moments of a scene, in every test run
 APART_SHARE = 2
@@ -71,8 +72,8 @@ def test_the_helper_killed_alone_is_a_failure_that_changes_nothing(
     scene = scenes["resync"]
     mirror = scene.restore(tmp_path / "mirror")
     ended = scene.sync(mirror, Order(at=1, act=die_at_birth, kinds={"file"}, apart=True))
-    assert ended.code == 1
-    assert "helper-died" in ended.out
+    assert ended.code == Exit.MIRROR
+    assert "out-of-memory" in ended.out
     assert scene.check_whole(mirror) == scene.earlier
     scene.settle(mirror)
 

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, SmkiSyncError
+from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, OutOfMemory, SmkiSyncError
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.rows import Batch, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
@@ -122,6 +123,32 @@ def test_a_helper_says_what_it_read_and_that_it_was_all(fetched: Fetched) -> Non
     pipe.seek(0)
     frames = list(read_frames(pipe))
     assert [type(frame) for frame in frames] == [Some, Some, Some, Finished]
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_helper_that_is_killed_is_told_as_what_kills_it(
+    fetched: Fetched, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    with pytest.raises(OutOfMemory, match=r"was killed .*, as happens where memory runs out"):
+        list(batches(fetched, cores=2))
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_helper_without_memory_says_so(fetched: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(helper, "ExtractReader", lambda *_, **__: map(exhausted, [1]))
+    pipe = io.BytesIO()
+    helper.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {{}}}}'], pipe)
+    pipe.seek(0)
+    (frame,) = read_frames(pipe)
+    assert isinstance(frame, Failed)
+    assert (type(frame.error), frame.error.reason) == (OutOfMemory, "out-of-memory")
 
 
 def test_a_helper_says_what_is_wrong_and_nothing_after(fetched: Fetched) -> None:
