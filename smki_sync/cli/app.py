@@ -13,7 +13,6 @@ from smki_sync import __version__
 from smki_sync.cli import COMMANDS, fail, interrupted
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say
-from smki_sync.errors import UsageError
 
 _HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
 
@@ -66,8 +65,7 @@ def _common(
 
 def _misused(words: Sequence[str], error: typer.TyperException) -> int:
     """The command line is wrong; where it was empty, the help that was shown says all."""
-    speak = getattr(error, "format_message", None)
-    message = " ".join((speak() if speak else str(error)).split())  # choices come one a line
-    if not message:
-        return Exit.USAGE
-    return fail(words, UsageError(message, hint="`smki-sync COMMAND --help` shows what it takes."))
+    from smki_sync.cli.misuse import misuse_of  # noqa: PLC0415 - only a wrong command line needs it
+
+    misuse = misuse_of(error)
+    return fail(words, misuse) if misuse else Exit.USAGE

@@ -3,7 +3,6 @@
 For: the worst day of the year. Refuses: to need anything of the old mirror, and to remove it.
 """
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from smki_sync.cli import options
 from smki_sync.cli.documents import Json
 from smki_sync.cli.exits import exit_of_outcome
+from smki_sync.cli.filters import parse_date
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.recording import recorded
 from smki_sync.cli.render import document as sync_document
@@ -32,10 +32,7 @@ def register(app: typer.Typer) -> None:
 def restore(
     *,
     to: Annotated[
-        datetime | None,
-        typer.Option(
-            "--to", formats=["%Y-%m-%d"], metavar="DATE", help="The state of that day, not the newest."
-        ),
+        str | None, typer.Option("--to", metavar="DATE", help="The state of that day, not the newest.")
     ] = None,
     mirror: options.Mirror = None,
     source: options.Source = None,
@@ -62,14 +59,13 @@ def restore(
         config=config,
         log_format=log_format,
     )
+    day = parse_date("--to", to) if to else None
     done: list[Restored] = []
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
 
         def deed() -> SyncReport:
-            done.append(
-                restore_from(job, until=to.date() if to else None, anchors=settings.trust.read_anchors())
-            )
+            done.append(restore_from(job, until=day, anchors=settings.trust.read_anchors()))
             return done[0].report
 
         report = recorded(settings, job, "restore", deed)

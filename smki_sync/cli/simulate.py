@@ -4,13 +4,14 @@ For: trying everything without a DCC gateway. Refuses: to serve anything but loo
 """
 
 import signal
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from smki_sync.cli.filters import parse_date
 from smki_sync.cli.out import say
 from smki_sync.cli.setting import now_here
 from smki_sync.errors import UsageError
@@ -40,9 +41,8 @@ def create(
         int, typer.Option(min=1, help="Days of life; a full on the first and every seventh.")
     ] = 10,
     start: Annotated[
-        datetime | None,
+        str | None,
         typer.Option(
-            formats=["%Y-%m-%d"],
             metavar="DATE",
             help="The first day.",
             show_default="so that the last is today",
@@ -57,7 +57,7 @@ def create(
     ] = 0,
 ) -> None:
     """Found a repository with a PKI of its own and let it run for some days."""
-    first = start.date() if start else now_here().date() - timedelta(days=days - 1)
+    first = parse_date("--start", start) if start else now_here().date() - timedelta(days=days - 1)
     repository = Repository.create(
         directory,
         devices=devices,
