@@ -83,6 +83,12 @@ class MirrorDamaged(MirrorError):
     next_step = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
 
 
+class OtherSchema(MirrorError):
+    """The mirror is sound, and another version of this program has written it."""
+
+    code = "schema-older"
+
+
 class MirrorNotWritable(MirrorError):
     """No space, no permission, read-only, or the directory has vanished."""
 

@@ -79,7 +79,7 @@ def _why_anew(state: MirrorState) -> Reason:
             return Reason.NO_MIRROR
         case MirrorState.DAMAGED:
             return Reason.MIRROR_DAMAGED
-        case MirrorState.OTHER_SCHEMA:
+        case MirrorState.OLDER_SCHEMA | MirrorState.NEWER_SCHEMA:
             return Reason.SCHEMA_CHANGED
         case _:
             assert_never(state)

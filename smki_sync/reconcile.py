@@ -19,9 +19,10 @@ from smki_sync.mirror.history import HeldAgainst, History
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.queries.opening import check_schema
 from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Catalogue, Extract
-from smki_sync.model.plan import Position
+from smki_sync.model.plan import MirrorState, Position
 from smki_sync.model.report import Counts
 from smki_sync.sync.decide import look
 from smki_sync.sync.job import Job
@@ -78,11 +79,13 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
 
     ``repair``: make what differs good, in one transaction. ``keep``: given every difference.
     Raises :class:`SourceMissing` where no full on offer can be compared, :class:`MirrorDamaged` where there
-    is no healthy mirror, and what fetching and reading raise.
+    is no healthy mirror, :class:`OtherSchema` for another version's, and what fetching and reading raise.
     """
     job.directory.prepare()
     with hold(job.directory.lock, since=job.clock()):
         held = look(job.directory)
+        if held.state in {MirrorState.OLDER_SCHEMA, MirrorState.NEWER_SCHEMA}:
+            check_schema(job.directory.link)
         if held.generation is None or held.position is None:
             raise MirrorDamaged(
                 f"there is no healthy mirror in {job.directory.root}: {held.state}",

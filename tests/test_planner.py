@@ -321,7 +321,8 @@ def test_a_full_taken_over_a_hole_is_not_taken_again_for_the_hole_after_it() -> 
         (MirrorState.ABSENT, Reason.NO_MIRROR),
         (MirrorState.HEALTHY, Reason.NO_MIRROR),  # a mirror without a position is still empty
         (MirrorState.DAMAGED, Reason.MIRROR_DAMAGED),
-        (MirrorState.OTHER_SCHEMA, Reason.SCHEMA_CHANGED),
+        (MirrorState.OLDER_SCHEMA, Reason.SCHEMA_CHANGED),
+        (MirrorState.NEWER_SCHEMA, Reason.SCHEMA_CHANGED),
     ],
 )
 def test_a_mirror_that_cannot_go_on_starts_from_the_newest_full(state: MirrorState, reason: Reason) -> None:
@@ -329,14 +330,14 @@ def test_a_mirror_that_cannot_go_on_starts_from_the_newest_full(state: MirrorSta
     assert told(made) == anew(reason, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
 
 
-@pytest.mark.parametrize("state", [MirrorState.ABSENT, MirrorState.DAMAGED, MirrorState.OTHER_SCHEMA])
+@pytest.mark.parametrize("state", [MirrorState.ABSENT, MirrorState.DAMAGED, MirrorState.OLDER_SCHEMA])
 def test_the_position_of_a_mirror_that_is_lost_does_not_count(state: MirrorState) -> None:
     made = decide(on_offer(fulls=[-3]), at(0, full=-9), state=state)
     assert told(made) == anew(made.reason, -3, uncovered=[-5, -4, -3])
     assert decide(on_offer(deltas=[-1, 0]), at(-3), state=state).missing == ()
 
 
-@pytest.mark.parametrize("state", [MirrorState.ABSENT, MirrorState.DAMAGED, MirrorState.OTHER_SCHEMA])
+@pytest.mark.parametrize("state", [MirrorState.ABSENT, MirrorState.DAMAGED, MirrorState.OLDER_SCHEMA])
 def test_a_lost_mirror_outranks_a_request(state: MirrorState) -> None:
     made = decide(on_offer(fulls=[0]), state=state, requested=True)
     assert made.action is Action.FULL

@@ -19,7 +19,7 @@ from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.trusted import trusted_of
-from smki_sync.cli.words import block, in_age, in_bytes, visible
+from smki_sync.cli.words import block, in_age, in_bytes
 from smki_sync.config.whole import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.freshness import freshness_of
@@ -51,7 +51,10 @@ EXITS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found. ``age_hours``: since the position's date began, UTC; ``bytes``: of the mirror."""
+    """What was found. ``age_hours``: since the position's date began, UTC; ``bytes``: of the mirror.
+
+    ``message``, ``hint``: why it cannot be read, and what to do.
+    """
 
     state: State
     position: date | None = None
@@ -62,6 +65,7 @@ class Finding:
     census: Census | None = None
     bytes: int = 0
     message: str = ""
+    hint: str = ""
 
 
 def register(app: typer.Typer) -> None:
@@ -115,7 +119,13 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
     except MirrorNotWritable:
         raise
     except MirrorError as error:
-        return Finding(state=State.DAMAGED, last_run=last, last_success=success, message=error.message)
+        return Finding(
+            state=State.DAMAGED,
+            last_run=last,
+            last_success=success,
+            message=error.message,
+            hint=error.hint,
+        )
     began = datetime.combine(position.day, time(), tzinfo=UTC)
     age = max((now - began).total_seconds() / 3600, 0.0)
     return Finding(
@@ -173,15 +183,14 @@ _HEADLINES: Final = {
     State.EMPTY: "The mirror is empty. Run `smki-sync sync`.",
     State.CURRENT: "The mirror is current.",
     State.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
-    State.DAMAGED: "The mirror is DAMAGED. Run `smki-sync sync`: it rebuilds the mirror from a full.",
+    State.DAMAGED: "The mirror CANNOT BE READ.",
 }
 
 
 def text(finding: Finding) -> str:
     """The same for people, one fact a line."""
     lines = [_HEADLINES[finding.state]]
-    if finding.message:
-        lines.append(visible(finding.message))
+    lines += [*block(finding.message, indent="  "), *block(finding.hint, indent="  ")]
     if finding.census:
         lines += _holdings(finding, finding.census)
     if finding.last_run:

@@ -17,6 +17,7 @@ from smki_sync.freshness import days_left
 from smki_sync.mirror.connect import sqlite_version
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import find_holder
+from smki_sync.mirror.queries.opening import check_schema
 from smki_sync.model.plan import MirrorState, Policy
 from smki_sync.sync.decide import Held, look
 from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES
@@ -91,6 +92,8 @@ def judge_mirror(directory: MirrorDirectory) -> tuple[Finding, Held | None]:
     """Whether the mirror can be used, by the same look that a sync takes."""
     try:
         held = look(directory)
+        if held.state is MirrorState.NEWER_SCHEMA:
+            check_schema(directory.link)
     except MirrorError as error:
         return failed("mirror", error), None
     return _mirror(directory, held), held
@@ -108,8 +111,8 @@ def _mirror(directory: MirrorDirectory, held: Held) -> Finding:
         case MirrorState.DAMAGED:
             hint = "Run `smki-sync sync`: it rebuilds the mirror from a full. Look at the disk."
             return failed("mirror", MirrorDamaged(f"{directory.link} is damaged", hint=hint))
-        case MirrorState.OTHER_SCHEMA:
-            seen = "it was written by a version of this program with another schema"
+        case MirrorState.OLDER_SCHEMA | MirrorState.NEWER_SCHEMA:  # a newer one has been refused
+            seen = "it was written by a version of this program with an earlier schema"
             return warned(
                 "mirror", seen, "The next sync rebuilds it from a full; see that there is room and time."
             )

@@ -9,10 +9,10 @@ cannot be written is dropped by the caller.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlite_utils
 
@@ -120,7 +120,7 @@ class History:
             if "run" not in db.table_names():
                 return None
             rows = list(db.table("run").rows_where(where, args, order_by="rowid desc", limit=1))
-        return Run(**rows[0]) if rows else None
+        return _known(Run, rows[0]) if rows else None
 
     def runs(self, *, since: str) -> tuple[Run, ...]:
         """The runs that began at ``since`` (ISO 8601, UTC) or later, oldest first.
@@ -128,7 +128,7 @@ class History:
         Raises :class:`MirrorError` where the file cannot be read as a history.
         """
         rows = self._rows("run", "at >= ?", [since])
-        return tuple(Run(**row) for row in rows)
+        return tuple(_known(Run, row) for row in rows)
 
     def remember_offer(self, at: str, extracts: Iterable[Extract]) -> None:
         """Keep the last listing in place of the one before, durably; raises :class:`MirrorError`."""
@@ -170,7 +170,7 @@ class History:
 
     def comparisons(self) -> tuple[HeldAgainst, ...]:
         """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
-        return tuple(HeldAgainst(**row) for row in self._rows("comparison", None, []))
+        return tuple(_known(HeldAgainst, row) for row in self._rows("comparison", None, []))
 
     def fetch_rate(self) -> float | None:
         """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
@@ -196,3 +196,11 @@ class History:
             if table not in db.table_names():
                 return []
             return list(db.table(table).rows_where(where, values, order_by="rowid"))
+
+
+Recorded = TypeVar("Recorded", Run, HeldAgainst)
+
+
+def _known(kind: type[Recorded], row: dict[str, Any]) -> Recorded:
+    """A row as a value; a column that a later version of this program has added says nothing here."""
+    return kind(**{one.name: row[one.name] for one in fields(kind)})

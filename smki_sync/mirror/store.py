@@ -52,7 +52,9 @@ def survey(path: Path) -> MirrorState:
         return MirrorState.DAMAGED
     if application != APPLICATION_ID:
         return MirrorState.DAMAGED
-    return MirrorState.HEALTHY if version == SCHEMA_VERSION else MirrorState.OTHER_SCHEMA
+    if version == SCHEMA_VERSION:
+        return MirrorState.HEALTHY
+    return MirrorState.NEWER_SCHEMA if version > SCHEMA_VERSION else MirrorState.OLDER_SCHEMA
 
 
 class Store:

@@ -63,7 +63,8 @@ class MirrorState(StrEnum):
     ABSENT = "absent"
     HEALTHY = "healthy"
     DAMAGED = "damaged"
-    OTHER_SCHEMA = "other-schema"
+    OLDER_SCHEMA = "older-schema"
+    NEWER_SCHEMA = "newer-schema"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ _STATE_WORDS: Final = {
     State.EMPTY: ("bad", "Empty", "There is no mirror yet. Run smki-sync sync."),
     State.CURRENT: ("good", "Current", "The mirror is as new as the operator asks for."),
     State.STALE: ("fair", "Stale", "The mirror is older than the operator asks for."),
-    State.DAMAGED: ("bad", "Damaged", "The mirror cannot be read. Run smki-sync sync: it rebuilds it."),
+    State.DAMAGED: ("bad", "Damaged", "The mirror cannot be read."),
 }
 
 
@@ -27,7 +27,7 @@ def headline(facts: PageFacts) -> list[Element]:
     as_of = f" It holds the Repository as of {held}." if held else ""
     return [
         el("p", el("strong", word, class_=f"state {colour}"), f" {sentence}{as_of}", class_="lead"),
-        *([el("p", facts.finding.message, class_="bad words")] if facts.finding.message else []),
+        *(el("p", text, class_="bad words") for text in (facts.finding.message, facts.finding.hint) if text),
     ]
 
 

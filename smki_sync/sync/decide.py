@@ -14,6 +14,7 @@ from smki_sync.events import Listing, Planned
 from smki_sync.fetch import fetch
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror, read_incidents, read_position
+from smki_sync.mirror.queries.opening import check_schema
 from smki_sync.mirror.store import survey
 from smki_sync.model.extract import Catalogue, Extract
 from smki_sync.model.plan import MirrorState, Plan, Position
@@ -75,6 +76,8 @@ def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
             hint="It is left as it is. Look at the disk's health, then run `smki-sync sync --full`"
             " or `smki-sync restore`.",
         )
+    if held.state is MirrorState.NEWER_SCHEMA and not full:
+        check_schema(job.directory.link)
     job.hear.hear(Listing(source=source.title))
     catalogue = read_catalogue(source.fetch_listing(), job.names)
     doubted = suspects(held.position, catalogue) if held.position and compare else ()

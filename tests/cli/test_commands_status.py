@@ -140,7 +140,7 @@ def test_a_damaged_mirror_is_a_state_with_exit_seven(smki: Shell, own_mirror: Pa
     ran = smki("status", "--mirror", own_mirror, "--json")
     assert (ran.code, ran.document["state"], ran.document["position"]) == (7, "damaged", None)
     assert "mirror.db" in ran.document["message"] or "generations" in ran.document["message"]
-    assert smki("status", "--mirror", own_mirror).out.startswith("The mirror is DAMAGED.")
+    assert smki("status", "--mirror", own_mirror).out.startswith("The mirror CANNOT BE READ.")
 
 
 @pytest.fixture

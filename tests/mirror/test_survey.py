@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.makers import apply, build, entry, november
-from smki_sync.errors import MirrorDamaged
+from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.schema import SCHEMA_VERSION
 from smki_sync.mirror.store import survey
@@ -36,10 +36,16 @@ def test_a_mirror_is_healthy_before_and_after_a_delta(path: Path) -> None:
     assert survey(path) is MirrorState.HEALTHY
 
 
-def test_a_mirror_of_another_version_is_told_from_damage(path: Path) -> None:
-    alter(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    assert survey(path) is MirrorState.OTHER_SCHEMA
-    with pytest.raises(MirrorDamaged, match=f"schema {SCHEMA_VERSION + 1}") as caught, open_mirror(path):
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [(SCHEMA_VERSION - 1, MirrorState.OLDER_SCHEMA), (SCHEMA_VERSION + 1, MirrorState.NEWER_SCHEMA)],
+)
+def test_a_mirror_of_another_version_is_told_from_damage(
+    path: Path, version: int, state: MirrorState
+) -> None:
+    alter(path, f"PRAGMA user_version = {version}")
+    assert survey(path) is state
+    with pytest.raises(OtherSchema, match=f"schema {version}") as caught, open_mirror(path):
         pytest.fail("it was opened")
     assert "sync" in caught.value.hint
 

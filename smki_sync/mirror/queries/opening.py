@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from smki_sync.errors import MirrorDamaged
+from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connect import connect_to_read
 from smki_sync.mirror.faults import named, sqlite_named
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
@@ -21,7 +21,10 @@ Connection = apsw.Connection
 
 @contextmanager
 def open_mirror(link: Path) -> Iterator[Connection]:
-    """Open the current mirror for reading; :class:`MirrorDamaged` where it is none of ours."""
+    """Open the current mirror for reading.
+
+    Raises :class:`MirrorDamaged` where it is none of ours, :class:`OtherSchema` where another version's.
+    """
     with named(link):
         db = connect_to_read(link)
     with sqlite_named(link), closing(db):
@@ -30,9 +33,28 @@ def open_mirror(link: Path) -> Iterator[Connection]:
             yield db
 
 
+def check_schema(link: Path) -> None:
+    """Raise what :func:`open_mirror` raises, :class:`OtherSchema` among it."""
+    with open_mirror(link):
+        pass
+
+
 def _check_ours(db: apsw.Connection, link: Path) -> None:
     if db.pragma("application_id") != APPLICATION_ID:
         raise MirrorDamaged(f"{link} is no mirror of this program")
     version = db.pragma("user_version")
-    if version != SCHEMA_VERSION:
-        raise MirrorDamaged(f"{link} has schema {version}, this program reads {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        raise OtherSchema(
+            f"{link} was written by a newer version of this program: schema {version}; this one reads"
+            f" {SCHEMA_VERSION}",
+            code="schema-newer",
+            hint="Use that version again. `smki-sync sync --full` makes a mirror for this one from a full;"
+            " its journal begins anew.",
+        )
+    if version < SCHEMA_VERSION:
+        raise OtherSchema(
+            f"{link} was written by an earlier version of this program: schema {version}; this one reads"
+            f" {SCHEMA_VERSION}",
+            code="schema-older",
+            hint="Run `smki-sync sync`: it makes the mirror anew from a full.",
+        )
