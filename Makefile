@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench mutants kill model pins sample docs man clean
+.PHONY: help setup demo test check format fuzz bench mutants kill model year pins sample kept docs man clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -55,6 +55,9 @@ kill: setup  ## a run killed, stopped and robbed of its disk at every moment the
 model: setup  ## a thousand lives of a repository and its mirror at random: a quarter of an hour
 	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/model
 
+year: setup  ## a year of daily runs, with faults, outages and new keys: four minutes
+	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/year
+
 mutants: setup  ## each rule changed a little: does a test notice? in build/mutants (MUTANTS="smki_sync.planner*")
 	rm -rf build/mutants && mkdir -p build/mutants && git archive HEAD | tar -x -C build/mutants
 	cp tests/mutants.cfg build/mutants/setup.cfg
@@ -76,6 +79,9 @@ man: setup  ## packaging/man/smki-sync.1, made from the commands
 
 sample: setup  ## make sample_data/ again from its seed
 	$(BIN)/python -m smki_sync.simulator.sample sample_data
+
+kept: setup  ## a mirror of today's schema for tests of upgrades, in tests/ops/kept; after `make sample` too
+	$(BIN)/python tests/ops/kept/make.py
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache
