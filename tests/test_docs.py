@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ from smki_sync.cli.exits import Exit, exit_of
 from smki_sync.config.keys import KEYS, SECTIONS
 from smki_sync.fetch.causes import CAUSES
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
-from smki_sync.model.certificate import Flag, RejectReason
+from smki_sync.model.certificate import Flag, Kind, RejectReason, Status, Usage
 from smki_sync.model.extract import StrangeName
 from smki_sync.model.faults import Fault
+from smki_sync.model.lists import ListState
 from smki_sync.model.plan import Action, Reason
 from smki_sync.model.report import AttentionCode
 from smki_sync.simulator.faults import Fault as SimulatedFault
@@ -680,3 +682,26 @@ def test_a_schema_has_exactly_the_documented_fields(name: str) -> None:
     documented = {field.removesuffix("[]") for field in written_fields(name)}
     parents = {field.rpartition(".")[0].removesuffix("[]") for field in documented}
     assert fields_of(schema) == documented - parents
+
+
+ENUMS: dict[str, type[Enum]] = {
+    "sync/plan/action": Action,
+    "sync/plan/reason": Reason,
+    "sync/attention/items/code": AttentionCode,
+    "sync/lists/items/state": ListState,
+    "show/certificates/items/kind": Kind,
+    "show/certificates/items/status": Status,
+    "show/certificates/items/usage": Usage,
+    "quarantine/records/items/reason": RejectReason,
+    "verify/codes/items/code": Code,
+    "failure/error/exit": Exit,
+}
+
+
+@pytest.mark.parametrize("path", ENUMS)
+def test_a_schema_lists_every_code_that_the_program_has(path: str) -> None:
+    name, *keys = path.split("/")
+    node = json.loads(SCHEMAS[name].read_text("utf-8"))
+    for key in keys:
+        node = node["items"] if key == "items" else node["properties"][key]
+    assert {one for one in node["enum"] if one is not None} == set(ENUMS[path])

@@ -4,6 +4,7 @@ For: a stream of records to a stream of text, in one named shape a file. Refuses
 memory, and to check a claim; a fault may need a false one.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ NAMESPACE = "urn:smki-sync:simulator"
 _PREFIX = "ki:"
 _AUDIT_REFERENCE = "1234567890-abc123456"
 _SERIAL_DIGITS = 32
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What no document can hold, not even as a reference (XML 1.0 2.2); a certificate's name may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,7 @@ class _Writer:
             yield "<?simulator nothing to do?>"
 
     def _element(self, name: str, text: str) -> str:
+        text = _NO_XML.sub("", text)
         content = f"<![CDATA[{text}]]>" if self.shape.cdata else escape(text)
         return f"<{self._tag(name)}>{content}</{self._tag(name)}>"
 

@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from support.cli import Shell
 
-from smki_sync.cli.exits import Exit
-from smki_sync.model.certificate import Kind, RejectReason, Status, Usage
-from smki_sync.model.lists import ListState
-from smki_sync.model.plan import Action, Reason
-from smki_sync.model.report import AttentionCode
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
-from smki_sync.trust.findings import Code
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {path.stem: path for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))}
@@ -191,26 +184,3 @@ def test_a_document_that_breaks_its_schema_would_be_noticed(documents: dict[str,
     assert faults("status", {key: value for key, value in broken.items() if key != "state"})
     (found, *_) = documents["find"]
     assert faults("find", found | {"certificates": [found["certificates"][0] | {"eui": "00-DB"}]})
-
-
-ENUMS: dict[str, type[StrEnum] | type[IntEnum] | list[str]] = {
-    "sync/plan/action": Action,
-    "sync/plan/reason": Reason,
-    "sync/attention/items/code": AttentionCode,
-    "sync/lists/items/state": ListState,
-    "show/certificates/items/kind": Kind,
-    "show/certificates/items/status": Status,
-    "show/certificates/items/usage": Usage,
-    "quarantine/records/items/reason": RejectReason,
-    "verify/codes/items/code": Code,
-    "failure/error/exit": Exit,
-}
-
-
-@pytest.mark.parametrize("path", ENUMS)
-def test_a_schema_lists_every_code_that_the_program_has(path: str) -> None:
-    name, *keys = path.split("/")
-    node = schema(name)
-    for key in keys:
-        node = node["items"] if key == "items" else node["properties"][key]
-    assert [one for one in node["enum"] if one is not None] == list(ENUMS[path])
