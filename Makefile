@@ -9,7 +9,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench mutants kill model year pins sample kept docs man clean
+.PHONY: help setup demo test check format fuzz bench mutants kill model year pins sample kept docs generate clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -73,9 +73,8 @@ docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo build/docs/index.html
 
-man: setup  ## packaging/man/smki-sync.1, made from the commands
-	@mkdir -p packaging/man
-	$(BIN)/python -c 'from smki_sync.cli.manual import manual; print(manual(), end="")' > packaging/man/smki-sync.1
+generate: setup  ## what is made from the code: docs/cli.md, the manual page, units, the cron file
+	$(BIN)/python -m smki_sync.cli.shipped .
 
 sample: setup  ## make sample_data/ again from its seed
 	$(BIN)/python -m smki_sync.simulator.sample sample_data

@@ -28,6 +28,7 @@ from test_layers import ASIDE, LAYERS, LIBRARIES, PACKAGE
 from smki_sync import errors
 from smki_sync.cli import build
 from smki_sync.cli.exits import Exit, exit_of
+from smki_sync.cli.shipped import shipped
 from smki_sync.config.keys import KEYS, SECTIONS
 from smki_sync.fetch.causes import CAUSES
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
@@ -188,6 +189,12 @@ def test_shared_options_are_options_and_name_their_configuration_keys() -> None:
     for option, key, _ in rows("commands.md", "Options that several commands share"):
         assert set(ticked(option)) <= everywhere
         assert set(ticked(key)) <= set(KEYS)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_is_made_from_the_code_is_what_would_be_made_now(name: str) -> None:
+    """Where this fails, ``make generate`` mends it."""
+    assert (ROOT / name).read_text(encoding="utf-8") == shipped()[name]
 
 
 def test_the_simulators_faults_are_all_documented() -> None:

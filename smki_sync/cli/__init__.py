@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "report": "smki_sync.cli.report",
     "verify": "smki_sync.cli.verify",
     "init": "smki_sync.cli.init",
+    "schedule": "smki_sync.cli.schedule",
     "doctor": "smki_sync.cli.doctor",
     "anchors": "smki_sync.cli.anchors",
     "simulate": "smki_sync.cli.simulate",

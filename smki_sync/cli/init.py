@@ -17,6 +17,8 @@ from smki_sync.cli import options
 from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.out import say, say_json
+from smki_sync.cli.schedule import Into, lines
+from smki_sync.cli.scheduling import Schedule, Scheduling, offered, write
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block
 from smki_sync.config.reference import example
@@ -70,12 +72,19 @@ def init(
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The file to write.")] = Path(
         "smki-sync.toml"
     ),
+    schedule: Annotated[
+        Scheduling | None,
+        typer.Option(
+            "--schedule", help="What runs the sync once a day: as `smki-sync schedule` writes it, or none."
+        ),
+    ] = None,
+    into: Into = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a commented configuration, readable by its owner alone, and pin the server's host key.
 
     Asks on a terminal for what no option says. Nothing is overwritten. A key is pinned only after a yes,
-    or where it has the fingerprint that --accept-fingerprint gives.
+    or where it has the fingerprint that --accept-fingerprint gives. A timer of systemd is offered too.
     """
     _check_absent(output)
     url = source or _ask("Where do extracts come from (sftp://user@host:port/path)?", "--source")
@@ -93,8 +102,18 @@ def init(
         known_hosts=known_hosts or (output.with_name("known_hosts") if key else None),
         key=key,
     )
+    made = offered(
+        schedule,
+        into,
+        config=output,
+        source=url,
+        mirror=place,
+        read=(identity_file, password_file, answers.known_hosts),
+    )
     _write(answers)
-    say_json(document(answers)) if as_json else say("\n".join(_lines(answers)))
+    if made:
+        write(made)
+    say_json(document(answers, made)) if as_json else say("\n".join(_lines(answers, made)))
     raise typer.Exit(Exit.OK)
 
 
@@ -179,21 +198,26 @@ def _create(path: Path, text: str) -> None:
             file.write(text)
 
 
-def document(answers: Answers) -> Json:
+def document(answers: Answers, made: Schedule | None) -> Json:
     """The document of ``init --json``."""
     return {
         "schema": schema_of("init"),
         "file": str(answers.file.absolute()),
         "known_hosts": str(answers.known_hosts.absolute()) if answers.known_hosts else None,
         "pinned": answers.key.fingerprint if answers.key else None,
+        "scheduled": [str(one.path) for one in made.made] if made else [],
+        "steps": list(made.steps) if made else [],
     }
 
 
-def _lines(answers: Answers) -> Iterator[str]:
+def _lines(answers: Answers, made: Schedule | None) -> Iterator[str]:
     yield f"Written: {answers.file}"
     if answers.key:
         yield f"Pinned:  {answers.key.fingerprint} in {answers.known_hosts}"
     named_so = "" if answers.file == Path("smki-sync.toml") else f" --config {answers.file}"
     yield f"Next:    smki-sync doctor{named_so}"
+    if made:
+        yield from lines(made)
+        return
     yield f"         smki-sync sync{named_so}"
-    yield "Once a day by itself: packaging/systemd/, or the line in packaging/cron/."
+    yield f"         smki-sync schedule{named_so}"

@@ -1,16 +1,14 @@
 """The manual page, made from the commands themselves.
 
-For: ``make man``, which writes packaging/man/smki-sync.1. Refuses: to say what the commands' help does not.
+For: packaging/man/smki-sync.1, which ``make generate`` writes. Refuses: to say what the help does not.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
-
-import typer
+from typing import Final
 
 from smki_sync import __version__
-from smki_sync.cli import build
 from smki_sync.cli.exits import Exit
+from smki_sync.cli.leaves import Leaf, leaves
 from smki_sync.config.file import FILE_VARIABLE, SYSTEM_FILE
 from smki_sync.config.load import VARIABLES
 from smki_sync.config.secrets import PASSPHRASE_VARIABLE, PASSWORD_VARIABLE
@@ -24,7 +22,7 @@ def manual() -> str:
 
 
 def _page() -> Iterator[str]:
-    yield '.\\" Made by `make man` from the commands; not edited by hand.'
+    yield '.\\" Made by `make generate` from the commands; not edited by hand.'
     yield f'.TH SMKI\\-SYNC 1 "" "smki\\-sync {_text(__version__)}" "User Commands"'
     yield from (".SH NAME", "smki\\-sync \\- a local mirror of the SMKI Repository")
     yield from (".SH SYNOPSIS", ".B smki\\-sync", ".I COMMAND", "[OPTION]...")
@@ -34,32 +32,20 @@ def _page() -> Iterator[str]:
     )
     yield _text("Run `smki-sync sync` once a day; it decides by itself what to do and says why.")
     yield ".SH COMMANDS"
-    for name, command in _leaves(typer.main.get_command(build()), ()):
-        yield from _command(name, command)
+    for leaf in leaves():
+        yield from _command(leaf)
     yield from _tail()
 
 
-def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own click has no public types
-    below = getattr(command, "commands", {})
-    for name, one in below.items():
-        yield from _leaves(one, (*path, name))
-    if not below:
-        yield " ".join(path), command
-
-
-def _command(name: str, command: Any) -> Iterator[str]:  # noqa: ANN401 - as above
-    values = [p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument"]
-    yield f".SS {_text(' '.join((name, *values)))}"
-    for number, paragraph in enumerate((command.help or "").split("\n\n")):
+def _command(leaf: Leaf) -> Iterator[str]:
+    yield f".SS {_text(' '.join((leaf.name, *(one.value for one in leaf.arguments))))}"
+    for number, paragraph in enumerate(leaf.help):
         if number:
             yield ".PP"
-        yield _text(" ".join(paragraph.split()))
-    for p in command.params:
-        if p.param_type_name == "option":
-            yield ".TP"
-            value = "" if p.is_flag or not p.metavar else f" \\fI{_text(p.metavar)}\\fR"
-            yield f"\\fB{_text(', '.join(p.opts))}\\fR{value}"
-            yield _text(" ".join((p.help or "").split()))
+        yield _text(paragraph)
+    for one in leaf.options:
+        value = f" \\fI{_text(one.value)}\\fR" if one.value else ""
+        yield from (".TP", f"\\fB{_text(', '.join(one.names))}\\fR{value}", _text(one.help))
 
 
 def _tail() -> Iterator[str]:

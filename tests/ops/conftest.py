@@ -1,6 +1,9 @@
 """A repository behind SFTP, a configuration that works, and somebody at a prompt beside it."""
 
+import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -59,3 +62,38 @@ def change(site: Path, key: str, value: str) -> None:
     """Set a key that the file has to another value, as TOML."""
     lines = site.read_text().splitlines()
     site.write_text("\n".join(f"{key} = {value}" if line.startswith(f"{key} =") else line for line in lines))
+
+
+def needs(program: str, package: str) -> str:
+    """The path of a program; skips the test where it is missing, fails it in CI."""
+    path = shutil.which(program)
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail(f"{program} is missing and CI=true: install {package}")
+    if path is None:
+        pytest.skip(f"{program} is missing: install {package}")
+    return path
+
+
+def systemd_says(verb: str, *words: object) -> str:
+    """What ``systemd-analyze`` has to say; a unit that it does not take fails the test."""
+    program = needs("systemd-analyze", "systemd")
+    command = [program, verb, *map(str, words)]
+    environment = {
+        "XDG_RUNTIME_DIR": "/run",
+        **os.environ,
+    }  # that of a user's manager, of which it looks for units
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+WORST_EXPOSURE = 2.0
+"""Of systemd's own measure, from 0 to 10; below 3 it says OK."""
+
+
+def exposure(service: Path) -> float:
+    """How open systemd finds a service."""
+    said = systemd_says("security", "--offline=true", service)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+    assert found
+    return float(found[1])

@@ -2,33 +2,22 @@
 
 import os
 import re
-import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 import typer
 
+from ops.conftest import WORST_EXPOSURE, exposure, needs, systemd_says
 from smki_sync.cli import COMMANDS, build
 from smki_sync.cli.manual import manual
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 PROGRAM = "/opt/smki-sync/bin/smki-sync"
-
-WORST_EXPOSURE = 2.0
-"""Of systemd's own measure, from 0 to 10; below 3 it says OK."""
-
-
-def needs(program: str, package: str) -> str:
-    """The path of a program; skips the test where it is missing, fails it in CI."""
-    path = shutil.which(program)
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is missing and CI=true: install {package}")
-    if path is None:
-        pytest.skip(f"{program} is missing: install {package}")
-    return path
 
 
 @pytest.fixture
@@ -42,24 +31,12 @@ def units(tmp_path: Path) -> list[Path]:
     return made
 
 
-def test_systemd_takes_the_units(units: list[Path]) -> None:
-    program = needs("systemd-analyze", "systemd")
-    done = subprocess.run(
-        [program, "verify", "--man=no", *units], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_systemd_finds_the_services_well_closed(units: list[Path]) -> None:
-    program = needs("systemd-analyze", "systemd")
+def test_systemd_takes_the_units_and_finds_the_services_well_closed(units: list[Path]) -> None:
+    systemd_says("verify", "--man=no", *units)
     services = [unit for unit in units if unit.suffix == ".service"]
     assert len(services) == 2
     for service in services:
-        words = [program, "security", "--offline=true", str(service)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
-        assert found
-        assert float(found[1]) <= WORST_EXPOSURE
+        assert exposure(service) <= WORST_EXPOSURE
 
 
 def test_the_timer_makes_up_for_what_it_missed_and_spreads_the_load() -> None:
@@ -117,3 +94,15 @@ def test_man_shows_the_manual_without_a_warning(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert "--accept-shrink" in done.stdout
+
+
+def test_the_package_brings_templates_and_manual_along(tmp_path: Path) -> None:
+    build_wheel = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build_wheel, cwd=ROOT, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    templates = (ROOT / "smki_sync" / "cli" / "scheduling" / "templates").iterdir()
+    wanted = {str(path.relative_to(ROOT)) for path in templates}
+    assert wanted
+    assert wanted <= names
+    assert [name for name in names if name.endswith("data/share/man/man1/smki-sync.1")]

@@ -114,6 +114,7 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
         "restore": [say("restore", "--mirror", "other"), say("restore", "--to", "2026-11-10")],
         "prune": [say("prune", "--mirror", "odd"), say("prune")],
         "init": [say("init", "--source", place.as_uri(), "--mirror", "m", "--output", "new.toml")],
+        "schedule": [say("schedule", "--print"), *(say("schedule", "--into", ".") for _ in range(2))],
         "failure": [say("nonsense"), *_failed(say)],
     }
 
@@ -141,6 +142,7 @@ FAILING: dict[str, tuple[str, ...]] = {
     "restore": ("--to", "2020-01-01"),
     "prune": ("--mirror", "none"),
     "init": ("--source", "file:///nowhere", "--mirror", "m", "--output", "new.toml"),
+    "schedule": ("--config", "none"),
 }
 """What each command that has a document is asked so that it fails."""
 
@@ -173,6 +175,7 @@ def test_what_is_in_those_documents_is_no_empty_list(documents: dict[str, list[J
         *(("compare", "only_other"), ("anchors", "differences"), ("anchors", "regions")),
         *(("drill", "files"), ("drill", "attention"), ("restore", "applied"), ("restore", "checks")),
         *(("prune", "removed"), ("verify", "examples"), ("verify", "codes")),
+        *(("schedule", "files"), ("schedule", "steps")),
     ):
         assert any(document[key] for document in documents[name]), (name, key)
 

@@ -124,19 +124,23 @@ class Shell:
         )
         return Running(process)
 
-    def on_a_terminal(self, *words: object, **variables: str) -> Ran:
-        """Run one command with a terminal of 80 columns for all that it says; it stands in ``raw``."""
+    def on_a_terminal(self, *words: object, typed: str = "", **variables: str) -> Ran:
+        """Run one command with a terminal of 80 columns for all that it says; it stands in ``raw``.
+
+        ``typed``: what somebody types there; without it nobody sits at it.
+        """
         master, slave = pty.openpty()
         variables = {"TERM": "xterm-256color", "COLUMNS": "80", **variables}
         process = subprocess.Popen(
             command_line(*words),
             cwd=self.place,
             env=self.environment(variables),
-            stdin=subprocess.DEVNULL,
+            stdin=slave if typed else subprocess.DEVNULL,
             stdout=slave,
             stderr=slave,
         )
         os.close(slave)
+        os.write(master, typed.encode())
         try:
             shown = _all_of(master)
             code = process.wait(PATIENCE_SECONDS)
