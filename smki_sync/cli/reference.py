@@ -29,7 +29,7 @@ def reference() -> str:
 
 
 def _section(leaf: Leaf) -> Iterator[str]:
-    yield from ("", f"## {leaf.name}", "", "```text", leaf.usage, "```")
+    yield from ("", f"## {leaf.name}", "", f"`{leaf.usage}`")
     for paragraph in leaf.help:
         yield from ("", textwrap.fill(_text(paragraph), _COLUMNS, break_on_hyphens=False))
     rows = [*leaf.arguments, *leaf.options]
