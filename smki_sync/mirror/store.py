@@ -168,17 +168,19 @@ class Store:
                 counts.append(self._apply(file, records, position, clock))
         return counts
 
-    def apply_list(self, arrival: Arrival, *, day: date) -> list[Changed]:
+    def apply_list(self, arrival: Arrival, *, day: date, ground: bool = False) -> list[Changed]:
         """Bring a list into force in one transaction; what became revoked by it, or is so no longer.
 
-        ``day``: today, for the journal. Position and ledger are not touched: a list is no extract.
+        ``day``: today, for the journal. ``ground``: the journal begins with what this generation holds, and
+        nobody has seen it yet: the list is a part of that. Position and ledger are not touched: a list is no
+        extract.
         """
         with named(self.path), self._db:
             position, digest = ledger.read_position(self._db), state.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
             journalist = Journalist(self._db, ledger.newest_entry(self._db), day, by=by)
             changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
-            for changed in changes:
+            for changed in () if ground else changes:
                 journalist.write(changed)
             state.write_state(self._db, position=position.day, digest=digest)
         return changes

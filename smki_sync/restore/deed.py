@@ -90,10 +90,10 @@ def restore(
         checks: list[Check] = []
         settled: list[Settled] = []
 
-        def inspect(generation: Path) -> None:
+        def inspect(generation: Path, *, first: bool) -> None:
             with open_mirror(generation) as db:
                 unlisted = read_stamp(db).digest
-            settled.append(settle(job, generation, beside))
+            settled.append(settle(job, generation, beside, ground=first))
             with watch.phase("check"):
                 found = _checked(
                     job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random

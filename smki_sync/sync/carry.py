@@ -4,11 +4,12 @@ For: turning fetched files into committed states, one at a time. Whatever raises
 committed state; files not applied stay in ``downloads`` for the next run. Refuses: to skip a file.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Protocol
 
 from smki_sync.errors import BadExtract, MirrorDamaged
 from smki_sync.events import Building, Committed, Detail, Reading
@@ -30,11 +31,15 @@ from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.reading import check_inner_name, read_batches, read_records
 from smki_sync.verify.door import Keeper
 
-Inspect = Callable[[Path], None]
-"""Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
+
+class Inspect(Protocol):
+    """Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
+
+    def __call__(self, generation: Path, *, first: bool) -> None:
+        """``first``: it has taken nothing over from another; its journal begins with what it holds."""
 
 
-def trust(_generation: Path) -> None:
+def trust(generation: Path, *, first: bool) -> None:
     """Look at nothing: every record was checked on its way in, and what was committed was counted."""
 
 
@@ -94,7 +99,7 @@ class Carrier:
             builder.settle(fetched.file)
             done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
-        self._publish(builder.path)
+        self._publish(builder.path, first=old is None)
         self._commit(fetched, counts, loaded.began)
         for delta, delta_counts, delta_began in done:
             self._commit(delta, delta_counts, delta_began)
@@ -115,9 +120,9 @@ class Carrier:
             failing.pop_all()
         return Loaded(builder=builder, oddities=self.oddities, began=began)
 
-    def _publish(self, generation: Path) -> None:
+    def _publish(self, generation: Path, *, first: bool) -> None:
         try:
-            self.inspect(generation)
+            self.inspect(generation, first=first)
         except BaseException:
             self.job.directory.discard(generation)
             raise

@@ -57,9 +57,16 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
                     files = fetch_all(job, source, _fetch_order(decision), ahead)
             ending.enter_context(_lists_even_so(job, beside))
             keeper = ending.enter_context(guarding(job, decision.held.generation))
-            carrier = Carrier(job, files, archivist, keeper=keeper, ahead=ahead)
+            ground: list[Settled] = []
+
+            def inspect(generation: Path, *, first: bool) -> None:
+                if first:  # what is revoked is never served, not for a moment
+                    ground.append(settle(job, generation, beside, ground=True))
+
+            carrier = Carrier(job, files, archivist, inspect=inspect, keeper=keeper, ahead=ahead)
             generation = carrier.carry_out(decision)
             settled = _settle(job, generation, beside)
+            settled = settled.after(ground[0]) if ground else settled
             carrier.oddities.unproven = keeper.unproven if keeper else 0
             carrier.oddities.verification = verified(job) if generation else None
         archivist.catch_up(generation)

@@ -16,7 +16,9 @@ from story import plain
 
 from lists.pki import with_null
 from smki_sync.errors import BadExtract, SourceMissing, SourceRefused
+from smki_sync.events import Event
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.queries import OnDay, open_mirror, read_changes, read_journal, start_after
 from smki_sync.model.certificate import Kind
 from smki_sync.model.extract import RemoteFile
 from smki_sync.model.lists import ListPolicy, ListState
@@ -433,3 +435,47 @@ def test_a_list_that_is_newer_than_the_mirror_before_makes_no_other_digest_of_a_
 def _put(path: Path, content: tuple[bytes, float]) -> None:
     path.write_bytes(content[0])
     os.utime(path, (content[1], content[1]))
+
+
+@dataclass
+class Looker:
+    """Whoever looks into the mirror whenever the run tells of something."""
+
+    party: Party
+    seen: list[set[bytes]] = field(default_factory=list)
+
+    def hear(self, _event: Event) -> None:
+        if (self.party.mirror / "mirror.db").exists():
+            self.seen.append(self.party.in_use())
+
+
+def test_whoever_looks_into_a_first_mirror_never_sees_what_its_lists_revoke(party: Party) -> None:
+    party.repository.advance(faults=(Fault.LISTED_ALONE,))
+    looker = Looker(party)
+    report = run(replace(party.job(), hear=looker))
+    revoked = {
+        der for (der,) in party.ask("SELECT der FROM certificates WHERE revoked <> '' AND status = 'I'")
+    }
+    assert len(revoked) == 1
+    assert len(looker.seen) > 1
+    assert not any(revoked & seen for seen in looker.seen)
+    assert states(report) == {ARL: ListState.APPLIED, CRL: ListState.APPLIED}
+    assert max(one.revoked for one in report.lists) > 1
+
+
+def test_the_lists_of_a_first_mirror_are_the_ground_of_its_journal_so_each_date_leads_to_its_own_lines(
+    party: Party,
+) -> None:
+    party.sync(advance=False)
+    assert party.ask("SELECT count(*) FROM changes WHERE change = 'revoked'") == [(0,)]
+    for _ in range(2):
+        party.sync()
+    with open_mirror(party.mirror / "mirror.db") as db:
+        journal = read_journal(db)
+        for number in range((party.repository.today - journal.since).days + 1):
+            day = journal.since + number * DAY
+            start = start_after(db, journal, OnDay(day=day))
+            assert isinstance(start, int)
+            lines = list(read_changes(db, start))
+            assert lines
+            assert min(line.day for line in lines) >= day.isoformat()

@@ -30,10 +30,11 @@ Read = tuple[ListKind, Kept, RevocationList | Refusal]
 
 @dataclass(slots=True)
 class Lists:
-    """One run's look. ``refusals``: by file, of what was not taken."""
+    """One run's look. ``refusals``: by file, of what was not taken. ``ground``: see :func:`.settle`."""
 
     job: Job
     store: Store
+    ground: bool = False
     refusals: dict[str, Refusal] = field(default_factory=dict)
     _current: set[tuple[ListKind, str, KeyId | None]] = field(default_factory=set)
 
@@ -83,7 +84,8 @@ class Lists:
     def _apply(self, outcome: ListOutcome, kept: Kept, found: RevocationList, signer: KeyId) -> ListOutcome:
         at = utc(self.job.clock())
         arrival = Arrival(file=kept.file.name, kind=outcome.kind, signer=signer, list=found, at=at)
-        changes = [changed.change for changed in self.store.apply_list(arrival, day=self.job.today)]
+        applied = self.store.apply_list(arrival, day=self.job.today, ground=self.ground)
+        changes = [changed.change for changed in applied]
         return replace(
             outcome,
             state=ListState.APPLIED,

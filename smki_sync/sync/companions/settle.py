@@ -1,11 +1,11 @@
 """Everything beside the extracts, once the octets are here: kept, judged, in force; and what it calls for.
 
-For: :func:`settle`, on the generation that readers see. Position and ledger are not touched. Refuses: to
-look at the network.
+For: :func:`settle`, on the generation that readers see or are about to see. Position and ledger are not
+touched. Refuses: to look at the network.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smki_sync.mirror.companions import read_companions
@@ -13,7 +13,7 @@ from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import read_lists
 from smki_sync.mirror.store import Store
-from smki_sync.model.lists import HeldList, ListKind, ListOutcome
+from smki_sync.model.lists import HeldList, ListKind, ListOutcome, ListState
 from smki_sync.model.report import Attention
 from smki_sync.sync.companions import words
 from smki_sync.sync.companions.gather import Gathered
@@ -31,12 +31,23 @@ class Settled:
     lists: tuple[ListOutcome, ...] = ()
     attention: tuple[Attention, ...] = ()
 
+    def after(self, before: "Settled") -> "Settled":
+        """The same, where ``before`` was settled earlier in the run: what was applied then was applied."""
+        applied = {one.file: one for one in before.lists if one.state is ListState.APPLIED}
+        lists = tuple(
+            applied.get(one.file, one) if one.state is ListState.IN_FORCE else one for one in self.lists
+        )
+        return replace(self, lists=lists)
 
-def settle(job: Job, generation: Path, gathered: Gathered) -> Settled:
-    """Keep, judge and apply what was gathered."""
+
+def settle(job: Job, generation: Path, gathered: Gathered, *, ground: bool = False) -> Settled:
+    """Keep, judge and apply what was gathered.
+
+    ``ground``: nobody has seen this generation, and its journal begins with what it holds: so with the lists.
+    """
     with Store(generation) as store:
         _keep(job, store, gathered)
-        lists, slots = Lists(job=job, store=store), Slots(job=job, store=store)
+        lists, slots = Lists(job=job, store=store, ground=ground), Slots(job=job, store=store)
         on_offer = [one for one in gathered.offered if one.file.name in gathered.contents]
         contents = gathered.contents
         outcomes = lists.take(
