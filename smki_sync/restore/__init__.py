@@ -4,7 +4,9 @@ For: ``restore`` and ``drill``. A new generation is built beside whatever is the
 over in one step. Refuses: to need anything of the old mirror, and to remove it.
 
 * :mod:`.checks` what a new generation must pass
+* :mod:`.way` which files, and to which day
 * :mod:`.deed` the restore
+* :mod:`.told` what it says of itself
 * :mod:`.drill` a restore into a scratch place, held against the live mirror
 """
 

@@ -479,3 +479,19 @@ def test_the_lists_of_a_first_mirror_are_the_ground_of_its_journal_so_each_date_
             lines = list(read_changes(db, start))
             assert lines
             assert min(line.day for line in lines) >= day.isoformat()
+
+
+def test_a_restore_to_a_day_in_the_past_says_that_its_lists_are_those_of_today(party: Party) -> None:
+    before = party.repository.today
+    party.sync()
+    party.sync(Fault.LISTED_ALONE)
+    restored = restore(party.job(), until=before)
+    (told,) = (one for one in restored.report.attention if one.code is AttentionCode.RESTORED_TO_DATE)
+    assert "those of today and not of that day" in told.message
+    assert party.ask("SELECT count(*) FROM certificates WHERE revoked <> '' AND status = 'I'") > [(0,)]
+    for name in (ARL, CRL):
+        party.repository.remove(name)
+    party.mirror = party.mirror.with_name("elsewhere")
+    restored = restore(party.job(), until=before)
+    (told,) = (one for one in restored.report.attention if one.code is AttentionCode.RESTORED_TO_DATE)
+    assert "lists" not in told.message

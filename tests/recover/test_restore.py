@@ -4,19 +4,23 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
-from sync.shelf import Party, Shelf, november
+from sync.shelf import Party, Shelf, Watched, november
 
+from smki_sync.access import Agreement, Outside, Weekday
 from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing, UsageError
 from smki_sync.events import Building, Event
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror, read_stamp
 from smki_sync.model.report import AttentionCode, Outcome
 from smki_sync.restore import Known, Restored, restore
-from smki_sync.sync import run
+from smki_sync.sources.base import Limits
+from smki_sync.sources.directory import DirectorySource
+from smki_sync.sync import Job, run
 
 LISTED = dict.fromkeys(range(8), "I")
 
@@ -215,3 +219,46 @@ def test_an_archive_on_this_disk_serves_as_the_repository_does(
     other = Party(Shelf(tmp_path / "archive", shelf.pool), MirrorDirectory(tmp_path / "other"))
     ours, theirs = restore(party.job(12)), restore(other.job(12))
     assert ours.report.census.digest == theirs.report.census.digest
+
+
+AGREED = Agreement(day=Weekday.SUNDAY, outside=Outside.WAIT)
+"""The 12th is a Thursday, the 8th and the 15th are Sundays."""
+
+
+def over_a_line(party: Party, today: int) -> Job:
+    """The same files from a source that is no directory of this machine."""
+    return replace(
+        party.job(today), open_source=lambda: Distant(DirectorySource(party.shelf.path, limits=Limits()))
+    )
+
+
+class Distant(Watched):
+    @property
+    def title(self) -> str:
+        return "sftp://party@repository"
+
+
+def test_a_restore_does_not_wait_for_the_agreed_day_and_says_that_the_dcc_is_to_be_told(party: Party) -> None:
+    restored = restore(replace(over_a_line(party, 12), agreement=AGREED))
+    assert restored.report.outcome is Outcome.CURRENT
+    assert AttentionCode.FULL_OUTSIDE_AGREED in codes(restored)
+
+
+def test_on_the_agreed_day_a_restore_to_another_weekday_has_nothing_to_tell_the_dcc(party: Party) -> None:
+    restored = restore(replace(over_a_line(party, 15), agreement=AGREED), until=november(12))
+    assert restored.report.position == november(12)
+    assert AttentionCode.FULL_OUTSIDE_AGREED not in codes(restored)
+
+
+def test_on_another_day_a_restore_to_the_agreed_weekday_is_told_all_the_same(
+    party: Party, shelf: Shelf
+) -> None:
+    shelf.deltas(13, 14, 15)
+    restored = restore(replace(over_a_line(party, 16), agreement=AGREED), until=november(15))
+    assert restored.report.position == november(15)
+    assert AttentionCode.FULL_OUTSIDE_AGREED in codes(restored)
+
+
+def test_a_full_of_an_archive_on_this_machine_is_no_download(party: Party) -> None:
+    restored = restore(replace(party.job(12), agreement=AGREED))
+    assert AttentionCode.FULL_OUTSIDE_AGREED not in codes(restored)
