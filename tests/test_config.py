@@ -412,7 +412,7 @@ def test_the_parts_get_what_was_configured(site: Site) -> None:
         "max_not_in_use_share = 0.4\nnot_in_use_allowance = 8\n[limits]\nconnect_seconds = 1\n"
         "banner_seconds = 2\nlogin_seconds = 3\n"
         "stall_seconds = 4\ntotal_seconds = 5\nlisting_entries = 6\ndecompressed_bytes = 7\nratio = 8\n"
-        "records = 9\nfield_bytes = 10\ndepth = 11\nrecord_bytes = 65537\nleading_bytes = 12\n"
+        "records = 9\nfield_bytes = 10\ndepth = 11\nrecord_bytes = 65537\nleading_bytes = 12\nnames = 1300\n"
     )
     config = site.load()
     assert config.policy.rules() == Policy(window_days=8, full_overlap_days=3, late_after_days=4)
@@ -432,6 +432,7 @@ def test_the_parts_get_what_was_configured(site: Site) -> None:
         depth=11,
         record_bytes=65_537,
         leading_bytes=12,
+        names=1300,
         quarantine_share=0.5,
         quarantine_allowance=6,
     )
@@ -571,6 +572,7 @@ def test_limits_that_are_the_readers_own_are_documented_as_the_reader_has_them()
         "limits.depth": own.depth,
         "limits.record_bytes": own.record_bytes,
         "limits.leading_bytes": own.leading_bytes,
+        "limits.names": own.names,
     }
 
 

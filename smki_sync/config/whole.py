@@ -102,6 +102,7 @@ class Config:
             depth=_or(limits.depth, own.depth),
             record_bytes=_or(limits.record_bytes, own.record_bytes),
             leading_bytes=_or(limits.leading_bytes, own.leading_bytes),
+            names=_or(limits.names, own.names),
             quarantine_share=self.policy.quarantine_share,
             quarantine_allowance=self.policy.quarantine_allowance,
         )

@@ -31,6 +31,7 @@ class Fault(StrEnum):
     FIELD_TOO_LONG = "field-too-long"
     RECORD_TOO_LARGE = "record-too-large"
     TOO_MANY_RECORDS = "too-many-records"
+    TOO_MANY_NAMES = "too-many-names"
     TOO_MANY_REJECTED = "too-many-rejected"
     NOT_A_FULL = "not-a-full"
     NOT_A_DELTA = "not-a-delta"
@@ -76,6 +77,7 @@ _HINTS = {
     Fault.FIELD_TOO_LONG: _raise("limits.field_bytes"),
     Fault.RECORD_TOO_LARGE: _raise("limits.record_bytes"),
     Fault.TOO_MANY_RECORDS: _raise("limits.records"),
+    Fault.TOO_MANY_NAMES: _raise("limits.names"),
     Fault.TOO_MANY_REJECTED: "the file, or the format, has changed: look at the details, then tell the DCC",
     Fault.NOT_A_FULL: _mistaken("delta", "policy.max_not_in_use_share"),
     Fault.NOT_A_DELTA: _mistaken("full", "policy.max_repeat_share"),

@@ -16,6 +16,7 @@ from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.reader.claims import BODY, RECORD
 from smki_sync.reader.libxml import malformed
 from smki_sync.reader.limits import ReaderLimits
+from smki_sync.reader.names import Names
 from smki_sync.reader.prolog import ROOT, check_prolog, check_root
 from smki_sync.reader.tape import Tape
 
@@ -54,6 +55,7 @@ class AnnexB:
         depths = range(max(limits.depth, FLAT) + 2)
         self._reaches = [etree.XPath(f"boolean({'/*' * depth or '/'})", regexp=False) for depth in depths]
         self._beyond_fields = etree.XPath("boolean(/*/*/*/*)", regexp=False)
+        self._names = Names(name=name, limit=limits.names)
         self._root: _Element | None = None
         self._open: _Element | None = None
         self._waiting = 0
@@ -95,8 +97,10 @@ class AnnexB:
             yield last
         if broken:
             raise malformed(broken, name=self._name, where=self._where()) from broken
-        if self.nested and self._root is not None:
-            self._measure_depth(self._root)
+        if self._root is not None:
+            self._names.look(self._root, step)
+            if self.nested:
+                self._measure_depth(self._root)
         if last is None:
             self._wait(len(step))
         else:

@@ -31,6 +31,9 @@ class ReaderLimits:
     ``field_length``: of one claim, in characters, white space included. A body has about 560.
     ``depth``: of nested elements, the root being 1. Annex B has 3; libxml2 itself stops at 256.
     ``leading_bytes``: of XML, white space and comments before the root's start tag has ended.
+    ``names``: distinct ones of elements, attributes and namespaces, and runs of white space, put at a
+    multiple of those that looks at a few steps see (:mod:`.names`). An extract has some twenty; the XML
+    library keeps each in 30 to 130 octets for the life of the process.
     ``evidence_bytes``: of XML kept for a rejected record.
     ``quarantine_share``: of all records that may be rejected, from 0 to 1. Beyond it the format has
     changed, and a mirror made from the rest would lack what its users need.
@@ -46,6 +49,7 @@ class ReaderLimits:
     field_length: int = 64 * KIB
     depth: int = 16
     leading_bytes: int = 64 * KIB
+    names: int = 100_000
     evidence_bytes: int = 16 * KIB
     quarantine_share: float = 0.10
     quarantine_allowance: int = 5

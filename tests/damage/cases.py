@@ -123,6 +123,15 @@ def _bomb(sound: Sound) -> Iterable[bytes]:
     return repeated(f"<{ROOT}>".encode(), unit, 4096, f"</{ROOT}>".encode())
 
 
+def _names(sound: Sound) -> Iterable[bytes]:
+    """Forty megabytes of elements that no other has the name of, a record now and then."""
+    yield packed(f"<{ROOT}>".encode())
+    for first in range(0, 1_200_000, 20_000):
+        units = "".join(f"<n{n:x}{'a' * 24}/>" for n in range(first, first + 20_000))
+        yield packed((units + sound.records[0]).encode(), level=1)
+    yield packed(f"</{ROOT}>".encode())
+
+
 def _empty_members(sound: Sound) -> Iterable[bytes]:
     return [packed(b"", level=9) * 100_000, sound.gz]
 
@@ -197,6 +206,7 @@ CASES = (
     Case(
         name="one element of 100 kB", make=_more(lambda _: record(b"x" * 75_000, "I")), code="field-too-long"
     ),
+    Case(name="a million names, each met once", make=_names, code="too-many-names"),
     Case(name="elements 10 000 deep", make=_deep(10_000), code="too-deep", places=EVERYWHERE),
     Case(name="elements 20 deep", make=_deep(20), code="too-deep"),
     # XML.

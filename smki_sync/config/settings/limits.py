@@ -116,6 +116,16 @@ class LimitSettings:
         int | None,
         About(meaning="Most XML before the root element.", unit="bytes", low=1, example=65_536),
     ] = None
+    names: Annotated[
+        int | None,
+        About(
+            meaning="Most distinct names of elements, attributes and namespaces in one file, as far as looks"
+            " at one part in thirty-two tell.",
+            unit="names",
+            low=1_000,
+            example=100_000,
+        ),
+    ] = None
 
     def of_source(self) -> Limits:
         """Give the part of this that a source asks for."""
