@@ -16,7 +16,7 @@ from smki_sync.cli.identities import link_in, parse_identity, parse_role
 from smki_sync.cli.out import say, say_json, say_octets
 from smki_sync.cli.progress import Progress
 from smki_sync.cli.setting import configure, now_here
-from smki_sync.cli.words import block, in_days
+from smki_sync.cli.words import block, in_days, visible
 from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
 from smki_sync.mirror.queries.identity import EuiIs, Identity, SerialIs, find_certificates
@@ -123,7 +123,7 @@ def _say_to_people(asked: Asked, found: list[Certificate]) -> None:
     why = [text for _, text in _explained(asked, found)]
     for number, c in enumerate(found):
         say(("\n" if number else "") + headline(c))
-        say(f"  {standing(c, now)}", colour="green" if is_usable(c, now) else "yellow")
+        say(f"  {visible(standing(c, now))}", colour="green" if is_usable(c, now) else "yellow")
         say("\n".join([*facts(c), *why[number : number + 1]]))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from smki_sync.cli.documents import Json
+from smki_sync.cli.words import visible
 from smki_sync.errors import UsageError
 
 _COLOURS: Final = {"green": "\x1b[1;32m", "yellow": "\x1b[1;33m"}
@@ -31,12 +32,14 @@ def say(text: str, *, colour: str = "", end: str = "\n") -> None:
 def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
     """Write lines as they come, the first at once; a reader that has gone away ends it.
 
+    A file or a pipe gets them as they are; on a terminal whatever does not print is written out.
     ``before``: called before each, to take away what stands in the way on a terminal.
     """
+    written = _written_out if sys.stdout.isatty() else str
     try:
         for number, line in enumerate(lines):
             before()
-            sys.stdout.write(line)
+            sys.stdout.write(written(line))
             if not number:
                 sys.stdout.flush()
         sys.stdout.flush()
@@ -64,6 +67,11 @@ def open_streams() -> None:
     """Stand in for standard streams that whoever started us has closed."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - for as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as above
+
+
+def _written_out(line: str) -> str:
+    """A name in a CSV cell is data in a file, and on a terminal it could be a command to it."""
+    return "\n".join(map(visible, line.split("\n")))
 
 
 def _is_coloured() -> bool:
