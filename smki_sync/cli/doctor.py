@@ -16,8 +16,9 @@ from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.words import block
 from smki_sync.cli.workplace import login_memory_of, opening_of
 from smki_sync.config.whole import Config
-from smki_sync.doctor import Finding, Patient, Verdict, examine
+from smki_sync.doctor import Finding, Patient, Places, Verdict, examine
 from smki_sync.doctor.finding import failed, fine
+from smki_sync.doctor.network import OpenHeard
 from smki_sync.errors import ConfigError
 from smki_sync.events import Listener
 from smki_sync.fetch import BY_HAND, CarefulSource
@@ -86,11 +87,33 @@ def _patient(settings: Config) -> Patient:
         names=settings.repository.names(),
         policy=settings.policy.rules(),
         now=now_here(),
+        places=_places(settings),
     )
 
 
-def _watched(settings: Config, hear: Listener) -> Source:
-    source, memory = opening_of(settings).heard_by(hear), login_memory_of(settings, most=BY_HAND)
+def _places(settings: Config) -> Places:
+    """What is configured beside; raises ``ConfigError`` for a fallback that is no address."""
+    hooks = settings.hooks
+
+    def opener(url: str) -> OpenHeard:
+        parse_address(url)
+        return lambda hear: _watched(settings, hear, url)
+
+    return Places(
+        fallbacks=tuple(map(opener, settings.repository.fallbacks)),
+        archive=settings.archive.path,
+        textfile=settings.metrics.textfile,
+        hooks={
+            "on_updated": hooks.on_updated,
+            "on_attention": hooks.on_attention,
+            "on_failed": hooks.on_failed,
+        },
+    )
+
+
+def _watched(settings: Config, hear: Listener, url: str | None = None) -> Source:
+    source = opening_of(settings, url).heard_by(hear)
+    memory = login_memory_of(settings, url=url, most=BY_HAND)
     return CarefulSource(source, memory=memory) if memory else source
 
 

@@ -11,6 +11,7 @@ from smki_sync.catalogue import Names
 from smki_sync.doctor import local, offer
 from smki_sync.doctor.finding import Finding, skipped
 from smki_sync.doctor.network import LISTING, Journey, OpenHeard
+from smki_sync.doctor.places import Places, judge_archive, judge_fallback, judge_hooks, judge_textfile
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History
@@ -29,6 +30,7 @@ class Patient:
     names: Names
     policy: Policy
     now: datetime
+    places: Places
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
@@ -43,7 +45,19 @@ def examine(patient: Patient) -> Iterator[Finding]:
         fulls = catalogue.fulls
         yield offer.judge_names(catalogue, patient.names)
         yield offer.judge_clock(journey.files, catalogue, patient.now)
+    yield from _beside(patient.places, patient.names)
     yield from _local(patient, fulls or _remembered(patient.directory))
+
+
+def _beside(places: Places, names: Names) -> Iterator[Finding]:
+    for number, open_source in enumerate(places.fallbacks, start=1):
+        yield judge_fallback(number, open_source, names)
+    if places.archive:
+        yield judge_archive(places.archive)
+    if places.textfile:
+        yield judge_textfile(places.textfile)
+    if any(places.hooks.values()):
+        yield judge_hooks(places.hooks)
 
 
 def _local(patient: Patient, fulls: tuple[Extract, ...]) -> Iterator[Finding]:

@@ -1,11 +1,15 @@
 """Doctor: what is broken is named, with how to mend it, and what does not depend on it is looked at too."""
 
 import fcntl
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from support.cli import Json, Ran, Shell
 from support.openssh import make_key
 
@@ -89,6 +93,39 @@ def broken_link(site: Path, _: Service) -> None:
     (site.parent / "mirror" / "mirror.db").symlink_to("generations/000001.db")
 
 
+def revoked_host_key(site: Path, service: Service) -> None:
+    (site.parent / "pins").write_text(f"@revoked {service.host_public_key}\n")
+    change(site, "known_hosts", '"pins"')
+
+
+def locked_key(site: Path, _: Service) -> None:
+    key = Ed25519PrivateKey.generate()
+    sealed = BestAvailableEncryption(b"battery staple")
+    (site.parent / "locked").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, sealed))
+    (site.parent / "locked").chmod(0o600)
+    change(site, "identity_file", '"locked"')
+
+
+def no_anchor(site: Path, _: Service) -> None:
+    site.write_text(site.read_text() + '[trust]\nanchors = ["nowhere.pem"]\n')
+
+
+def strange_fallback(site: Path, _: Service) -> None:
+    site.write_text(site.read_text().replace("[mirror]", 'fallbacks = ["ftp://archive/"]\n[mirror]'))
+
+
+def no_room(_: Path, service: Service) -> None:
+    (newest, *_others) = sorted(service.known_hosts.parents[1].glob("SMKIKR_FULL_*"), reverse=True)
+    os.truncate(newest, 1 << 42)  # with nothing in it: it takes no room itself
+
+
+def damaged_mirror(site: Path, _: Service) -> None:
+    generations = site.parent / "mirror" / "generations"
+    generations.mkdir(parents=True)
+    (generations / "000001.db").write_bytes(b"\xff" * 8192)
+    (site.parent / "mirror" / "mirror.db").symlink_to("generations/000001.db")
+
+
 Break = Callable[[Path, Service], None]
 
 BROKEN: dict[Break, tuple[str, str, Exit]] = {
@@ -104,6 +141,12 @@ BROKEN: dict[Break, tuple[str, str, Exit]] = {
     wrong_path: ("listing", "source-missing", Exit.UNREACHABLE),
     mirror_is_a_file: ("mirror directory", "mirror-not-writable", Exit.MIRROR),
     broken_link: ("mirror", "mirror-damaged", Exit.MIRROR),
+    revoked_host_key: ("host key", "host-key-revoked", Exit.REFUSED),
+    locked_key: ("login", "key-passphrase-missing", Exit.CONFIG),
+    no_anchor: ("configuration", "trust-anchor", Exit.CONFIG),
+    strange_fallback: ("configuration", "source-url", Exit.CONFIG),
+    no_room: ("space", "no-space", Exit.MIRROR),
+    damaged_mirror: ("mirror", "mirror-damaged", Exit.MIRROR),
 }
 
 
@@ -124,6 +167,71 @@ def test_a_broken_set_up_is_named_at_the_step_that_fails(
     if step in network:
         assert {seen[later] for later in network[network.index(step) + 1 :]} <= {"skipped"}
         assert {seen[name] for name in ("mirror directory", "lock", "mirror", "sqlite")} == {"ok"}
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A port at which somebody hangs up on every caller."""
+
+    def hang_up() -> None:
+        while True:
+            try:
+                taken.accept()[0].close()
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        Thread(target=hang_up, daemon=True).start()
+        yield taken.getsockname()[1]
+
+
+def test_a_server_that_hangs_up_fails_at_the_handshake(smki: Shell, site: Path, nobody: int) -> None:
+    change(site, "url", f'"sftp://party@127.0.0.1:{nobody}/"')
+    ran = smki("doctor", "--json")
+    assert [name for name, verdict in verdicts(ran).items() if verdict == "fail"] == ["handshake"]
+    assert ran.code == Exit.UNREACHABLE
+    assert verdicts(ran)["connection"] == "ok"
+
+
+BESIDE: dict[str, tuple[str, str, str]] = {
+    "a fallback that is not there": ("[repository]", 'fallbacks = ["file:///nowhere"]', "fallback 1"),
+    "a fallback without a file": ("[repository]", 'fallbacks = ["file:EMPTY"]', "fallback 1"),
+    "a second fallback that is not there": (
+        "[repository]",
+        'fallbacks = ["file:ARCHIVE", "file:///nowhere"]',
+        "fallback 2",
+    ),
+    "an archive that cannot be made": ("[mirror]", '[archive]\npath = "smki-sync.toml/archive"', "archive"),
+    "a textfile in no directory": ("[mirror]", '[metrics]\ntextfile = "nowhere/smki.prom"', "metrics"),
+    "a hook that is no program": ("[mirror]", '[hooks]\non_failed = ["no-such-program", "x"]', "hooks"),
+}
+"""What is put before or after a section of the configuration, and the check that it shows at."""
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_what_is_configured_beside_is_looked_at_and_hinders_nothing(
+    smki: Shell, site: Path, repository: Path, case: str
+) -> None:
+    section, text, check = BESIDE[case]
+    (site.parent / "empty").mkdir()
+    text = text.replace("file:EMPTY", (site.parent / "empty").as_uri())
+    text = text.replace("file:ARCHIVE", repository.as_uri())
+    lines = f"{section}\n{text}" if section == "[repository]" else f"{text}\n{section}"
+    site.write_text(site.read_text().replace(section, lines))
+    ran = smki("doctor", "--json")
+    assert [name for name, verdict in verdicts(ran).items() if verdict == "warn"] == [check]
+    assert checks(ran)[check]["mend"]
+    assert ran.code == Exit.ATTENTION
+    assert smki("sync").code != Exit.MIRROR
+
+
+def test_what_is_sound_beside_is_named(smki: Shell, site: Path, repository: Path) -> None:
+    beside = f'fallbacks = ["{repository.as_uri()}"]\n[archive]\npath = "a"\n[metrics]\ntextfile = "m"\n'
+    site.write_text(site.read_text().replace("[mirror]", beside + '[hooks]\non_failed = ["true"]\n[mirror]'))
+    ran = smki("doctor", "--json")
+    assert ran.code == Exit.OK, ran.out
+    assert {"fallback 1", "archive", "metrics", "hooks"} <= verdicts(ran).keys()
+    assert not (site.parent / "a").exists()
 
 
 @pytest.mark.usefixtures("site")
