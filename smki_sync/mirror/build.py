@@ -205,16 +205,17 @@ class Builder:
         differences, replaced = self._past.settle(extract=self._entry)
         for changed in differences:
             journalist.write(changed)
-        gone = self._past.carry_unlisted(extract=self._entry, day=day)
-        for row in gone:
+        withdrawn = 0
+        for row in self._past.carry_unlisted(extract=self._entry, day=day):
             journalist.write(Changed(row=row, change=Change.WITHDRAWN, before=Status.IN_USE, after=None))
+            withdrawn += 1
         self._revoke(journalist)
         return Counts(
             records=loaded.records,
             inserted=loaded.inserted,
             updated=loaded.updated,
             unchanged=loaded.unchanged,
-            withdrawn=len(gone),
+            withdrawn=withdrawn,
             quarantined=loaded.quarantined + replaced,
             contradicted=loaded.contradicted,
         )
@@ -242,11 +243,14 @@ class Builder:
 
 
 def _create(path: Path) -> apsw.Connection:
-    """An empty generation, with neither journal nor waiting for the disk: it is all or nothing."""
+    """An empty generation, without waiting for the disk: it is all or nothing.
+
+    A statement that fails must still be undone, so there is a rollback journal. It lies beside the file: a
+    delta that is replayed onto a full changes pages all over it, and in memory they took 0.4 GiB.
+    """
     db = connect(path, create=True)
     db.pragma("page_size", PAGE_BYTES)
     db.pragma("cache_size", _CACHE_KIB)
-    db.pragma("journal_mode", "MEMORY")
     db.pragma("synchronous", "OFF")
     # CREATE INDEX sorts in temporary files: on the mirror's disk, whose space was checked, not in /tmp.
     db.pragma("temp_store_directory", str(path.parent.absolute()))

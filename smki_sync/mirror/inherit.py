@@ -12,6 +12,7 @@ what came and went in between leaves no trace.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -49,14 +50,15 @@ _KNOWN: Final = (
 _TOUCH: Final = "INSERT OR IGNORE INTO touched VALUES (?, ?)"
 _BOTH: Final = """
   FROM touched AS t
-  JOIN certificate AS n ON n.serial = t.serial AND n.issuer = t.issuer
-  JOIN old.certificate AS o ON o.serial = t.serial AND o.issuer = t.issuer
+ CROSS JOIN certificate AS n ON n.serial = t.serial AND n.issuer = t.issuer
+ CROSS JOIN old.certificate AS o ON o.serial = t.serial AND o.issuer = t.issuer
 """
+"""CROSS: SQLite would rather read the whole of ``certificate``, which comes in the order of its ids."""
 _SAME: Final = " AND ".join(
     ["o.withdrawn IS NULL", *(f"n.{name.strip()} IS o.{name.strip()}" for name in _SAID.split(","))]
 )
 _DIFFERENCES: Final = f"""
-SELECT n.id, o.status, o.withdrawn, n.status {_BOTH.replace("JOIN old", "LEFT JOIN old")} ORDER BY n.id
+SELECT n.id, o.status, o.withdrawn, n.status {_BOTH.replace("CROSS JOIN old", "LEFT JOIN old")} ORDER BY n.id
 """
 _OTHER_BODIES: Final = f"""
 SELECT o.serial, i.name, o.status, o.der {_BOTH} JOIN issuer AS i ON i.id = o.issuer
@@ -151,11 +153,14 @@ class Inheritance(Protocol):
     def vouched(self) -> Iterator[Vouched]:
         """What the old generation knows from deltas that nobody can replay any more."""
 
-    def settle(self, *, extract: int) -> tuple[list[Changed], int]:
-        """Compare what was touched: the true differences, and how many bodies went to the quarantine."""
+    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
+        """Compare what was touched: the true differences, and how many bodies went to the quarantine.
 
-    def carry_unlisted(self, *, extract: int, day: date) -> list[int]:
-        """Take over what the full does not list; the row ids of those that are withdrawn by it."""
+        After a month there may be millions of differences, so they come one by one, to be taken at once.
+        """
+
+    def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:
+        """Take over what the full does not list; the row ids of those that are withdrawn by it, as above."""
 
     def revoked(self) -> set[Identity]:
         """What was revoked by a list before: to be revoked still is no news."""
@@ -178,13 +183,13 @@ class Nothing:
         """Nothing is known."""
         return iter(())
 
-    def settle(self, *, extract: int) -> tuple[list[Changed], int]:  # noqa: ARG002 - the protocol's name
+    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:  # noqa: ARG002 - the protocol's name
         """No difference."""
-        return [], 0
+        return iter(()), 0
 
-    def carry_unlisted(self, *, extract: int, day: date) -> list[int]:  # noqa: ARG002 - the protocol's names
+    def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:  # noqa: ARG002 - the protocol's names
         """Nothing to carry."""
-        return []
+        return iter(())
 
     def revoked(self) -> set[Identity]:
         """Nothing is known."""
@@ -238,13 +243,13 @@ class Predecessor:
                 rows = self._db.execute(_OF_EXTRACT, (entry,))
                 yield entry, date.fromisoformat(day), map(Row._make, rows)
 
-    def settle(self, *, extract: int) -> tuple[list[Changed], int]:
+    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
         """Give touched certificates their memory back, and find what has truly become of them."""
         replaced = self._set_aside_bodies(extract)
         self._db.execute(_KEEP_SINCE)
         self._db.execute(_KEEP_CHANGED)
-        found = [_difference(*row) for row in self._db.execute(_DIFFERENCES)]
-        return [changed for changed in found if changed], replaced
+        found: Iterator[Any] = self._db.execute(_DIFFERENCES)
+        return filter(None, starmap(_difference, found)), replaced
 
     def _set_aside_bodies(self, extract: int) -> int:
         """Keep bodies that others have replaced, but for those that this file listed and lost too."""
@@ -255,12 +260,12 @@ class Predecessor:
             set_aside(self._db, one, extract=extract)
         return len(news)
 
-    def carry_unlisted(self, *, extract: int, day: date) -> list[int]:
+    def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:
         """Insert every old row that the new generation lacks; In-Use ones become withdrawn."""
         last = self._db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
         self._db.execute(_UNLISTED, {"day": days(day), "extract": extract})
         self._db.execute(_COUNT_UNLISTED, (last,))
-        return [row for (row,) in self._db.execute(_NOW_WITHDRAWN, (last, extract))]
+        return (row for (row,) in self._db.execute(_NOW_WITHDRAWN, (last, extract)))
 
     def revoked(self) -> set[Identity]:
         """What lists revoke in the old generation."""

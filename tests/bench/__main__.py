@@ -1,4 +1,4 @@
-"""`make bench`: fulls of several sizes, the straightforward script in turn, a delta with readers."""
+"""`make bench`: fulls of several sizes, the script in turn, a delta and a resync with readers."""
 
 import argparse
 import os
@@ -88,22 +88,31 @@ def _fulls(place: Path, number: int, options: argparse.Namespace) -> None:
 
 
 def _delta(place: Path, number: int, changes: int) -> None:
-    """A delta onto the largest mirror while two readers ask without a pause."""
+    """A delta onto the largest mirror, then a resync of it, while two readers ask without a pause."""
     full = make_full(place / "repository", number)
     mirror = place / "mirror"
     cost_of(_sync(mirror, full.parent), environment=_today(0))
     make_delta(full.parent, FULL_DAY + timedelta(days=1), changes)
+    delta = _sync(mirror, full.parent)
+    print(f"\nA delta of {changes:,} records onto {number:,}: {_while_asked(mirror, delta)}", flush=True)
+    print(f"\nOn that mirror: {lookup.report(mirror)}", flush=True)
+    print(f"\nA resync of it, the delta replayed: {_while_asked(mirror, [*delta, '--full'])}")
+
+
+def _while_asked(mirror: Path, command: Sequence[str | Path]) -> str:
+    """Run a sync on the day after the full while two readers ask; what it cost, in words."""
     stop = Event()
     with ThreadPoolExecutor() as pool:
         readers = [pool.submit(_read, mirror / "mirror.db", stop) for _ in range(2)]
-        cost = cost_of(_sync(mirror, full.parent), environment=_today(1))
-        stop.set()
+        try:
+            cost = cost_of(command, environment=_today(1))
+        finally:
+            stop.set()
         asked = sum(reader.result() for reader in readers)
-    print(
-        f"\nA delta of {changes:,} records onto {number:,}: {cost.wall:.1f} s, {cost.memory / MIB:.0f} MiB;"
+    return (
+        f"{cost.wall:.1f} s, {cost.cpu:.1f} s of processor time, {cost.memory / MIB:.0f} MiB;"
         f" {asked / cost.wall:,.0f} queries a second answered meanwhile, none failed"
     )
-    print(f"\nOn that mirror: {lookup.report(mirror)}")
 
 
 def _read(path: Path, stop: Event) -> int:

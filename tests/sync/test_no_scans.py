@@ -75,6 +75,19 @@ def test_a_run_that_finds_nothing_new_reads_none(repository: Repository, tmp_pat
     assert {sql: steps for sql, steps in stepped.items() if steps > held / 4} == {}
 
 
+def test_a_resync_compares_what_has_changed_and_passes_once_through_the_index_of_what_was_held(
+    repository: Repository, tmp_path: Path
+) -> None:
+    held = sync(repository, tmp_path / "mirror").census.total
+    repository.advance(days=9)
+    with watched() as stepped:
+        report = sync(repository, tmp_path / "mirror")
+    assert report.plan.action is Action.FULL
+    long = [sql for sql, steps in stepped.items() if steps > held / 4]
+    assert [sql.split("(")[0].strip() for sql in long] == ["INSERT INTO certificate"]
+    assert "NOT EXISTS" in long[0]
+
+
 @pytest.mark.parametrize(
     "words", [["status"], ["changes", "--since", "2026-03-04"], ["anchors"], ["report", "--output"]]
 )
