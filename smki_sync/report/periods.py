@@ -57,11 +57,13 @@ class Timeline:
 def timeline(first: date, today: date, *, ledger: Sequence[LedgerFile], runs: Sequence[Run]) -> Timeline:
     """Sort ledger and runs into periods from ``first`` to ``today``.
 
-    Changes count on the date of their extract, runs on the day on which they began, in UTC.
+    Changes count on the date of their extract, runs on the day on which they began, in UTC. What a resync has
+    read again brought nothing: a file counts as it was first applied.
     """
     periods = _periods(first, today)
     where = {day: n for n, period in enumerate(periods) for day in _days(period)}
-    files = [(where[f.day], f) for f in ledger if f.day in where and not f.ground]
+    first_time = {f.name: f for f in reversed(ledger)}.values()
+    files = [(where[f.day], f) for f in first_time if f.day in where and not f.ground]
     lags = lag_by_day(first, today, ledger=ledger, runs=runs)
     return Timeline(
         periods=periods,

@@ -55,6 +55,16 @@ def test_before_the_first_position_there_is_no_lag() -> None:
     assert list(lag_by_day(day(0), day(3), ledger=[applied(2)], runs=[]).values()) == [0, 0, 0, 1]
 
 
+def test_what_a_resync_has_read_again_is_counted_once() -> None:
+    ledger = [
+        applied(0, new=5, ground=True),
+        applied(1, new=3),
+        applied(0, on=2, new=5),
+        applied(1, on=2, new=8),
+    ]
+    assert timeline(day(0), day(2), ledger=ledger, runs=[]).new == (0, 3, 0)
+
+
 def test_runs_alone_tell_the_lag_where_the_ledger_began_anew() -> None:
     lags = lag_by_day(day(0), day(3), ledger=[], runs=[run(0, "current", 0), run(2, "failed", None)])
     assert list(lags.values()) == [0, 1, 2, 3]
