@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from support.markdown import TOGETHER, Fence, commands, fences, name_of
 
+from docs_run.conftest import Originals
 from docs_run.marks import is_of_demo, is_run
 from docs_run.place import Prompt, entered
 from docs_run.saying import says
-from docs_run.worlds import WORLDS
 
 _WORLD = re.compile(r"^<!-- world: (\w+)(?: in (\w+))? -->$", re.MULTILINE)
 MEANWHILE, BEFORE = "meanwhile: ", "before: "
@@ -23,24 +23,6 @@ def consoles(page: Path) -> list[Fence]:
 
 
 TYPED = [page for page in TOGETHER if consoles(page)]
-
-
-@pytest.fixture(scope="session")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> "Originals":
-    return Originals(tmp_path_factory.mktemp("worlds"))
-
-
-class Originals:
-    """The worlds, each made when the first page asks for it."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-
-    def of(self, name: str) -> Path:
-        place = self._place / name
-        if not place.exists():
-            WORLDS[name](place)
-        return place
 
 
 @contextmanager

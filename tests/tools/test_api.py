@@ -1,4 +1,4 @@
-"""``smki_sync.open``: one state, typed rows, no lock; every example of its document as it stands."""
+"""``smki_sync.open``: one state, typed rows, no lock."""
 
 import shutil
 import subprocess
@@ -19,12 +19,6 @@ from smki_sync.api import Certificate, JournalGap, Mirror
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror.lock import hold
 from smki_sync.simulator.repository import Repository
-from tools.documents import programs, run_python, sample_mirror
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_mirror(tmp_path_factory.mktemp("api"))
 
 
 @pytest.fixture
@@ -36,12 +30,6 @@ def opened(mirror: Path) -> Iterator[Mirror]:
 @pytest.fixture
 def device(opened: Mirror) -> Certificate:
     return next(opened.find(kind="device", usage="KA"))
-
-
-@pytest.mark.parametrize("number", range(len(programs("python-api.md"))))
-def test_an_example_prints_what_stands_below_it(sample: Path, number: int) -> None:
-    program, output = programs("python-api.md")[number]
-    assert run_python(program, sample) == output.rstrip("\n")
 
 
 def test_it_says_what_status_says(smki: Shell, mirror: Path, opened: Mirror) -> None:

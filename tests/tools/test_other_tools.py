@@ -15,17 +15,19 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from docs_run.worlds import sample as make_sample
 from support.cli import Shell, surroundings
-from support.markdown import DOCS
+from support.markdown import DOCS, commands, fences, prose
 
 from smki_sync.simulator.repository import Repository
 from smki_sync.x509.pem import read_pem_or_der
-from tools.documents import programs, run_python, run_shell, sample_mirror, spoken, text_of
 
-PAGE = "other-tools.md"
+PAGE = DOCS / "other-tools.md"
 ASSETS = DOCS / "datasette"
-QUESTIONS = [(command, output) for command, output in spoken(PAGE) if command.startswith("sqlite3")]
-PAGES = [f"/{page}" for page in re.findall(r"^Datasette: `(mirror/[^`]+)`$", text_of(PAGE), re.MULTILINE)]
+QUESTIONS = [
+    (c.line, c.output) for fence in fences(PAGE) for c in commands(fence) if c.line.startswith("sqlite3")
+]
+PAGES = [f"/{page}" for page in re.findall(r"^Datasette: `(mirror/[^`]+)`$", prose(PAGE), re.MULTILINE)]
 SERIAL = "5B2AE084D99682218937EB5A55D99919"
 
 Rows = list[list[str]]
@@ -33,7 +35,9 @@ Rows = list[list[str]]
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_mirror(tmp_path_factory.mktemp("other"))
+    root = tmp_path_factory.mktemp("other") / "world"
+    make_sample(root)
+    return root / "home" / "mirror"
 
 
 class Site:
@@ -100,18 +104,20 @@ def test_there_are_ten_questions_and_each_has_its_page_and_an_answer() -> None:
     assert all(rows_of(output) for _, output in QUESTIONS)
 
 
-@pytest.mark.parametrize("number", range(len(programs(PAGE))))
-def test_a_program_prints_what_stands_below_it(sample: Path, number: int) -> None:
-    program, output = programs(PAGE)[number]
-    assert run_python(program, sample) == output.rstrip("\n")
-
-
 @pytest.mark.parametrize("number", range(10))
 def test_sqlite_utils_gives_the_same_rows(sample: Path, tmp_path: Path, number: int) -> None:
     command, output = QUESTIONS[number]
     mirror = shutil.copytree(sample, tmp_path / "mirror", symlinks=True)
-    said = run_shell(f'sqlite-utils query mirror.db --csv --no-headers "{sql_of(command)}"', mirror)
-    assert list(csv.reader(io.StringIO(said))) == rows_of(output)
+    words = ("query", "mirror.db", "--csv", "--no-headers", sql_of(command))
+    done = subprocess.run(
+        [sys.executable, "-m", "sqlite_utils", *words],
+        cwd=mirror,
+        env=surroundings(mirror),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert list(csv.reader(io.StringIO(done.stdout))) == rows_of(output)
 
 
 @pytest.mark.parametrize("number", range(10))
