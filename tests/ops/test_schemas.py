@@ -1,56 +1,16 @@
-"""Every ``--json`` document has its schema in docs/schemas, and real documents keep to it, good and bad ones.
+"""Every ``--json`` document has its schema in docs/schemas, and real documents keep to it, failures too."""
 
-A schema leaves room for fields that a later version adds; here there is none.
-"""
-
-import json
 import shutil
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
-from support.cli import Shell
+from support.cli import Json, Shell
+from support.schemas import SCHEMAS, faults
 
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
-
-ROOT = Path(__file__).parents[2]
-SCHEMAS = {path.stem: path for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))}
-
-Json = dict[str, Any]
-
-
-def schema(name: str) -> Json:
-    read: Json = json.loads(SCHEMAS[name].read_text("utf-8"))
-    return read
-
-
-def closed(node: Json) -> Json:
-    """The same schema without room for more."""
-    made = dict(node)
-    if "properties" in made:
-        made["additionalProperties"] = False
-        made["properties"] = {name: closed(one) for name, one in made["properties"].items()}
-    if "items" in made:
-        made["items"] = closed(made["items"])
-    return made
-
-
-CLOSED = {name: {**closed(schema(name)), "$id": SCHEMAS[name].as_uri()} for name in SCHEMAS}
-TOGETHER: Registry[bool | Mapping[str, Any]] = Registry().with_resources(
-    (one["$id"], Resource.from_contents(one)) for one in CLOSED.values()
-)
-
-
-def faults(name: str, document: Json) -> list[str]:
-    """What is wrong with a document; a field that its schema does not know is a fault here."""
-    validator = Draft202012Validator(CLOSED[name], registry=TOGETHER)
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
 @pytest.fixture(scope="module")

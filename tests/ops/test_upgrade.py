@@ -204,6 +204,17 @@ def test_a_restore_makes_it_anew_too(smki: Shell) -> None:
     assert smki("verify").code == Exit.OK
 
 
+def test_a_mirror_of_another_schema_waits_for_the_agreed_day_and_stands(smki: Shell) -> None:
+    with (smki.place / "smki-sync.toml").open("a") as file:
+        file.write('[policy]\nfull_download_day = "sunday"\nfull_download_outside = "wait"\n')
+    before = contents(smki)
+    ran = smki("sync", "--json")
+    assert ran.code == Exit.ATTENTION
+    assert ran.document["plan"]["reason"] == "waiting-for-agreed-day"
+    assert contents(smki) == before
+    assert smki("sync", "--json", SMKI_SYNC_TODAY="2026-11-15").document["plan"]["reason"] == "schema-changed"
+
+
 # A newer schema.
 
 
@@ -264,3 +275,14 @@ def test_a_record_of_runs_with_more_in_it_than_this_version_knows_is_read(tmp_pa
     assert smki("sync").code == Exit.OK
     assert smki("status", "--json").document["last_run"]["outcome"] == "current"
     assert smki("report", "--output", "page.html").code == Exit.OK
+
+
+def test_proofs_of_a_later_version_are_proven_again(tmp_path: Path) -> None:
+    smki = unpack(SCHEMA_VERSION, tmp_path)
+    first = smki("verify", "--json").document["signatures"]
+    assert first["remembered"]
+    with closing(sqlite3.connect(tmp_path / "mirror" / "trust.db")) as db:
+        db.execute("PRAGMA user_version = 1000")
+    again = smki("verify", "--json").document["signatures"]
+    assert again == {"proven": first["remembered"] + first["proven"], "remembered": 0, "kept": True}
+    assert smki("verify", "--json").document["signatures"]["remembered"] == again["proven"]

@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 
 from story import plain
 from story.plain import Mirror
+from support.schemas import faults
 
 from smki_sync.cli import _run as run_command
 from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome
 from smki_sync.cli.recording import recorded
+from smki_sync.cli.render import document
 from smki_sync.cli.setting import configure
 from smki_sync.cli.workplace import job_of
 from smki_sync.errors import SmkiSyncError
@@ -184,6 +186,7 @@ class Operator:
         except SmkiSyncError as error:
             self.reasons.append(error.reason)
             return exit_of(error)
+        assert faults("sync", document(report)) == []
         self._check_report(report)
         self.reasons.append(str(report.plan.reason))
         return exit_of_outcome(report.outcome)
@@ -199,8 +202,10 @@ class Operator:
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             ended = run_command(words)
-        assert code is None or ended == code, (words, ended, out.getvalue()[-800:], err.getvalue()[-800:])
-        return out.getvalue()
+        said = out.getvalue()
+        assert code is None or ended == code, (words, ended, said[-800:], err.getvalue()[-800:])
+        assert "--json" not in words or faults(words[0], json.loads(said)) == []
+        return said
 
     def runs_remembered(self) -> tuple[Run, ...]:
         return History(MirrorDirectory(self.mirror).history).runs(since="")
