@@ -250,7 +250,4 @@ def _place(since: date | int | str) -> Place:
         return OnDay(day=since.date() if isinstance(since, datetime) else since)
     if isinstance(since, int):
         return AfterLine(sequence=since)
-    lineage, colon, number = since.partition(":")
-    if not (colon and number.isdigit()):
-        raise ValueError(f"{since!r:.60} is no token of a journal")
-    return AfterLine(sequence=int(number), lineage=lineage)
+    return AfterLine.parse(since)

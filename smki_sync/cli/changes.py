@@ -4,7 +4,6 @@ For: whoever keeps a copy: each change once, in order, across deltas and resyncs
 lines are missing; that is exit code 10, with what to do.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -35,9 +34,6 @@ from smki_sync.mirror.queries import (
     read_journal,
     start_after,
 )
-
-_TOKEN: Final = re.compile(r"(?:(?P<lineage>[0-9a-f]{16}):)?(?P<sequence>[0-9]{1,18})", re.ASCII)
-"""LINEAGE:SEQUENCE, or a number alone; 18 digits fit SQLite's integers."""
 
 
 class Format(StrEnum):
@@ -104,11 +100,11 @@ def changes(
 
 def parse_place(text: str) -> Place:
     """A place in the journal: YYYY-MM-DD, a number, or a token."""
-    found = _TOKEN.fullmatch(text)
-    if found:
-        return AfterLine(sequence=int(found["sequence"]), lineage=found["lineage"])
-    if ":" in text or text.isdigit():
-        raise UsageError(f"--since: {text!r:.60} is no token", hint="Give it as it stood in a line.")
+    try:
+        return AfterLine.parse(text)
+    except ValueError as exc:
+        if ":" in text or text.isdigit():
+            raise UsageError(f"--since: {exc}", hint="Give it as it stood in a line.") from exc
     return OnDay(day=parse_date("--since", text))
 
 

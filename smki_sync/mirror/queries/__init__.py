@@ -16,6 +16,7 @@ A name is loaded when it is first asked for, with its module and no other.
 * :mod:`.row` one certificate, typed
 * :mod:`.identity` what names one certificate, and looking it up
 * :mod:`.wanted` filters, combined, and everything that passes them, as a stream
+* :mod:`.place` where the journal goes on
 * :mod:`.feed` the journal, in order
 """
 
@@ -24,12 +25,9 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from smki_sync.mirror.queries.feed import (
-        AfterLine,
         Gap,
         Journal,
         Line,
-        OnDay,
-        Place,
         read_changes,
         read_journal,
         start_after,
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
         find_certificates,
     )
     from smki_sync.mirror.queries.opening import Connection, open_mirror
+    from smki_sync.mirror.queries.place import AfterLine, OnDay, Place
     from smki_sync.mirror.queries.row import Certificate
     from smki_sync.mirror.queries.stamp import Stamp, read_stamp
     from smki_sync.mirror.queries.state import (
@@ -88,18 +87,16 @@ __all__ = [
 
 _NAMES: Final = {
     "feed": (
-        "AfterLine",
         "Gap",
         "Journal",
         "Line",
-        "OnDay",
-        "Place",
         "read_changes",
         "read_journal",
         "start_after",
     ),
     "identity": ("EuiIs", "Fingerprint", "Identity", "SerialIs", "SkiIs", "find_certificates"),
     "opening": ("Connection", "open_mirror"),
+    "place": ("AfterLine", "OnDay", "Place"),
     "row": ("Certificate",),
     "stamp": ("Stamp", "read_stamp"),
     "state": ("Quarantined", "read_census", "read_incidents", "read_position", "read_quarantine"),

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from smki_sync.errors import MirrorDamaged
+from smki_sync.mirror.queries.place import AfterLine, OnDay, Place
 
 
 class Line(NamedTuple):
@@ -51,25 +52,7 @@ class Journal:
 
     def token(self, sequence: int) -> str:
         """A place in this journal, and in no other."""
-        return f"{self.lineage}:{sequence}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AfterLine:
-    """After the line of this number. ``lineage``: of which journal; ``None`` where nobody said."""
-
-    sequence: int
-    lineage: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnDay:
-    """From the first line of an extract of this date or a later one."""
-
-    day: date
-
-
-Place = AfterLine | OnDay
+        return AfterLine(sequence=sequence, lineage=self.lineage).token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

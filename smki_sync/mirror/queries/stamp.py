@@ -9,6 +9,7 @@ from typing import Final
 
 import apsw
 
+from smki_sync.mirror.queries.place import AfterLine
 from smki_sync.mirror.state import read_state
 
 _STAMP: Final = """
@@ -32,7 +33,7 @@ class Stamp:
     @property
     def token(self) -> str:
         """The place in the journal that this state stands at, for ``changes --since``."""
-        return f"{self.lineage}:{self.sequence}"
+        return AfterLine(sequence=self.sequence, lineage=self.lineage).token
 
 
 def read_stamp(db: apsw.Connection) -> Stamp:
