@@ -19,7 +19,7 @@ from smki_sync.mirror.directory import sync_directory
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
 from smki_sync.mirror.queries.slices import Told
-from smki_sync.mirror.shards import read_shards, whole
+from smki_sync.mirror.shards import check_digest, digest_of_rows
 
 _PAGES: Final = 4_096
 """Pages copied at a time: 32 MiB, between two words on progress."""
@@ -73,7 +73,7 @@ def _check(copy: Path, told: Told) -> Stamp:
         if found != "ok":
             raise MirrorDamaged(f"the copy of the mirror is not sound: {found}", hint=_HINT)
         stamp = read_stamp(db)
-        if whole(read_shards(db, told)).hex != stamp.digest:
+        if check_digest(db, digest_of_rows(db, told)):
             raise MirrorDamaged("the rows of the copy do not make the digest that it carries", hint=_HINT)
     return stamp
 

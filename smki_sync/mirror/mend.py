@@ -19,7 +19,7 @@ from smki_sync.mirror.apply import Change, Changed, Issuers, Journalist, days
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.drift import Difference, Drift
 from smki_sync.mirror.rows import INSERT, Row, values_of
-from smki_sync.mirror.shards import read_shards, whole
+from smki_sync.mirror.shards import digest_of_rows
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
 
@@ -104,12 +104,12 @@ def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Differenc
 
     Raises :class:`MirrorDamaged` where rows were changed outside this program that the full has no word on.
     """
-    carried, found = state.read_digest(db), whole(read_shards(db))
+    carried, found = state.read_digest(db), digest_of_rows(db)
     entry = ledger.open_repair(db, file)
     counts = Mender(db, extract=entry, day=file.extract.day).take_all(differences)
     db.execute("DELETE FROM census")
     db.execute(_CENSUS)
-    digest = whole(read_shards(db))
+    digest = digest_of_rows(db)
     journalist = Journalist(db, entry, file.extract.day)
     for moved in revocation.enforce(db, digest):
         journalist.write(moved.changed)

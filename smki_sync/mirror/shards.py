@@ -6,7 +6,7 @@ shards and proves the digest that the mirror states. Refuses: to hold the certif
 than it is asked for.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -15,6 +15,7 @@ import apsw
 from smki_sync.mirror.digest import SetDigest, expand
 from smki_sync.mirror.queries.slices import Told, nobody, slices
 from smki_sync.mirror.schema import IN_USE, KINDS
+from smki_sync.mirror.state import read_digest
 
 SHARDS: Final = 1024
 """Of 200 million certificates, each has 195 000. The digests of all of them take 90 kB in a statement."""
@@ -46,12 +47,25 @@ def read_shards(db: apsw.Connection, told: Told = nobody) -> list[SetDigest]:
     return shards
 
 
-def whole(shards: Collection[SetDigest]) -> SetDigest:
-    """The set digest that all shards together make."""
+def digest_of_rows(db: apsw.Connection, told: Told = nobody) -> SetDigest:
+    """The set digest that the rows make, whatever the mirror carries; every row is read."""
+    return whole(read_shards(db, told))
+
+
+def whole(shards: Iterable[SetDigest]) -> SetDigest:
+    """The set digest that sets together make that have no member in common."""
     found = SetDigest()
     for shard in shards:
         found.merge(shard)
     return found
+
+
+def check_digest(db: apsw.Connection, made: SetDigest) -> str | None:
+    """What is wrong, in words, where a mirror carries another digest than its rows have ``made``."""
+    carried = read_digest(db)
+    if carried.dump() == made.dump():
+        return None
+    return f"it states {carried.hex}, its In-Use certificates make {made.hex}"
 
 
 def read_members(db: apsw.Connection, wanted: Collection[int], told: Told = nobody) -> Iterator[Member]:

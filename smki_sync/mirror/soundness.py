@@ -15,6 +15,7 @@ import apsw
 
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.held import HeldRow, each
+from smki_sync.mirror.shards import check_digest
 
 MESSAGES_LIMIT: Final = 20
 """Lines that SQLite may say about damaged pages: the first is as good as the hundredth."""
@@ -147,8 +148,7 @@ class Recount:
             told = f"it says {sum(kept.values())} certificates in {len(kept)} sorts, there are"
             there = f"{self.census.total()} in {len(self.census)}"
             found.append(Damage(aspect=Aspect.COUNTS, detail=f"{told} {there}"))
-        state = db.execute("SELECT digest FROM mirror WHERE one = 1").get
-        if state != self.digest.dump():
-            told = f"it states {SetDigest.load(state).hex}, its In-Use certificates make {self.digest.hex}"
-            found.append(Damage(aspect=Aspect.DIGEST, detail=told))
+        other = check_digest(db, self.digest)
+        if other:
+            found.append(Damage(aspect=Aspect.DIGEST, detail=other))
         return found

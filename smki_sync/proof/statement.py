@@ -11,7 +11,7 @@ from datetime import date
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.queries import Connection, Stamp, read_census, read_position, read_stamp
 from smki_sync.mirror.queries.slices import Told, nobody
-from smki_sync.mirror.shards import Member, member_order, read_members, read_shards, whole
+from smki_sync.mirror.shards import Member, check_digest, member_order, read_members, read_shards, whole
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Census
 
@@ -61,7 +61,7 @@ def state(
 def prove_shards(db: Connection, told: Told = nobody) -> tuple[Shard, ...]:
     """The shards, from the rows themselves; raises :class:`MirrorDamaged` where they do not add up."""
     found = read_shards(db, told)
-    if whole(found).hex != read_stamp(db).digest:
+    if check_digest(db, whole(found)):
         raise MirrorDamaged(
             f"the rows of {db.filename} do not make the digest that it carries",
             hint="Rows were lost or changed outside this program. `smki-sync sync --full` builds it anew.",

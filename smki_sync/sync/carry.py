@@ -21,8 +21,9 @@ from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
-from smki_sync.sync.ahead import Ahead, Loaded
+from smki_sync.sync.ahead import Ahead
 from smki_sync.sync.archivist import Archivist
+from smki_sync.sync.attempt import Loaded
 from smki_sync.sync.beside import Noted, Told
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.guard import authorities_in_file
