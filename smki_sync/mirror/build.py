@@ -33,8 +33,9 @@ from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.door import Door
 from smki_sync.mirror.faults import named
-from smki_sync.mirror.inherit import Inheritance, Nothing, Predecessor
+from smki_sync.mirror.inherit import Inheritance, Nothing
 from smki_sync.mirror.load import Loader
+from smki_sync.mirror.predecessor import Predecessor
 from smki_sync.mirror.rows import Batch, batches_of
 from smki_sync.mirror.schema import (
     APPLICATION_ID,

@@ -1,126 +1,26 @@
-"""What a new generation takes over from the old one, and what has changed between the two.
+"""What a build may know from before: of a certificate, of a delta, of what was revoked.
 
-For: ledger, journal and quarantine carried on; since when a certificate is known; certificates that
-the full no longer lists; one journal line for each true difference. Refuses: to write to the old
-generation, which readers have open: it is attached read-only.
+For: the loader and the builder, which ask :class:`Inheritance` and do not ask whether there was a generation
+before (:mod:`.predecessor`) or none (:class:`Nothing`). Refuses: to read or write.
 
 A certificate that the full or its overlap show otherwise than the old generation had it, or that it did
 not have, is *touched*: noted by identity while loading, and compared once when all is loaded, so that
 what came and went in between leaves no trace.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import starmap
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-import apsw
-
-from smki_sync.mirror.apply import Change, Changed, conflict_of, days, set_aside
-from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.apply import Changed
 from smki_sync.mirror.rows import Row
-from smki_sync.model.certificate import Status
-
-_CARRY: Final = """
-INSERT INTO issuer SELECT * FROM old.issuer;
-INSERT INTO extract SELECT * FROM old.extract;
-INSERT INTO quarantine SELECT * FROM old.quarantine;
-INSERT INTO change SELECT * FROM old.change;
-INSERT INTO revocation_list SELECT * FROM old.revocation_list;
-INSERT INTO revocation SELECT * FROM old.revocation;
-INSERT INTO companion SELECT * FROM old.companion;
-INSERT INTO refused_companion SELECT * FROM old.refused_companion;
-INSERT INTO slot_publication SELECT * FROM old.slot_publication;
-INSERT INTO slot_body SELECT * FROM old.slot_body;
-INSERT INTO slot_certificate SELECT * FROM old.slot_certificate;
-DELETE FROM sqlite_sequence WHERE name = 'change';
-INSERT INTO sqlite_sequence SELECT name, seq FROM old.sqlite_sequence WHERE name = 'change';
-CREATE TEMP TABLE touched (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
-"""
-_SAME_JOURNAL: Final = (
-    "UPDATE mirror SET (lineage, journal_from) = (SELECT lineage, journal_from FROM old.mirror)"
-)
-_SAID: Final = "status, eui, role, usage, manufacturing, flags, der"
-_KNOWN: Final = (
-    f"SELECT withdrawn, first_seen, last_changed, extract, {_SAID} FROM old.certificate"
-    " WHERE serial = ? AND issuer = ?"
-)
-_TOUCH: Final = "INSERT OR IGNORE INTO touched VALUES (?, ?)"
-_BOTH: Final = """
-  FROM touched AS t
- CROSS JOIN certificate AS n ON n.serial = t.serial AND n.issuer = t.issuer
- CROSS JOIN old.certificate AS o ON o.serial = t.serial AND o.issuer = t.issuer
-"""
-"""CROSS: SQLite would rather read the whole of ``certificate``, which comes in the order of its ids."""
-_SAME: Final = " AND ".join(
-    ["o.withdrawn IS NULL", *(f"n.{name.strip()} IS o.{name.strip()}" for name in _SAID.split(","))]
-)
-_DIFFERENCES: Final = f"""
-SELECT n.id, o.status, o.withdrawn, n.status {_BOTH.replace("CROSS JOIN old", "LEFT JOIN old")} ORDER BY n.id
-"""
-_OTHER_BODIES: Final = f"""
-SELECT o.serial, i.name, o.status, o.der {_BOTH} JOIN issuer AS i ON i.id = o.issuer
- WHERE n.der <> o.der ORDER BY n.id
-"""
-_KEPT: Final = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE extract = ? AND xml = ?)"
-_KEEP_SINCE: Final = f"""
-UPDATE certificate SET first_seen = (
-       SELECT o.first_seen FROM old.certificate AS o
-        WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
- WHERE id IN (SELECT n.id {_BOTH})
-"""
-_KEEP_CHANGED: Final = f"""
-UPDATE certificate SET (last_changed, extract) = (
-       SELECT o.last_changed,
-              iif(certificate.extract IN (SELECT id FROM main.extract WHERE kind = 'delta'),
-                  certificate.extract, o.extract)
-         FROM old.certificate AS o
-        WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
- WHERE id IN (SELECT n.id {_BOTH} WHERE {_SAME})
-"""
-"""What ended as it was before keeps its dates. What a delta put right against the full keeps that delta as
-its file: nothing else explains to a comparison why it is not as the full says."""
-_COLUMNS: Final = (
-    "serial, issuer, eui, kind, role, usage, status, subject, not_before, not_after, ski, manufacturing,"
-    " flags, first_seen"
-)
-_UNLISTED: Final = f"""
-INSERT INTO certificate ({_COLUMNS}, last_changed, withdrawn, extract, der)
-SELECT {_COLUMNS},
-       iif(status = 'I' AND withdrawn IS NULL, :day, last_changed),
-       iif(status = 'I' AND withdrawn IS NULL, :day, withdrawn),
-       iif(status = 'I' AND withdrawn IS NULL, :extract, extract),
-       der
-  FROM old.certificate AS o
- WHERE NOT EXISTS (SELECT 1 FROM main.certificate AS n WHERE n.serial = o.serial AND n.issuer = o.issuer)
- ORDER BY o.serial, o.issuer
-"""
-_COUNT_UNLISTED: Final = """
-INSERT INTO census SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate
- WHERE id > ? GROUP BY 1, 2, 3 ON CONFLICT DO UPDATE SET count = count + excluded.count
-"""
-_NOW_WITHDRAWN: Final = """
-SELECT id FROM certificate WHERE id > ? AND withdrawn IS NOT NULL AND extract = ? ORDER BY id
-"""
-
-_REVOKED: Final = "SELECT serial, issuer FROM old.certificate WHERE revoked IS NOT NULL"
-_LEDGERED: Final = "SELECT id, day FROM old.extract WHERE name = ? ORDER BY id"
-_OF_EXTRACT: Final = f"""
-SELECT {", ".join("i.name" if name == "issuer" else f"o.{name}" for name in Row._fields[:-1])}, 0
-  FROM old.certificate AS o JOIN old.issuer AS i ON i.id = o.issuer
- WHERE o.extract = ? AND o.withdrawn IS NULL ORDER BY o.id
-"""
 
 Vouched = tuple[int, date, Iterator[Row]]
 """Ledger id and date of a delta, and what it said."""
 
 Identity = tuple[str, int]
 """Serial number, issuer id."""
-
-HELD_BEFORE: Final = 0
-"""Record number of evidence that is not of the file: a body that was held before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,89 +94,3 @@ class Nothing:
     def revoked(self) -> set[Identity]:
         """Nothing is known."""
         return set()
-
-
-class Predecessor:
-    """The old generation, attached to the new one under the name ``old``."""
-
-    def __init__(self, db: apsw.Connection, path: Path, vouched: Iterable[str] = ()) -> None:
-        """Attach it read-only and take over ledger, journal, quarantine and issuer ids.
-
-        ``vouched``: names of deltas on which the old generation's word is taken, see :meth:`vouched`.
-        """
-        self._db = db
-        self._names = tuple(vouched)
-        db.execute("ATTACH ? AS old", (f"{path.absolute().as_uri()}?mode=ro",))
-        db.execute(_CARRY)
-        db.execute(_SAME_JOURNAL)
-
-    def in_use(self) -> int:
-        """How many certificates are In-Use in the old generation: members of its digest."""
-        return SetDigest.load(self._db.execute("SELECT digest FROM old.mirror WHERE one = 1").get).count
-
-    def recall(self, serial: str, issuer: int) -> Memory | None:
-        """What the old generation knows of a certificate."""
-        row = self._db.execute(_KNOWN, (serial, issuer)).fetchone()
-        if row is None:
-            return None
-        withdrawn, first_seen, last_changed, extract, *said = row
-        return Memory(
-            withdrawn=withdrawn,
-            first_seen=first_seen,
-            last_changed=last_changed,
-            extract=extract,
-            said=tuple(said),
-        )
-
-    def touch(self, serial: str, issuer: int) -> None:
-        """Compare this certificate at the end."""
-        self._db.execute(_TOUCH, (serial, issuer))
-
-    def vouched(self) -> Iterator[Vouched]:
-        """For each such delta, in order: ledger id, date, and the rows that it was the last to change.
-
-        A full may have been written before what they say; the old generation has said it since.
-        """
-        for name in self._names:
-            ledgered: list[tuple[Any, ...]] = self._db.execute(_LEDGERED, (name,)).fetchall()
-            for entry, day in ledgered:
-                rows = self._db.execute(_OF_EXTRACT, (entry,))
-                yield entry, date.fromisoformat(day), map(Row._make, rows)
-
-    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
-        """Give touched certificates their memory back, and find what has truly become of them."""
-        replaced = self._set_aside_bodies(extract)
-        self._db.execute(_KEEP_SINCE)
-        self._db.execute(_KEEP_CHANGED)
-        found: Iterator[Any] = self._db.execute(_DIFFERENCES)
-        return filter(None, starmap(_difference, found)), replaced
-
-    def _set_aside_bodies(self, extract: int) -> int:
-        """Keep bodies that others have replaced, but for those that this file listed and lost too."""
-        bodies: list[tuple[Any, ...]] = self._db.execute(_OTHER_BODIES).fetchall()
-        evidence = [conflict_of(HELD_BEFORE, *body) for body in bodies]
-        news = [one for one in evidence if not self._db.execute(_KEPT, (extract, one.xml)).get]
-        for one in news:
-            set_aside(self._db, one, extract=extract)
-        return len(news)
-
-    def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:
-        """Insert every old row that the new generation lacks; In-Use ones become withdrawn."""
-        last = self._db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
-        self._db.execute(_UNLISTED, {"day": days(day), "extract": extract})
-        self._db.execute(_COUNT_UNLISTED, (last,))
-        return (row for (row,) in self._db.execute(_NOW_WITHDRAWN, (last, extract)))
-
-    def revoked(self) -> set[Identity]:
-        """What lists revoke in the old generation."""
-        return set(self._db.execute(_REVOKED))
-
-
-def _difference(row: int, before: str | None, withdrawn: int | None, after: str) -> Changed | None:
-    if before is None:
-        return Changed(row=row, change=Change.ADDED, before=None, after=after)
-    if before != after:
-        return Changed(row=row, change=Change.STATUS, before=before, after=after)
-    if withdrawn is not None and after == Status.IN_USE:
-        return Changed(row=row, change=Change.REINSTATED, before=None, after=after)
-    return None

@@ -1,8 +1,9 @@
 """One reading of one full that is still coming in: a helper that reads, a thread that writes rows.
 
 For: :class:`Attempt`, which :mod:`.ahead` begins, tells how far the file has come, and ends. The helper reads
-the part as far as its bytes are there in order; the thread writes the rows into a generation that nobody sees.
-Refuses: to say what is wrong with the file (:attr:`Attempt.failed` is for the log), to outlive who began it.
+the part as far as its bytes are there in order; the thread writes the rows into a generation that nobody
+sees. Refuses: to say what is wrong with the file (:attr:`Attempt.failed` is for the log), to outlive who
+began it.
 """
 
 import os
