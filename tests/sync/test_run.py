@@ -455,9 +455,9 @@ def test_a_full_on_request_mends_damage_that_a_run_comes_upon(started: Party, ta
     assert held(started) == {0: "I", 1: "R", 2: "I", 3: "I"}
 
 
-def test_a_mirror_of_another_version_is_built_anew(started: Party) -> None:
+def test_a_mirror_of_an_earlier_version_is_built_anew(started: Party) -> None:
     with closing(sqlite3.connect(started.directory.link)) as db, db:
-        db.execute("PRAGMA user_version = 99")
+        db.execute("PRAGMA user_version = 1")
     report = run(started.job(today=11))
     assert report.plan.reason is Reason.SCHEMA_CHANGED
     assert held(started) == {0: "I", 1: "R", 2: "I", 3: "I"}
