@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from smki_sync.errors import MirrorDamaged, MirrorError
+from smki_sync.errors import MirrorDamaged, MirrorError, OtherSchema
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.faults import named, sqlite_named
 from smki_sync.mirror.queries import (
@@ -56,6 +56,7 @@ __all__ = [
     "Mirror",
     "MirrorDamaged",
     "MirrorError",
+    "OtherSchema",
     "Standing",
     "Usage",
 ]
@@ -85,7 +86,8 @@ class Mirror:
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open the mirror directory, or ``mirror.db`` in it.
 
-        Raises :class:`MirrorError` where there is none, :class:`MirrorDamaged` where it is none of ours.
+        Raises :class:`MirrorError` where there is none, :class:`MirrorDamaged` where it is none of ours,
+        :class:`OtherSchema` where another version of this program has written it.
         """
         self._path = _link(Path(path))
         with ExitStack() as held:

@@ -17,8 +17,10 @@ from kill.watch import Clock, watch
 from story.stage import Operator
 from support.cli import Json, Ran, Shell
 
+import smki_sync
 from smki_sync import __version__
 from smki_sync.cli.exits import Exit
+from smki_sync.errors import OtherSchema
 from smki_sync.events import Silence
 from smki_sync.mirror.schema import SCHEMA_VERSION
 
@@ -150,6 +152,11 @@ def test_every_question_to_it_is_answered_with_the_versions_and_what_to_do(smki:
         assert "`smki-sync sync`" in said(ran), words
         assert "schema-older" in said(ran) or "--json" not in words
     assert contents(smki) == before
+
+
+def test_a_program_that_opens_it_is_told(smki: Shell) -> None:
+    with pytest.raises(OtherSchema, match="earlier version"):
+        smki_sync.open(smki.place / "mirror")
 
 
 def test_those_who_judge_it_say_what_it_is(smki: Shell) -> None:
