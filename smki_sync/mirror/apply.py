@@ -9,55 +9,26 @@ is no longer withdrawn, for the Repository has spoken of it again. Nothing diffe
 Issuer and serial of a known certificate with another body is no update: it goes to the quarantine.
 """
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from typing import Any, Final
 
 import apsw
 
 from smki_sync.mirror import fingerprints
+from smki_sync.mirror.aside import conflict_of, set_aside
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.door import Door, refused
-from smki_sync.mirror.rows import INSERT, Row, row_of, values_of
-from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
+from smki_sync.mirror.issuers import Issuers
+from smki_sync.mirror.journal import Change, Changed, Journal
+from smki_sync.mirror.rows import INSERT, Row, days, row_of, values_of
+from smki_sync.model.certificate import Entry, Rejected, Status
 from smki_sync.model.report import Counts
 
 CONFIRMED: Final = 1_000_000
 """Rows of which a file is remembered to have said nothing new, at some 60 octets each: more than a delta
 of the largest design (500 000 records) can name. Beyond it a contradiction to one of them goes unnoticed."""
 
-EPOCH: Final = date(1970, 1, 1).toordinal()
-
-
-class Change(StrEnum):
-    """What happened to a certificate, as the journal names it."""
-
-    ADDED = "added"
-    STATUS = "status"
-    WITHDRAWN = "withdrawn"
-    REINSTATED = "reinstated"
-    REVOKED = "revoked"
-    UNREVOKED = "unrevoked"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """One line of the journal before it has a sequence number.
-
-    ``row``: id of the certificate. ``before``, ``after``: the status it was and is listed with, ``None``
-    where it was or is not listed.
-    """
-
-    row: int
-    change: Change
-    before: str | None
-    after: str | None
-
-
-Journal = Callable[[Changed], None]
 Touch = Callable[[str, int], None]
 """Takes an identity: serial number, issuer id."""
 
@@ -69,62 +40,9 @@ _UPDATE: Final = (
     "UPDATE certificate SET status = ?, withdrawn = NULL, eui = ?, role = ?, usage = ?, manufacturing = ?,"
     " flags = ?, last_changed = ?, extract = ? WHERE id = ?"
 )
-_QUARANTINE: Final = "INSERT INTO quarantine (extract, number, reason, detail, xml) VALUES (?, ?, ?, ?, ?)"
 MOVE_CENSUS: Final = (
     "INSERT INTO census VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 )
-
-
-_CHANGE: Final = """
-INSERT INTO change (day, change, kind, eui, serial, issuer, before, after, extract, list)
-SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ?, ? FROM certificate WHERE id = ?
-"""
-
-
-def days(day: date) -> int:
-    """A date as days since 1970, as the rows hold it."""
-    return day.toordinal() - EPOCH
-
-
-class Issuers:
-    """Issuer names and their row ids; few, so all are held in memory."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        """Read the ids that the generation has."""
-        self._db = db
-        self._ids: dict[str, int] = dict(db.execute("SELECT name, id FROM issuer"))
-
-    def __getitem__(self, name: str) -> int:
-        """The id of a name, given one if it is new."""
-        found = self._ids.get(name)
-        if found is None:
-            self._db.execute("INSERT INTO issuer (name) VALUES (?)", (name,))
-            found = self._ids[name] = self._db.last_insert_rowid()
-        return found
-
-
-class Journalist:
-    """Writes changes into the journal under one extract and date."""
-
-    def __init__(self, db: apsw.Connection, extract: int, day: date, *, by: int | None = None) -> None:
-        """``extract``: ledger id of the file that made the changes.
-
-        ``by``: id of the list that made them; then ``extract`` is the newest file before it.
-        """
-        self._db = db
-        self._extract = extract
-        self._day = day.isoformat()
-        self._by = by
-
-    def write(self, changed: Changed) -> None:
-        """Append one line."""
-        self._db.execute(
-            _CHANGE,
-            (
-                *(self._day, changed.change, changed.before, changed.after),
-                *(self._extract, self._by, changed.row),
-            ),
-        )
 
 
 class Applier:
@@ -266,20 +184,3 @@ class Applier:
     def _set_aside(self, record: Rejected) -> None:
         self.quarantined += 1
         set_aside(self._db, record, extract=self._extract)
-
-
-def set_aside(db: apsw.Connection, record: Rejected, *, extract: int) -> None:
-    """Keep a record that cannot be served, as evidence."""
-    db.execute(_QUARANTINE, (extract, record.number, record.reason, record.detail, record.xml))
-
-
-def conflict_of(number: int, serial: str, issuer: str, status: str, der: bytes) -> Rejected:
-    """Issuer and serial are taken by another body: the evidence, as a record rebuilt from its parts."""
-    return Rejected(
-        number=number,
-        reason=RejectReason.IDENTITY_CONFLICT,
-        detail=f"serial {serial} of issuer {issuer} is held with another body",
-        xml=f"<CertificateResponse><CertificateSerial>{serial}</CertificateSerial>"
-        f"<CertificateStatus>{status}</CertificateStatus>"
-        f"<CertificateBody>{b64encode(der).decode()}</CertificateBody></CertificateResponse>".encode(),
-    )

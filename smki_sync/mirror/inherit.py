@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from smki_sync.mirror.apply import Changed
+from smki_sync.mirror.journal import Changed
 from smki_sync.mirror.rows import Row
 
 Vouched = tuple[int, date, Iterator[Row]]

@@ -10,12 +10,14 @@ from typing import Final
 
 import apsw
 
-from smki_sync.mirror.apply import MOVE_CENSUS, Issuers, days, set_aside
+from smki_sync.mirror.apply import MOVE_CENSUS
+from smki_sync.mirror.aside import set_aside
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.door import Door, refused_row
 from smki_sync.mirror.inherit import Inheritance
+from smki_sync.mirror.issuers import Issuers
 from smki_sync.mirror.repeats import Repeat, drop, find_repeats, number_of
-from smki_sync.mirror.rows import INSERT, Batch, Row, said_by, values_of
+from smki_sync.mirror.rows import INSERT, Batch, Row, days, said_by, values_of
 from smki_sync.mirror.schema import INDEXES
 from smki_sync.model.certificate import Rejected, Status
 

@@ -15,10 +15,11 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import fingerprints, ledger, revocation, state
-from smki_sync.mirror.apply import Change, Changed, Issuers, Journalist, days
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.drift import Difference, Drift
-from smki_sync.mirror.rows import INSERT, Row, values_of
+from smki_sync.mirror.issuers import Issuers
+from smki_sync.mirror.journal import Change, Changed, Journalist
+from smki_sync.mirror.rows import INSERT, Row, days, values_of
 from smki_sync.mirror.shards import digest_of_rows
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts

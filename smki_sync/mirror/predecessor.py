@@ -12,10 +12,10 @@ from typing import Any, Final
 import apsw
 
 from smki_sync.mirror import touched
-from smki_sync.mirror.apply import Changed, days
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.inherit import Identity, Memory, Vouched
-from smki_sync.mirror.rows import Row
+from smki_sync.mirror.journal import Changed
+from smki_sync.mirror.rows import Row, days
 
 _CARRY: Final = """
 INSERT INTO issuer SELECT * FROM old.issuer;

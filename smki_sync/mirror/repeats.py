@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import apsw
 
-from smki_sync.mirror.apply import conflict_of, set_aside
+from smki_sync.mirror.aside import conflict_of, set_aside
 
 _REPEATED: Final = (
     "SELECT serial, issuer FROM certificate GROUP BY serial, issuer HAVING count(*) > 1 ORDER BY min(id)"

@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.apply import Change, Changed, Issuers
 from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.issuers import Issuers
+from smki_sync.mirror.journal import Change, Changed
 from smki_sync.model.certificate import Status
 from smki_sync.model.identity import KeyId
 from smki_sync.model.lists import HeldList, ListKind, RevocationList

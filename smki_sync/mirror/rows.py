@@ -7,6 +7,7 @@ Refuses: to know issuer ids, dates and ledger entries; those are the generation'
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -17,6 +18,9 @@ BATCH: Final = 500
 """Records in a batch: some 300 kB, enough that handing it over costs little for each."""
 
 KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
+
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 _TEXTS: Final = {word: word.value for word in (*Status, *Usage)}
@@ -81,6 +85,11 @@ def row_of(entry: Entry) -> Row:
         entry.der,
         entry.number,
     )
+
+
+def days(day: date) -> int:
+    """A date as days since 1970, as the rows hold it."""
+    return day.toordinal() - _EPOCH
 
 
 def values_of(row: Row, issuer: int, *, first: int, changed: int, extract: int) -> tuple[object, ...]:

@@ -18,12 +18,13 @@ import apsw
 from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror import companions, journal, ledger, revocation, state
-from smki_sync.mirror.apply import Applier, Changed, Journalist
+from smki_sync.mirror.apply import Applier
 from smki_sync.mirror.companions import Kept, Publication
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
 from smki_sync.mirror.door import Door
 from smki_sync.mirror.drift import Difference
 from smki_sync.mirror.faults import named
+from smki_sync.mirror.journal import Changed, Journalist
 from smki_sync.mirror.mend import mend
 from smki_sync.mirror.revocation import Arrival
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION

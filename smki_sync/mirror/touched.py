@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import apsw
 
-from smki_sync.mirror.apply import Change, Changed, conflict_of, set_aside
+from smki_sync.mirror.aside import conflict_of, set_aside
+from smki_sync.mirror.journal import Change, Changed
 from smki_sync.model.certificate import Status
 
 SAID: Final = "status, eui, role, usage, manufacturing, flags, der"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mirror.makers import ISSUER, NOW, november, serial_of
 
-from smki_sync.mirror.apply import Changed
+from smki_sync.mirror.journal import Changed
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.revocation import Arrival
 from smki_sync.mirror.store import Store

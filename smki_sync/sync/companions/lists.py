@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from smki_sync.errors import BadExtract
-from smki_sync.mirror.apply import Change
 from smki_sync.mirror.companions import Kept, read_signers
+from smki_sync.mirror.journal import Change
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import Connection, open_mirror
 from smki_sync.mirror.revocation import Arrival, read_lists
