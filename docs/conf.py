@@ -4,6 +4,9 @@
 The pages are plain Markdown that reads well without a site; what a site needs beyond that is added here.
 """
 
+import re
+from collections.abc import Iterator
+
 from sphinx.application import Sphinx
 
 project = "smki-sync"
@@ -14,20 +17,22 @@ html_copy_source = False
 html_show_copyright = False
 exclude_patterns = ["datasette"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
-"""Links to files outside docs/, which tests/test_docs.py checks, and console blocks with output."""
+suppress_warnings = ["misc.highlighting_failure"]
+"""Console blocks with output. A link that leads nowhere is a warning, and a warning fails the build."""
 
 SIDE = """
 
-```{toctree}
+```{{toctree}}
 :hidden:
-:glob:
+:caption: {caption}
 
-*
-decisions/*
+{pages}
 ```
 """
-"""The table of contents at the side; index.md itself has its own, in words."""
+"""One part of the table of contents at the side: what a section of index.md links to, in its order."""
+
+_SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
+_PAGE = re.compile(r"\]\(([\w/-]+)\.md\)")
 
 
 def setup(app: Sphinx) -> None:
@@ -37,4 +42,13 @@ def setup(app: Sphinx) -> None:
 
 def _with_side(_app: Sphinx, name: str, source: list[str]) -> None:
     if name == "index":
-        source[0] += SIDE
+        source[0] += "".join(_parts(source[0]))
+
+
+def _parts(index: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for caption, text in _SECTION.findall(index):
+        pages = [page for page in dict.fromkeys(_PAGE.findall(text)) if page not in seen]
+        seen.update(pages)
+        if pages:
+            yield SIDE.format(caption=caption, pages="\n".join(pages))
