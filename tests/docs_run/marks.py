@@ -18,6 +18,7 @@ REASONS = (
     "it needs root",
     "it installs packages",
     "it takes minutes",
+    "it is a drawing",
 )
 _ELSEWHERE = re.compile(r"(tests/[\w/]+\.py) does")
 
