@@ -11,8 +11,8 @@ from datetime import date, timedelta
 from typing import Final
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, SourceMissing
-from smki_sync.events import Building, Detail, Listing, Reading
+from smki_sync.errors import MirrorDamaged, MirrorError, SourceMissing
+from smki_sync.events import Building, Detail, Listing
 from smki_sync.fetch import Fetched, PatientSource, fetch
 from smki_sync.mirror.drift import Difference, Differences, Drift, Examiner
 from smki_sync.mirror.history import HeldAgainst, History
@@ -25,8 +25,8 @@ from smki_sync.model.extract import Catalogue, Extract
 from smki_sync.model.plan import MirrorState, Position
 from smki_sync.model.report import Counts
 from smki_sync.sync.decide import look
+from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
-from smki_sync.sync.reading import read_batches
 
 EXAMPLES: Final = 10
 """Differences of each sort that a report shows; a list has all of them."""
@@ -154,15 +154,8 @@ def _compare(job: Job, fetched: Fetched, position: Position, found: Differences)
 
 def _take(job: Job, examiner: Examiner, fetched: Fetched) -> Iterator[int]:
     """Let the examiner see every row; how many records of each batch could not be understood."""
-    name, size = fetched.file.extract.name, fetched.file.size
-
-    def tell(records: int, done: int) -> None:
-        job.hear.hear(Reading(file=name, records=records, done=done, size=size))
-
-    try:
-        for batch in read_batches(fetched, job.limits, tell):
-            examiner.take(batch.rows)
-            yield len(batch.rejected)
-    except BadExtract:
-        fetched.set_aside()
-        raise
+    intake = Intake(job)
+    intake.check_inner_name(fetched)
+    for batch in intake.batches(fetched):
+        examiner.take(batch.rows)
+        yield len(batch.rejected)

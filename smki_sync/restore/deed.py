@@ -27,6 +27,7 @@ from smki_sync.sync.ahead import fetch_all
 from smki_sync.sync.archivist import Archivist
 from smki_sync.sync.carry import Carrier, loading_ahead
 from smki_sync.sync.companions import Settled, gather, settle
+from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
 from smki_sync.sync.space import check_space
 
@@ -103,7 +104,9 @@ def restore(
                 with watch.phase("fetch"):
                     files = fetch_all(job, source, decision.plan.extracts, ahead)
                     beside = gather(job, source, decision)
-            carrier = Carrier(job, files, Archivist(job), all_aside=True, inspect=inspect, ahead=ahead)
+            carrier = Carrier(
+                job, files, Archivist(job), Intake(job), all_aside=True, inspect=inspect, ahead=ahead
+            )
             began = job.clock()
             generation = carrier.carry_out(decision)
             _time_build(watch, began, job.clock())

@@ -1,7 +1,8 @@
 """What the operator should know of a run that did not fail.
 
 For: honest outcomes. Each finding is a function from what is known to an :class:`Attention` or
-nothing; whether the mirror counts as behind follows from the codes alone. Refuses: to soften.
+nothing; whether the mirror counts as behind follows from the codes alone. What the records of the files were
+like, :mod:`.oddities` tells itself. Refuses: to soften.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from smki_sync.model.report import Attention, AttentionCode, Census
 from smki_sync.planner import ahead, late_days
 from smki_sync.sync.decide import Decision
 from smki_sync.sync.job import Job
-from smki_sync.sync.oddities import Oddities
+from smki_sync.sync.oddities import Oddities, tell_of
 
 _NAMED = 5  # so many names or dates are spelled out in a message; the rest is a number
 
@@ -42,11 +43,7 @@ def attend(
         *_outside(job, decision.plan),
         *_full_changed(decision, position),
         *(_HISTORY_LOST if history_lost else ()),
-        *_odd(oddities),
-        *_contradicted(oddities),
-        *_near(oddities),
-        *_unproven(oddities),
-        *_unsound(oddities),
+        *tell_of(oddities),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
     ]
@@ -180,64 +177,6 @@ _HISTORY_LOST = (
         "`mirror.keep_previous` says.",
     ),
 )
-
-
-def _odd(oddities: Oddities) -> Iterator[Attention]:
-    if oddities.claims_differ:
-        yield Attention(
-            code=AttentionCode.CLAIMS_DIFFER,
-            message=f"{oddities.claims_differ} of the records read claim another serial number, EUI-64,"
-            " usage or role than the certificate in them; the certificate's own are served.",
-            hint="They carry a flag in `certificates.flags`. Tell the DCC.",
-        )
-    if oddities.strict_parser_refuses:
-        yield Attention(
-            code=AttentionCode.STRICT_PARSER_REFUSES,
-            message=f"{oddities.strict_parser_refuses} of the certificates read are refused by strict X.509 "
-            "parsers; they are kept and served.",
-            hint="They carry a flag in `certificates.flags`.",
-        )
-
-
-def _contradicted(oddities: Oddities) -> Iterator[Attention]:
-    if oddities.contradicted:
-        yield Attention(
-            code=AttentionCode.RECORDS_CONTRADICT,
-            message=f"{oddities.contradicted} of the records read say of a certificate otherwise than an"
-            " earlier record of the same file; the last one counts.",
-            hint="Tell the DCC; after a delta, the journal (`changes`) has both.",
-        )
-
-
-def _near(oddities: Oddities) -> Iterator[Attention]:
-    for file, near in oddities.near.values():
-        yield Attention(
-            code=AttentionCode.LIMIT_NEAR,
-            message=f"{file} took {near.figure:,} of the {near.limit:,} that `{near.key}` allows,"
-            f" {near.share:.0%}.",
-            hint=f"A file beyond the limit is refused. If this is honest growth, raise `{near.key}` in time.",
-        )
-
-
-def _unproven(oddities: Oddities) -> Iterator[Attention]:
-    if oddities.unproven:
-        yield Attention(
-            code=AttentionCode.ISSUER_UNKNOWN,
-            message=f"{oddities.unproven} new certificates are served whose issuer is not known yet, so that"
-            " nothing proves them.",
-            hint="`smki-sync verify` names them. Tell the DCC if the issuer does not follow.",
-        )
-
-
-def _unsound(oddities: Oddities) -> Iterator[Attention]:
-    done = oddities.verification
-    if done and not done.is_sound:
-        what = f"{done.errors} findings against certificates, {len(done.damages)} against the mirror itself"
-        yield Attention(
-            code=AttentionCode.VERIFICATION_FAILED,
-            message=f"The mirror was verified after this run: {what}.",
-            hint="`smki-sync verify` shows them.",
-        )
 
 
 def _ahead(job: Job, decision: Decision) -> Iterator[Attention]:

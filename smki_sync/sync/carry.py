@@ -4,33 +4,28 @@ For: turning fetched files into committed states, one at a time. Whatever raises
 committed state; files not applied stay in ``downloads`` for the next run. Refuses: to skip a file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from smki_sync.errors import BadExtract, MirrorDamaged
-from smki_sync.events import Building, Committed, Detail, Reading
+from smki_sync.errors import MirrorDamaged
+from smki_sync.events import Building, Committed, Detail
 from smki_sync.fetch import Fetched
 from smki_sync.mirror.build import Builder
-from smki_sync.mirror.rows import Batch
 from smki_sync.mirror.store import Store
-from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
 from smki_sync.model.report import Applied, Counts
 from smki_sync.sync.ahead import Ahead
 from smki_sync.sync.archivist import Archivist
 from smki_sync.sync.attempt import Loaded
-from smki_sync.sync.beside import Noted, Told
 from smki_sync.sync.decide import Decision
-from smki_sync.sync.guard import authorities_in_file
+from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
-from smki_sync.sync.reading import check_inner_name, read_batches, read_records
-from smki_sync.verify.door import Keeper
 
 
 class Inspect(Protocol):
@@ -46,24 +41,29 @@ def trust(generation: Path, *, first: bool) -> None:
 
 @dataclass(slots=True)
 class Carrier:
-    """Applies the files of one plan. ``applied`` grows as files commit. ``archivist``: takes each then.
+    """Applies the files of one plan, from their ``intake``. ``applied`` grows as files commit.
+
+    ``archivist``: takes each then.
 
     ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
     whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
-    ``keeper``: asked which new certificates may come in. ``ahead``: has loaded the full while it came, as far
-    as it could.
+    ``ahead``: has loaded the full while it came, as far as it could.
     """
 
     job: Job
     files: Mapping[str, Fetched]
     archivist: Archivist
+    intake: Intake
     applied: list[Applied] = field(default_factory=list)
-    oddities: Oddities = field(default_factory=Oddities)
     history_lost: bool = False
     all_aside: bool = False
     inspect: Inspect = trust
-    keeper: Keeper | None = None
     ahead: Ahead | None = None
+
+    @property
+    def oddities(self) -> Oddities:
+        """What was odd about the files that were read."""
+        return self.intake.oddities
 
     def carry_out(self, decision: Decision) -> Path | None:
         """Apply everything that the plan lists; the generation that is current afterwards."""
@@ -96,7 +96,7 @@ class Carrier:
         fetched = self.files[full.name]
         loaded = self._loaded(fetched, old, vouched)
         with loaded.builder as builder:
-            builder.door = self.keeper
+            builder.door = self.intake.keeper
             builder.settle(fetched.file)
             done = [self._replay(builder, delta) for delta in replayed]
             counts = builder.finish()
@@ -108,7 +108,7 @@ class Carrier:
 
     def _loaded(self, fetched: Fetched, old: Path | None, vouched: tuple[str, ...]) -> Loaded:
         """A generation with every row of the full: of one that was loaded while it came, or from its file."""
-        self._check_inner_name(fetched)
+        self.intake.check_inner_name(fetched)
         loaded = self.ahead.take(fetched) if self.ahead else None
         if loaded:
             self.oddities.add(loaded.oddities)
@@ -117,7 +117,7 @@ class Carrier:
         builder = open_builder(self.job, fetched.file.extract, old, vouched)
         with ExitStack() as failing:
             failing.enter_context(builder)
-            builder.take(fetched.file.extract, self._batches(fetched))
+            builder.take(fetched.file.extract, self.intake.batches(fetched))
             failing.pop_all()
         return Loaded(builder=builder, oddities=self.oddities, began=began)
 
@@ -137,14 +137,14 @@ class Carrier:
         began = self.job.clock()
         files = [self.files[delta.name] for delta in overlap]
         with self._store(generation) as store:
-            pairs = ((fetched.file, self._records(fetched)) for fetched in files)
+            pairs = ((fetched.file, self.intake.records(fetched)) for fetched in files)
             for fetched, counts in zip(files, store.replay_overlap(pairs, clock=self.job.clock), strict=True):
                 self._commit(fetched, counts, began)
 
     def _replay(self, builder: Builder, delta: Extract) -> tuple[Fetched, Counts, datetime]:
         began = self.job.clock()
         fetched = self.files[delta.name]
-        return fetched, builder.overlap(fetched.file, self._records(fetched)), began
+        return fetched, builder.overlap(fetched.file, self.intake.records(fetched)), began
 
     def _follow(self, generation: Path | None, deltas: tuple[Extract, ...]) -> Path | None:
         if not deltas:
@@ -154,7 +154,7 @@ class Carrier:
             for delta in deltas:
                 began = self.job.clock()
                 fetched = self.files[delta.name]
-                counts = store.apply_delta(fetched.file, self._records(fetched), clock=self.job.clock)
+                counts = store.apply_delta(fetched.file, self.intake.records(fetched), clock=self.job.clock)
                 self._commit(fetched, counts, began)
         return generation
 
@@ -163,47 +163,8 @@ class Carrier:
             generation,
             keep_changes_days=self.job.keep_changes_days,
             bounds=self.job.bounds,
-            door=self.keeper,
+            door=self.intake.keeper,
         )
-
-    def _records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
-        try:
-            self._check_inner_name(fetched)
-            if self.keeper:
-                self.keeper.open_file(lambda: authorities_in_file(self.job, fetched))
-            for record in read_records(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
-                if isinstance(record, Entry) and record.flags:
-                    self.oddities.note(record.flags)
-                yield record
-        except BadExtract:
-            fetched.set_aside()
-            raise
-
-    def _batches(self, fetched: Fetched) -> Iterator[Batch]:
-        try:
-            for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
-                for row in batch.rows:
-                    if row.flags:
-                        self.oddities.note(Flag(row.flags))
-                yield batch
-        except BadExtract:
-            fetched.set_aside()
-            raise
-
-    def _teller(self, fetched: Fetched) -> Told:
-        name, size = fetched.file.extract.name, fetched.file.size
-
-        def tell(records: int, done: int) -> None:
-            self.job.hear.hear(Reading(file=name, records=records, done=done, size=size))
-
-        return tell
-
-    def _noter(self, fetched: Fetched) -> Noted:
-        return lambda near: self.oddities.note_limit(fetched.file.extract.name, near)
-
-    def _check_inner_name(self, fetched: Fetched) -> None:
-        if self.job.check_inner_names:
-            check_inner_name(fetched, self.job.names)
 
     def _commit(self, fetched: Fetched, counts: Counts, began: datetime) -> None:
         done = Applied(
@@ -216,8 +177,8 @@ class Carrier:
         )
         self.applied.append(done)
         self.oddities.contradicted += counts.contradicted
-        if self.keeper:
-            self.keeper.close_file()
+        if self.intake.keeper:
+            self.intake.keeper.close_file()
         self.job.hear.hear(Committed(applied=done))
         self.archivist.put_away(fetched)
 

@@ -28,6 +28,7 @@ from smki_sync.sync.companions import Gathered, Settled, gather, look_at_lists, 
 from smki_sync.sync.decide import Decision, decide, look
 from smki_sync.sync.downloads import DownloadLedger
 from smki_sync.sync.guard import guarding, verified
+from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.space import check_space
@@ -63,7 +64,7 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
                 if first:  # what is revoked is never served, not for a moment
                     ground.append(settle(job, generation, beside, ground=True))
 
-            carrier = Carrier(job, files, archivist, inspect=inspect, keeper=keeper, ahead=ahead)
+            carrier = Carrier(job, files, archivist, Intake(job, keeper), inspect=inspect, ahead=ahead)
             generation = carrier.carry_out(decision)
             settled = _settle(job, generation, beside)
             settled = settled.after(ground[0]) if ground else settled

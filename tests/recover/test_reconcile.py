@@ -1,5 +1,6 @@
 """The mirror against the newest full: drift is found and made good, and what a delta explains is none."""
 
+import gzip
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -258,6 +259,16 @@ def test_a_damaged_full_is_refused_whole_and_repairs_nothing(
     with pytest.raises(BadExtract):
         reconcile(party.job(11), repair=True)
     assert rows(party) == before
+
+
+def test_a_full_of_another_week_under_this_ones_name_is_not_compared(shelf: Shelf, party: Party) -> None:
+    path = shelf.path / "SMKIKR_FULL_2026-11-09.xml.gz"
+    with path.open("wb") as file, gzip.GzipFile("SMKIKR_FULL_2026-11-02.xml", "wb", fileobj=file) as packed:
+        packed.write(shelf.xml({}))
+    shelf.stamp(path, 9, hour=5)
+    with pytest.raises(BadExtract, match="2026-11-02"):
+        reconcile(party.job(11), repair=True)
+    assert [status for status, in_use in rows(party).values() if in_use] == ["I"] * 8
 
 
 def test_without_a_mirror_there_is_nothing_to_compare(party: Party) -> None:
