@@ -64,10 +64,14 @@ mutants: setup  ## each rule changed a little: does a test notice? in build/muta
 	$(BIN)/pip install --quiet --disable-pip-version-check --target build/mutants/tool mutmut
 	cd build/mutants && PYTHONPATH=tool ../../$(BIN)/python -m mutmut run $(MUTANTS)
 
-pins: setup  ## resolve requirements.txt anew, with hashes, naming no index
+PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --quiet
+
+pins: setup  ## resolve requirements.txt anew, with hashes, naming no index; and what of it runs, and builds
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --quiet --upgrade --group dev pyproject.toml -o requirements.txt
+	$(PIN) --upgrade --group dev pyproject.toml -o requirements.txt
+	$(PIN) -c requirements.txt pyproject.toml -o packaging/pins/run.txt
+	echo hatchling | $(PIN) -c requirements.txt - -o packaging/pins/build.txt
 
 docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs

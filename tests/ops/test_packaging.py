@@ -18,6 +18,8 @@ from smki_sync.cli.manual import manual
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 PROGRAM = "/opt/smki-sync/bin/smki-sync"
+TOML = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = TOML["project"]
 
 
 @pytest.fixture
@@ -61,10 +63,30 @@ def test_what_starts_it_runs_a_command_that_parses(file: str, name: str) -> None
 
 def test_the_container_installs_pinned_packages_as_a_plain_user() -> None:
     text = (PACKAGING / "Containerfile").read_text()
-    assert "--require-hashes" in text
+    installed = [line for line in text.splitlines() if "pip install" in line and "--no-deps" not in line]
+    assert len(installed) == 2
+    assert all("--require-hashes" in line for line in installed)
     assert text.index("USER smki-sync") < text.index("ENTRYPOINT")
-    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    name = PROJECT["name"]
     assert f"/bin/{name}" in text
+
+
+def pins(path: Path) -> dict[str, set[str]]:
+    """Each ``name==version`` that a file pins, with its hashes."""
+    entries = re.findall(r"^(\S+==\S+)(.*(?:\n +--hash.*)+)", path.read_text(), re.MULTILINE)
+    return {name: set(re.findall(r"sha256:\w+", rest)) for name, rest in entries}
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [("run", PROJECT["dependencies"]), ("build", TOML["build-system"]["requires"])],
+)
+def test_what_the_container_installs_is_a_part_of_what_is_tested(part: str, wanted: list[str]) -> None:
+    """Where this fails, ``make pins`` mends it."""
+    tested, own = pins(ROOT / "requirements.txt"), pins(PACKAGING / "pins" / f"{part}.txt")
+    assert own.items() <= tested.items()
+    assert {re.split("[<>=]", name)[0] for name in wanted} <= {name.partition("==")[0] for name in own}
+    assert not [name for name in own if name.startswith(("pytest==", "ruff==", "sphinx=="))]
 
 
 def test_the_manual_has_every_command_option_and_exit_code() -> None:

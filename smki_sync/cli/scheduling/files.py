@@ -83,7 +83,7 @@ def _units(scope: Scope, place: Place, jobs: Sequence[Job]) -> Iterator[File]:
             about=job.about,
             description=job.description,
             ending=job.ending,
-            closed=template(scope.closed),
+            closed=template("closed"),
             **service_facts(scope, place, words),
         )
         yield File(name=f"{job.name}.service", text=text)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from smki_sync.cli.scheduling.place import Place
 from smki_sync.cli.scheduling.quoting import unit_command, unit_word
@@ -30,17 +30,6 @@ class Scope(Enum):
 
     SYSTEM = auto()
     USER = auto()
-
-    @property
-    def closed(self) -> str:
-        """The template of what is closed to it; a user's manager may close less."""
-        match self:
-            case Scope.SYSTEM:
-                return "closed"
-            case Scope.USER:
-                return "closed-user"
-            case _:
-                assert_never(self)
 
 
 def service_facts(scope: Scope, place: Place, words: Sequence[str]) -> dict[str, str]:
