@@ -55,7 +55,7 @@ kill: setup  ## a run killed, stopped and robbed of its disk at every moment the
 model: setup  ## a thousand lives of a repository and its mirror at random: a quarter of an hour
 	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/model
 
-year: setup  ## a year of daily runs, with faults, outages and new keys: four minutes
+year: setup  ## a year of daily runs, with faults, outages and new keys: two minutes
 	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/year
 
 mutants: setup  ## each rule changed a little: does a test notice? in build/mutants (MUTANTS="smki_sync.planner*")
