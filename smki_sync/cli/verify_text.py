@@ -97,7 +97,8 @@ def _facts(done: Verification) -> Iterator[str]:
         yield from _fact("anchors", NOTHING_ANCHORED)
     if done.aspects:
         damaged = {damage.aspect for damage in done.damages}
-        words = [f"{a.value} {'DAMAGED' if a in damaged else 'sound'}" for a in done.aspects]
+        held = {aspect: "DAMAGED" if aspect in damaged else "sound" for aspect in done.aspects}
+        words = [f"{aspect.value} {held.get(aspect, 'not checked')}" for aspect in Aspect]
         yield from _fact("mirror", ", ".join(words))
     else:
         yield from _fact("mirror", "pages, indexes, counts and digest not checked: that takes --all")

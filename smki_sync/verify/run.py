@@ -80,7 +80,7 @@ def _verified(job: VerifyJob, db: Db) -> Verification:
             sample=job.scope.sample,
             any_status=job.scope.any_status,
             tally=made.tally,
-            aspects=tuple(Aspect) if whole else (),
+            aspects=tuple(made.reached),
             damages=tuple(damages),
             kept=not lost,
             seconds=(job.clock() - began).total_seconds(),
@@ -92,7 +92,10 @@ def _verified(job: VerifyJob, db: Db) -> Verification:
 
 @dataclass(slots=True)
 class _Pass:
-    """One pass through a mirror. ``tally`` and ``recount`` grow as batches are done."""
+    """One pass through a mirror. ``tally`` and ``recount`` grow as batches are done.
+
+    ``reached``: what was held against itself; reading may stop at a damaged page, and the rest is unknown.
+    """
 
     job: VerifyJob
     db: Db
@@ -100,6 +103,7 @@ class _Pass:
     listing: Listing
     tally: Tally = field(default_factory=Tally)
     recount: Recount = field(default_factory=Recount)
+    reached: list[Aspect] = field(default_factory=list)
     _marks: list[int] = field(default_factory=list)
 
     def whole(self) -> list[Damage]:
@@ -108,11 +112,14 @@ class _Pass:
         try:
             with sqlite_named(self.job.directory.link):
                 self._step("every page")
+                self.reached.append(Aspect.PAGES)
                 damages += check_pages(self.db)
                 self._step("indexes against rows")
                 damages += check_indexes(self.db)
+                self.reached.append(Aspect.INDEXES)
                 self._all_of(read_rows(self.db), read_census(self.db).total)
                 damages += self.recount.against(self.db)
+                self.reached += [Aspect.COUNTS, Aspect.DIGEST]
         except MirrorDamaged as error:  # the pages have said so already, more often than not
             damages.append(Damage(aspect=Aspect.PAGES, detail=error.message))
         except UnicodeDecodeError as error:

@@ -382,6 +382,19 @@ def test_pages_that_are_overwritten_with_noise_are_found(tmp_path: Path) -> None
         assert Aspect.PAGES in aspects(run(directory))
 
 
+def test_what_reading_does_not_get_to_behind_a_damaged_page_is_not_called_sound(tmp_path: Path) -> None:
+    directory = mirror_of(tmp_path / "mirror", [*SOUND, *(device(n) for n in range(200, 400))])
+    generation = directory.current()
+    assert generation is not None
+    whole = generation.read_bytes()
+    at = whole.index(DEVICES[0]) // PAGE_BYTES * PAGE_BYTES  # the root of the table
+    generation.write_bytes(whole[:at] + bytes(PAGE_BYTES) + whole[at + PAGE_BYTES :])
+    done = run(directory)
+    assert aspects(done) == {Aspect.PAGES}
+    assert done.aspects == (Aspect.PAGES,)
+    assert done.tally.checked == 0
+
+
 def test_a_file_that_is_no_mirror_is_an_error(directory: MirrorDirectory) -> None:
     generation = directory.current()
     assert generation is not None
