@@ -14,7 +14,8 @@ from smki_sync.catalogue import read_catalogue
 from smki_sync.errors import MirrorDamaged, MirrorError, SourceMissing
 from smki_sync.events import Building, Detail, Listing
 from smki_sync.fetch import Fetched, PatientSource, fetch
-from smki_sync.mirror.drift import Difference, Differences, Drift, Examiner
+from smki_sync.mirror.differences import Difference, Differences, Drift
+from smki_sync.mirror.drift import Examiner
 from smki_sync.mirror.history import HeldAgainst, History
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.lock import hold

@@ -21,7 +21,7 @@ from smki_sync.cli.words import block, visible
 from smki_sync.cli.workplace import job_of, talking
 from smki_sync.export.lines import csv_lines
 from smki_sync.export.whole import whole_file
-from smki_sync.mirror.drift import Difference
+from smki_sync.mirror.differences import Difference
 from smki_sync.reconcile import Keep, Reconciled, forget
 from smki_sync.reconcile import reconcile as reconcile_with
 

@@ -15,8 +15,8 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import fingerprints, ledger, revocation, state
+from smki_sync.mirror.differences import Difference, Drift
 from smki_sync.mirror.digest import SetDigest
-from smki_sync.mirror.drift import Difference, Drift
 from smki_sync.mirror.issuers import Issuers
 from smki_sync.mirror.journal import Change, Changed, Journalist
 from smki_sync.mirror.rows import INSERT, Row, days, values_of

@@ -21,8 +21,8 @@ from smki_sync.mirror import companions, journal, ledger, revocation, state
 from smki_sync.mirror.apply import Applier
 from smki_sync.mirror.companions import Kept, Publication
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
+from smki_sync.mirror.differences import Difference
 from smki_sync.mirror.door import Door
-from smki_sync.mirror.drift import Difference
 from smki_sync.mirror.faults import named
 from smki_sync.mirror.journal import Changed, Journalist
 from smki_sync.mirror.mend import mend

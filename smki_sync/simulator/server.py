@@ -1,18 +1,15 @@
 """Real SFTP in front of a directory: loopback only, read-only.
 
-For: running an SFTP client against a simulated repository without an SSH server of the machine.
-Refuses: to listen on any address but loopback, to write, and to show more than
-:class:`~smki_sync.simulator.shown.Shown` does.
+For: running an SFTP client against a simulated repository without an SSH server of the machine. Whoever calls
+meets :mod:`.server_desk`. Refuses: to listen on any address but loopback.
 
     with serve(Path("repository")) as service:
         print(service.url, service.client_key, service.known_hosts)
 """
 
-import hmac
 import logging
 import os
 import socket
-import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,19 +20,12 @@ from threading import Event, Thread
 import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from paramiko.common import (
-    AUTH_FAILED,
-    AUTH_SUCCESSFUL,
-    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
-    OPEN_SUCCEEDED,
-)
-from paramiko.sftp import SFTP_NO_SUCH_FILE, SFTP_PERMISSION_DENIED
 
+from smki_sync.simulator.server_desk import USER, Desk, Door
 from smki_sync.simulator.shelf import HIDDEN
 from smki_sync.simulator.shown import Shown
 
 LOOPBACK = "127.0.0.1"
-USER = "party"
 BACKLOG = 16
 _LOG = "smki_sync.simulator.sftp"
 logging.getLogger(_LOG).addHandler(logging.NullHandler())  # who wants to hear of callers, listens
@@ -80,7 +70,7 @@ def serve(
         place = keys or (root / HIDDEN if (root / HIDDEN).is_dir() else None)
         place = place or Path(stack.enter_context(TemporaryDirectory()))
         host_key, client_key = _key(place / "host_ed25519"), _key(place / "client_ed25519")
-        door = _Door(accepts=client_key, password=password)
+        door = Door(accepts=client_key, password=password)
         listener = stack.enter_context(socket.create_server((LOOPBACK, port), backlog=BACKLOG))
         port = listener.getsockname()[1]
         line = f"[{LOOPBACK}]:{port} {host_key.get_name()} {host_key.get_base64()}"
@@ -98,9 +88,7 @@ def serve(
 
 
 @contextmanager
-def _answering(
-    listener: socket.socket, host_key: paramiko.PKey, door: "_Door", shown: Shown
-) -> Iterator[None]:
+def _answering(listener: socket.socket, host_key: paramiko.PKey, door: Door, shown: Shown) -> Iterator[None]:
     """Answer calls in a thread of their own; at the end hang up on everybody."""
     calls: list[paramiko.Transport] = []
     thread = Thread(target=_answer, args=(listener, calls, host_key, door, shown), daemon=True)
@@ -120,7 +108,7 @@ def _answer(
     listener: socket.socket,
     calls: list[paramiko.Transport],
     host_key: paramiko.PKey,
-    door: "_Door",
+    door: Door,
     shown: Shown,
 ) -> None:
     while connection := _next_call(listener):
@@ -128,7 +116,7 @@ def _answer(
         calls[:] = [*(old for old in calls if old.is_alive()), call]
         call.set_log_channel(_LOG)
         call.add_server_key(host_key)
-        call.set_subsystem_handler("sftp", paramiko.SFTPServer, _Desk, shown)
+        call.set_subsystem_handler("sftp", paramiko.SFTPServer, Desk, shown)
         call.start_server(event=Event(), server=door)
 
 
@@ -147,91 +135,3 @@ def _key(path: Path) -> paramiko.Ed25519Key:
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(text)
     return paramiko.Ed25519Key.from_private_key_file(str(path))
-
-
-class _Door(paramiko.ServerInterface):
-    """Who may come in: one user, by one key, or by a password if there is one."""
-
-    def __init__(self, *, accepts: paramiko.PKey, password: str | None) -> None:
-        self._accepts = accepts
-        self._password = password
-
-    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002  the protocol's signature
-        return "publickey" if self._password is None else "publickey,password"
-
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        return _verdict(username == USER and key.asbytes() == self._accepts.asbytes())
-
-    def check_auth_password(self, username: str, password: str) -> int:
-        wanted = self._password
-        right = wanted is not None and hmac.compare_digest(password.encode(), wanted.encode())
-        return _verdict(username == USER and right)
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002  the protocol's signature
-        is_session = kind == "session"
-        return OPEN_SUCCEEDED if is_session else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
-
-
-def _verdict(accepted: bool) -> int:
-    return AUTH_SUCCESSFUL if accepted else AUTH_FAILED
-
-
-class _Desk(paramiko.SFTPServerInterface):
-    """What may be asked for: listings, attributes and contents; every write is refused."""
-
-    def __init__(self, server: paramiko.ServerInterface, shown: Shown) -> None:
-        super().__init__(server)
-        self._shown = shown
-
-    def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
-        folder = self._shown.find(path)
-        if folder is None or not folder.is_dir():
-            return SFTP_NO_SUCH_FILE
-        found = ((name, self.stat(f"{path}/{name}")) for name in self._shown.names(folder))
-        return [_named(name, attributes) for name, attributes in found if not isinstance(attributes, int)]
-
-    def stat(self, path: str) -> paramiko.SFTPAttributes | int:
-        real = self._shown.find(path)
-        if real is None:
-            return SFTP_NO_SUCH_FILE
-        try:
-            return paramiko.SFTPAttributes.from_stat(real.stat(), real.name)
-        except OSError as exc:  # removed this instant
-            return paramiko.SFTPServer.convert_errno(exc.errno or 0)
-
-    def lstat(self, path: str) -> paramiko.SFTPAttributes | int:
-        return self.stat(path)
-
-    def open(
-        self,
-        path: str,
-        flags: int,
-        attr: paramiko.SFTPAttributes,  # noqa: ARG002  the protocol's signature
-    ) -> paramiko.SFTPHandle | int:
-        if flags & ~os.O_RDONLY:
-            return SFTP_PERMISSION_DENIED
-        real = self._shown.find(path)
-        if real is None or not real.is_file():
-            return SFTP_NO_SUCH_FILE
-        try:
-            return _Reading(real)
-        except OSError as exc:
-            return paramiko.SFTPServer.convert_errno(exc.errno or 0)
-
-
-class _Reading(paramiko.SFTPHandle):
-    """A file open for reading; keeps its bytes when the name is published anew meanwhile."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.readfile = path.open("rb")  # the base class reads from it and closes it
-        weakref.finalize(self, self.readfile.close)  # a caller who is cut off closes nothing
-
-    def stat(self) -> paramiko.SFTPAttributes | int:
-        return paramiko.SFTPAttributes.from_stat(os.fstat(self.readfile.fileno()))
-
-
-def _named(name: str, attributes: paramiko.SFTPAttributes) -> paramiko.SFTPAttributes:
-    """A line of a listing under the name that stands in the directory."""
-    attributes.filename = name
-    return attributes

@@ -10,7 +10,7 @@ import pytest
 from sync.shelf import Party, Shelf
 
 from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
-from smki_sync.mirror.drift import Difference, Drift
+from smki_sync.mirror.differences import Difference, Drift
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.shards import read_shards, whole
 from smki_sync.reconcile import Reconciled, reconcile
