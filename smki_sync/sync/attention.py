@@ -154,7 +154,8 @@ def _uncovered(plan: Plan) -> Iterator[Attention]:
             code=AttentionCode.OVERLAP_NOT_COVERED,
             message=f"{plan.full.name} took more than a day to produce, and no unbroken run of deltas covers "
             f"that time: {_list(d.isoformat() for d in plan.uncovered)}.",
-            hint="A change of those days may be missing until the next full.",
+            hint="A change of those days may be missing or undone until another full is held against it:"
+            " run `smki-sync reconcile --repair` when the next one is out, or configure policy.reconcile.",
         )
 
 
