@@ -73,6 +73,17 @@ pins: setup  ## resolve requirements.txt anew, with hashes, naming no index; and
 	$(PIN) -c requirements.txt pyproject.toml -o packaging/pins/run.txt
 	echo hatchling | $(PIN) -c requirements.txt - -o packaging/pins/build.txt
 
+audit: setup  ## what is known against the pinned packages (ADVISORIES=a copy of github.com/pypa/advisory-database)
+	$(BIN)/python packaging/audit.py $(or $(ADVISORIES),$(error name a copy of the advisories: ADVISORIES=DIR))
+
+sbom: setup  ## the packages of a release as CycloneDX, in build/; its tool stays out of what it describes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --upgrade \
+	  --target build/sbom -r packaging/sbom-requirements.txt
+	$(BIN)/python packaging/packages.py > build/packages.json
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PYTHONPATH=build/sbom \
+	  $(BIN)/python packaging/sbom.py < build/packages.json > build/smki-sync.cdx.json
+	@echo build/smki-sync.cdx.json
+
 docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo build/docs/index.html

@@ -30,10 +30,24 @@ class Secrets:
 
 def secrets_in(environ: Mapping[str, str]) -> Secrets:
     """Take the secrets that the environment holds; an empty variable is as good as none."""
-    return Secrets(
+    found = Secrets(
         password=environ.get(PASSWORD_VARIABLE) or None,
         key_passphrase=environ.get(PASSPHRASE_VARIABLE) or None,
     )
+    if found.password or found.key_passphrase:
+        forbid_cores()
+    return found
+
+
+def forbid_cores() -> None:
+    """Let this process, and what it starts, leave no core behind: memory holds what a login needs.
+
+    The soft limit alone, so that who looks for a defect can raise it again in a process that is started.
+    """
+    import resource  # noqa: PLC0415 - a command that asks no repository does without it
+
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def read_password(path: Path) -> str:

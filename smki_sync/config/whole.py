@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from smki_sync.config.keys import KEYS
-from smki_sync.config.secrets import Secrets, read_password
+from smki_sync.config.secrets import Secrets, forbid_cores, read_password
 from smki_sync.config.settings import (
     ArchiveSettings,
     HookSettings,
@@ -73,8 +73,10 @@ class Config:
     def secrets(self) -> Secrets:
         """Give the secrets: the environment's, and the password file's where the environment has none.
 
+        From then on a crash leaves no core: a key that a source reads is as secret as a password.
         Raises ``ConfigError`` where that file cannot be read or can be read by others.
         """
+        forbid_cores()
         file = self.repository.password_file
         if self.environment.password is not None or file is None:
             return self.environment

@@ -6,6 +6,7 @@ that is not there yet is judged by the one that it would be made in.
 
 import os
 import shutil
+import stat
 from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,10 +39,31 @@ def judge_directory(directory: MirrorDirectory) -> Finding:
                 hint="Give the directory to the user that runs smki-sync, or configure another mirror.path.",
             ),
         )
-    return fine(
-        "mirror directory",
-        f"{directory.root} " + ("can be written" if place == directory.root else "can be made"),
-    )
+    try:
+        directory.check_closed()
+    except MirrorError as error:
+        return failed("mirror directory", error)
+    if place != directory.root:
+        return fine("mirror directory", f"{directory.root} can be made")
+    return _who_else(place) or fine("mirror directory", f"{place} can be written")
+
+
+def _who_else(place: Path) -> Finding | None:
+    """Whether others than this user decide what the mirror is."""
+    found = place.stat()
+    if found.st_uid != os.geteuid():
+        return warned(
+            "mirror directory",
+            f"{place} belongs to user {found.st_uid}, and this is user {os.geteuid()}",
+            "Run smki-sync as the user that the mirror belongs to: files of another get in its way.",
+        )
+    if found.st_mode & stat.S_IWGRP:
+        return warned(
+            "mirror directory",
+            f"group {found.st_gid} may write in {place}, and so replace the mirror",
+            f"If that is not meant: `chmod g-w {place}`; readers need no right to write.",
+        )
+    return None
 
 
 def judge_space(directory: MirrorDirectory, full: int | None) -> Finding:

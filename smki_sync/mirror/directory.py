@@ -15,13 +15,14 @@ generation has its own ``-wal`` and ``-shm``. Refuses: to delete what the link p
 
 import os
 import re
+import stat
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from smki_sync.errors import MirrorDamaged
+from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror.faults import named, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
@@ -87,6 +88,11 @@ class MirrorDirectory:
         return self.root / "lock"
 
     @property
+    def _rooms(self) -> tuple[Path, ...]:
+        """The directories that a run writes in."""
+        return self.root, self.generations, self.downloads
+
+    @property
     def _next_link(self) -> Path:
         """The link that is about to take over."""
         return self.root / ".mirror.db.next"
@@ -94,8 +100,23 @@ class MirrorDirectory:
     @_named
     def prepare(self) -> None:
         """Create what is missing; private to the owner and its group."""
-        for path in (self.root, self.generations, self.downloads):
+        for path in self._rooms:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.check_closed()
+
+    @_named
+    def check_closed(self) -> None:
+        """Refuse a room in which everybody may write: who can could put another mirror, or a link, there.
+
+        Raises :class:`MirrorError` (``mirror-open``).
+        """
+        for path in self._rooms:
+            if path.is_dir() and path.stat().st_mode & stat.S_IWOTH:
+                raise MirrorError(
+                    f"everybody may write in {path}, and so replace the mirror",
+                    hint=f"See who has, then `chmod o-w {path}`; `smki-sync verify` looks at what is there.",
+                    code="mirror-open",
+                )
 
     @_named
     def current(self) -> Path | None:

@@ -6,7 +6,7 @@ import pytest
 
 from mirror.conftest import publish
 from mirror.makers import ask, build, entry
-from smki_sync.errors import MirrorDamaged, MirrorNotWritable
+from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
 from smki_sync.mirror.directory import BUILDING, MirrorDirectory
 
 
@@ -26,6 +26,17 @@ def test_prepare_makes_the_rooms_private_to_owner_and_group(tmp_path: Path) -> N
     for room in (directory.root, directory.generations, directory.downloads):
         assert room.is_dir()
         assert room.stat().st_mode & 0o027 == 0
+
+
+@pytest.mark.parametrize("room", [".", "generations", "downloads"])
+def test_a_room_in_which_everybody_may_write_is_refused(directory: MirrorDirectory, room: str) -> None:
+    open_room = directory.root / room
+    open_room.chmod(0o757)
+    with pytest.raises(MirrorError, match=f"everybody may write in {open_room}") as caught:
+        directory.prepare()
+    assert (caught.value.reason, f"chmod o-w {open_room}" in caught.value.hint) == ("mirror-open", True)
+    open_room.chmod(0o775)  # a group of the operator's choice
+    directory.prepare()
 
 
 def test_prepare_says_where_it_cannot(tmp_path: Path) -> None:

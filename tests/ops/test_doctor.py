@@ -304,3 +304,20 @@ def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -
     assert logins.refused("party@one:22", since="2026-11-11T09:30:00Z") == ("2026-11-11T10:00:00Z",)
     assert logins.refused("party@one:22", since="2026-11-11T10:30:00Z") == ()
     assert logins.refused("party@two:22", since="") == ()
+
+
+def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Path) -> None:
+    mirror = site.parent / "mirror"
+    mirror.mkdir()
+    mirror.chmod(0o770)
+    told = checks(smki("doctor", "--json"))["mirror directory"]
+    assert (told["verdict"], f"chmod g-w {mirror}" in told["mend"]) == ("warn", True)
+    mirror.chmod(0o757)
+    told = checks(smki("doctor", "--json"))["mirror directory"]
+    assert (told["verdict"], told["code"], told["exit"]) == ("fail", "mirror-open", Exit.MIRROR)
+    mirror.chmod(0o750)
+    assert verdicts(smki("doctor", "--json"))["mirror directory"] == "ok"
+    if os.geteuid() == 0:  # nobody else can give it away
+        os.chown(mirror, 65534, -1)
+        told = checks(smki("doctor", "--json"))["mirror directory"]
+        assert (told["verdict"], "belongs to user 65534" in told["seen"]) == ("warn", True)
