@@ -67,18 +67,19 @@ mutants: setup  ## each rule changed a little: does a test notice? in build/muta
 PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header --quiet
 
-pins: setup  ## resolve requirements.txt anew, with hashes, naming no index; and what of it runs, and builds
+pins: setup  ## resolve requirements.txt anew, with hashes, naming no index; and what of it runs, builds, and lists
 	$(BIN)/pip install --quiet uv
 	$(PIN) --upgrade --group dev pyproject.toml -o requirements.txt
 	$(PIN) -c requirements.txt pyproject.toml -o packaging/pins/run.txt
 	echo hatchling | $(PIN) -c requirements.txt - -o packaging/pins/build.txt
+	printf 'cyclonedx-python-lib\njsonschema\n' | $(PIN) --upgrade - -o packaging/pins/sbom.txt
 
 audit: setup  ## what is known against the pinned packages (ADVISORIES=a copy of github.com/pypa/advisory-database)
 	$(BIN)/python packaging/audit.py $(or $(ADVISORIES),$(error name a copy of the advisories: ADVISORIES=DIR))
 
 sbom: setup  ## the packages of a release as CycloneDX, in build/; its tool stays out of what it describes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --upgrade \
-	  --target build/sbom -r packaging/sbom-requirements.txt
+	  --target build/sbom -r packaging/pins/sbom.txt
 	$(BIN)/python packaging/packages.py > build/packages.json
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PYTHONPATH=build/sbom \
 	  $(BIN)/python packaging/sbom.py < build/packages.json > build/smki-sync.cdx.json

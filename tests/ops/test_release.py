@@ -15,7 +15,6 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 PINS = ROOT / "requirements.txt"
-TOOL_PINS = PACKAGING / "sbom-requirements.txt"
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 INSTALLED: dict[str, Distribution] = {
@@ -44,7 +43,9 @@ def audit(advisories: Path, *pins: str) -> subprocess.CompletedProcess[str]:
 # Pins.
 
 
-@pytest.mark.parametrize("path", [PINS, TOOL_PINS], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [PINS, *sorted((PACKAGING / "pins").glob("*.txt"))], ids=lambda path: path.name
+)
 def test_every_package_is_pinned_by_hash_and_no_index_is_named(path: Path) -> None:
     for requirement, hashes in requirements_in(path).values():
         assert str(requirement.specifier).startswith("=="), requirement
