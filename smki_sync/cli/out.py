@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from smki_sync.cli.documents import Json
-from smki_sync.cli.words import visible
 from smki_sync.errors import UsageError
 
 _COLOURS: Final = {"green": "\x1b[1;32m", "yellow": "\x1b[1;33m"}
@@ -71,6 +70,8 @@ def open_streams() -> None:
 
 def _written_out(line: str) -> str:
     """A name in a CSV cell is data in a file, and on a terminal it could be a command to it."""
+    from smki_sync.cli.words import visible  # noqa: PLC0415 - only a stream to a terminal needs it
+
     return "\n".join(map(visible, line.split("\n")))
 
 
