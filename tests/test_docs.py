@@ -226,6 +226,21 @@ def test_a_command_that_is_shown_and_not_run_parses_at_least(where: str, line: s
     COMMANDS[name].make_context(name, rest)  # raises for an option or a value that does not exist
 
 
+NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --version")
+"""How ticked text begins that is not about one command."""
+
+
+@pytest.mark.parametrize("page", TOGETHER, ids=name_of)
+def test_every_command_and_option_that_a_sentence_names_exists(page: Path) -> None:
+    for text in ticked(" ".join(prose(page).split())):
+        if not text.startswith("smki-sync ") or text.startswith(NO_COMMAND):
+            continue
+        words = text.split()[1:]
+        name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
+        assert name, text
+        assert {word for word in words if word.startswith("-")} <= options_of(COMMANDS[name]) | {"--help"}
+
+
 def test_there_are_such_commands() -> None:
     assert spoken()
 

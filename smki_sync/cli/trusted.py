@@ -45,7 +45,7 @@ class Trusted:
     def _verified(self) -> str:
         if self.last is None:
             return "never as a whole; `smki-sync verify` does"
-        end = f"{self.last.errors:,} errors" if self.last.errors else "sound"
+        end = f"{self.last.errors:,} error{'s' * (self.last.errors > 1)}" if self.last.errors else "sound"
         loose = "" if self.last.anchored else ", not anchored"
         return f"{self.last.at}  {end}{loose}, as of {self.last.position}"
 

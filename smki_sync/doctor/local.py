@@ -73,7 +73,7 @@ def judge_space(directory: MirrorDirectory, full: int | None) -> Finding:
         return warned(
             "space",
             f"{free / _MB:,.0f} MB free; how large the next full is, is not known",
-            "Run doctor again when the Repository can be listed.",
+            "Run doctor again when the Repository lists a full.",
         )
     needs: dict[int, int] = defaultdict(int)
     places: dict[int, Path] = {}
