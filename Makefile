@@ -86,7 +86,7 @@ sbom: setup  ## the packages of a release as CycloneDX, in build/; its tool stay
 	@echo build/smki-sync.cdx.json
 
 docs: setup  ## the documentation as a site, in build/docs
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -aE -b html docs build/docs
 	@echo build/docs/index.html
 
 generate: setup  ## what is made from the code: docs/cli.md, the manual page, units, the cron file
