@@ -54,8 +54,13 @@ def sqlite_named(path: Path) -> Iterator[None]:
         raise _fault(first, path) from first
 
 
-def no_file(path: Path) -> MirrorDamaged:
-    """Say what stands in the place of a mirror: a link to nothing, nothing, or what is no file."""
+def no_file(path: Path) -> MirrorError:
+    """Say what stands in the place of a mirror: a link to nothing, nothing, or what is no file.
+
+    Where its directory is gone, too, a disk has been unmounted or moved, and nothing is damaged.
+    """
+    if not path.parent.is_dir():
+        return MirrorNotWritable(f"{path.parent} is not there", hint=_CHECK_ACCESS)
     what = "is no file" if path.exists() else "is not there"
     if path.is_symlink():
         what = f"points at {path.parent / path.readlink()}, which {what}"

@@ -324,3 +324,10 @@ def test_a_mirror_that_this_user_may_not_read_is_not_said_to_be_damaged(path: Pa
 def test_a_fault_of_the_caller_is_not_taken_for_the_mirror_s(path: Path) -> None:
     with pytest.raises(BrokenPipeError), open_mirror(path):
         raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_mirror_whose_directory_is_gone_is_not_called_damaged(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+    with pytest.raises(MirrorNotWritable, match="is not there") as caught, open_mirror(path):
+        pass
+    assert "Check that the directory exists" in caught.value.hint
