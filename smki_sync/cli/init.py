@@ -207,6 +207,7 @@ def document(answers: Answers, made: Schedule | None) -> Json:
         "pinned": answers.key.fingerprint if answers.key else None,
         "scheduled": [str(one.path) for one in made.made] if made else [],
         "steps": list(made.steps) if made else [],
+        "hindrances": list(made.hindrances) if made else [],
     }
 
 

@@ -23,11 +23,10 @@ from smki_sync.cli.scheduling import (
     may_replace,
     place_of,
     prepare,
-    program_here,
     schedule_of,
     write,
 )
-from smki_sync.cli.words import visible
+from smki_sync.cli.words import block, visible
 from smki_sync.config.file import FILE_VARIABLE, user_place
 from smki_sync.config.load import load
 from smki_sync.config.whole import Config
@@ -70,7 +69,7 @@ def schedule(
     The paths are those of the configuration file and of this installation. The last lines say which
     commands are left to do; nothing is enabled.
     """
-    place = place_of(_alone(config), program=program_here(), user=scheduler.user)
+    place = place_of(_alone(config), user=scheduler.user)
     made = schedule_of(scheduler, place, (SYNC, DRILL) if drill else (SYNC,), into=into)
     if not show:
         prepare(made, agree=lambda path: force or may_replace(path))
@@ -96,6 +95,7 @@ def document(made: Schedule) -> Json:
         "user": made.place.user,
         "files": [{"path": str(one.path), "state": one.state.value, "text": one.text} for one in made.made],
         "steps": list(made.steps),
+        "hindrances": list(made.hindrances),
     }
 
 
@@ -106,6 +106,8 @@ def lines(made: Schedule) -> Iterator[str]:
         yield f"{word} {visible(str(one.path))}"
     for number, step in enumerate(made.steps):
         yield f"{'' if number else 'Then:':<8} {step}"
+    for hindrance in made.hindrances:
+        yield from block(f"LOOK:    {hindrance}", hanging=9)
 
 
 def _printed(made: Schedule) -> Iterator[str]:

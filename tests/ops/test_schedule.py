@@ -1,9 +1,12 @@
 """Once a day, by itself: what init and schedule write is taken by systemd, by cron, and by nobody unasked."""
 
 import os
+import pwd
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.cli import Shell
@@ -12,6 +15,7 @@ from ops.conftest import WORST_EXPOSURE, exposure, systemd_says
 from smki_sync.cli.exits import Exit
 from smki_sync.cli.scheduling import DRILL, SYNC, Place, Scheduler, files
 from smki_sync.cli.scheduling.quoting import unit_command, unit_word
+from smki_sync.cli.scheduling.steps import hindrances
 
 AWKWARD = """a 100% "mirror" of $HOME's"""
 PROGRAM = "/opt/smki-sync/bin/smki-sync"
@@ -216,6 +220,21 @@ def test_the_step_that_makes_the_mirror_goes_once_it_is_there(smki: Shell, toml:
     assert len(making()) == 1
     (smki.place / AWKWARD).mkdir()
     assert making() == []
+
+
+def test_what_the_user_of_the_service_cannot_reach_is_said() -> None:
+    with TemporaryDirectory() as made:  # below a directory that everybody may enter
+        closed = Path(made)
+        program = closed / "smki-sync"
+        program.touch(mode=0o755)
+        place = Place(
+            program=(str(program),), user="nobody-like-this", config=closed / "toml", own=(closed / "mirror",)
+        )
+        (said,) = hindrances(place)
+        assert said == f"{program} is out of reach for nobody-like-this, who may not enter {closed}."
+        assert not list(hindrances(replace(place, user=pwd.getpwuid(os.geteuid()).pw_name)))
+        closed.chmod(0o755)
+        assert not list(hindrances(place))
 
 
 # The offer of init.

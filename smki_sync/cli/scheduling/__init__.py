@@ -8,7 +8,7 @@ says which commands do.
 from smki_sync.cli.scheduling.asking import Scheduling, may_replace, offered
 from smki_sync.cli.scheduling.files import Scheduler, files
 from smki_sync.cli.scheduling.jobs import DRILL, SYNC, Job
-from smki_sync.cli.scheduling.place import Place, place_of, program_here
+from smki_sync.cli.scheduling.place import Place, place_of
 from smki_sync.cli.scheduling.writing import Schedule, State, prepare, schedule_of, write
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "offered",
     "place_of",
     "prepare",
-    "program_here",
     "schedule_of",
     "write",
 ]

@@ -14,7 +14,7 @@ import typer
 
 from smki_sync.cli.scheduling.files import Scheduler
 from smki_sync.cli.scheduling.jobs import SYNC
-from smki_sync.cli.scheduling.place import place_at, program_here
+from smki_sync.cli.scheduling.place import place_at
 from smki_sync.cli.scheduling.writing import Schedule, prepare, schedule_of
 from smki_sync.cli.words import visible
 from smki_sync.sources.address import DirectoryAddress, parse_address
@@ -48,7 +48,6 @@ def offered(
     address = parse_address(source)
     directory = address.path if isinstance(address, DirectoryAddress) else None
     place = place_at(
-        program=program_here(),
         user=scheduler.user,
         config=config,
         own=[mirror.expanduser()],

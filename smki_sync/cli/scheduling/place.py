@@ -22,7 +22,7 @@ class Place:
 
     ``program``: the words that start it. ``user``: as whom it runs. ``own``: directories that are the
     program's alone, the mirror first. ``shared``: directories of others in which it leaves a file.
-    ``read``: what it only reads.
+    ``read``: what it only reads. ``interpreter``: where the Python is that runs it.
     """
 
     program: tuple[str, ...]
@@ -31,16 +31,21 @@ class Place:
     own: tuple[Path, ...]
     shared: tuple[Path, ...] = ()
     read: tuple[Path, ...] = ()
+    interpreter: tuple[Path, ...] = ()
+
+    @property
+    def started(self) -> tuple[Path, ...]:
+        """Every path without which it does not even start."""
+        words = tuple(Path(word) for word in self.program if word.startswith("/"))
+        return (*words, *(word.resolve() for word in words), *self.interpreter)
 
     @property
     def everything(self) -> tuple[Path, ...]:
         """Every path that has to be in sight."""
-        words = (Path(word) for word in self.program if word.startswith("/"))
-        resolved = (word.resolve() for word in words)
-        return (self.config, *self.own, *self.shared, *self.read, *words, *resolved)
+        return (self.config, *self.own, *self.shared, *self.read, *self.started)
 
 
-def place_of(config: Config, *, program: Sequence[str], user: str) -> Place:
+def place_of(config: Config, *, user: str) -> Place:
     """Read the paths off a configuration that came from a file alone.
 
     Raises ``ConfigError`` where no file was read, it names no mirror, or as :func:`place_at`.
@@ -51,7 +56,6 @@ def place_of(config: Config, *, program: Sequence[str], user: str) -> Place:
             hint="Write one with `smki-sync init`, or name it with --config.",
         )
     return place_at(
-        program=program,
         user=user,
         config=config.file,
         own=[path for path in (config.need_mirror(), config.archive.path) if path],
@@ -62,20 +66,20 @@ def place_of(config: Config, *, program: Sequence[str], user: str) -> Place:
 
 def place_at(
     *,
-    program: Sequence[str],
     user: str,
     config: Path,
     own: Sequence[Path],
     shared: Sequence[Path] = (),
     read: Sequence[Path] = (),
 ) -> Place:
-    """Put a place together, each path absolute and once.
+    """Put a place together for this very installation, each path absolute and once.
 
     Raises ``ConfigError`` where a path holds what does not print: no unit and no crontab could name it.
     """
     written = {_plain(path) for path in own}
     place = Place(
-        program=tuple(program),
+        program=_program(),
+        interpreter=(Path(sys.executable).resolve(), Path(sys.base_prefix)),
         user=user,
         config=_plain(config),
         own=tuple(dict.fromkeys(map(_plain, own))),
@@ -110,7 +114,7 @@ def _plain(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-def program_here() -> tuple[str, ...]:
-    """Give the words that start this very installation, from anywhere: its script, or its interpreter."""
+def _program() -> tuple[str, ...]:
+    """The words that start it from anywhere: its script, or its interpreter."""
     script = Path(sysconfig.get_path("scripts"), "smki-sync")
     return (str(script),) if os.access(script, os.X_OK) else (sys.executable, "-m", "smki_sync")

@@ -64,6 +64,35 @@ def _ownership(scheduler: Scheduler, path: Path, user: str, owner: int | None) -
         yield ["chown", "-R", f"{user}:", str(path)]
 
 
+def hindrances(place: Place) -> Iterator[str]:
+    """Say what the user of the service cannot reach, and it could not start without.
+
+    The mirror's directory counts with the one above it: the last is made by a step, or by systemd.
+    """
+    above = (place.config.parent, *(path.parent for path in place.own))
+    said = set[Path]()
+    for path in (*place.started, *above):
+        closed = next((one for one in (*reversed(path.parents), path) if _keeps_out(one, place.user)), None)
+        if closed and closed not in said:
+            said.add(closed)
+            yield f"{path} is out of reach for {place.user}, who may not enter {closed}."
+
+
+def _keeps_out(path: Path, user: str) -> bool:
+    """Whether a file or directory is there that ``user`` may neither enter nor run."""
+    try:
+        found = path.stat()
+        account = pwd.getpwnam(user)
+    except OSError:
+        return False
+    except KeyError:  # yet to be made, so it will own nothing
+        return not found.st_mode & stat.S_IXOTH
+    if account.pw_uid in {0, found.st_uid}:
+        return account.pw_uid != 0 and not found.st_mode & stat.S_IXUSR
+    groups = os.getgrouplist(user, account.pw_gid)
+    return not found.st_mode & (stat.S_IXGRP if found.st_gid in groups else stat.S_IXOTH)
+
+
 def _number_of(user: str) -> int | None:
     try:
         return pwd.getpwnam(user).pw_uid

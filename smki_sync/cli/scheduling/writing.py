@@ -14,7 +14,7 @@ from pathlib import Path
 from smki_sync.cli.scheduling.files import Scheduler, files
 from smki_sync.cli.scheduling.jobs import Job
 from smki_sync.cli.scheduling.place import Place
-from smki_sync.cli.scheduling.steps import steps
+from smki_sync.cli.scheduling.steps import hindrances, steps
 from smki_sync.errors import UsageError
 from smki_sync.export.whole import whole_file
 
@@ -52,6 +52,11 @@ class Schedule:
     def steps(self) -> tuple[str, ...]:
         """The commands that are left to do, as the machine is now."""
         return steps(self.scheduler, self.place, self.jobs, [one.path for one in self.made])
+
+    @property
+    def hindrances(self) -> tuple[str, ...]:
+        """What would keep it from starting, as the machine is now."""
+        return tuple(hindrances(self.place))
 
 
 def schedule_of(scheduler: Scheduler, place: Place, jobs: Sequence[Job], *, into: Path | None) -> Schedule:
