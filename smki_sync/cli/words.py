@@ -55,8 +55,8 @@ def in_time(seconds: float) -> str:
 
 
 def in_age(hours: float) -> str:
-    """Write an age for people: ``7.5 hours``, ``12 days``."""
-    return f"{hours:.1f} hours" if hours <= _TWO_DAYS else f"{hours / 24:.0f} days"
+    """Write an age for people: ``7.5 hours``, ``12 days``; a day counts once it has passed."""
+    return f"{hours:.1f} hours" if hours <= _TWO_DAYS else f"{hours // 24:.0f} days"
 
 
 def in_days(days: int) -> str:
