@@ -12,7 +12,7 @@ _VOLATILE = {
     "fingerprint": r"SHA256:[A-Za-z0-9+/]{43}",
     "time": r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
     "size": r"\b\d[\d,.]* (?:[kMG]?B|bytes)\b",
-    "hours": r"\b\d+\.\d hours",
+    "age": r"\bbegan \d+(?:\.\d)? (?:hours|days) ago",  # the day is the world's, the hour is the clock's
     "seconds": r"\b\d+(?:\.\d+)? s\b",
     "port": r"127\.0\.0\.1:\d+",
 }
