@@ -60,7 +60,7 @@ def _part(title: str, *content: Element) -> Element:
 def _lead(drill: Document) -> Element:
     if drill["error"]:
         return el(
-            "p", el("strong", "Not carried out", class_="state bad"), " Nothing was restored.", class_="lead"
+            "p", el("strong", "Not carried out", class_="state bad"), " It came to no end.", class_="lead"
         )
     colour, word = ("good", "Equal") if drill["agrees"] else ("bad", "Different")
     text = (
