@@ -42,7 +42,7 @@ def offered(
 
     Nothing is written. Raises ``UsageError`` for what would keep them from being written.
     """
-    scheduler = _chosen(given)
+    scheduler = _chosen(given, into)
     if scheduler is None:
         return None
     address = parse_address(source)
@@ -64,14 +64,15 @@ def may_replace(path: Path) -> bool:
     return _can_ask() and typer.confirm(question, err=True)
 
 
-def _chosen(given: Scheduling | None) -> Scheduler | None:
+def _chosen(given: Scheduling | None, into: Path | None) -> Scheduler | None:
     """What the option says; without it, what somebody says, where there is a systemd."""
     if given:
         return None if given is Scheduling.NONE else Scheduler(given.value)
     if not _can_ask() or not shutil.which("systemctl"):
         return None
     scheduler = Scheduler.SYSTEMD_USER if os.geteuid() else Scheduler.SYSTEMD
-    question = f"Write a timer into {scheduler.directory}, which runs the sync once a day?"
+    place = visible(str(into or scheduler.directory))
+    question = f"Write a timer of systemd into {place}, which runs the sync once a day?"
     return scheduler if typer.confirm(question, err=True) else None
 
 
