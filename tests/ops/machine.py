@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import pytest
 from support.cli import wait_until
@@ -76,9 +76,10 @@ def machine(place: Path) -> Iterator[Machine]:
         tried = subprocess.run(_started(group, LAYERS, place), capture_output=True, text=True, check=False)
         if tried.returncode:
             pytest.skip(f"no machine of its own can be made here: {tried.stderr.strip()}")
-        with subprocess.Popen(_started(group, BOOT, place), stdin=subprocess.DEVNULL) as process:
+        said = place.with_suffix(".log")
+        with said.open("w") as log, _popen(_started(group, BOOT, place), log) as process:
             try:
-                yield _booted(process.pid)
+                yield _booted(process, said)
             finally:
                 process.kill()
 
@@ -110,11 +111,25 @@ def _is_gone(group: Path) -> bool:
     return not group.exists()
 
 
-def _booted(parent: int) -> Machine:
-    children = Path(f"/proc/{parent}/task/{parent}/children")
-    wait_until(lambda: bool(children.read_text().split()))
-    made = Machine(first=int(children.read_text().split()[0]))
-    wait_until(lambda: made("systemctl", "is-system-running").stdout.strip() in {"running", "degraded"})
+def _popen(words: list[str], log: TextIO) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _booted(process: subprocess.Popen[bytes], said: Path) -> Machine:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def first() -> int | None:
+        assert process.poll() is None, f"it ended while it started: {said.read_text()}"
+        return next(map(int, children.read_text().split()), None)
+
+    def is_up() -> bool:
+        number = first()
+        return (
+            number is not None and "running" in Machine(first=number)("systemctl", "is-system-running").stdout
+        )
+
+    wait_until(is_up)
+    made = Machine(first=first() or 0)
     _open_the_way_to(made, Path(sys.executable), Path(sys.executable).resolve(), Path(__file__))
     return made
 

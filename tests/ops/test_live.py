@@ -9,6 +9,7 @@ import pytest
 
 from ops.conftest import TODAY
 from ops.machine import Machine, machine
+from smki_sync.cli.exits import Exit
 
 SMKI_SYNC = Path(sys.executable).with_name("smki-sync")
 TOML = "/etc/smki-sync/smki-sync.toml"
@@ -57,6 +58,7 @@ def there(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Iterator[
         )
         source = ["--source", "file:///srv/repository", "--mirror", "/var/lib/smki-sync"]
         ran = made(SMKI_SYNC, "init", *source, "--output", TOML, "--schedule", "systemd", "--json")
+        assert ran.returncode == Exit.OK, ran.stderr
         document = json.loads(ran.stdout)
         assert document["hindrances"] == []
         made.shell("\n".join(document["steps"]))
