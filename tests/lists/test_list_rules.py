@@ -107,6 +107,37 @@ PLACES = pytest.mark.parametrize(
 """Where an AlgorithmIdentifier carries a NULL that does not belong there."""
 
 
+def long_number() -> x509.ExtensionType:
+    """More digits than Python writes."""
+    return x509.UnrecognizedExtension(x509.CRLNumber.oid, der.tlv(2, b"\x7f" * 3000))
+
+
+def of_version(number: int) -> bytes:
+    tbs, algorithm, signature = der.split_signed(octets(ISSUING))
+    return der.join_signed(tbs.replace(b"\2\1\1", bytes((2, 1, number)), 1), algorithm, signature)
+
+
+def test_a_negative_serial_number_is_known_by_its_octets_as_that_of_a_certificate_is() -> None:
+    made = octets(ISSUING, Form(lines=((0xA1B2, ()), (0x8000, ()))))
+    tbs, algorithm, signature = der.split_signed(made)
+    content = der.first(tbs)[1]
+    lines = b"".join(line_of(serial) for serial in (b"\0\xa1\xb2", b"\0\x80\0"))
+    shorter = b"".join(line_of(serial) for serial in (b"\xa1\xb2", b"\x80\0"))
+    assert lines in content
+    content = content.replace(der.tlv(der.SEQUENCE, lines), der.tlv(der.SEQUENCE, shorter))
+    found = read_list(der.join_signed(der.tlv(der.SEQUENCE, content), algorithm, signature))
+    assert found.revoked == read_list(made).revoked
+
+
+def line_of(serial: bytes) -> bytes:
+    return der.tlv(der.SEQUENCE, der.tlv(2, serial) + der.tlv(0x17, WHEN.strftime("%y%m%d%H%M%SZ").encode()))
+
+
+def test_a_number_of_twenty_octets_is_read() -> None:
+    number = 2 ** (8 * 20 - 1) - 1  # RFC 5280 5.2.3
+    assert listed(form=Form(number=number)).number == number
+
+
 @PLACES
 def test_a_null_among_the_parameters_of_the_algorithm_keeps_no_list_out(inside: bool, beside: bool) -> None:
     made = octets(ISSUING, Form(lines=((7, ()),)))
@@ -153,6 +184,9 @@ def test_a_list_of_the_first_version_is_read() -> None:
         (certificate(ROOT), "no CRL"),
         (octets(ISSUING)[:-1], "no CRL"),
         (octets(ISSUING) + b"\0", "no CRL"),
+        (of_version(0), "no CRL"),
+        (of_version(3), "no CRL"),
+        (octets(ISSUING, Form(extensions=((long_number(), False),), number=None)), "more than 20 octets"),
         (pem_of(octets(ISSUING)) * 2, "2 lists"),
         (b"-----BEGIN X509 CRL-----\n####\n-----END X509 CRL-----", "no Base64"),
         (octets(ISSUING, Form(extensions=((x509.DeltaCRLIndicator(1), True),))), "delta CRL"),

@@ -18,6 +18,15 @@ from smki_sync.trust.lists.octets import without_null
 
 _ARMOUR: Final = re.compile(rb"-----BEGIN X509 CRL-----(.+?)-----END X509 CRL-----", re.DOTALL)
 _UNDERSTOOD: Final = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuingDistributionPoint)
+_NUMBER_OCTETS: Final = 20
+"""Of a crlNumber, at most (RFC 5280 5.2.3). Python writes no number of some thousand digits."""
+_UNREADABLE: Final = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the strict parser raises for octets that are no list."""
 
 
 class NotAList(ValueError):
@@ -44,7 +53,7 @@ def read_list(octets: bytes) -> RevocationList:
         )
     except NotAList:
         raise
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    except _UNREADABLE as exc:
         raise NotAList(f"no CRL can be read from it: {exc}") from exc
 
 
@@ -84,19 +93,26 @@ def _key_id(crl: x509.CertificateRevocationList) -> KeyId | None:
 
 def _number(crl: x509.CertificateRevocationList) -> int | None:
     try:
-        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     except x509.ExtensionNotFound:
         return None
+    if number.bit_length() > 8 * _NUMBER_OCTETS:
+        raise NotAList(f"its number has more than {_NUMBER_OCTETS} octets")
+    return number
 
 
 def _lines(crl: x509.CertificateRevocationList) -> Iterator[Revoked]:
     for line in crl:
         reason = _reason(line)
         if reason is not x509.ReasonFlags.remove_from_crl:
-            number = line.serial_number
-            octets = number.to_bytes(number.bit_length() // 8 + 1)
             since = _seconds(line.revocation_date_utc)
+            octets = _octets_of(line.serial_number)
             yield Revoked(serial_of(octets), since, reason.value if reason else None)
+
+
+def _octets_of(number: int) -> bytes:
+    """An INTEGER as DER has it; a certificate whose serial number is negative is known by its octets, too."""
+    return number.to_bytes((number + (number < 0)).bit_length() // 8 + 1, signed=True)
 
 
 def _reason(line: x509.RevokedCertificate) -> x509.ReasonFlags | None:
