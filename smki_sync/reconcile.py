@@ -25,6 +25,7 @@ from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Catalogue, Extract
 from smki_sync.model.plan import MirrorState, Position
 from smki_sync.model.report import Counts
+from smki_sync.sync.archivist import Archivist
 from smki_sync.sync.decide import look
 from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
@@ -103,7 +104,7 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
             if repair and not result.agrees:
                 with Store(held.generation) as store:
                     counts = store.repair(fetched.file, found, clock=job.clock)
-        fetched.remove()
+        Archivist(job).let_go(fetched, held.generation)
         result = replace(result, repaired=counts)
         _remember(job, held.generation.name, result)
         return result

@@ -369,6 +369,18 @@ def test_an_origin_is_known_for_real_keys_only() -> None:
         Config().origin("mirror.pth")
 
 
+@pytest.mark.parametrize("place", ["mirror/downloads", "mirror/generations/old", "link"])
+def test_an_archive_in_a_room_that_a_run_empties_is_refused(site: Site, place: str) -> None:
+    (site.cwd / "link").symlink_to("mirror/downloads")
+    site.write(f'[mirror]\npath = "mirror"\n[archive]\npath = "{place}"\n')
+    message = site.refusal().message
+    assert "archive.path lies in" in message
+    assert "which a run empties" in message
+    site.write(f'[mirror]\npath = "elsewhere"\n[archive]\npath = "{place}"\n')
+    assert site.load().archive.path == site.cwd / place
+    site.refusal({"mirror": "mirror"})
+
+
 # What a command needs
 
 

@@ -143,6 +143,19 @@ def _contradictions(config: Config) -> Iterator[str]:
     except ValueError as exc:
         key = "policy.full_download_hours"
         yield f"{key} {exc} ({config.origin(key)})"
+    if room := _room_taken(config.archive.path, config.mirror.path):
+        yield f"archive.path lies in {room}, which a run empties ({config.origin('archive.path')})"
+
+
+def _room_taken(archive: Path | None, mirror: Path | None) -> Path | None:
+    """Which of the mirror's own rooms an archive would lie in, and be swept out of."""
+    if archive is None or mirror is None:
+        return None
+    from smki_sync.mirror.directory import MirrorDirectory  # noqa: PLC0415 - only where there is an archive
+
+    own = MirrorDirectory(mirror)
+    rooms = (own.downloads, own.generations)
+    return next((room for room in rooms if archive.resolve().is_relative_to(room.resolve())), None)
 
 
 def _all_of(faults: list[str]) -> ConfigError:

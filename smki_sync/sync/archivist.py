@@ -48,6 +48,12 @@ class Archivist:
                     if found:
                         self.put_away(found)
 
+    def let_go(self, fetched: Fetched, generation: Path) -> None:
+        """Remove a file that was read without being applied, unless it waits here since it was applied."""
+        self.catch_up(generation)
+        if fetched.path not in self.waiting:
+            fetched.remove()
+
     def prune(self) -> None:
         """Remove what the archive keeps beyond need."""
         try:

@@ -110,11 +110,8 @@ def _agreed(job: Job, held: Held, catalogue: Catalogue, changed: frozenset[str],
 
 
 def _has_other_bytes(job: Job, source: Source, extract: Extract, held: Held) -> bool:
-    """Fetch an applied delta again; what has other bytes stays for the resync to read."""
+    """Fetch an applied delta again; it stays until the run ends, for the resync to read or the archive."""
     assert held.position is not None
     fetched = fetch(source, extract, job.directory.downloads, job.hear, job.terms)
     known = {file.sha256 for file in held.position.chain if file.extract.name == extract.name}
-    same = fetched.file.sha256 in known
-    if same:
-        fetched.remove()
-    return not same
+    return fetched.file.sha256 not in known

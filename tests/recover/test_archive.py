@@ -16,6 +16,7 @@ from smki_sync.fetch import Ring, Several
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.plan import Reason
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.reconcile import reconcile
 from smki_sync.restore import restore
 from smki_sync.sources.base import Limits, OpenSource, Source
 from smki_sync.sources.directory import DirectorySource
@@ -256,3 +257,41 @@ def test_a_restore_that_the_archive_cannot_follow_says_so_and_the_next_sync_make
     archive.path.unlink()
     assert run(keeping(party.job(11), archive)).outcome is Outcome.CURRENT
     assert len(names(archive)) == len(list(party.shelf.path.iterdir()))
+
+
+def test_a_comparison_takes_nothing_away_that_the_archive_has_yet_to_take(
+    party: Party, archive: Archive
+) -> None:
+    archive.path.write_text("a file where a directory should be")
+    job = keeping(party.job(11), archive)
+    run(job)
+    reconcile(job)
+    archive.path.unlink()
+    reconcile(job)
+    assert run(job).outcome is Outcome.CURRENT
+    assert names(archive) == sorted(path.name for path in party.shelf.path.iterdir())
+    reconcile(job)
+    assert not list(party.directory.downloads.iterdir())
+
+
+def test_a_second_look_at_an_applied_delta_takes_nothing_away_that_the_archive_has_yet_to_take(
+    party: Party, shelf: Shelf, archive: Archive
+) -> None:
+    archive.path.write_text("a file where a directory should be")
+    run(keeping(party.job(11), archive))
+    shelf.stamp(shelf.path / "SMKIKR_DELT_2026-11-11.xml.gz", 11, hour=5)  # published again, word for word
+    archive.path.unlink()
+    assert run(keeping(party.job(11), archive)).outcome is Outcome.CURRENT
+    assert names(archive) == sorted(path.name for path in party.shelf.path.iterdir())
+    assert not list(party.directory.downloads.iterdir())
+
+
+def test_a_restore_to_an_earlier_day_takes_nothing_away_that_the_archive_has_yet_to_take(
+    party: Party, archive: Archive
+) -> None:
+    archive.path.write_text("a file where a directory should be")
+    run(keeping(party.job(11), archive))
+    archive.path.unlink()
+    restore(keeping(party.job(11), archive), until=november(9))
+    run(keeping(party.job(11), archive))
+    assert names(archive) == sorted(path.name for path in party.shelf.path.iterdir())
