@@ -43,7 +43,10 @@ Marker = Callable[[bytes], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastVerification:
-    """The last verification of a whole mirror. ``at``: when, UTC, ISO 8601; ``position``: of the mirror."""
+    """The last verification of a whole mirror. ``at``: when, UTC, ISO 8601; ``position``: of the mirror.
+
+    ``generation``: name of the file that was verified; empty where an earlier version has noted it.
+    """
 
     at: str
     position: str
@@ -51,6 +54,7 @@ class LastVerification:
     errors: int
     warnings: int
     anchored: bool
+    generation: str = ""
 
 
 class Proofs:

@@ -111,7 +111,10 @@ def _verified(trusted: Trusted) -> list[tuple[str, Node]]:
     found = f"{count(last.errors, 'error')} and {count(last.warnings, 'warning')}"
     return [
         ("Trust anchors", anchors),
-        ("Last verified as a whole", f"{last.at}, as of {last.position}"),
+        (
+            "Last verified as a whole",
+            f"{last.at}, as of {last.position}{', replaced since' if trusted.replaced else ''}",
+        ),
         ("Found", el("span", found, class_=f"pill {'bad' if last.errors else 'good'}")),
         ("Certificates verified", f"{last.certificates:,}{'' if last.anchored else ', not anchored'}"),
     ]

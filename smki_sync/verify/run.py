@@ -86,7 +86,7 @@ def _verified(job: VerifyJob, db: Db) -> Verification:
             seconds=(job.clock() - began).total_seconds(),
         )
         if whole and not lost:
-            proofs.note(_for_status(job, done))
+            proofs.note(_for_status(job, done, Path(db.filename).name))
     return done
 
 
@@ -158,7 +158,7 @@ class _Pass:
         self.job.hear.hear(Checking(file=self.job.directory.link.name, step=words))
 
 
-def _for_status(job: VerifyJob, done: Verification) -> LastVerification:
+def _for_status(job: VerifyJob, done: Verification, generation: str) -> LastVerification:
     return LastVerification(
         at=utc(job.clock()),
         position=done.position.isoformat(),
@@ -166,4 +166,5 @@ def _for_status(job: VerifyJob, done: Verification) -> LastVerification:
         errors=done.errors + len(done.damages),
         warnings=done.warnings,
         anchored=done.anchors > 0,
+        generation=generation,
     )

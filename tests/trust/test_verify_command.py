@@ -2,7 +2,7 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +69,15 @@ def test_status_says_when_the_mirror_was_last_verified_and_what_was_found(shell:
     shell("verify", "--at", "2001-01-01")
     assert shell("status", "--json").document["last_verified"]["errors"] > 0
     assert "errors" in shell("status").out
+
+
+def test_status_says_that_what_was_verified_has_been_replaced(shell: Shell) -> None:
+    shell("verify")
+    assert shell("status", "--json").document["last_verified"]["replaced"] is False
+    assert "replaced since" not in shell("status").out
+    mirror_of(shell.place / "mirror", SOUND)
+    assert shell("status", "--json").document["last_verified"]["replaced"] is True
+    assert "replaced since" in shell("status").out
 
 
 def test_findings_end_with_10_and_are_named_in_words_that_fit(shell: Shell) -> None:
@@ -156,7 +165,8 @@ def test_a_simulated_repository_with_the_dccs_quirks_is_genuine(tmp_path: Path) 
     assert shell("sync").code == 0
     roots = repository.roots()
     anchored(shell, roots[Kind.OCA], roots[Kind.DCA])
-    ran = shell("verify", "--json")
+    tomorrow = (repository.today + timedelta(days=1)).isoformat()  # what today brings begins later today
+    ran = shell("verify", "--json", "--at", tomorrow)
     assert ran.code == 0, ran.out
     found = {one["code"] for one in ran.document["codes"]}
     assert found <= {"ski-missing", "null-parameters"}
