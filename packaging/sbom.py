@@ -40,6 +40,7 @@ def bom_of(packages: list[dict[str, str]]) -> Bom:
     parts = {package["name"]: component(package) for package in packages}
     program, *others = parts.values()
     program.type = ComponentType.APPLICATION
+    program.purl = None  # no index has it, and whoever took its name there would be taken for it
     bom = Bom(components=others, serial_number=uuid5(NAMESPACE_URL, json.dumps(packages)))
     bom.metadata.component = program
     bom.metadata.timestamp = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
