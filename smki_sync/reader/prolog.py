@@ -5,6 +5,8 @@ file opened), a wrong root before its contents are, and endless white space. Ref
 rest; what is not well-formed further on is the business of the parser proper.
 """
 
+import re
+
 from lxml import etree
 
 from smki_sync.model.faults import Fault, bad_extract
@@ -14,6 +16,14 @@ ROOT = "CertificateDataResponse"
 """The root of every extract, in any namespace or none (Annex B)."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+
+_DECLARED = re.compile(
+    rb"""^(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?<\?xml\s.*?\sencoding\s*=\s*["']([^"']+)["']""", re.DOTALL
+)
+_PLAIN = re.compile(
+    rb"utf-?(8|16(le|be)?)|(us-)?ascii|iso[-_]8859-\d+|latin-?1|(windows-|cp)125\d", re.IGNORECASE
+)
+"""Encodings in which markup is ASCII, or ASCII with a NUL beside each octet."""
 
 
 class _DoctypeBegins(Exception):
@@ -39,7 +49,8 @@ class _FirstLook:
 def check_prolog(head: bytes, *, name: str, limit: int) -> None:
     """Look at the first ``limit`` bytes of an XML, or at all of it where it has fewer.
 
-    Raises ``BadExtract``: nothing there, no XML, a DOCTYPE, another root, or no root within ``limit``.
+    Raises ``BadExtract``: nothing there, no XML, a DOCTYPE, an encoding in which markup can be
+    hidden, another root, or no root within ``limit``.
     An XML that ends before its root does pass: the parser proper says best what is wrong with it.
     """
     if not head:
@@ -50,6 +61,7 @@ def check_prolog(head: bytes, *, name: str, limit: int) -> None:
     if root is None and len(head) >= limit:
         raise bad_extract(Fault.LEADING_TOO_LONG, name, f"no root element within the first {limit} bytes")
     if root is not None:
+        _check_encoding(head, name=name)
         check_root(root, name=name)
 
 
@@ -57,6 +69,18 @@ def check_root(tag: str, *, name: str) -> None:
     """Raise ``BadExtract`` for another root than an extract's, in whatever namespace."""
     if local_name(tag) != ROOT:
         raise bad_extract(Fault.NOT_AN_EXTRACT, name, f"the root is {tag:.80}, not {ROOT}")
+
+
+def _check_encoding(head: bytes, *, name: str) -> None:
+    """Raise ``BadExtract`` for an encoding that can write ``<`` in more than one way, as UTF-7 can.
+
+    Whoever looks at octets, as the bound on names does, would see another document than the parser.
+    """
+    declaration = head.replace(b"\0", b"").partition(b"?>")[0]  # it is ASCII, in UTF-16 too
+    found = _DECLARED.search(declaration)
+    if found and not _PLAIN.fullmatch(found[1]):
+        what = f"its encoding is {found[1][:40].decode('ascii', 'replace')}, and an extract has UTF-8"
+        raise bad_extract(Fault.NOT_AN_EXTRACT, name, what)
 
 
 def _find_root(head: bytes, name: str) -> str | None:

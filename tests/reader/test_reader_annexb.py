@@ -182,6 +182,19 @@ def test_any_encoding_that_the_declaration_names_is_read(encoding: str) -> None:
     assert claims_in(xml)[0].name == name
 
 
+@pytest.mark.parametrize("gap", [" ", "\n\t" * 4000])
+@pytest.mark.parametrize("encoding", ["UTF-7", "utf-7", "JAVA", "HZ", "ISO-2022-JP"])
+def test_an_encoding_in_which_markup_can_be_hidden_is_refused(encoding: str, gap: str) -> None:
+    xml = document(record()).replace(' encoding="UTF-8"', f"{gap}encoding{gap}={gap}'{encoding}'")
+    assert reason_of(gz(xml)) == "not-an-extract"
+
+
+def test_what_looks_like_a_declaration_and_stands_elsewhere_declares_nothing() -> None:
+    xml = document("<a> <?b  encoding='UTF-7'?></a>", record())
+    for text in (xml, xml.removeprefix(DECLARATION)):
+        assert reason_of(gz(text)) is None
+
+
 def test_an_xml_without_declaration_is_utf_8() -> None:
     assert (
         claims_in(document(record(CertificateSubjectAltName="Zähler")).removeprefix(DECLARATION))[0].name
