@@ -112,6 +112,6 @@ class Locked(SmkiSyncError):
 
 
 class Interrupted(SmkiSyncError):
-    """Ctrl-C or SIGTERM; nothing is half done."""
+    """Ctrl-C, SIGTERM or a closed terminal; nothing is half done."""
 
     code = "interrupted"

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
+from smki_sync.config.file import SYSTEM_FILE, user_place
 from smki_sync.config.keys import KEYS, SECTIONS
 from smki_sync.config.load import OPTIONS, VARIABLES, load, load_here
 from smki_sync.config.names import nearest_key
@@ -162,6 +164,24 @@ def test_paths_of_a_file_start_at_the_file_and_those_of_an_option_at_the_current
     assert config.repository.identity_file == Path("/home/party/k")
     assert config.repository.password_file == Path("/p")
     assert config.repository.known_hosts == site.cwd / "known"
+
+
+def test_a_user_without_a_home_has_the_files_of_the_machine_and_a_tilde_is_refused_by_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_uid: int) -> NoReturn:
+        raise KeyError
+
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert user_place() == SYSTEM_FILE.parent
+    with pytest.raises(ConfigError, match=r"~/a\.toml starts with a home directory"):
+        site.load({"config": Path("~/a.toml")})
+    with pytest.raises(ConfigError, match=r"~/b\.toml starts with a home directory"):
+        site.load(SMKI_SYNC_CONFIG="~/b.toml")
+    with pytest.raises(ConfigError, match=r"mirror\.path wants a path"):
+        site.load({"mirror": Path("~/m")})
 
 
 def test_every_key_can_be_written_and_is_taken(site: Site) -> None:

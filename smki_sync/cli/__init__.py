@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if (
+        signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    ):  # which nohup has set, so as to outlive a terminal
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     code = _run(words)
     _hear_no_more()
     sys.exit(int(code))
@@ -88,6 +92,7 @@ def _hear_no_more() -> None:
     """How it ended is decided: a second Ctrl-C, or one that comes too late, changes nothing in that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def build(words: Sequence[str] = ()) -> "typer.Typer":

@@ -5,7 +5,7 @@ For: every command; only the one that is named is imported. Refuses: to exit.
 
 import importlib
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -25,7 +25,8 @@ Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in 
 def run(words: Sequence[str]) -> int:
     """Run the command that ``words`` name; its exit code. Raises what the command raises."""
     try:
-        result = build(words)(list(words), prog_name="smki-sync", standalone_mode=False)
+        command = _told(typer.main.get_command(build(words)))
+        result = command(list(words), prog_name="smki-sync", standalone_mode=False)
     except typer.TyperException as error:
         return _misused(words, error)
     except typer.Abort:
@@ -43,6 +44,17 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     for name in named:
         importlib.import_module(COMMANDS[name]).register(app)
     return app
+
+
+def _told(command: Any) -> Any:  # noqa: ANN401 - typer's own click has no public types
+    """The command, its help in paragraphs that flow, and no type shown for a flag, which takes no value."""
+    command.help = "\n\n".join(" ".join(text.split()) for text in (command.help or "").split("\n\n"))
+    for parameter in command.get_params(typer.Context(command)):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    for below in getattr(command, "commands", {}).values():
+        _told(below)
+    return command
 
 
 def _say_version(wanted: bool) -> None:

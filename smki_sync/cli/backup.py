@@ -41,9 +41,9 @@ def backup(
     settings = configure(mirror=mirror, config=config)
     link = link_in(settings.need_mirror())
     outside_mirror(target, settings)
+    check_place(target)
     if target.exists() and not force:
         raise UsageError(f"{target} is there already", hint="Name another file, or say --force.")
-    check_place(target)
     with Progress(sys.stderr) as progress:
         stamp = back_up(link, target, count=progress.count, told=progress)
     size = target.stat().st_size

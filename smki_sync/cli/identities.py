@@ -55,6 +55,8 @@ def parse_identity(text: str) -> Identity:
         if Path(text).is_file():
             return _of_file(Path(text))
         return EuiIs(eui=parse_eui(text))
+    except OSError as exc:
+        raise UsageError(f"{text!r:.80}: {exc.strerror}", hint=_HINT) from exc
     except ValueError as exc:
         raise UsageError(f"{text!r:.80}: {exc}", hint=_HINT) from exc
 

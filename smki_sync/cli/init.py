@@ -21,6 +21,7 @@ from smki_sync.cli.schedule import Into, lines
 from smki_sync.cli.scheduling import Schedule, Scheduling, offered, write
 from smki_sync.cli.setting import configure
 from smki_sync.cli.words import block
+from smki_sync.config.file import at_home
 from smki_sync.config.reference import example
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.mirror.faults import named
@@ -121,7 +122,7 @@ def _ask(question: str, option: str) -> str:
     """Ask on the terminal; without one, say which option answers."""
     if not sys.stdin or not sys.stdin.isatty():
         raise UsageError(f"{option} is not given, and nobody can be asked", hint=f"Give {option}.")
-    answer: str = typer.prompt(question, err=True)
+    answer: str = typer.prompt(question, prompt_suffix=" ", err=True)
     return answer
 
 
@@ -184,7 +185,7 @@ def _values(answers: Answers) -> dict[str, object]:
     }
     # Options are relative to where we stand, the file's values to where it stands.
     return {
-        key: value.expanduser().absolute() if isinstance(value, Path) else value
+        key: at_home(value).absolute() if isinstance(value, Path) else value
         for key, value in given.items()
         if value is not None
     }

@@ -11,7 +11,6 @@ import typer
 
 from smki_sync.errors import UsageError
 
-_HINT: Final = "`smki-sync COMMAND --help` shows what it takes."
 _WHAT: Final = {
     "int_parsing": "is no whole number",
     "int_parsing_size": "is too large a number",
@@ -25,10 +24,19 @@ def misuse_of(error: typer.TyperException) -> UsageError | None:
     found = _finding(error)
     if found:
         option = getattr(getattr(error, "param", None), "opts", [""])[0]
-        return UsageError(f"{option}: {_words(found)}", hint=_HINT)
+        return UsageError(f"{option}: {_words(found)}", hint=_hint(error))
     speak = getattr(error, "format_message", None)
     message = " ".join((speak() if speak else str(error)).split())  # choices come one a line
-    return UsageError(message, hint=_HINT) if message else None
+    return UsageError(message, hint=_hint(error)) if message else None
+
+
+def _hint(error: typer.TyperException) -> str:
+    """What helps with the command that was meant; of options before it, that they stand after it."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "smki-sync"
+    if hasattr(error, "option_name") and hasattr(getattr(context, "command", None), "commands"):
+        return f"Options stand after the command: `{path} COMMAND {error.option_name}`."
+    return f"`{path} --help` shows what it takes."
 
 
 def _finding(error: typer.TyperException) -> Mapping[str, object] | None:

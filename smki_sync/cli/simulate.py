@@ -4,6 +4,8 @@ For: trying everything without a DCC gateway. Refuses: to serve anything but loo
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -58,15 +60,16 @@ def create(
 ) -> None:
     """Found a repository with a PKI of its own and let it run for some days."""
     first = parse_date("--start", start) if start else now_here().date() - timedelta(days=days - 1)
-    repository = Repository.create(
-        directory,
-        devices=devices,
-        days=days,
-        start=first,
-        seed=seed,
-        shapes=shapes,
-        full_lag_days=full_lag_days,
-    )
+    with _touched(directory):
+        repository = Repository.create(
+            directory,
+            devices=devices,
+            days=days,
+            start=first,
+            seed=seed,
+            shapes=shapes,
+            full_lag_days=full_lag_days,
+        )
     _say_state(repository)
 
 
@@ -83,8 +86,9 @@ def advance(
     ] = None,
 ) -> None:
     """Let days happen: certificates come and go, files are published and removed."""
-    repository = Repository.open(directory)
-    repository.advance(days, faults=frozenset(fault or ()))
+    with _touched(directory):
+        repository = Repository.open(directory)
+        repository.advance(days, faults=frozenset(fault or ()))
     _say_state(repository)
 
 
@@ -110,6 +114,18 @@ def serve(
             signal.pause()
     except OSError as exc:
         raise UsageError(f"cannot serve {directory} on port {port}: {exc.strerror or exc}") from exc
+
+
+@contextmanager
+def _touched(directory: Path) -> Iterator[None]:
+    """What the disk refuses is no defect of ours."""
+    try:
+        yield
+    except OSError as exc:
+        raise UsageError(
+            f"the simulated repository in {directory} cannot be written: {exc.strerror}",
+            hint="Name a place in a directory that this user may write to, with room in it.",
+        ) from exc
 
 
 def _say_state(repository: Repository) -> None:

@@ -34,8 +34,11 @@ class File:
 
 
 def user_place() -> Path:
-    """The directory of this user's configuration."""
-    return platformdirs.user_config_path("smki-sync")
+    """The directory of this user's configuration; the machine's, where nobody knows a home of this user's."""
+    try:
+        return platformdirs.user_config_path("smki-sync")
+    except RuntimeError:  # neither HOME nor a line in passwd, as in a container that runs as any number
+        return SYSTEM_FILE.parent
 
 
 def file_of(
@@ -52,10 +55,21 @@ def file_of(
     place for a file; then come ``user_dir`` and ``system_file``. Errors as :func:`read_file`.
     """
     if option is not None:
-        return read_file(cwd / Path(str(option)).expanduser(), hint="it was named by option --config")
+        return read_file(cwd / at_home(Path(str(option))), hint="it was named by option --config")
     if name := environ.get(FILE_VARIABLE):
-        return read_file(cwd / Path(name).expanduser(), hint=f"it was named by environment {FILE_VARIABLE}")
+        return read_file(cwd / at_home(Path(name)), hint=f"it was named by environment {FILE_VARIABLE}")
     return find_file((cwd / FILE_NAME, user_dir / FILE_NAME, system_file))
+
+
+def at_home(path: Path) -> Path:
+    """``path`` with ``~`` made the home that it means; ``ConfigError`` where nobody knows that."""
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(
+            f"{path} starts with a home directory, and which one that is, is not known",
+            hint="Write the path from / on, or set HOME.",
+        ) from exc
 
 
 def find_file(places: Iterable[Path]) -> File | None:

@@ -113,7 +113,8 @@ class Config:
         read = f"{self.file} was read and has no {key}" if self.file else "no configuration file was found"
         raise ConfigError(
             f"no {what} is configured ({read})",
-            hint=f"give {option}, or set {variable}, or write {key} in the configuration file",
+            hint=f"give {option}, or set {variable}, or write {key} in the configuration file; "
+            "`smki-sync init` makes one",
             code=f"{what}-not-configured",
         )
 

@@ -98,6 +98,7 @@ def _stop(_number: int, _frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; who started us decides
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as does a terminal that is closed
     signal.signal(signal.SIGTERM, _stop)
     stdin = os.fdopen(0, "rb", buffering=0, closefd=False)
     length = int.from_bytes(stdin.read(8))

@@ -56,17 +56,24 @@ def open_side(path: Path, *, told: Told = nobody) -> Iterator[Side]:
 
     Raises :class:`UsageError` where ``path`` is none of these.
     """
-    if path.is_dir():
-        path = MirrorDirectory(path).link
-    if not path.is_file():
-        raise UsageError(
-            f"{path} is not there", hint="Name a mirror directory, a mirror's file, or a statement."
-        )
-    with path.open("rb") as file:
-        is_mirror = file.read(len(_SQLITE)) == _SQLITE
+    path, is_mirror = _look_at(path)
     if not is_mirror:
         yield read_statement(path)
         return
     with open_mirror(path) as db:
         stamp, in_use = read_stamp(db), read_census(db).in_use
         yield MirrorSide(title=str(path), db=db, stamp=stamp, in_use=in_use, told=told)
+
+
+def _look_at(path: Path) -> tuple[Path, bool]:
+    """The file that is meant, and whether it is a mirror's."""
+    try:
+        if path.is_dir():
+            path = MirrorDirectory(path).link
+        with path.open("rb") as file:
+            return path, file.read(len(_SQLITE)) == _SQLITE
+    except OSError as exc:
+        what = "is not there" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc.strerror}"
+        raise UsageError(
+            f"{path} {what}", hint="Name a mirror directory, a mirror's file, or a statement."
+        ) from exc

@@ -82,13 +82,13 @@ def _died(helper: Helper, name: str) -> SmkiSyncError:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """What is started within stays deaf to Ctrl-C and SIGTERM, from its first instruction on.
+    """What is started within stays deaf to Ctrl-C, SIGTERM and SIGHUP, from its first instruction on.
 
     A terminal sends them to the whole group, and a service manager to each process of a service. Who
     started the helper decides, and ends it; else a helper that died first would look like a fault. A thread
     leaves them to the main one, which may be waiting for a server and would not wake.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

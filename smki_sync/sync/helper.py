@@ -2,7 +2,7 @@
 
 For: :mod:`.reading`, which starts it and reads what it writes on stdout. It opens one file and reads
 it; it writes nothing else. Refuses: to outlive who started it: when the pipe breaks, it ends. It is started
-deaf to Ctrl-C and SIGTERM, which reach the whole group: who started it decides.
+deaf to Ctrl-C, SIGTERM and SIGHUP, which reach the whole group: who started it decides.
 """
 
 import json

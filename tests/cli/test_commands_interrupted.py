@@ -124,6 +124,39 @@ def test_an_interrupted_run_is_remembered_as_one(smki: Shell, original: Reposito
     assert (last["outcome"], last["exit"]) == ("failed", 130)
 
 
+@contextmanager
+def hang_ups(action: signal.Handlers) -> Iterator[None]:
+    """What is started within has this way with SIGHUP, as from a terminal or from nohup."""
+    before = signal.signal(signal.SIGHUP, action)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_whose_terminal_is_closed_is_remembered_as_interrupted(
+    smki: Shell, original: Repository
+) -> None:
+    with shut_off(original.path) as (server, tap), hang_ups(signal.SIG_DFL):
+        sync = sync_words(server, smki, "mirror")
+        with smki.start(*sync, SMKI_SYNC_PASSWORD=PASSWORD) as running:
+            assert tap.reached.wait(PATIENCE_SECONDS)
+            running.tell(signal.SIGHUP)
+            assert_interrupted(running.ending())
+    last = smki("status", "--mirror", "mirror", "--json").document["last_run"]
+    assert (last["outcome"], last["exit"]) == ("failed", 130)
+
+
+def test_a_run_under_nohup_goes_on_after_its_terminal(smki: Shell, original: Repository) -> None:
+    with shut_off(original.path) as (server, tap), hang_ups(signal.SIG_IGN):
+        sync = sync_words(server, smki, "mirror")
+        with smki.start(*sync, SMKI_SYNC_PASSWORD=PASSWORD) as running:
+            assert tap.reached.wait(PATIENCE_SECONDS)
+            running.tell(signal.SIGHUP)
+            tap.opened.set()
+            assert running.ending().code == 0
+
+
 def test_a_second_sync_is_told_who_is_at_work_and_since_when(
     smki: Shell, own_mirror: Path, repository: Repository
 ) -> None:

@@ -250,6 +250,13 @@ def test_help_fits_eighty_columns_and_is_data(smki: Shell, words: tuple[str, ...
     assert "Usage: smki-sync " + words[0] in ran.out
 
 
+def test_the_help_of_a_command_flows_and_a_flag_asks_for_no_value(smki: Shell) -> None:
+    shown = smki("sync", "--help").out
+    assert "Exit code 0 means that the mirror is current" in shown
+    assert "<bool>" not in shown
+    assert re.search(r"--log-format +<text\|json> ", shown)
+
+
 def test_the_help_names_every_command(smki: Shell) -> None:
     ran = smki.cold("--help")
     assert (ran.code, ran.err) == (0, "")

@@ -3,6 +3,8 @@
 import pytest
 from support.cli import Shell
 
+from smki_sync.simulator.repository import Repository
+
 
 @pytest.mark.parametrize(
     ("line", "said"),
@@ -33,3 +35,40 @@ def test_a_value_that_cannot_be_is_named_with_its_option(smki: Shell, line: str,
 def test_a_number_without_end_is_too_large(smki: Shell) -> None:
     ran = smki("find", "--limit", "9" * 5000, "--json", SMKI_SYNC_MIRROR="mirror")
     assert ran.error["message"] == f"--limit: {'9' * 5000!r:.40} is too large a number"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("find --kind x", "`smki-sync find --help` shows what it takes."),
+        ("simulate create", "`smki-sync simulate create --help` shows what it takes."),
+        ("snyc", "`smki-sync --help` shows what it takes."),
+        ("--mirror m sync", "Options stand after the command: `smki-sync COMMAND --mirror`."),
+    ],
+)
+def test_the_hint_names_the_command_that_was_meant(smki: Shell, line: str, hint: str) -> None:
+    ran = smki(*line.split())
+    assert ran.code == 2
+    assert " ".join(ran.err.split()).endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "NAME"),
+        ("compare", "NAME", "NAME"),
+        ("backup", "NAME"),
+        ("simulate", "create", "NAME"),
+        ("simulate", "advance", "NAME"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_the_disk_refuses_is_no_defect(
+    smki: Shell, original: Repository, words: tuple[str, ...]
+) -> None:
+    assert smki("sync", "--mirror", "m", "--source", original.path.as_uri()).code == 0
+    before = sorted(smki.place.rglob("*"))
+    ran = smki(*(word.replace("NAME", 300 * "x") for word in words), SMKI_SYNC_MIRROR="m")
+    assert (ran.code, ran.raw) == (2, b"")
+    assert "File name too long" in " ".join(ran.err.split())
+    assert sorted(smki.place.rglob("*")) == before
