@@ -13,7 +13,7 @@ from support.cli import Shell
 
 from ops.conftest import WORST_EXPOSURE, exposure, systemd_says
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.scheduling import DRILL, SYNC, Place, Scheduler, files
+from smki_sync.cli.scheduling import DRILL, SYNC, Place, Scheduler, files, units
 from smki_sync.cli.scheduling.quoting import unit_command, unit_word
 from smki_sync.cli.scheduling.steps import hindrances
 
@@ -113,6 +113,17 @@ def test_a_mirror_below_var_lib_is_made_by_systemd_and_any_other_is_opened() -> 
 )
 def test_homes_and_temporary_files_are_hidden_unless_something_lies_there(place: Place, line: str) -> None:
     assert line in service(place)
+
+
+def test_a_link_that_leads_into_a_home_opens_the_homes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "var/home/ann").mkdir(parents=True)
+    (tmp_path / "mirror").symlink_to("var/home/ann")
+    (tmp_path / "home").symlink_to("var/home")
+    monkeypatch.setattr(units, "_HOMES", (tmp_path / "home",))
+    assert "ProtectHome=read-only" in service(at(mirror=str(tmp_path / "mirror")))
+    assert "ProtectHome=yes" in service(at(mirror=str(tmp_path / "var")))
 
 
 def test_a_users_own_units_name_no_user() -> None:

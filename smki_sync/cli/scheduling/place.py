@@ -41,8 +41,9 @@ class Place:
 
     @property
     def everything(self) -> tuple[Path, ...]:
-        """Every path that has to be in sight."""
-        return (self.config, *self.own, *self.shared, *self.read, *self.started)
+        """Every path that has to be in sight: as it is written, and where its links lead."""
+        written = (self.config, *self.own, *self.shared, *self.read)
+        return (*written, *(path.resolve() for path in written), *self.started)
 
 
 def place_of(config: Config, *, user: str) -> Place:

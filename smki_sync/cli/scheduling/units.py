@@ -66,4 +66,5 @@ def state_name(path: Path) -> str | None:
 
 
 def _any_below(place: Place, tops: Sequence[Path]) -> bool:
-    return any(path.is_relative_to(top) for path in place.everything for top in tops)
+    every = {*tops, *(top.resolve() for top in tops)}  # /home is a link on some machines
+    return any(path.is_relative_to(top) for path in place.everything for top in every)
