@@ -5,7 +5,7 @@ For: ``configure`` and ``now_here``. Refuses: to import what only a sync needs.
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Final
 
 from smki_sync.errors import ConfigError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 TODAY_VARIABLE: Final = "SMKI_SYNC_TODAY"
 """For rehearsals on a simulated repository: the date to judge age, lateness and the window by."""
 
+LAST: Final = time(23, 59, 59)
+
 
 def configure(**options: object) -> "Config":
     """The configuration for this process; an option that was not given is ``None``."""
@@ -25,10 +27,12 @@ def configure(**options: object) -> "Config":
 
 
 def now_here(environ: Mapping[str, str] = os.environ) -> datetime:
-    """The time in UTC, on the date that a rehearsal sets, if one does."""
-    now = datetime.now(UTC)
+    """The time in UTC; the last second of the date that a rehearsal sets, if one does.
+
+    What a simulated day brings is of that day, and some of it late in the evening.
+    """
     given = environ.get(TODAY_VARIABLE)
     try:
-        return datetime.combine(date.fromisoformat(given), now.timetz()) if given else now
+        return datetime.combine(date.fromisoformat(given), LAST, UTC) if given else datetime.now(UTC)
     except ValueError as exc:
         raise ConfigError(f"{TODAY_VARIABLE} is no date: write YYYY-MM-DD") from exc
