@@ -2,16 +2,17 @@
 
 For: :func:`reconcile`. The full is streamed once against the mirror as it is; readers see nothing of it.
 Refuses: to compare with a full that the mirror has not caught up with, or that is older than the one it
-started from; there differences would mean nothing.
+started from; there differences would mean nothing. To repair by a full that would take too much.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Final
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.errors import MirrorDamaged, MirrorError, SourceMissing
+from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, SourceMissing
 from smki_sync.events import Building, Detail, Listing
 from smki_sync.fetch import Fetched, PatientSource, fetch
 from smki_sync.mirror.differences import Difference, Differences, Drift
@@ -39,6 +40,15 @@ Keep = Callable[[Iterable[Difference]], None]
 
 def forget(_all: Iterable[Difference]) -> None:
     """Keep none."""
+
+
+class RepairRefused(BadExtract):
+    """The mirror was compared, and a repair by this full would cost it too much: nothing was repaired."""
+
+    next_step = (
+        "Ask the DCC whether that full is right. If it is, `smki-sync sync --full --accept-shrink` builds the"
+        " mirror from it."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +91,8 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
 
     ``repair``: make what differs good, in one transaction. ``keep``: given every difference.
     Raises :class:`SourceMissing` where no full on offer can be compared, :class:`MirrorDamaged` where there
-    is no healthy mirror, :class:`OtherSchema` for another version's, and what fetching and reading raise.
+    is no healthy mirror, :class:`OtherSchema` for another version's, :class:`RepairRefused` where a repair
+    would go beyond ``job.bounds``, and what fetching and reading raise. What was found is remembered even so.
     """
     job.directory.prepare()
     with hold(job.directory.lock, since=job.clock()):
@@ -100,14 +111,20 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
         with Differences(job.directory.root / "reconcile.tmp") as found:
             result = _compare(job, fetched, held.position, found)
             keep(found)
-            counts = None
+            _remember(job, held.generation.name, result)
             if repair and not result.agrees:
-                with Store(held.generation) as store:
-                    counts = store.repair(fetched.file, found, clock=job.clock)
+                result = replace(result, repaired=_repair(job, held.generation, fetched, found))
+                _remember(job, held.generation.name, result)
         Archivist(job).let_go(fetched, held.generation)
-        result = replace(result, repaired=counts)
-        _remember(job, held.generation.name, result)
         return result
+
+
+def _repair(job: Job, generation: Path, fetched: Fetched, found: Differences) -> Counts:
+    try:
+        with Store(generation, bounds=job.bounds) as store:
+            return store.repair(fetched.file, found, clock=job.clock)
+    except BadExtract as error:
+        raise RepairRefused(f"{error.message}. Nothing was repaired", code=error.reason) from error
 
 
 def _remember(job: Job, generation: str, result: Reconciled) -> None:

@@ -17,7 +17,7 @@ from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.report import Attention, AttentionCode, SyncReport
-from smki_sync.reconcile import Reconciled, reconcile
+from smki_sync.reconcile import Reconciled, RepairRefused, reconcile
 from smki_sync.sync import Job
 
 _NOT_MADE: Final = (SourceError, BadExtract, Locked, MirrorNotWritable)
@@ -43,8 +43,17 @@ def hold_weekly(job: Job, report: SyncReport, policy: ReconcilePolicy) -> SyncRe
     if not job.agreement.holds(job.now) and job.agreement.outside is Outside.WAIT:
         put_off = f"that waits for what was agreed with the DCC ({job.agreement.words})"
         return _with(report, *_standing(job, known), _not_made(full, put_off))
+    return _held(job, report, full, known, repair=policy is ReconcilePolicy.REPAIR)
+
+
+def _held(
+    job: Job, report: SyncReport, full: Extract, known: Sequence[HeldAgainst], *, repair: bool
+) -> SyncReport:
+    """The report of a run in which a comparison was due."""
     try:
-        found = reconcile(job, repair=policy is ReconcilePolicy.REPAIR)
+        found = reconcile(job, repair=repair)
+    except RepairRefused as error:
+        return _with(report, _not_repaired(full, error))
     except _NOT_MADE as error:
         return _with(report, *_standing(job, known), _not_made(full, _sentence(error)))
     return _compared(job, report, full, found)
@@ -84,6 +93,14 @@ def _drifted(full: str, drift: int, *, at: str | None = None) -> Attention:
         code=AttentionCode.DRIFT,
         message=f"The mirror has drifted from {full}: {drift:,} certificates{f', as of {at}' if at else ''}.",
         hint="`smki-sync reconcile` shows where; with --repair it makes it good.",
+    )
+
+
+def _not_repaired(full: Extract, error: RepairRefused) -> Attention:
+    return Attention(
+        code=AttentionCode.DRIFT,
+        message=f"The mirror has drifted from {full.name}, and was not made good: {_sentence(error)}.",
+        hint=error.hint,
     )
 
 

@@ -148,10 +148,16 @@ class Store:
             self._db.execute("UPDATE quarantine SET accepted = ? WHERE accepted IS NULL", (ledger.utc(now),))
 
     def repair(self, file: AppliedFile, differences: Iterable[Difference], *, clock: Clock) -> Counts:
-        """Make differences from a full good in one transaction; the position stays."""
+        """Make differences from a full good in one transaction; the position stays.
+
+        Raises ``BadExtract`` where the full would cost the mirror more than the bounds allow.
+        """
         with named(self.path), self._db:
             began = clock()
+            held = state.read_digest(self._db).count
             entry, counts = mend(self._db, file, differences)
+            after = state.read_digest(self._db).count
+            self._bounds.check_shrink(file.extract.name, before=held, after=after)
             ledger.close_entry(self._db, entry, counts, began=began, committed=clock())
         return counts
 

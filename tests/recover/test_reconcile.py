@@ -4,16 +4,18 @@ import gzip
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 
 import apsw
 import pytest
 from sync.shelf import Party, Shelf
 
+from smki_sync.bounds import Bounds
 from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
 from smki_sync.mirror.differences import Difference, Drift
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.shards import read_shards, whole
-from smki_sync.reconcile import Reconciled, reconcile
+from smki_sync.reconcile import Reconciled, RepairRefused, reconcile
 from smki_sync.sync import run
 
 LISTED = dict.fromkeys(range(8), "I")
@@ -276,3 +278,18 @@ def test_without_a_mirror_there_is_nothing_to_compare(party: Party) -> None:
     with pytest.raises(MirrorDamaged, match="absent"):
         reconcile(party.job(11))
     assert not party.source.fetched
+
+
+def test_a_repair_that_would_take_too_much_is_refused_and_changes_nothing(shelf: Shelf, party: Party) -> None:
+    shelf.delta(12, dict.fromkeys(range(9, 40), "I"))
+    shelf.deltas(13, 14, 15)
+    run(party.job(15))
+    shelf.full(15, {**LISTED, 8: "I"})
+    before, lines = rows(party), journal(party)
+    with pytest.raises(RepairRefused, match="Nothing was repaired") as refused:
+        reconcile(party.job(15), repair=True)
+    assert refused.value.reason == "shrinks-mirror"
+    assert "--accept-shrink" in refused.value.hint
+    assert (rows(party), journal(party)) == (before, lines)
+    agreed = replace(party.job(15), bounds=Bounds(accept_shrink=True))
+    assert reconcile(agreed, repair=True).agrees

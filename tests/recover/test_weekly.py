@@ -8,9 +8,11 @@ import pytest
 from sync.shelf import NOW, Party, Shelf, november
 
 from smki_sync.access import Agreement, Outside, Weekday
+from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.history import HeldAgainst, History
 from smki_sync.mirror.lock import hold
+from smki_sync.mirror.queries import open_mirror, read_census
 from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.reconcile import reconcile
@@ -91,6 +93,26 @@ def test_drift_is_made_good_where_policy_says_so(party: Party) -> None:
     assert AttentionCode.DRIFT_REPAIRED in codes(report)
     with closing(apsw.Connection(str(party.directory.link.resolve()))) as db:
         assert db.execute("SELECT count(*) FROM certificate WHERE ski = 'FF'").get == 0
+
+
+def test_a_full_that_would_take_too_much_repairs_nothing_and_is_attention_without_another_download(
+    shelf: Shelf, party: Party
+) -> None:
+    before = in_use(party)
+    shelf.full(16, {0: "I"})
+    tight = replace(party.job(16), bounds=Bounds(shrink_allowance=2))
+    for _ in range(2):
+        report = hold_weekly(tight, run(tight), ReconcilePolicy.REPAIR)
+        assert report.outcome is Outcome.BEHIND
+        assert AttentionCode.DRIFT in codes(report)
+        assert AttentionCode.DRIFT_REPAIRED not in codes(report)
+    assert in_use(party) == before
+    assert party.source.fetched == [WEEKLY]
+
+
+def in_use(party: Party) -> int:
+    with open_mirror(party.directory.link) as db:
+        return read_census(db).in_use
 
 
 def test_a_full_that_cannot_be_read_makes_no_good_run_fail_and_is_tried_again(
