@@ -99,7 +99,8 @@ def text(job: Export, done: Exported) -> str:
             f"{done.certificates:,} certificates in {files}, {in_bytes(done.bytes)}",
             f"output  {visible(str(job.output))}",
             f"as of   {done.stamp.position}",
-            f"digest  {done.stamp.digest}  (of every certificate In-Use)",
+            f"digest  {done.stamp.digest}",
+            "        of every certificate In-Use, whatever was asked for",
             f"token   {done.stamp.token}  (for `changes --since`)",
         )
     )

@@ -90,6 +90,11 @@ def init(
     _check_absent(output)
     url = source or _ask("Where do extracts come from (sftp://user@host:port/path)?", "--source")
     address = parse_address(url)
+    if isinstance(address, SftpAddress) and known_hosts is None:
+        _check_absent(
+            output.with_name("known_hosts"),
+            hint="Give it as --known-hosts, if the key that it pins is the right one, or move it away.",
+        )
     place = mirror or Path(_ask("In which directory shall the mirror be?", "--mirror"))
     if isinstance(address, SftpAddress) and not identity_file and not password_file:
         identity_file = Path(_ask("Which file holds the private key for the login?", "--identity-file"))
@@ -126,12 +131,12 @@ def _ask(question: str, option: str) -> str:
     return answer
 
 
-def _check_absent(*paths: Path) -> None:
+def _check_absent(*paths: Path, hint: str = "Name another file with --output, or move it away.") -> None:
     for path in paths:
         if os.path.lexists(path):
             raise ConfigError(
                 f"{path} is there already, and is not overwritten",
-                hint="Name another file with --output, or move it away.",
+                hint=hint,
                 code="would-overwrite",
             )
 

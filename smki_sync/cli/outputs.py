@@ -13,7 +13,12 @@ from smki_sync.errors import UsageError
 
 
 def outside_mirror(path: Path, config: Config) -> Path:
-    """``path``, unless it lies in the mirror directory: :class:`UsageError`."""
+    """``path``, unless it lies in the mirror directory or means standard output: :class:`UsageError`."""
+    if path.name == "-":
+        raise UsageError(
+            "- is no file: this command does not write to standard output",
+            hint="Name a file. `smki-sync find` and `smki-sync changes` write there.",
+        )
     root = config.need_mirror().resolve()
     if any(place.is_relative_to(root) for place in (path.resolve(), path.parent.resolve() / path.name)):
         raise UsageError(

@@ -14,10 +14,11 @@ from smki_sync.cli.filters import parse_date
 from smki_sync.cli.out import say, say_json
 from smki_sync.cli.recording import recorded
 from smki_sync.cli.render import document as sync_document
-from smki_sync.cli.setting import configure
+from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.sync import show_report
 from smki_sync.cli.words import block, in_time
 from smki_sync.cli.workplace import job_of, talking
+from smki_sync.errors import UsageError
 from smki_sync.events import Noted
 from smki_sync.model.report import SyncReport
 from smki_sync.restore import Restored
@@ -60,6 +61,8 @@ def restore(
         log_format=log_format,
     )
     day = parse_date("--to", to) if to else None
+    if day and day > now_here().date():
+        raise UsageError(f"--to: {day} has not come yet", hint="Without --to the newest state is restored.")
     done: list[Restored] = []
     with talking(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)

@@ -212,3 +212,11 @@ def test_prune_removes_the_generation_before_and_what_the_archive_holds_beyond_n
     assert len(list((place / "mirror" / "generations").glob("*.db"))) == 1
     assert smki("status").code == 0
     assert smki("prune", "--json").document["removed"] == []
+
+
+def test_a_day_that_has_not_come_is_no_day_to_restore(smki: Shell, place: Path) -> None:
+    before = (place / "mirror" / "mirror.db").readlink()
+    ran = smki("restore", "--to", "2026-11-12", "--json")
+    assert ran.code == 2
+    assert ran.error["message"] == "--to: 2026-11-12 has not come yet"
+    assert (place / "mirror" / "mirror.db").readlink() == before

@@ -48,3 +48,13 @@ def test_asking_whether_a_place_can_be_written_leaves_nothing_there(smki: Shell,
     assert smki("reconcile", "--list", "drift.csv", "--source", "file:///nowhere").code == 4
     assert not (place / "drift.csv").exists()
     assert sorted(path.name for path in place.iterdir()) == ["evidence", "mirror", "repository"]
+
+
+@pytest.mark.parametrize("command", sorted({*WRITING} - {"drill", "report"}))
+def test_standard_output_is_no_file_and_none_is_made_of_that_name(
+    smki: Shell, place: Path, command: str
+) -> None:
+    ran = smki(*WRITING[command], "-")
+    assert (ran.code, ran.raw) == (2, b"")
+    assert "does not write to standard output" in " ".join(ran.err.split())
+    assert sorted(path.name for path in place.iterdir()) == ["mirror", "repository"]
