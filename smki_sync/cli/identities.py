@@ -19,6 +19,7 @@ _HINT: Final = (
     "Write an EUI-64, serial:HEX or serial:DECIMAL, ski:HEX, sha1:HEX, sha256:HEX, or a certificate file."
 )
 _ROLES: Final = {name.lower(): number for number, name in ROLE_NAMES.items()}
+_SUFFIXES: Final = {".pem", ".der", ".crt", ".cer"}
 _HASH_OCTETS: Final = {"sha1": 20, "sha256": 32}
 
 
@@ -52,13 +53,18 @@ def parse_identity(text: str) -> Identity:
     try:
         if reader:
             return reader(rest.strip())
-        if Path(text).is_file():
+        if _is_name_of_file(text) or Path(text).is_file():
             return _of_file(Path(text))
         return EuiIs(eui=parse_eui(text))
     except OSError as exc:
         raise UsageError(f"{text!r:.80}: {exc.strerror}", hint=_HINT) from exc
     except ValueError as exc:
         raise UsageError(f"{text!r:.80}: {exc}", hint=_HINT) from exc
+
+
+def _is_name_of_file(text: str) -> bool:
+    """Whether that can only have been meant as a file."""
+    return "/" in text or Path(text).suffix.lower() in _SUFFIXES
 
 
 def _serial(text: str) -> Identity:
@@ -106,5 +112,7 @@ def _of_file(path: Path) -> Identity:
 
     try:
         return SerialIs(serials=(read_facts(read_pem_or_der(path.read_bytes())).serial,))
-    except (OSError, NotACertificate) as exc:
+    except OSError as exc:
+        raise ValueError(f"it cannot be read: {exc.strerror}") from exc
+    except NotACertificate as exc:
         raise ValueError(f"no certificate can be read from it: {exc}") from exc

@@ -9,13 +9,18 @@ from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.words import block, in_time, visible
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.soundness import Aspect
-from smki_sync.trust.findings import Severity
+from smki_sync.trust.findings import Code, Severity
 from smki_sync.verify.listing import document_of
 from smki_sync.verify.report import Found, Verification
 
 NOTHING_ANCHORED = (
     "none: trust.anchors is not configured. Chains were followed as far as the mirror's own authorities go,"
     " which proves that it agrees with itself, and no more."
+)
+
+_UNANCHORED = (
+    "Where a chain ends at a root that you trust, name that root in trust.anchors, too: the OCA's and the"
+    " DCA's are two."
 )
 
 _NAMED = 3
@@ -130,6 +135,8 @@ def _codes(done: Verification) -> Iterator[str]:
             yield from block(_named(found), indent="  ")
         if count > _NAMED:
             yield f"  and {count - _NAMED:,} more; --list FILE writes them all"
+        if code is Code.NOT_ANCHORED:
+            yield from block(_UNANCHORED, indent="  ")
 
 
 def _named(found: Found) -> str:

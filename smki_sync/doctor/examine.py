@@ -9,7 +9,7 @@ from datetime import datetime
 
 from smki_sync.catalogue import Names
 from smki_sync.doctor import local, offer
-from smki_sync.doctor.finding import Finding, skipped
+from smki_sync.doctor.finding import Finding, Verdict, skipped
 from smki_sync.doctor.network import LISTING, Journey, OpenHeard
 from smki_sync.doctor.places import Places, judge_archive, judge_fallback, judge_hooks, judge_textfile
 from smki_sync.errors import MirrorError
@@ -67,7 +67,10 @@ def _local(patient: Patient, fulls: tuple[Extract, ...]) -> Iterator[Finding]:
     yield local.judge_lock(directory)
     finding, held = local.judge_mirror(directory)
     yield finding
-    yield local.judge_age(held, patient.policy, patient.now)
+    if finding.verdict is Verdict.FAIL:
+        yield skipped("age", "not tried: mirror")
+    else:
+        yield local.judge_age(held, patient.policy, patient.now)
     yield local.judge_sqlite()
 
 

@@ -86,6 +86,12 @@ def test_a_file_that_is_no_certificate_is_named_as_such(ask: Shell) -> None:
     assert "notes.txt" in ran.error["message"]
 
 
+@pytest.mark.parametrize("name", ["one.pem", "elsewhere/one", "ONE.CER"])
+def test_a_file_that_is_not_there_is_called_that_and_no_bad_eui(ask: Shell, name: str) -> None:
+    ran = ask("show", name, "--json")
+    assert (ran.code, ran.error["message"]) == (2, f"{name!r}: it cannot be read: No such file or directory")
+
+
 def test_digits_alone_are_looked_up_as_hex_and_as_decimal(ask: Shell, rows: list[sqlite3.Row]) -> None:
     one = rows[0]["serial"]
     decimal = str(int(one, 16))

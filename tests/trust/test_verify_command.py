@@ -86,6 +86,7 @@ def test_findings_end_with_10_and_are_named_in_words_that_fit(shell: Shell) -> N
     assert ran.code == 10
     assert ran.out.startswith("NOT sound")
     assert "not-anchored" in ran.out
+    assert "name that root in trust.anchors" in " ".join(ran.out.split())
     assert "more; --list FILE writes them all" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
 
