@@ -45,10 +45,11 @@ def _metrics(settings: Config, ended: Ended) -> tuple[Attention, ...]:
     try:
         _write(path, settings, ended)
     except Exception as error:  # noqa: BLE001 - a run never fails because it cannot be told
+        why = (isinstance(error, OSError) and error.strerror) or error
         return (
             Attention(
                 code=AttentionCode.METRICS_NOT_WRITTEN,
-                message=f"The metrics could not be written to {path}: {error}.",
+                message=f"The metrics could not be written to {path}: {why}.",
                 hint="Let the user that runs smki-sync write there, or configure another metrics.textfile.",
             ),
         )

@@ -36,7 +36,7 @@ class SftpAddress:
     @property
     def title(self) -> str:
         """The URL again, without any secret (there was none to begin with)."""
-        path = self.path if self.path.startswith("/") else f"/~/{self.path}"
+        path = self.path if self.path.startswith("/") else f"/~/{'' if self.path == '.' else self.path}"
         return f"sftp://{quote(self.user, safe='')}@{self.peer}{quote(path, safe='/~')}"
 
 

@@ -37,6 +37,11 @@ def test_a_url_is_read_and_its_title_reads_the_same(
     assert parse_address(address.title) == address
 
 
+def test_the_login_directory_is_shown_as_one_may_write_it() -> None:
+    assert parse_address("sftp://party@smki.example").title == "sftp://party@smki.example:22/~/"
+    assert parse_address("sftp://party@smki.example/~/.kept").title == "sftp://party@smki.example:22/~/.kept"
+
+
 @pytest.mark.parametrize(
     "url",
     [
