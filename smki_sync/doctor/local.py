@@ -45,7 +45,26 @@ def judge_directory(directory: MirrorDirectory) -> Finding:
         return failed("mirror directory", error)
     if place != directory.root:
         return fine("mirror directory", f"{directory.root} can be made")
-    return _who_else(place) or fine("mirror directory", f"{place} can be written")
+    return (
+        _left_by_another(directory) or _who_else(place) or fine("mirror directory", f"{place} can be written")
+    )
+
+
+def _left_by_another(directory: MirrorDirectory) -> Finding | None:
+    """Whether a run of another user, often root, has left what this one may not write to."""
+    rooms = (directory.downloads, directory.generations, directory.history, directory.lock, directory.link)
+    for path in rooms:  # the link, whose generation is meant, after the directory that holds that
+        if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
+            return failed(
+                "mirror directory",
+                MirrorNotWritable(
+                    f"{path} belongs to user {path.stat().st_uid}, and this user, {os.geteuid()}, may not"
+                    " write to it",
+                    hint=f"As root: `chown -R {directory.root.stat().st_uid}: {directory.root}`; then run"
+                    " smki-sync as that user alone.",
+                ),
+            )
+    return None
 
 
 def _who_else(place: Path) -> Finding | None:

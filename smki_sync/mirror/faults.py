@@ -87,6 +87,8 @@ def _fault(exc: apsw.Error, path: Path) -> MirrorError:
 
 
 def _advice(exc: Exception) -> str:
+    if isinstance(exc, apsw.ReadOnlyError):
+        return f"{_CHECK_ACCESS} `smki-sync doctor` names what is in the way."
     if isinstance(exc, apsw.IOError):
         return _LOOK_AT_DISK
     full = isinstance(exc, apsw.FullError) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)

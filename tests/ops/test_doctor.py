@@ -15,6 +15,9 @@ from support.openssh import make_key
 
 from ops.conftest import change
 from smki_sync.cli.exits import Exit
+from smki_sync.doctor.finding import Verdict
+from smki_sync.doctor.local import judge_directory
+from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.logins import Logins
 from smki_sync.simulator.server import Service
 
@@ -322,3 +325,25 @@ def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Pat
         os.chown(mirror, 65534, -1)
         told = checks(smki("doctor", "--json"))["mirror directory"]
         assert (told["verdict"], "belongs to user 65534" in told["seen"]) == ("warn", True)
+
+
+def test_what_another_user_s_run_has_left_is_named_with_how_to_take_it_back(
+    smki: Shell, site: Path, repository: Path
+) -> None:
+    assert smki("sync", "--source", repository.as_uri()).code == Exit.OK
+    mirror = site.parent / "mirror"
+    (mirror / "mirror.db").chmod(0o444)
+    if child := os.fork():
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
+    told = False
+    try:
+        os.chdir(mirror)  # what lies above is the tester's alone
+        if os.geteuid() == 0:  # root may write everything
+            for path in (mirror, *mirror.iterdir()):
+                os.chown(path, 65534, -1, follow_symlinks=False)
+            os.setuid(65534)
+        found = judge_directory(MirrorDirectory(Path()))
+        told = found.verdict is Verdict.FAIL and "mirror.db" in found.seen and "chown -R" in found.mend
+    finally:
+        os._exit(not told)
