@@ -12,7 +12,7 @@ import typer
 from smki_sync import __version__
 from smki_sync.cli import COMMANDS, fail, interrupted
 from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say
+from smki_sync.cli.out import give_up, say
 
 _HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
 
@@ -29,6 +29,11 @@ def run(words: Sequence[str]) -> int:
         result = command(list(words), prog_name="smki-sync", standalone_mode=False)
     except typer.TyperException as error:
         return _misused(words, error)
+    except OSError as error:
+        if words and "--help" not in words:
+            raise
+        give_up(error)  # the library has written the help
+        return Exit.OK
     except typer.Abort:
         return interrupted(words)
     if result == Exit.INTERRUPTED:  # how typer hands a KeyboardInterrupt on

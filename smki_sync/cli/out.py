@@ -25,7 +25,7 @@ def say(text: str, *, colour: str = "", end: str = "\n") -> None:
         sys.stdout.write(text + end)
         sys.stdout.flush()
     except OSError as error:
-        _give_up(error)
+        give_up(error)
 
 
 def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
@@ -43,7 +43,7 @@ def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: Non
                 sys.stdout.flush()
         sys.stdout.flush()
     except OSError as error:
-        _give_up(error)
+        give_up(error)
 
 
 def say_json(document: Json) -> None:
@@ -59,7 +59,7 @@ def say_octets(octets: bytes) -> None:
         sys.stdout.buffer.write(octets)
         sys.stdout.buffer.flush()
     except OSError as error:
-        _give_up(error)
+        give_up(error)
 
 
 def open_streams() -> None:
@@ -81,7 +81,8 @@ def _is_coloured() -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
-def _give_up(error: OSError) -> None:
+def give_up(error: OSError) -> None:
+    """Nothing where nobody reads stdout any more; :class:`UsageError` where it cannot be written."""
     _write_nowhere()
     if not isinstance(error, BrokenPipeError):
         raise UsageError(

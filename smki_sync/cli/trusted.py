@@ -51,7 +51,7 @@ class Trusted:
 
     def _verified(self) -> str:
         if self.last is None:
-            return "never as a whole; `smki-sync verify` does"
+            return "as a whole not that is known; `smki-sync verify` does"
         end = f"{self.last.errors:,} error{'s' * (self.last.errors > 1)}" if self.last.errors else "sound"
         loose = "" if self.last.anchored else ", not anchored"
         gone = ", replaced since" if self.replaced else ""

@@ -107,7 +107,10 @@ def _verified(trusted: Trusted) -> list[tuple[str, Node]]:
     anchors = f"{trusted.anchors}" if trusted.anchors else "none: nothing is anchored"
     last = trusted.last
     if last is None:
-        return [("Trust anchors", anchors), ("Last verified as a whole", "never; smki-sync verify does")]
+        return [
+            ("Trust anchors", anchors),
+            ("Last verified as a whole", "not that is known; smki-sync verify does"),
+        ]
     found = f"{count(last.errors, 'error')} and {count(last.warnings, 'warning')}"
     return [
         ("Trust anchors", anchors),

@@ -60,10 +60,7 @@ def cliff(facts: PageFacts) -> list[Element]:
         facts.finding.position, offer=facts.offer, window=facts.policy.window_days, today=facts.made.date()
     )
     looked = f"what the run of {facts.offer.at} saw on offer" if facts.offer else "no run has noted the offer"
-    rows = [
-        (str(d.day), "applied" if d.applied else "not applied", d.seen.value, str(d.leaves))
-        for d in cliff.days
-    ]
+    rows = [(str(d.day), "held" if d.applied else "not yet", d.seen.value, str(d.leaves)) for d in cliff.days]
     return [
         el("p", *_cliff_words(cliff)),
         _gauge(cliff),

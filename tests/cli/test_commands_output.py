@@ -198,7 +198,9 @@ def test_a_reader_that_has_gone_does_not_make_a_late_mirror_current(smki: Shell,
     assert ran.code not in (0, 1)
 
 
-@pytest.mark.parametrize("words", [("find", "--format", "csv"), ("status", "--max-age", "1e9")])
+@pytest.mark.parametrize(
+    "words", [("find", "--format", "csv"), ("status", "--max-age", "1e9"), ("find", "--help")]
+)
 def test_a_full_disk_behind_stdout_is_an_error_with_a_name_and_no_defect_of_ours(
     smki: Shell, mirror: Path, words: tuple[str, ...]
 ) -> None:

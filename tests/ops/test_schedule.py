@@ -126,6 +126,11 @@ def test_a_link_that_leads_into_a_home_opens_the_homes(
     assert "ProtectHome=yes" in service(at(mirror=str(tmp_path / "var")))
 
 
+def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4_242_424)
+    assert Scheduler.SYSTEMD.user == "4242424"
+
+
 def test_a_users_own_units_name_no_user() -> None:
     assert "User=smki-sync" in service(at())
     assert not [line for line in service(at(), Scheduler.SYSTEMD_USER) if line.startswith("User=")]

@@ -140,9 +140,9 @@ def test_deltas_on_offer_are_shown_as_the_last_run_saw_them(
     page = Page(smki.place / "page.html")
     cells = [text for text in page.texts if text.strip()]
     at = cells.index("2026-11-13")
-    assert cells[at : at + 4] == ["2026-11-13", "not applied", "on offer", "2026-11-20"]
+    assert cells[at : at + 4] == ["2026-11-13", "not yet", "on offer", "2026-11-20"]
     at = cells.index("2026-11-11", cells.index("Delta of"))
-    assert cells[at : at + 3] == ["2026-11-11", "applied", "on offer"]
+    assert cells[at : at + 3] == ["2026-11-11", "held", "on offer"]
     assert "5 days" in page.text
 
 
@@ -231,7 +231,7 @@ def test_the_page_says_what_is_anchored_and_how_the_last_verification_ended(
 ) -> None:
     _, before = report(smki, own_mirror)
     assert "none: nothing is anchored" in before.texts
-    assert "never; smki-sync verify does" in before.texts
+    assert "not that is known; smki-sync verify does" in before.texts
     ran = smki("verify", "--mirror", own_mirror, "--json")
     _, after = report(smki, own_mirror)
     last = smki("status", "--mirror", own_mirror, "--max-age", "1e9", "--json").document["last_verified"]

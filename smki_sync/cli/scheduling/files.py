@@ -50,7 +50,12 @@ class Scheduler(StrEnum):
         """As whom it runs: whoever sets it up; a user of its own where root does that for the machine."""
         number = os.geteuid()
         alone = number == 0 and self is not Scheduler.SYSTEMD_USER
-        return SERVICE_USER if alone else pwd.getpwuid(number).pw_name
+        if alone:
+            return SERVICE_USER
+        try:
+            return pwd.getpwuid(number).pw_name
+        except KeyError:  # as in a container; systemd takes a number too
+            return str(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
