@@ -25,6 +25,7 @@ from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.freshness import freshness_of
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
+from smki_sync.mirror.lock import find_holder
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.model.certificate import Status
 from smki_sync.model.report import Census, Outcome
@@ -113,7 +114,8 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
     try:
         generation = directory.current()
         if generation is None:
-            return Finding(state=State.EMPTY, last_run=last, last_success=success)
+            message, hint = _emptiness(directory)
+            return Finding(state=State.EMPTY, last_run=last, last_success=success, message=message, hint=hint)
         with open_mirror(directory.link) as db:
             position, census = read_position(db), read_census(db)
     except MirrorNotWritable:
@@ -138,6 +140,14 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
         census=census,
         bytes=_size(generation),
     )
+
+
+def _emptiness(directory: MirrorDirectory) -> tuple[str, str]:
+    """Whether a run, which may take hours, is filling it already; and what to do."""
+    with suppress(MirrorError, OSError):
+        if holder := find_holder(directory.lock):
+            return f"A run is at work on it: {holder}.", "Wait until it has ended."
+    return "", "Run `smki-sync sync`."
 
 
 def _runs(history: History) -> tuple[Run | None, Run | None]:
@@ -180,7 +190,7 @@ def document(finding: Finding) -> Json:
 
 
 _HEADLINES: Final = {
-    State.EMPTY: "The mirror is empty. Run `smki-sync sync`.",
+    State.EMPTY: "The mirror is empty.",
     State.CURRENT: "The mirror is current.",
     State.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
     State.DAMAGED: "The mirror CANNOT BE READ.",

@@ -1,5 +1,6 @@
 """``status`` and ``quarantine``: what monitoring asks, and what an operator does about it."""
 
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.cli import Ran, Shell
 
+from smki_sync.mirror.lock import hold
 from smki_sync.simulator.faults import POISON_SERIAL, Fault
 from smki_sync.simulator.repository import Repository
 
@@ -16,6 +18,16 @@ def test_before_the_first_sync_the_mirror_is_empty_and_nothing_is_made(smki: She
     ran = smki("status", "--mirror", "mirror", "--json")
     assert (ran.code, ran.document["state"], ran.document["position"]) == (3, "empty", None)
     assert list(smki.place.iterdir()) == []
+
+
+def test_while_the_first_load_is_at_work_status_says_so_and_sends_nobody_to_sync(smki: Shell) -> None:
+    mirror = smki.place / "mirror"
+    mirror.mkdir()
+    with hold(mirror / "lock", since=datetime.now(UTC)):
+        out = smki("status", "--mirror", "mirror").out
+    assert f"process {os.getpid()}" in out
+    assert "smki-sync sync" not in out
+    assert "Run `smki-sync sync`" in smki("status", "--mirror", "mirror").out
 
 
 @pytest.mark.parametrize(
