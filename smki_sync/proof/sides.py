@@ -70,6 +70,8 @@ def _look_at(path: Path) -> tuple[Path, bool]:
     try:
         if path.is_dir():
             path = MirrorDirectory(path).link
+            if path.exists() and not path.is_file():  # to open a pipe is to wait for somebody
+                raise FileNotFoundError
         with path.open("rb") as file:
             return path, file.read(len(_SQLITE)) == _SQLITE
     except OSError as exc:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sqlite3
 from contextlib import closing
 from datetime import date
@@ -69,6 +70,14 @@ def test_a_backup_is_a_mirror_that_compares_equal(smki: Shell, place: Path) -> N
     ran = smki("compare", "mirror", "copy.db", "--json")
     assert ran.code == 0
     assert ran.document["equal"]
+
+
+def test_a_pipe_in_the_place_of_a_mirror_keeps_nobody_waiting(smki: Shell, place: Path) -> None:
+    (place / "other").mkdir()
+    os.mkfifo(place / "other" / "mirror.db")
+    ran = smki("compare", "mirror", "other", "--json")
+    assert ran.code == 2
+    assert "other/mirror.db is not there" in ran.error["message"]
 
 
 def test_a_backup_does_not_write_over_what_is_there_unless_told_to(smki: Shell, place: Path) -> None:
