@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from smki_sync.errors import MirrorDamaged, MirrorError, OtherSchema
+from smki_sync.mirror.connection import named, sqlite_named
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.faults import named, sqlite_named
 from smki_sync.mirror.queries import (
     AfterLine,
     Certificate,

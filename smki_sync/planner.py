@@ -12,9 +12,7 @@ from typing import assert_never
 
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
-from smki_sync.offer import DAY, Offer, ahead, weigh
-
-__all__ = ["ahead", "late_days", "plan", "resized", "suspects"]
+from smki_sync.offer import DAY, Offer, weigh
 
 
 def plan(

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from smki_sync.model.certificate import Claims, Entry, Facts, Flag, Rejected, RejectReason, Status, Usage
 from smki_sync.model.identity import Eui, Serial, parse_eui, parse_serial
-from smki_sync.x509 import Known, NotACertificate, examine, moulds
+from smki_sync.x509 import Known, NotACertificate, examine, template_cache
 
 DETAIL_LIMIT = 200
 """Characters of a detail: a line in a report, whatever the file held."""
@@ -72,7 +72,7 @@ def sift(number: int, claims: Claims) -> Sifted | Entry | Rejected:
         der = _der(claims.body)
     except _Unfit as unfit:
         return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
-    if moulds.fits(der):
+    if template_cache.fits(der):
         return Sifted(number, claims, der)
     return understand(number, claims)
 

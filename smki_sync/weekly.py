@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from smki_sync.access import Outside
 from smki_sync.errors import BadExtract, Locked, MirrorError, MirrorNotWritable, SmkiSyncError, SourceError
 from smki_sync.mirror.history import HeldAgainst, History, Offer
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.model.drift import ReconcilePolicy
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.report import Attention, AttentionCode, SyncReport
-from smki_sync.reconcile import Reconciled, RepairRefused, reconcile
+from smki_sync.policy import Outside
+from smki_sync.recovery.reconcile import Reconciled, RepairRefused, reconcile
 from smki_sync.sync import Job
 
 _NOT_MADE: Final = (SourceError, BadExtract, Locked, MirrorNotWritable)

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from smki_sync.access import Agreement, Hours, Outside, Weekday, hold_back, is_outside
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan, Reason
+from smki_sync.policy import Agreement, Hours, Outside, Weekday, hold_back, is_outside
 
 SUNDAY = datetime(2026, 11, 15, 12, tzinfo=UTC)
 FULL = Plan(action=Action.FULL, reason=Reason.GAP_BEYOND_WINDOW)

@@ -27,9 +27,9 @@ from test_layers import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from smki_sync import errors
 from smki_sync.cli import build
-from smki_sync.cli.exits import Exit, exit_of
+from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.shipped import shipped
-from smki_sync.config.keys import KEYS, SECTIONS
+from smki_sync.config.schema import KEYS, SECTIONS
 from smki_sync.fetch.causes import CAUSES
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Flag, Kind, RejectReason, Status, Usage

@@ -12,12 +12,13 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from smki_sync.cli.exits import Exit, exit_of
-from smki_sync.cli.out import open_streams, say_json
+from smki_sync.cli.exit_codes import Exit, exit_of
+from smki_sync.cli.output import open_streams, say_json
 from smki_sync.errors import Interrupted
 
 if TYPE_CHECKING:
     import typer
+
 
 COMMANDS: Final[Mapping[str, str]] = {
     "sync": "smki_sync.cli.sync",

@@ -11,17 +11,17 @@ from datetime import datetime
 from pathlib import Path
 
 from smki_sync import __version__
-from smki_sync.cli.exits import exit_of
+from smki_sync.cli.context import now_here
+from smki_sync.cli.exit_codes import exit_of
 from smki_sync.cli.failing import failure
 from smki_sync.cli.render import document
-from smki_sync.cli.setting import now_here
 from smki_sync.cli.status import hours_of, survey
 from smki_sync.config.whole import Config
-from smki_sync.freshness import freshness_of
 from smki_sync.hooks import call_hook
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import Run
 from smki_sync.model.report import Attention, AttentionCode, Outcome, SyncReport
+from smki_sync.status import freshness_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def _metrics(settings: Config, ended: Ended) -> tuple[Attention, ...]:
 
 
 def _write(path: Path, settings: Config, ended: Ended) -> None:
-    from smki_sync.metrics import Snapshot, write_metrics  # noqa: PLC0415 - loads what few configure
+    from smki_sync.monitoring import Snapshot, write_metrics  # noqa: PLC0415 - loads what few configure
 
     now, run, report = now_here(), ended.run, ended.report
     directory = MirrorDirectory(settings.need_mirror())

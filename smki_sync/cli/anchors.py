@@ -12,16 +12,16 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.words import block
+from smki_sync.cli.output import say, say_json
 from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
-from smki_sync.export.fields import role_name_of
+from smki_sync.export.formats import role_name_of
 from smki_sync.mirror.companions import Publication, is_in_use, read_publications
 from smki_sync.mirror.queries import open_mirror
-from smki_sync.trust.slots import Changes, Difference, SlotCertificate, changes, differences
+from smki_sync.text import block
+from smki_sync.trust.anchor_slots import Changes, Difference, SlotCertificate, changes, differences
 from smki_sync.x509.pem import to_pem
 
 

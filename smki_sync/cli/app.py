@@ -11,8 +11,8 @@ import typer
 
 from smki_sync import __version__
 from smki_sync.cli import COMMANDS, fail, interrupted
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import give_up, say
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.output import give_up, say
 
 _HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
 

@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.context import configure
 from smki_sync.cli.documents import schema_of
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.outputs import check_place, outside_mirror
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.setting import configure
-from smki_sync.cli.words import in_bytes, visible
 from smki_sync.errors import UsageError
 from smki_sync.mirror.backup import back_up
+from smki_sync.text import in_bytes, visible
 
 
 def register(app: typer.Typer) -> None:

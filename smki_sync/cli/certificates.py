@@ -7,9 +7,9 @@ For: ``show``. Refuses: to decide anything; text from certificates reaches a ter
 from datetime import datetime
 from typing import Final
 
-from smki_sync.cli.words import block, visible
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.model.certificate import ROLE_NAMES, Status, Usage
+from smki_sync.text import block, visible
 
 _USAGES: Final = {Usage.DIGITAL_SIGNING: "digital signing", Usage.KEY_AGREEMENT: "key agreement"}
 _STATUSES: Final = {status.value: status.words for status in Status}

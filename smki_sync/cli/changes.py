@@ -12,15 +12,14 @@ from typing import Annotated, Final, assert_never
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.filters import parse_date
+from smki_sync.cli.arguments import parse_date
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.out import say_stream
+from smki_sync.cli.output import say_stream
 from smki_sync.cli.tables import Column, table, width_here
-from smki_sync.cli.words import block
 from smki_sync.config.place import mirror_here
 from smki_sync.errors import UsageError
-from smki_sync.export.fields import Fields
+from smki_sync.export.formats import Fields
 from smki_sync.export.lines import csv_lines, json_lines
 from smki_sync.mirror.queries import (
     AfterLine,
@@ -34,6 +33,7 @@ from smki_sync.mirror.queries import (
     read_journal,
     start_after,
 )
+from smki_sync.text import block
 
 
 class Format(StrEnum):

@@ -12,14 +12,14 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.maintenance import member_document
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.prove import member_document
-from smki_sync.cli.words import block, visible
 from smki_sync.mirror.shards import Member
 from smki_sync.proof import Comparison, Side, open_side
 from smki_sync.proof import compare as compare_sides
+from smki_sync.text import block, visible
 
 _SHOWN: Final = 20
 """Certificates of each side that are shown to people; --json has all."""

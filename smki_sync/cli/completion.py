@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, assert_never
 import typer
 
 from smki_sync.cli import build
-from smki_sync.cli.out import say
+from smki_sync.cli.output import say
 from smki_sync.cli.shells import Node, Offered, Option, bash, fish, zsh
 
 PROGRAM: Final = "smki-sync"

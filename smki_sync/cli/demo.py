@@ -20,12 +20,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.setting import TODAY_VARIABLE, now_here
+from smki_sync.cli.context import TODAY_VARIABLE, now_here
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.errors import SmkiSyncError
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service, serve
+from smki_sync.simulator.sftp_server import Service, serve
 
 _FIRST_DAYS: Final = 10
 _AWAY_DAYS: Final = 9

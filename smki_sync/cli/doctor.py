@@ -9,22 +9,22 @@ from pathlib import Path
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit, exit_of
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.setting import configure, now_here
-from smki_sync.cli.words import block
-from smki_sync.cli.workplace import login_memory_of, opening_of
+from smki_sync.cli.exit_codes import Exit, exit_of
+from smki_sync.cli.job import login_memory_of, opening_of
+from smki_sync.cli.output import say, say_json
 from smki_sync.config.whole import Config
 from smki_sync.doctor import Finding, Patient, Places, Verdict, examine
 from smki_sync.doctor.finding import failed, fine
-from smki_sync.doctor.network import OpenHeard
+from smki_sync.doctor.remote import OpenHeard
+from smki_sync.download import BY_HAND, CarefulSource
 from smki_sync.errors import ConfigError
 from smki_sync.events import Listener
-from smki_sync.fetch import BY_HAND, CarefulSource
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.sources.address import parse_address
 from smki_sync.sources.base import Source
+from smki_sync.text import block
 
 
 def register(app: typer.Typer) -> None:

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from smki_sync.cli.documents import Json
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.words import block
 from smki_sync.config.whole import Config
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries.opening import open_mirror
 from smki_sync.mirror.queries.row import Certificate
-from smki_sync.verify.explain import Explanation, explain
+from smki_sync.text import block
+from smki_sync.verify.inspector import Explanation, explain
 from smki_sync.verify.judges import judge_of
 
 _MARKS = {True: "yes", False: "NO", None: "-"}

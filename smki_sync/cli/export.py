@@ -10,17 +10,17 @@ from typing import Annotated
 
 import typer
 
-from smki_sync.cli import filters, options
+from smki_sync.cli import arguments, options
+from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.outputs import outside_mirror
 from smki_sync.cli.progress import Progress
-from smki_sync.cli.setting import configure, now_here
-from smki_sync.cli.words import in_bytes, visible
-from smki_sync.export.run import Export, Exported, Form
-from smki_sync.export.run import export as export_from
+from smki_sync.export.export import Export, Exported, Form
+from smki_sync.export.export import export as export_from
+from smki_sync.text import in_bytes, visible
 
 
 def register(app: typer.Typer) -> None:
@@ -37,14 +37,14 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file, or a directory that an export made.")
     ] = False,
-    kinds: filters.Kinds = None,
-    statuses: filters.Statuses = None,
-    any_status: filters.AnyStatus = False,
-    usage: filters.Usage = None,
-    role: filters.Role = None,
-    issuer: filters.Issuer = None,
-    changed_since: filters.ChangedSince = None,
-    expiring_within: filters.ExpiringWithin = None,
+    kinds: arguments.Kinds = None,
+    statuses: arguments.Statuses = None,
+    any_status: arguments.AnyStatus = False,
+    usage: arguments.Usage = None,
+    role: arguments.Role = None,
+    issuer: arguments.Issuer = None,
+    changed_since: arguments.ChangedSince = None,
+    expiring_within: arguments.ExpiringWithin = None,
     mirror: options.Mirror = None,
     config: options.ConfigFile = None,
     as_json: options.Json = False,
@@ -53,7 +53,7 @@ def export(
 
     All of it is of one state of the mirror; what it says of that state is where `changes` goes on.
     """
-    wanted = filters.wanted_of(
+    wanted = arguments.wanted_of(
         kinds=kinds,
         statuses=statuses,
         any_status=any_status,

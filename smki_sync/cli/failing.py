@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.words import block
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.errors import ConfigError, OutOfMemory, SmkiSyncError
+from smki_sync.text import block
 
 FAILED: Final = "failed"
 """The outcome of a run that failed: :attr:`~smki_sync.model.report.Outcome.FAILED`, without loading it."""

@@ -4,8 +4,8 @@ For: ``status``. Refuses: to work anything out; :mod:`smki_sync.freshness` does.
 """
 
 from smki_sync.cli.documents import Json
-from smki_sync.cli.words import in_bytes, in_time
-from smki_sync.freshness import Freshness
+from smki_sync.status import Freshness
+from smki_sync.text import in_bytes, in_time
 
 
 def document(fresh: Freshness) -> Json:

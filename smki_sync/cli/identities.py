@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.errors import MirrorError, UsageError
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.faults import named
 from smki_sync.mirror.queries.identity import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
 from smki_sync.model.certificate import ROLE_NAMES
 from smki_sync.model.identity import KeyId, parse_eui, parse_serial, serial_from_decimal

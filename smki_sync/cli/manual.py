@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from smki_sync import __version__
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.leaves import Leaf, leaves
+from smki_sync.cli.docs import Leaf, leaves
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.config.file import FILE_VARIABLE, SYSTEM_FILE
-from smki_sync.config.load import VARIABLES
+from smki_sync.config.loader import VARIABLES
 from smki_sync.config.secrets import PASSPHRASE_VARIABLE, PASSWORD_VARIABLE
 
 _LEADING: Final = ("'", ".")

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.context import configure
 from smki_sync.cli.documents import schema_of
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.setting import configure
-from smki_sync.cli.words import in_bytes
-from smki_sync.cli.workplace import archive_of
+from smki_sync.cli.job import archive_of
+from smki_sync.cli.output import say, say_json
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import hold
+from smki_sync.text import in_bytes
 
 
 def register(app: typer.Typer) -> None:

@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.context import configure
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.identities import link_in
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.setting import configure
-from smki_sync.cli.words import block
+from smki_sync.cli.output import say, say_json
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import Quarantined, open_mirror, read_quarantine
 from smki_sync.mirror.store import Store
+from smki_sync.text import block
 
 
 def register(app: typer.Typer) -> None:

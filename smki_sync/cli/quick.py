@@ -7,9 +7,9 @@ help, mistakes and odd spellings are left to typer, which says what is wrong.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from smki_sync.cli.answer import Asked
-from smki_sync.cli.answer import answer as answer_to
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.certificate_view import Asked
+from smki_sync.cli.certificate_view import answer as answer_to
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.config.place import path_of
 from smki_sync.model.certificate import Usage
 

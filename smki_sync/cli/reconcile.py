@@ -12,18 +12,18 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.context import configure
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.job import job_of, talking
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.outputs import check_place, outside_mirror
-from smki_sync.cli.setting import configure
-from smki_sync.cli.words import block, visible
-from smki_sync.cli.workplace import job_of, talking
 from smki_sync.export.lines import csv_lines
-from smki_sync.export.whole import whole_file
+from smki_sync.files import whole_file
 from smki_sync.mirror.differences import Difference
-from smki_sync.reconcile import Keep, Reconciled, forget
-from smki_sync.reconcile import reconcile as reconcile_with
+from smki_sync.recovery.reconcile import Keep, Reconciled, forget
+from smki_sync.recovery.reconcile import reconcile as reconcile_with
+from smki_sync.text import block, visible
 
 _COLUMNS = ("drift", "kind", "eui", "serial", "issuer", "held", "listed", "what")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from smki_sync.cli.aftermath import Ended, tell
-from smki_sync.cli.exits import exit_of, exit_of_outcome
+from smki_sync.cli.exit_codes import exit_of, exit_of_outcome
 from smki_sync.config.whole import Config
 from smki_sync.errors import Locked, SmkiSyncError
 from smki_sync.events import Detail, Noted

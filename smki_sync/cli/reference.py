@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from smki_sync.cli.leaves import Leaf, Parameter, leaves
+from smki_sync.cli.docs import Leaf, Parameter, leaves
 
 _HEAD: Final = """\
 # Command line

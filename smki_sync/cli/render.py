@@ -8,7 +8,7 @@ from smki_sync.cli.documents import Json, schema_of
 from smki_sync.model.lists import ListOutcome
 from smki_sync.model.plan import Plan
 from smki_sync.model.report import Applied, Attention, SyncReport
-from smki_sync.model.times import text_of
+from smki_sync.timestamps import text_of
 
 
 def document(report: SyncReport, *, command: str = "sync") -> Json:

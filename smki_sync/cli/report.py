@@ -10,16 +10,16 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.out import say
+from smki_sync.cli.context import configure, now_here
+from smki_sync.cli.output import say
 from smki_sync.cli.outputs import check_place, outside_mirror
-from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.status import EXITS, hours_of
 from smki_sync.cli.trusted import trusted_of
-from smki_sync.cli.words import visible
 from smki_sync.errors import UsageError
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.report.facts import gather
+from smki_sync.report.data import gather
 from smki_sync.report.page import page
+from smki_sync.text import visible
 
 _YEAR: Final = 366
 _STDOUT: Final = {"-", "/dev/stdout"}  # the second leads to whatever stdout is: never to be replaced

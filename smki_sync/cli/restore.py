@@ -8,21 +8,21 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
+from smki_sync.cli.arguments import parse_date
+from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.documents import Json
-from smki_sync.cli.exits import exit_of_outcome
-from smki_sync.cli.filters import parse_date
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.exit_codes import exit_of_outcome
+from smki_sync.cli.job import job_of, talking
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.recording import recorded
 from smki_sync.cli.render import document as sync_document
-from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.sync import show_report
-from smki_sync.cli.words import block, in_time
-from smki_sync.cli.workplace import job_of, talking
 from smki_sync.errors import UsageError
 from smki_sync.events import Noted
 from smki_sync.model.report import SyncReport
-from smki_sync.restore import Restored
-from smki_sync.restore import restore as restore_from
+from smki_sync.recovery import Restored
+from smki_sync.recovery import restore as restore_from
+from smki_sync.text import block, in_time
 
 
 def register(app: typer.Typer) -> None:

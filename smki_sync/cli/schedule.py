@@ -12,8 +12,8 @@ import typer
 
 from smki_sync.cli import options
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.scheduling import (
     DRILL,
     SYNC,
@@ -26,10 +26,10 @@ from smki_sync.cli.scheduling import (
     schedule_of,
     write,
 )
-from smki_sync.cli.words import block, visible
 from smki_sync.config.file import FILE_VARIABLE, user_place
-from smki_sync.config.load import load
+from smki_sync.config.loader import load
 from smki_sync.config.whole import Config
+from smki_sync.text import block, visible
 
 Into = Annotated[
     Path | None,

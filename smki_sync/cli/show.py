@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.answer import Asked, answer
+from smki_sync.cli.certificate_view import Asked, answer
 from smki_sync.model.certificate import Usage
 
 

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from smki_sync.cli.filters import parse_date
-from smki_sync.cli.out import say
-from smki_sync.cli.setting import now_here
+from smki_sync.cli.arguments import parse_date
+from smki_sync.cli.context import now_here
+from smki_sync.cli.output import say
 from smki_sync.errors import UsageError
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
@@ -100,7 +100,7 @@ def serve(
     ] = 0,
 ) -> None:
     """Serve a directory over SFTP on loopback, read-only, until Ctrl-C."""
-    from smki_sync.simulator.server import serve as open_door  # noqa: PLC0415 - paramiko takes long to load
+    from smki_sync.simulator.sftp_server import serve as open_door  # noqa: PLC0415 - paramiko takes long to load
 
     try:
         with open_door(directory, port=port) as service:

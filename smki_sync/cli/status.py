@@ -14,21 +14,21 @@ from typing import Final
 import typer
 
 from smki_sync.cli import freshness, options
+from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.setting import configure, now_here
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.trusted import trusted_of
-from smki_sync.cli.words import block, in_age, in_bytes
 from smki_sync.config.whole import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
-from smki_sync.freshness import freshness_of
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
 from smki_sync.mirror.lock import find_holder
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.model.certificate import Status
 from smki_sync.model.report import Census, Outcome
+from smki_sync.status import freshness_of
+from smki_sync.text import block, in_age, in_bytes
 
 _DAY_HOURS: Final = 24
 

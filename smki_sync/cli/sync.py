@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.exits import exit_of_outcome
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.context import configure
+from smki_sync.cli.exit_codes import exit_of_outcome
+from smki_sync.cli.job import job_of, talking
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.recording import recorded
 from smki_sync.cli.render import document
-from smki_sync.cli.setting import configure
-from smki_sync.cli.summary import sync_text
+from smki_sync.cli.run_report import sync_text
 from smki_sync.cli.talk import JsonTalk
-from smki_sync.cli.workplace import job_of, talking
 from smki_sync.config.whole import Config
 from smki_sync.events import Noted
 from smki_sync.model.report import Outcome, SyncReport

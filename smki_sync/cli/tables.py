@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from smki_sync.cli.words import COLUMNS, visible
+from smki_sync.text import COLUMNS, visible
 
 _GAP: Final = "  "
 _CUT: Final = "…"

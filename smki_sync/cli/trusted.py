@@ -10,7 +10,7 @@ from smki_sync.cli.documents import Json
 from smki_sync.config.whole import Config
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.proofs import LastVerification, last_verification
+from smki_sync.mirror.signature_cache import LastVerification, last_verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

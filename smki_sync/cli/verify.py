@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli import options
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say, say_json
+from smki_sync.cli.context import configure, now_here
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.job import talking
+from smki_sync.cli.output import say, say_json
 from smki_sync.cli.outputs import outside_mirror
-from smki_sync.cli.setting import configure, now_here
 from smki_sync.cli.verify_text import document, text
-from smki_sync.cli.workplace import talking
 from smki_sync.errors import UsageError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.verify import Scope, VerifyJob

@@ -6,9 +6,9 @@ For: ``verify``. Refuses: to print, to decide.
 from collections.abc import Iterator
 
 from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.words import block, in_time, visible
+from smki_sync.mirror.integrity import Aspect
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.soundness import Aspect
+from smki_sync.text import block, in_time, visible
 from smki_sync.trust.findings import Code, Severity
 from smki_sync.verify.listing import document_of
 from smki_sync.verify.report import Found, Verification

@@ -6,7 +6,7 @@ For: a slip of the pen. Refuses: to judge values (:mod:`.keys` does).
 from collections.abc import Iterable, Iterator, Mapping
 
 from smki_sync.config.file import File
-from smki_sync.config.keys import KEYS, SECTIONS
+from smki_sync.config.schema import KEYS, SECTIONS
 
 _LIKE = 0.6
 """How like two names are that are taken for a slip of the pen, from 0 to 1: difflib's own measure."""

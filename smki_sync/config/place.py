@@ -29,7 +29,7 @@ def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
             return _place(str(given), cwd)
         if file and written is not None:
             return _place(written, file.path.parent)
-    from smki_sync.config.load import load_here  # noqa: PLC0415 - see above
+    from smki_sync.config.loader import load_here  # noqa: PLC0415 - see above
 
     return load_here({"mirror": mirror, "config": config}).need_mirror()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
-from smki_sync.config.keys import KEYS, SECTIONS, Key
+from smki_sync.config.schema import KEYS, SECTIONS, Key
 
 _HEADING = """\
 # smki-sync: the local mirror of the SMKI Repository.

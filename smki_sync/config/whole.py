@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from smki_sync.config.keys import KEYS
+from smki_sync.config.schema import KEYS
 from smki_sync.config.secrets import Secrets, forbid_cores, read_password
 from smki_sync.config.settings import (
     ArchiveSettings,

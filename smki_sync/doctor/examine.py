@@ -10,8 +10,8 @@ from datetime import datetime
 from smki_sync.catalogue import Names
 from smki_sync.doctor import local, offer
 from smki_sync.doctor.finding import Finding, Verdict, skipped
-from smki_sync.doctor.network import LISTING, Journey, OpenHeard
 from smki_sync.doctor.places import Places, judge_archive, judge_fallback, judge_hooks, judge_textfile
+from smki_sync.doctor.remote import LISTING, Journey, OpenHeard
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History

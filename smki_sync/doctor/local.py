@@ -14,13 +14,13 @@ from typing import Final, assert_never
 
 from smki_sync.doctor.finding import Finding, failed, fine, warned
 from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable
-from smki_sync.freshness import days_left
 from smki_sync.mirror.connect import sqlite_version
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.lock import find_holder
 from smki_sync.mirror.queries.opening import check_schema
 from smki_sync.model.plan import MirrorState, Policy
-from smki_sync.sync.decide import Held, look
+from smki_sync.status import days_left
+from smki_sync.sync.decision import Held, look
 from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES
 
 _MB: Final = 1_000_000

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from smki_sync.catalogue import Names
 from smki_sync.doctor.finding import Finding, fine, warned
-from smki_sync.doctor.network import Heard, OpenHeard
 from smki_sync.doctor.offer import read_offer
+from smki_sync.doctor.remote import Heard, OpenHeard
 from smki_sync.errors import SmkiSyncError
 
 

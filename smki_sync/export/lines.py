@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from smki_sync.export.fields import FLAT, Fields, fields_of, flat_fields_of
+from smki_sync.export.formats import FLAT, Fields, fields_of, flat_fields_of
 from smki_sync.mirror.queries.row import Certificate
 from smki_sync.x509.pem import to_pem
 

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa  # type: ignore[import-untyped]  # it has none
+import pyarrow as pa
 from pyarrow import parquet
 
-from smki_sync.export.fields import role_name_of
+from smki_sync.export.formats import role_name_of
 from smki_sync.mirror.queries import Certificate
 
 GROUP_ROWS: Final = 16_384

@@ -6,14 +6,14 @@ For: a file in one range or in two, behind one call. Refuses: to give up a file 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from smki_sync.download.partial_file import Lane
+from smki_sync.download.retry import PatientSource
+from smki_sync.download.transfer import Haul
 from smki_sync.events import Detail, Fetching, Listener, Resumed
 from smki_sync.fetch.beside import Beside
 from smki_sync.fetch.errand import Errand
-from smki_sync.fetch.haul import Haul
-from smki_sync.fetch.lane import Lane
 from smki_sync.fetch.pace import Pace
 from smki_sync.fetch.part import Part
-from smki_sync.fetch.patient import PatientSource
 from smki_sync.fetch.terms import Terms
 from smki_sync.model.extract import Extract
 

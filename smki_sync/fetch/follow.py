@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.errors import SourceUnreachable
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import named
 
 _READ: Final = 1 << 18
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from smki_sync.download.partial_file import Lane
 from smki_sync.fetch.journal import Entries, Stretch, read_entries, stamp_of
-from smki_sync.fetch.lane import Lane
 from smki_sync.fetch.terms import MIB
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import named
 from smki_sync.model.extract import Extract
 
 PART: Final = ".part"

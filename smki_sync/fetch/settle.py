@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from smki_sync.download.local_file import chunks_of
 from smki_sync.errors import BadExtract, SourceMissing, SourceUnreachable
 from smki_sync.events import Listener, Waiting
-from smki_sync.fetch.fetched import chunks_of
 from smki_sync.fetch.terms import MIB, Terms
 from smki_sync.model.extract import Extract, RemoteFile
-from smki_sync.reader.gunzip import MAGIC, Gunzip
+from smki_sync.reader.gzip_stream import MAGIC, Gunzip
 from smki_sync.reader.limits import ReaderLimits
 from smki_sync.sources.base import Source
 

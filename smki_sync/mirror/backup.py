@@ -15,8 +15,8 @@ import apsw
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import state
 from smki_sync.mirror.connect import connect_to_read
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.directory import sync_directory
-from smki_sync.mirror.faults import named
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
 from smki_sync.mirror.queries.slices import Told
 from smki_sync.mirror.shards import check_digest, digest_of_rows

@@ -24,23 +24,16 @@ from smki_sync.bounds import Bounds
 from smki_sync.mirror import fingerprints, journal, ledger, revocation, state
 from smki_sync.mirror.apply import Applier
 from smki_sync.mirror.connect import connect, keep_side_files
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.door import Door
-from smki_sync.mirror.faults import named
 from smki_sync.mirror.inherit import Inheritance, Nothing
 from smki_sync.mirror.journal import Change, Changed, Journalist
 from smki_sync.mirror.load import Loader
-from smki_sync.mirror.predecessor import Predecessor
+from smki_sync.mirror.previous import Predecessor
 from smki_sync.mirror.rows import Batch, batches_of
-from smki_sync.mirror.schema import (
-    APPLICATION_ID,
-    FEW_INDEXES,
-    PAGE_BYTES,
-    SCHEMA_VERSION,
-    TABLES,
-    VIEWS,
-)
+from smki_sync.mirror.schema import APPLICATION_ID, FEW_INDEXES, PAGE_BYTES, SCHEMA_VERSION, TABLES, VIEWS
 from smki_sync.mirror.store import DEFAULT_BOUNDS, Clock, Records
 from smki_sync.model.certificate import Status
 from smki_sync.model.extract import Extract

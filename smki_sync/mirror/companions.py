@@ -15,8 +15,8 @@ import apsw
 from smki_sync.mirror.schema import IN_USE
 from smki_sync.model.extract import RemoteFile
 from smki_sync.model.identity import KeyId
-from smki_sync.trust.lists.judging import Refusal, Signer
-from smki_sync.trust.slots import SlotCertificate, slot_of
+from smki_sync.trust.anchor_slots import SlotCertificate, slot_of
+from smki_sync.trust.revocation_lists import Refusal, Signer
 
 EVIDENCE_KEPT: Final = 100
 """Refused files that are kept, the newest: a list a day that is wrong for a quarter."""

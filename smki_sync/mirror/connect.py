@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 from smki_sync.errors import MirrorError
-from smki_sync.mirror.faults import no_file
+from smki_sync.mirror.connection import no_file
 
 _BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
 _CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import apsw
 
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.rows import Row
 
 _SCRATCH: Final = """

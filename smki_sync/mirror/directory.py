@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror.faults import named, no_file
+from smki_sync.mirror.connection import named, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smki_sync.errors import Locked
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import named
 
 _CARD_BYTES: Final = 4_096  # of a card that is read: ours has a tenth of that
 _WORDS: Final = 200  # characters of a command line that are kept: enough to tell a `--full` from a daily run

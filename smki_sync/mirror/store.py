@@ -21,18 +21,18 @@ from smki_sync.mirror import companions, journal, ledger, revocation, state
 from smki_sync.mirror.apply import Applier
 from smki_sync.mirror.companions import Kept, Publication
 from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.differences import Difference
 from smki_sync.mirror.door import Door
-from smki_sync.mirror.faults import named
 from smki_sync.mirror.journal import Changed, Journalist
-from smki_sync.mirror.mend import mend
+from smki_sync.mirror.reconcile import mend
 from smki_sync.mirror.revocation import Arrival
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile, MirrorState, Position
 from smki_sync.model.report import Census, Counts
-from smki_sync.trust.lists.judging import Refusal
+from smki_sync.trust.revocation_lists import Refusal
 
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]

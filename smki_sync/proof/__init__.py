@@ -8,9 +8,9 @@ is what chains are for.
 * :mod:`.comparison` two mirrors, or a mirror and a statement: equal, or where they part
 """
 
-from smki_sync.proof.comparison import Comparison, Side, compare
 from smki_sync.proof.file import read_statement
 from smki_sync.proof.sides import open_side
 from smki_sync.proof.statement import Shard, Statement, state
+from smki_sync.verify.manifest import Comparison, Side, compare
 
 __all__ = ["Comparison", "Shard", "Side", "Statement", "compare", "open_side", "read_statement", "state"]

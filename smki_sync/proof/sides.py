@@ -14,9 +14,9 @@ from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import Connection, Stamp, open_mirror, read_census, read_stamp
 from smki_sync.mirror.queries.slices import Told, nobody
 from smki_sync.mirror.shards import Member
-from smki_sync.proof.comparison import Side
 from smki_sync.proof.file import read_statement
 from smki_sync.proof.statement import Shard, list_members, prove_shards
+from smki_sync.verify.manifest import Side
 
 _SQLITE = b"SQLite format 3\0"
 

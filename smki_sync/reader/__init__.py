@@ -7,7 +7,7 @@ is handed in), to write. Only this package imports lxml and isal.
 
 from smki_sync.model.faults import Fault
 from smki_sync.reader.extract import ExtractReader, Understand, read_extract
-from smki_sync.reader.gunzip import inner_name
+from smki_sync.reader.gzip_stream import inner_name
 from smki_sync.reader.limits import ReaderLimits
 
 __all__ = ["ExtractReader", "Fault", "ReaderLimits", "Understand", "inner_name", "read_extract"]

@@ -17,10 +17,10 @@ from lxml.etree import _Element
 from smki_sync.model.certificate import Claims, Rejected, RejectReason
 from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.model.report import NearLimit
-from smki_sync.reader.annexb import FLAT, AnnexB
 from smki_sync.reader.claims import FieldTooLong, Lengths, Repeated, evidence, read_claims
-from smki_sync.reader.gunzip import Gunzip
+from smki_sync.reader.gzip_stream import Gunzip
 from smki_sync.reader.limits import ReaderLimits, Taken
+from smki_sync.reader.xml_stream import FLAT, AnnexB
 
 Made = TypeVar("Made")
 """What a rule makes of a record that it does not reject."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from smki_sync.freshness import days_left, leaves_on
 from smki_sync.mirror.history import Offer
 from smki_sync.model.extract import ExtractKind
+from smki_sync.status import days_left, leaves_on
 
 _DAY = timedelta(days=1)
 

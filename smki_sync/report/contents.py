@@ -8,11 +8,11 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from smki_sync.cli.trusted import Trusted
-from smki_sync.cli.words import in_bytes, in_time
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.certificate import ROLE_NAMES, Kind, Status
-from smki_sync.report.facts import SHOWN, PageFacts
+from smki_sync.report.data import SHOWN, PageFacts
 from smki_sync.report.markup import Node, count, el, facts_list, table
+from smki_sync.text import in_bytes, in_time
 
 _STATUSES: Final = {
     Status.IN_USE.value: "In-Use",

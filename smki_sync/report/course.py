@@ -8,13 +8,13 @@ from datetime import date, timedelta
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from smki_sync.cli.words import in_time
 from smki_sync.mirror.history import Run
 from smki_sync.model.report import Outcome
 from smki_sync.report.charts import Chart, Mark, Series, figure
-from smki_sync.report.facts import SHOWN, PageFacts
+from smki_sync.report.data import SHOWN, PageFacts
 from smki_sync.report.markup import count, el, table
 from smki_sync.report.periods import Timeline, timeline
+from smki_sync.text import in_time
 
 _OUTCOME_COLOURS: Final = {Outcome.CURRENT: "good", Outcome.BEHIND: "fair", Outcome.FAILED: "bad"}
 

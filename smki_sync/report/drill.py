@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from smki_sync.cli.words import in_bytes, in_time
 from smki_sync.report.frame import whole
 from smki_sync.report.markup import el, facts_list, table
+from smki_sync.text import in_bytes, in_time
 
 Document = dict[str, Any]
 """The document of ``drill --json``."""

@@ -7,12 +7,9 @@ written out. Refuses: to take markup as text; there is no way to hand any in.
 
 from collections.abc import Iterable, Sequence
 from typing import Final
-from xml.etree.ElementTree import (
-    Element,
-    tostring,
-)
+from xml.etree.ElementTree import Element, tostring
 
-from smki_sync.cli.words import visible
+from smki_sync.text import visible
 
 Node = Element | str
 NUMERIC: Final = "number"

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from smki_sync import __version__
 from smki_sync.mirror.ledger import utc
-from smki_sync.report.facts import PageFacts
+from smki_sync.report.data import PageFacts
 from smki_sync.report.frame import whole
 from smki_sync.report.markup import el
 from smki_sync.report.sections import sections

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final
 
 from smki_sync.mirror.history import Run
-from smki_sync.mirror.overview import LedgerFile
+from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.report import Outcome
 
 BY_DAY: Final = 92

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
 from smki_sync.report import contents, course, state
-from smki_sync.report.facts import PageFacts
+from smki_sync.report.data import PageFacts
 from smki_sync.report.markup import el
 
 

@@ -7,10 +7,10 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from smki_sync.cli.status import State
-from smki_sync.cli.words import in_age, in_bytes
 from smki_sync.report.cliff import Cliff, cliff_of
-from smki_sync.report.facts import PageFacts
+from smki_sync.report.data import PageFacts
 from smki_sync.report.markup import Node, count, el, facts_list, table
+from smki_sync.text import in_age, in_bytes
 
 _STATE_WORDS: Final = {
     State.EMPTY: ("bad", "Empty", "There is no mirror yet. Run smki-sync sync."),

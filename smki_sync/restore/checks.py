@@ -15,10 +15,10 @@ from typing import Final
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.held import read_rows, read_sample
+from smki_sync.mirror.integrity import Damage, Recount, check_indexes, check_pages
 from smki_sync.mirror.ledger import read_digest_of
-from smki_sync.mirror.proofs import no_proofs
 from smki_sync.mirror.queries import Connection, EuiIs, SerialIs, find_certificates, open_mirror, read_stamp
-from smki_sync.mirror.soundness import Damage, Recount, check_indexes, check_pages
+from smki_sync.mirror.signature_cache import no_proofs
 from smki_sync.model.identity import Eui, Serial
 from smki_sync.verify.inspect import Inspector
 from smki_sync.verify.judges import judge_of

@@ -9,18 +9,18 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from smki_sync.access import Agreement, is_outside
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.revocation import read_lists
 from smki_sync.model.plan import Plan
 from smki_sync.model.report import Attention, AttentionCode, SyncReport
+from smki_sync.policy import Agreement, is_outside
 from smki_sync.restore.checks import Check
 from smki_sync.restore.way import as_of
-from smki_sync.sync.attention import attend
-from smki_sync.sync.carry import Carrier
+from smki_sync.sync.apply import Carrier
 from smki_sync.sync.companions import Settled
-from smki_sync.sync.decide import Decision
+from smki_sync.sync.decision import Decision
 from smki_sync.sync.job import Job
+from smki_sync.sync.notices import attend
 
 _HERE: Final = "file:"
 """How the address of a source begins that is a directory: an archive, or a medium."""

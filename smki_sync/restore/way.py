@@ -14,7 +14,7 @@ from smki_sync.model.extract import Catalogue
 from smki_sync.model.plan import Action, MirrorState, Plan, Reason
 from smki_sync.planner import plan
 from smki_sync.sources.base import Source
-from smki_sync.sync.decide import Decision, Held, look
+from smki_sync.sync.decision import Decision, Held, look
 from smki_sync.sync.job import Job
 
 

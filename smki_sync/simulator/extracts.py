@@ -9,10 +9,10 @@ from datetime import date
 from random import Random
 
 from smki_sync.model.certificate import Kind, Status
-from smki_sync.simulator.annexb import Record
+from smki_sync.simulator.file_format import Record
 from smki_sync.simulator.founding import DAY, WAN_PROVIDER
 from smki_sync.simulator.issued import Certificate, status_at
-from smki_sync.simulator.registry import Registry
+from smki_sync.simulator.population import Registry
 from smki_sync.simulator.settings import begin, end
 
 SUPPLIER = 2

@@ -12,8 +12,8 @@ from smki_sync.simulator import issuing, profiles
 from smki_sync.simulator.issued import Subject
 from smki_sync.simulator.issuing import Desk
 from smki_sync.simulator.pki import Authority, Quirks, new_key
+from smki_sync.simulator.population import Registry
 from smki_sync.simulator.profiles import ISSUING_ROLE, ROOT_ROLE
-from smki_sync.simulator.registry import Registry
 
 DAY = 86_400
 QUIET_DAYS = 31

@@ -10,7 +10,7 @@ from smki_sync.model.certificate import Kind, Status, Usage
 from smki_sync.simulator.founding import DAY, MANUFACTURING, new_device
 from smki_sync.simulator.issued import Certificate, Subject
 from smki_sync.simulator.issuing import RETIRING_NAME, Desk
-from smki_sync.simulator.registry import Registry
+from smki_sync.simulator.population import Registry
 
 RETIREMENT_DAY = 4
 """On this day of its life the retiring authority is revoked: the one line of the ARL."""

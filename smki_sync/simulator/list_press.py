@@ -14,7 +14,7 @@ from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.issuing import OCA, OCA_ROOT
 from smki_sync.simulator.lists import Revoked
 from smki_sync.simulator.pki import Authority, new_key
-from smki_sync.simulator.registry import Registry
+from smki_sync.simulator.population import Registry
 from smki_sync.simulator.settings import Settings, end
 
 BACK = timedelta(days=2)

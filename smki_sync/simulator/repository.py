@@ -25,9 +25,9 @@ from smki_sync.simulator.issued import status_at
 from smki_sync.simulator.issuing import Desk
 from smki_sync.simulator.life import Day, Pace
 from smki_sync.simulator.pki import NO_QUIRKS, Quirks
+from smki_sync.simulator.population import Registry
 from smki_sync.simulator.profiles import ROOT_ROLE
-from smki_sync.simulator.publishing import Press
-from smki_sync.simulator.registry import Registry
+from smki_sync.simulator.publisher import Press
 from smki_sync.simulator.settings import Settings, begin, end
 from smki_sync.simulator.shapes import Shapes
 from smki_sync.simulator.shelf import HIDDEN, Shelf

@@ -11,7 +11,7 @@ from typing import Self
 
 from smki_sync.simulator.life import Pace
 from smki_sync.simulator.pki import Quirks
-from smki_sync.simulator.registry import Registry
+from smki_sync.simulator.population import Registry
 from smki_sync.simulator.shapes import Shapes
 
 

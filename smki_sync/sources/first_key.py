@@ -5,7 +5,7 @@ For: ``init``. Refuses: to log in, and to trust what it was told.
 
 from smki_sync.sources.address import SftpAddress
 from smki_sync.sources.base import Limits
-from smki_sync.sources.hostkeys import HostKey, host_name
+from smki_sync.sources.ssh_settings import HostKey, host_name
 
 
 def fetch_host_key(address: SftpAddress, *, limits: Limits) -> HostKey:

@@ -21,9 +21,7 @@ def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: Listener) -
     """
     match parse_address(url):
         case SftpAddress() as address:
-            from smki_sync.sources.sftp_source import (  # noqa: PLC0415 (paramiko takes 0.1 s to load)
-                SftpSource,
-            )
+            from smki_sync.sources.sftp_source import SftpSource
 
             return SftpSource(address, login=login, limits=limits, hear=hear)
         case DirectoryAddress(path=path):

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from smki_sync.errors import ConfigError, SourceRefused
 from smki_sync.sources.address import SSH_PORT, SftpAddress
-from smki_sync.sources.hostkeys import Pins, Verdict, fingerprint, host_name, read_pins
+from smki_sync.sources.ssh_settings import Pins, Verdict, fingerprint, host_name, read_pins
 
 
 def load_pins(known_hosts: Path | None, address: SftpAddress) -> Pins:

@@ -19,7 +19,8 @@ from paramiko.sftp import (
 )
 
 from smki_sync.sources.base import Limits
-from smki_sync.sources.packets import (
+from smki_sync.sources.sftp_channel import open_channel
+from smki_sync.sources.sftp_protocol import (
     Fields,
     Garbled,
     ServerSaid,
@@ -29,7 +30,6 @@ from smki_sync.sources.packets import (
     read_version,
     string,
 )
-from smki_sync.sources.sftp_channel import open_channel
 from smki_sync.sources.window import CHANNEL_WINDOW_BYTES
 from smki_sync.sources.wire import Wire
 

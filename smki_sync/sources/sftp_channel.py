@@ -15,8 +15,8 @@ import paramiko
 from smki_sync.errors import SourceError, SourceUnreachable
 from smki_sync.sources.names import printable
 from smki_sync.sources.patience import STALL
-from smki_sync.sources.sftp_line import line_of
 from smki_sync.sources.sftp_words import FOREIGN, busy, cause_of
+from smki_sync.sources.ssh_transport import line_of
 from smki_sync.sources.window import CHANNEL_PACKET_BYTES, CHANNEL_WINDOW_BYTES
 
 _NO_ROOM = (2, 4)

@@ -12,13 +12,13 @@ from smki_sync.errors import ConfigError
 from smki_sync.sources.address import SftpAddress
 from smki_sync.sources.base import Limits
 from smki_sync.sources.dial import dial
-from smki_sync.sources.hostkeys import Pins
 from smki_sync.sources.login import SftpLogin
 from smki_sync.sources.pinning import check_host_key, load_pins
-from smki_sync.sources.sftp_handshake import prefer, shake_hands
 from smki_sync.sources.sftp_keys import all_keys
-from smki_sync.sources.sftp_login import log_in
 from smki_sync.sources.sftp_transport import Connection
+from smki_sync.sources.ssh_auth import log_in
+from smki_sync.sources.ssh_connect import prefer, shake_hands
+from smki_sync.sources.ssh_settings import Pins
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints tracebacks of what we word
 

@@ -31,7 +31,9 @@ from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.faults import shorter, too_long
 from smki_sync.sources.login import SftpLogin
 from smki_sync.sources.names import check_plain, is_plain
-from smki_sync.sources.packets import (
+from smki_sync.sources.sftp import Session
+from smki_sync.sources.sftp_connect import connect, hang_up
+from smki_sync.sources.sftp_protocol import (
     Fields,
     Garbled,
     Named,
@@ -43,10 +45,8 @@ from smki_sync.sources.packets import (
     read_names,
     string,
 )
-from smki_sync.sources.sftp import Session
-from smki_sync.sources.sftp_connect import connect, hang_up
-from smki_sync.sources.sftp_handshake import negotiated
 from smki_sync.sources.sftp_words import FOREIGN, worded
+from smki_sync.sources.ssh_connect import negotiated
 from smki_sync.sources.window import ReadWindow, Span
 
 

@@ -16,7 +16,7 @@ from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
 from paramiko.message import Message
 from paramiko.transport import ServiceRequestingTransport
 
-from smki_sync.sources.sftp_line import Line, line_of
+from smki_sync.sources.ssh_transport import Line, line_of
 
 _POLL = 0.02
 """Seconds between looks at a connection while an answer is waited for."""

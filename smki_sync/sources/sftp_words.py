@@ -11,8 +11,8 @@ import paramiko
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.sources.names import printable
-from smki_sync.sources.packets import Garbled, ServerSaid, Status
-from smki_sync.sources.sftp_line import line_of
+from smki_sync.sources.sftp_protocol import Garbled, ServerSaid, Status
+from smki_sync.sources.ssh_transport import line_of
 from smki_sync.sources.window import BadReply
 
 FOREIGN = (paramiko.SSHException, EOFError)

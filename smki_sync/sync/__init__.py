@@ -6,6 +6,6 @@ the connection is closed and they are applied in order. Refuses: to decide, to p
 """
 
 from smki_sync.sync.job import Job
-from smki_sync.sync.run import rehearse, run
+from smki_sync.sync.runner import rehearse, run
 
 __all__ = ["Job", "rehearse", "run"]

@@ -17,14 +17,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from smki_sync.download import Fetched, PatientSource, fetch, part_of
 from smki_sync.errors import SmkiSyncError
 from smki_sync.events import Detail, Reading
-from smki_sync.fetch import Fetched, PatientSource, fetch, part_of
 from smki_sync.mirror.build import Builder
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.sync.attempt import Attempt, Loaded
 from smki_sync.sync.beside import deaf
 from smki_sync.sync.job import Job
+from smki_sync.sync.streaming_load import Attempt, Loaded
 
 _LOOK_SECONDS: Final = 0.25
 """Between two words on progress while the last records are loaded."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smki_sync.download import Fetched, left_behind
 from smki_sync.errors import MirrorError
 from smki_sync.events import Detail
-from smki_sync.fetch import Fetched, left_behind
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.ledger import read_applied
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.report import Attention, AttentionCode

@@ -17,7 +17,7 @@ from smki_sync.errors import OutOfMemory, SmkiSyncError
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ReaderLimits
-from smki_sync.sync.frames import Failed, Finished, Some, read_frames
+from smki_sync.sync.reader_process import Failed, Finished, Some, read_frames
 
 Told = Callable[[int, int], None]
 """Told how many records have been read, and from how many bytes of the file."""

@@ -6,9 +6,9 @@ said and dropped.
 
 from dataclasses import dataclass
 
+from smki_sync.download import Transfer
 from smki_sync.errors import MirrorError
 from smki_sync.events import Detail
-from smki_sync.fetch import Transfer
 from smki_sync.mirror.history import Download, History
 from smki_sync.mirror.ledger import utc
 from smki_sync.sync.job import Job

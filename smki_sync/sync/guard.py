@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from smki_sync.download import Fetched
 from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Detail
-from smki_sync.fetch import Fetched
 from smki_sync.mirror.held import read_authorities
-from smki_sync.mirror.proofs import proofs_at
 from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.signature_cache import proofs_at
 from smki_sync.model.certificate import Entry, Kind
 from smki_sync.model.door import VerifyPolicy
 from smki_sync.sync.job import Job
 from smki_sync.sync.reading import read_records
+from smki_sync.sync.signature_gate import Keeper
 from smki_sync.trust.anchors import anchors_of
 from smki_sync.trust.authorities import Authority, Standing, authority_of
 from smki_sync.verify import Verification, VerifyJob, verify
-from smki_sync.verify.door import Keeper
 from smki_sync.verify.judges import authorities_in
 
 

@@ -14,13 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from smki_sync.download import chunks_of, follow
 from smki_sync.errors import OutOfMemory, SmkiSyncError
-from smki_sync.fetch import chunks_of, follow
 from smki_sync.mirror.rows import BATCH
 from smki_sync.model.certificate import Entry
 from smki_sync.reader import ExtractReader, ReaderLimits
 from smki_sync.records import Sifted, sift
-from smki_sync.sync.frames import MARK_OCTETS, write_end, write_error, write_records
+from smki_sync.sync.reader_process import MARK_OCTETS, write_end, write_error, write_records
 
 
 def main(arguments: Sequence[str], out: BinaryIO) -> None:

@@ -6,9 +6,9 @@ For: :class:`Intake`, between :mod:`.reading` and whoever applies or compares. R
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from smki_sync.download import Fetched
 from smki_sync.errors import BadExtract
 from smki_sync.events import Reading
-from smki_sync.fetch import Fetched
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.sync.beside import Noted, Told
@@ -16,7 +16,7 @@ from smki_sync.sync.guard import authorities_in_file
 from smki_sync.sync.job import Job
 from smki_sync.sync.oddities import Oddities
 from smki_sync.sync.reading import check_inner_name, read_batches, read_records
-from smki_sync.verify.door import Keeper
+from smki_sync.sync.signature_gate import Keeper
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from smki_sync.catalogue import Names, named_inside
-from smki_sync.fetch import Fetched
+from smki_sync.download import Fetched
 from smki_sync.mirror.rows import Batch, batches_of
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.faults import Fault, bad_extract

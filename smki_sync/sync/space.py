@@ -9,9 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
+from smki_sync.download import room_left
 from smki_sync.errors import MirrorNotWritable
-from smki_sync.fetch import room_left
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import named
 from smki_sync.model.plan import Plan
 from smki_sync.sync.job import Job
 

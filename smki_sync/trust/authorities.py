@@ -23,7 +23,7 @@ from smki_sync.trust.keys import (
     read_key,
 )
 from smki_sync.x509 import read_facts
-from smki_sync.x509.body import Body, read_body
+from smki_sync.x509.certificate import Body, read_body
 
 FURTHER_LIMIT: Final = 32
 """Key identifiers that are looked for among end entities too: each may cost a scan of the mirror, and an

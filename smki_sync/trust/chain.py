@@ -14,7 +14,7 @@ from smki_sync.model.certificate import Facts, Kind
 from smki_sync.trust.authorities import Authorities, Authority, Proves, Resolved, Standing, prove
 from smki_sync.trust.findings import Code, Finding
 from smki_sync.trust.profiles import check_profile, constraints_of, flags_of
-from smki_sync.x509.body import Body
+from smki_sync.x509.certificate import Body
 from smki_sync.x509.constraints import KEY_CERT_SIGN
 
 DEPTH_LIMIT: Final = 8

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, Ellip
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from smki_sync.model.identity import KeyId, key_id_of
-from smki_sync.x509.body import Body
+from smki_sync.x509.certificate import Body
 
 ECDSA_WITH_SHA256: Final = bytes.fromhex("300A06082A8648CE3D040302")
 """AlgorithmIdentifier, its parameters absent (RFC 5758 3.2)."""

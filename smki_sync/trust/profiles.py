@@ -10,7 +10,7 @@ from typing import Final
 from smki_sync.model.certificate import Facts, Kind
 from smki_sync.trust.findings import Code, Finding
 from smki_sync.trust.keys import ECDSA_WITH_SHA256, ECDSA_WITH_SHA256_NULL, is_p256
-from smki_sync.x509.body import Body, Extension
+from smki_sync.x509.certificate import Body, Extension
 from smki_sync.x509.constraints import CRL_SIGN, KEY_CERT_SIGN, Constraints, read_constraints, read_flags
 
 SUBJECT_KEY_ID: Final = bytes.fromhex("551D0E")

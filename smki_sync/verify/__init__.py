@@ -11,6 +11,6 @@ stop at a finding.
 
 from smki_sync.verify.job import Scope, VerifyJob
 from smki_sync.verify.report import Verification
-from smki_sync.verify.run import verify
+from smki_sync.verify.runner import verify
 
 __all__ = ["Scope", "Verification", "VerifyJob", "verify"]

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smki_sync.mirror.held import HeldRow
-from smki_sync.mirror.proofs import Marker, Proofs
+from smki_sync.mirror.integrity import Recount
 from smki_sync.mirror.schema import KINDS
-from smki_sync.mirror.soundness import Recount
+from smki_sync.mirror.signature_cache import Marker, Proofs
 from smki_sync.model.certificate import Facts
 from smki_sync.trust.authorities import Authority, prove
 from smki_sync.trust.chain import Judge, Verdict
 from smki_sync.trust.findings import Code, Finding
 from smki_sync.verify.report import Subject, Tally
 from smki_sync.x509 import examine
-from smki_sync.x509.body import Body, read_body
+from smki_sync.x509.certificate import Body, read_body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

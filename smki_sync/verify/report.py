@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
-from smki_sync.mirror.soundness import Aspect, Damage
+from smki_sync.mirror.integrity import Aspect, Damage
 from smki_sync.trust.findings import Code, Finding, Severity
 
 EXAMPLES: Final = 20

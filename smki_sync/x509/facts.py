@@ -6,7 +6,7 @@ look at the key or the signature beyond their being there.
 
 from smki_sync.model.certificate import Facts, Kind, Usage
 from smki_sync.model.identity import serial_of
-from smki_sync.x509 import extensions
+from smki_sync.x509 import fields
 from smki_sync.x509.der import BIT_STRING, INTEGER, OID, SEQUENCE, Malformed, check_bits, read, read_all
 from smki_sync.x509.names import Name, read_name
 from smki_sync.x509.times import read_time
@@ -18,8 +18,8 @@ _VERSIONS = (b"\0", b"\1", b"\2")  # X.509 v1, v2, v3
 
 _OCA_ROLES = (0, 7)  # root and issuingAuthority (GBCS 12); the DCA's names carry no role
 _USAGES = {
-    extensions.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNING,
-    extensions.KEY_AGREEMENT: Usage.KEY_AGREEMENT,
+    fields.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNING,
+    fields.KEY_AGREEMENT: Usage.KEY_AGREEMENT,
 }
 
 
@@ -39,9 +39,9 @@ def facts_of(der: bytes) -> Facts:
     subject = read_name(der[start:at])
     at = _after_public_key(der, at, end)
     extension = _split_rest(der, at, end).get
-    hardware = extensions.read_hardware(extension(extensions.SUBJECT_ALT_NAME, b""))
-    key_usage = extensions.read_key_usage(extension(extensions.KEY_USAGE, b"")) or b""
-    is_authority = extensions.read_authority(extension(extensions.BASIC_CONSTRAINTS, b"")) or False
+    hardware = fields.read_hardware(extension(fields.SUBJECT_ALT_NAME, b""))
+    key_usage = fields.read_key_usage(extension(fields.KEY_USAGE, b"")) or b""
+    is_authority = fields.read_authority(extension(fields.BASIC_CONSTRAINTS, b"")) or False
     return Facts(
         serial=serial,
         issuer=issuer.text,
@@ -52,8 +52,8 @@ def facts_of(der: bytes) -> Facts:
         eui=hardware.eui if hardware else subject.eui,
         role=subject.role,
         usage=_USAGES.get(key_usage),
-        ski=extensions.read_subject_key_id(extension(extensions.SUBJECT_KEY_ID, b"")),
-        aki=extensions.read_authority_key_id(extension(extensions.AUTHORITY_KEY_ID, b"")),
+        ski=fields.read_subject_key_id(extension(fields.SUBJECT_KEY_ID, b"")),
+        aki=fields.read_authority_key_id(extension(fields.AUTHORITY_KEY_ID, b"")),
     )
 
 
@@ -113,14 +113,14 @@ def _split_rest(der: bytes, at: int, end: int) -> dict[bytes, bytes]:
     start, stop = read(der, at, end, _EXTENSIONS)
     if stop != end:
         raise Malformed(f"{end - stop} octets after the extensions")
-    return extensions.split_extensions(der, start, stop)
+    return fields.split_extensions(der, start, stop)
 
 
 def _signs_certificates(key_usage: bytes) -> bool:
-    return bool(key_usage and key_usage[0] & extensions.KEY_CERT_SIGN)
+    return bool(key_usage and key_usage[0] & fields.KEY_CERT_SIGN)
 
 
-def _kind(subject: Name, hardware: extensions.Hardware | None, *, is_authority: bool) -> Kind:
+def _kind(subject: Name, hardware: fields.Hardware | None, *, is_authority: bool) -> Kind:
     """Tell whose certificate it is (Appendix M and GBCS 12: the certificate profiles)."""
     if is_authority:
         return Kind.OCA if subject.role in _OCA_ROLES else Kind.DCA

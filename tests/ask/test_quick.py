@@ -11,7 +11,7 @@ import typer
 from support.cli import Shell, surroundings
 
 from smki_sync.cli import build, quick
-from smki_sync.cli.answer import Asked
+from smki_sync.cli.certificate_view import Asked
 from smki_sync.model.certificate import Usage
 
 HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")

@@ -13,8 +13,8 @@ from story.stage import Operator
 from story.writer import publish, record
 from x509.makers import REAL
 
-from smki_sync.cli.answer import Asked, answer
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.certificate_view import Asked, answer
+from smki_sync.cli.exit_codes import Exit
 
 TODAY = date(2026, 3, 2)
 

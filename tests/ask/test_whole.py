@@ -10,8 +10,8 @@ from support.cli import Shell, wait_until
 
 from ask.exports import bodies, held
 from smki_sync.errors import UsageError
-from smki_sync.export.run import Export, Form, export
-from smki_sync.export.whole import MANIFEST, whole_file, whole_tree
+from smki_sync.export.export import Export, Form, export
+from smki_sync.files import MANIFEST, whole_file, whole_tree
 from smki_sync.mirror.queries import Wanted
 from smki_sync.simulator.repository import Repository
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import paramiko
 
+from smki_sync.download import Opening, PatientSource, Terms, fetch
 from smki_sync.events import Silence
-from smki_sync.fetch import Opening, PatientSource, Terms, fetch
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.sources.base import Limits
 from smki_sync.sources.login import SftpLogin

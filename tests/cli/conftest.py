@@ -11,7 +11,7 @@ import pytest
 from support.cli import Ran, Shell
 
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service, serve
+from smki_sync.simulator.sftp_server import Service, serve
 
 START, TODAY = date(2026, 11, 2), date(2026, 11, 11)
 """Ten days of life: fulls of 2 and 9 November, and the deltas of 5 to 11 November on offer."""

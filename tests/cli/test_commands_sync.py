@@ -15,7 +15,7 @@ from support.paramiko_server import PASSWORD, Behaviour, paramiko_server
 
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service
+from smki_sync.simulator.sftp_server import Service
 
 TODAY = date(2026, 11, 11)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from smki_sync import errors
-from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome, table
+from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome, table
 from smki_sync.model.report import Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"

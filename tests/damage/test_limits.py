@@ -10,7 +10,7 @@ import pytest
 from damage.cases import CASES, Case
 from damage.files import MIB, document, packed, record
 from damage.world import DAY, Place, World, november, truth
-from smki_sync.config.keys import KEYS as SETTINGS
+from smki_sync.config.schema import KEYS as SETTINGS
 from smki_sync.reader.limits import KEYS, ReaderLimits
 
 

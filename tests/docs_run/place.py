@@ -19,8 +19,8 @@ from pathlib import Path
 from support.cli import PATIENCE_SECONDS, Shell
 
 from docs_run.worlds import TODAY
-from smki_sync.simulator.server import serve
-from smki_sync.sources.hostkeys import read_pins
+from smki_sync.simulator.sftp_server import serve
+from smki_sync.sources.ssh_settings import read_pins
 
 HOST, PORT, LOOPBACK = "smki.example", "2222", "127.0.0.1"
 """The Repository in the pages, and where it is here."""

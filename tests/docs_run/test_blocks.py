@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from support.markdown import DOCS, PAGES, TOGETHER, Fence, fences, name_of, prose
 
 from docs_run.marks import is_reason, is_run, unrun
-from smki_sync.config.load import load
+from smki_sync.config.loader import load
 
 RUN_ELSEWHERE = {"console", "python", "sql"}
 """The languages whose blocks run: here beside, and in tests/test_docs.py beside a mirror."""

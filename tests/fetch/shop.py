@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from smki_sync.download import Fetched, PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Event
-from smki_sync.fetch import Fetched, PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.model.extract import Extract, ExtractKind, RemoteFile
 
 BODY = random.Random(20_261_120).randbytes(768_000)

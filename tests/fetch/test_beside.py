@@ -14,9 +14,9 @@ from support.proc import family
 
 from fetch.servers import Mortal, mortal_server
 from fetch.shop import Ear, names
+from smki_sync.download import Fetched, Opening, PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Detail, Event, Fetching, Resumed, Silence
-from smki_sync.fetch import Fetched, Opening, PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.fetch.beside import Beside
 from smki_sync.fetch.errand import Errand
 from smki_sync.fetch.journal import Stretch, read_entries

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, Time, extract, get, names, terms
+from smki_sync.download import Transfer, discard_other_parts, follow, room_left
+from smki_sync.download.partial_file import SEAM_BYTES
 from smki_sync.errors import BadExtract, SourceUnreachable
 from smki_sync.events import Restarted, Resumed
-from smki_sync.fetch import Transfer, discard_other_parts, follow, room_left
-from smki_sync.fetch.lane import SEAM_BYTES
 from smki_sync.model.extract import ExtractKind
 from smki_sync.reader import ExtractReader
 

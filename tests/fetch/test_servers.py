@@ -23,8 +23,8 @@ from support.cli import Shell, wait_until
 from support.openssh import make_key
 
 from fetch.servers import Mortal, mortal_server
+from smki_sync.download import PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.events import Event, Fetching, Retrying, Silence
-from smki_sync.fetch import PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.simulator.repository import Repository
 from smki_sync.sources.base import Limits, Source

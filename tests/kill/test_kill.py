@@ -15,7 +15,7 @@ from support.cli import command_line, surroundings
 
 from kill.moments import PYTHON, Order, die, die_with_all
 from kill.scenes import EVERY, Scene
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 
 SHARE = 8  # moments of a scene, in every test run
 APART_SHARE = 2

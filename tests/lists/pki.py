@@ -11,8 +11,8 @@ from smki_sync.model.identity import key_id_of
 from smki_sync.model.lists import HeldList, ListKind, RevocationList
 from smki_sync.simulator import der, pki, profiles
 from smki_sync.simulator.pki import Authority
-from smki_sync.trust.lists.judging import Signer
 from smki_sync.trust.lists.reading import read_list
+from smki_sync.trust.revocation_lists import Signer
 
 ISSUED = datetime(2026, 11, 1, tzinfo=UTC)
 LIFE = timedelta(days=30)

@@ -34,9 +34,9 @@ from smki_sync.trust.authorities import Authorities, Standing, authority_of
 from smki_sync.trust.chain import Judge
 from smki_sync.trust.lists.anchored import distrust_by
 from smki_sync.trust.lists.freshness import expected, why_stale
-from smki_sync.trust.lists.judging import Distrust, Proven, Refusal, judge
 from smki_sync.trust.lists.octets import take_apart
 from smki_sync.trust.lists.reading import NotAList, read_list
+from smki_sync.trust.revocation_lists import Distrust, Proven, Refusal, judge
 
 REASON = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
 REMOVED = (x509.CRLReason(x509.ReasonFlags.remove_from_crl), False)

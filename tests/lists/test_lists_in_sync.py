@@ -24,7 +24,7 @@ from smki_sync.model.extract import RemoteFile
 from smki_sync.model.lists import ListPolicy, ListState
 from smki_sync.model.plan import Action
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
-from smki_sync.restore import restore
+from smki_sync.recovery import restore
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.issuing import OCA
 from smki_sync.simulator.life import STANDSTILL, Pace

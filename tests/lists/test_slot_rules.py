@@ -5,8 +5,8 @@ import pytest
 from smki_sync.catalogue import Names, read_catalogue
 from smki_sync.model.extract import RemoteFile
 from smki_sync.model.lists import ListKind
+from smki_sync.trust.anchor_slots import Changes, SlotCertificate, changes, differences
 from smki_sync.trust.offered import OfferedList, OfferedSlots, read_offered, region_of
-from smki_sync.trust.slots import Changes, SlotCertificate, changes, differences
 
 
 def one(name: str, role: int | None = 1) -> SlotCertificate:

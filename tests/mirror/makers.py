@@ -12,16 +12,7 @@ from smki_sync.bounds import Bounds
 from smki_sync.mirror.build import Builder
 from smki_sync.mirror.digest import SetDigest
 from smki_sync.mirror.store import Store
-from smki_sync.model.certificate import (
-    Entry,
-    Facts,
-    Flag,
-    Kind,
-    Rejected,
-    RejectReason,
-    Status,
-    Usage,
-)
+from smki_sync.model.certificate import Entry, Facts, Flag, Kind, Rejected, RejectReason, Status, Usage
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.identity import Eui, KeyId, Serial
 from smki_sync.model.plan import AppliedFile

@@ -12,10 +12,10 @@ import pytest
 from mirror.conftest import publish
 from mirror.makers import Record, ask, build, clock, delta, dump, entry, november
 from mirror.processes import BECOME_NOBODY, let_everybody_read, needs_root, run
-from smki_sync.cli.exits import Exit, exit_of
+from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
+from smki_sync.mirror.connection import named
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.faults import named
 from smki_sync.mirror.lock import hold
 from smki_sync.mirror.store import Store
 

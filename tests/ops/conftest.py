@@ -12,7 +12,7 @@ import pytest
 from support.cli import Shell
 
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service, serve
+from smki_sync.simulator.sftp_server import Service, serve
 
 START, TODAY = date(2026, 11, 2), date(2026, 11, 12)
 """Deltas of 5 to 11 November on offer, the last written a second before midnight."""

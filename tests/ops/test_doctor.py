@@ -14,12 +14,12 @@ from support.cli import Json, Ran, Shell
 from support.openssh import make_key
 
 from ops.conftest import change
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.doctor.finding import Verdict
 from smki_sync.doctor.local import judge_directory
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.logins import Logins
-from smki_sync.simulator.server import Service
+from smki_sync.simulator.sftp_server import Service
 
 
 def checks(ran: Ran) -> dict[str, Json]:

@@ -9,7 +9,7 @@ import pytest
 
 from ops.conftest import TODAY
 from ops.machine import Machine, machine
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 
 SMKI_SYNC = Path(sys.executable).with_name("smki-sync")
 TOML = "/etc/smki-sync/smki-sync.toml"

@@ -8,7 +8,7 @@ import pytest
 from support.cli import Shell
 
 from ops.conftest import TODAY
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.simulator.repository import Repository
 
 PAGE = (Path(__file__).parents[2] / "docs" / "outages.md").read_text("utf-8")

@@ -12,7 +12,7 @@ import pytest
 from support.cli import Shell
 
 from ops.conftest import WORST_EXPOSURE, exposure, systemd_says
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.scheduling import DRILL, SYNC, Place, Scheduler, files, units
 from smki_sync.cli.scheduling.quoting import unit_command, unit_word
 from smki_sync.cli.scheduling.steps import hindrances

@@ -19,7 +19,7 @@ from support.cli import Json, Ran, Shell
 
 import smki_sync
 from smki_sync import __version__
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.errors import OtherSchema
 from smki_sync.events import Silence
 from smki_sync.mirror.schema import SCHEMA_VERSION

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from smki_sync.errors import BadExtract
 from smki_sync.reader import ReaderLimits
-from smki_sync.reader.gunzip import Gunzip, inner_name
+from smki_sync.reader.gzip_stream import Gunzip, inner_name
 
 XML = document(*(record(n) for n in range(1, 4))).encode()
 HEAD_NAMED = b"\x1f\x8b\x08\x08\x01\x02\x03\x04\x00\x03"

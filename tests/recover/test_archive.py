@@ -9,15 +9,15 @@ from typing import Self
 import pytest
 from sync.shelf import Party, Shelf, Unplugged, november
 
-from smki_sync.archive import Archive
 from smki_sync.catalogue import Names
+from smki_sync.download import Ring, Several
+from smki_sync.download.archive import Archive
 from smki_sync.errors import BadExtract, SourceMissing, SourceRefused, SourceUnreachable
-from smki_sync.fetch import Ring, Several
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.plan import Reason
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
-from smki_sync.reconcile import reconcile
-from smki_sync.restore import restore
+from smki_sync.recovery import restore
+from smki_sync.recovery.reconcile import reconcile
 from smki_sync.sources.base import Limits, OpenSource, Source
 from smki_sync.sources.directory import DirectorySource
 from smki_sync.sync import Job, run

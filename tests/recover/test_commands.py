@@ -12,8 +12,8 @@ import apsw
 import pytest
 from support.cli import Shell
 
-from smki_sync.cli.words import COLUMNS
 from smki_sync.simulator.repository import Repository
+from smki_sync.text import COLUMNS
 
 
 def by_hand(place: Path, sql: str) -> None:

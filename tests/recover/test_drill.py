@@ -14,7 +14,7 @@ from support.cli import Json, Shell
 
 from recover.conftest import START
 from smki_sync.mirror.lock import hold
-from smki_sync.restore.drill import MARK
+from smki_sync.recovery.drill import MARK
 from smki_sync.simulator.repository import Repository
 
 

@@ -15,7 +15,7 @@ from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
 from smki_sync.mirror.differences import Difference, Drift
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.shards import read_shards, whole
-from smki_sync.reconcile import Reconciled, RepairRefused, reconcile
+from smki_sync.recovery.reconcile import Reconciled, RepairRefused, reconcile
 from smki_sync.sync import run
 
 LISTED = dict.fromkeys(range(8), "I")

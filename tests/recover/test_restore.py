@@ -11,13 +11,13 @@ import apsw
 import pytest
 from sync.shelf import Party, Shelf, Watched, november
 
-from smki_sync.access import Agreement, Outside, Weekday
 from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing, UsageError
 from smki_sync.events import Building, Event
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror, read_stamp
 from smki_sync.model.report import AttentionCode, Outcome
-from smki_sync.restore import Known, Restored, restore
+from smki_sync.policy import Agreement, Outside, Weekday
+from smki_sync.recovery import Known, Restored, restore
 from smki_sync.sources.base import Limits
 from smki_sync.sources.directory import DirectorySource
 from smki_sync.sync import Job, run

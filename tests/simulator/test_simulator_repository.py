@@ -15,8 +15,8 @@ from simulator_replay import days_of, delta_path, full_path, parse, parse_xml, r
 
 from smki_sync.errors import UsageError
 from smki_sync.model.certificate import Kind
-from smki_sync.simulator import annexb, gz
-from smki_sync.simulator.annexb import Record
+from smki_sync.simulator import file_format, gz
+from smki_sync.simulator.file_format import Record
 from smki_sync.simulator.gz import GzShape
 from smki_sync.simulator.life import STANDSTILL
 from smki_sync.simulator.pki import SOME_QUIRKS
@@ -91,7 +91,7 @@ def ten_days(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @pytest.mark.parametrize("shape", XML_SHAPES.values(), ids=XML_SHAPES)
 def test_every_xml_shape_says_the_same(shape: XmlShape) -> None:
-    rows = parse_xml(b"".join(annexb.octets(RECORDS, shape, Random(1))))
+    rows = parse_xml(b"".join(file_format.octets(RECORDS, shape, Random(1))))
     assert [(r.status, r.der) for r in rows] == [(r.status, r.body) for r in RECORDS]
     assert [int(r.serial, 16) for r in rows] == [int(r.serial, 16) for r in RECORDS]
     assert rows[0].claims["CertificateSubjectAltName"] == RECORDS[0].alt_name
@@ -102,12 +102,12 @@ def test_every_xml_shape_says_the_same(shape: XmlShape) -> None:
 
 
 def test_no_two_xml_shapes_give_the_same_octets() -> None:
-    files = [b"".join(annexb.octets(RECORDS, shape, Random(1))) for shape in XML_SHAPES.values()]
+    files = [b"".join(file_format.octets(RECORDS, shape, Random(1))) for shape in XML_SHAPES.values()]
     assert len(set(files)) == len(files)
 
 
 def test_a_list_of_no_records_is_well_formed() -> None:
-    assert parse_xml(b"".join(annexb.octets([], XmlShape(), Random(1)))) == []
+    assert parse_xml(b"".join(file_format.octets([], XmlShape(), Random(1)))) == []
 
 
 @pytest.mark.parametrize("shape", GZ_SHAPES.values(), ids=GZ_SHAPES)

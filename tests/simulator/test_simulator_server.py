@@ -11,7 +11,7 @@ import paramiko
 import pytest
 
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service, serve
+from smki_sync.simulator.sftp_server import Service, serve
 
 CONTENT = bytes(range(256)) * 2_000
 

@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from smki_sync.sources.hostkeys import Verdict, fingerprint, read_pins
+from smki_sync.sources.ssh_settings import Verdict, fingerprint, read_pins
 
 KEY = b"\0\0\0\x0bssh-ed25519" + bytes(36)
 OTHER = b"\0\0\0\x0bssh-ed25519" + bytes(35) + b"\1"

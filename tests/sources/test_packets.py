@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smki_sync.sources.packets import Fields, Garbled, read_attributes, read_names, read_status
+from smki_sync.sources.sftp_protocol import Fields, Garbled, read_attributes, read_names, read_status
 
 
 def text(value: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smki_sync.config.keys import KEYS
+from smki_sync.config.schema import KEYS
 from smki_sync.errors import SourceUnreachable
 from smki_sync.sources.base import Limits
 from smki_sync.sources.patience import RATE_KEYS, TIME_LIMITS

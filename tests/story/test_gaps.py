@@ -13,7 +13,7 @@ from support.openssh import make_key, openssh_server
 
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service, serve
+from smki_sync.simulator.sftp_server import Service, serve
 from story.plain import in_use, opened, read
 from story.stage import call
 

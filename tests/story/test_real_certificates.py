@@ -12,8 +12,8 @@ from x509.makers import DATA, REAL, with_null_parameters
 
 from smki_sync.model.certificate import Flag
 from smki_sync.model.report import AttentionCode, Outcome
-from smki_sync.simulator import annexb, gz
-from smki_sync.simulator.annexb import Record
+from smki_sync.simulator import file_format, gz
+from smki_sync.simulator.file_format import Record
 from smki_sync.simulator.gz import GzShape
 from smki_sync.simulator.xmlshape import Body, Namespace, Serials, XmlShape
 from story.plain import opened
@@ -55,7 +55,7 @@ def eui_of(der: bytes) -> str | None:
 
 def write(directory: Path, kind: str, day: date, records: list[Record], shape: XmlShape) -> None:
     name = f"SMKIKR_{kind}_{day}.xml.gz"
-    content = annexb.octets(records, shape, Random(7))
+    content = file_format.octets(records, shape, Random(7))
     publish(directory, kind, day, b"".join(gz.octets(content, GzShape(), name)))
 
 

@@ -16,13 +16,13 @@ import pytest
 from support.cli import wait_until
 from support.proc import family
 
+from smki_sync.download import Retry, Terms
 from smki_sync.errors import BadExtract, SourceUnreachable
 from smki_sync.events import Restarted
-from smki_sync.fetch import Retry, Terms
 from smki_sync.mirror.build import Builder
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.extract import Extract, RemoteFile
-from smki_sync.restore import restore
+from smki_sync.recovery import restore
 from smki_sync.sources.base import Chunks
 from smki_sync.sync import Job, run
 from sync.shelf import Party, Shelf, november

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.soundness import Aspect, Damage
+from smki_sync.mirror.integrity import Aspect, Damage
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind, StrangeName, Stranger
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
 from smki_sync.model.report import Attention, AttentionCode, Census, NearLimit, Outcome, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync import Job
-from smki_sync.sync.attention import attend
-from smki_sync.sync.decide import Decision, Held
+from smki_sync.sync.decision import Decision, Held
+from smki_sync.sync.notices import attend
 from smki_sync.sync.oddities import Oddities
 from smki_sync.verify.report import Tally, Verification
 

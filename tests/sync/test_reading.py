@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import pytest
 
+from smki_sync.download import Fetched
 from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, OutOfMemory, SmkiSyncError
-from smki_sync.fetch import Fetched
 from smki_sync.mirror.rows import Batch, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.extract import Extract, ExtractKind
@@ -20,7 +20,15 @@ from smki_sync.model.plan import AppliedFile
 from smki_sync.reader import ReaderLimits
 from smki_sync.records import Sifted, complete, sift, understand
 from smki_sync.sync import helper, reading
-from smki_sync.sync.frames import Failed, Finished, Some, read_frames, write_end, write_error, write_records
+from smki_sync.sync.reader_process import (
+    Failed,
+    Finished,
+    Some,
+    read_frames,
+    write_end,
+    write_error,
+    write_records,
+)
 from sync.shelf import Shelf, november
 
 DATA = Path(__file__).parents[1] / "data" / "certificates.json"

@@ -9,14 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smki_sync.errors import (
-    BadExtract,
-    Interrupted,
-    Locked,
-    MirrorDamaged,
-    MirrorError,
-    SourceUnreachable,
-)
+from smki_sync.errors import BadExtract, Interrupted, Locked, MirrorDamaged, MirrorError, SourceUnreachable
 from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Planned, Reading
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.lock import hold

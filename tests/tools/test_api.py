@@ -15,9 +15,10 @@ from support.cli import Shell
 from support.markdown import ROOT
 
 import smki_sync
-from smki_sync.api import Certificate, JournalGap, Mirror
+from smki_sync.api import JournalGap, Mirror
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.mirror.lock import hold
+from smki_sync.mirror.queries.row import Certificate
 from smki_sync.simulator.repository import Repository
 
 

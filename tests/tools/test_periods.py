@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 from smki_sync.mirror.history import Offer, Run
-from smki_sync.mirror.overview import LedgerFile
+from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.report import Outcome
 from smki_sync.report.cliff import Seen, cliff_of

@@ -8,7 +8,7 @@ from smki_sync.trust.anchors import anchors_of
 from smki_sync.trust.authorities import Authorities, Authority, Standing, authority_of
 from smki_sync.trust.chain import Judge, Verdict
 from smki_sync.x509 import read_facts
-from smki_sync.x509.body import read_body
+from smki_sync.x509.certificate import read_body
 from trust.defects import NOW, PKI
 
 

@@ -14,8 +14,8 @@ from story.writer import publish, record
 from smki_sync.errors import BadExtract
 from smki_sync.events import Silence
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.proofs import no_proofs
 from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.signature_cache import no_proofs
 from smki_sync.model.door import VerifyPolicy
 from smki_sync.model.lists import ListPolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
@@ -24,7 +24,7 @@ from smki_sync.sources.base import Limits
 from smki_sync.sources.login import SftpLogin
 from smki_sync.sources.opening import open_source
 from smki_sync.sync import Job, run
-from smki_sync.verify.door import Keeper
+from smki_sync.sync.signature_gate import Keeper
 from smki_sync.x509 import read_facts
 from trust.defects import PKI, Plan, certified, flipped, made, signer
 from trust.mirrors import mirror_of

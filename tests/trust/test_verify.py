@@ -14,9 +14,9 @@ import pytest
 from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
 from smki_sync.events import Checking, Detail, Event, Verifying
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.proofs import last_verification, no_proofs, open_proofs
+from smki_sync.mirror.integrity import Aspect
 from smki_sync.mirror.schema import PAGE_BYTES
-from smki_sync.mirror.soundness import Aspect
+from smki_sync.mirror.signature_cache import last_verification, no_proofs, open_proofs
 from smki_sync.model.identity import eui_of
 from smki_sync.simulator import profiles
 from smki_sync.verify import Scope, Verification, VerifyJob, verify

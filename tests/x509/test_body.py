@@ -4,7 +4,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from smki_sync.x509.body import read_body
+from smki_sync.x509.certificate import read_body
 from smki_sync.x509.constraints import CRL_SIGN, KEY_CERT_SIGN, Constraints, read_constraints, read_flags
 from smki_sync.x509.der import Malformed
 from x509.makers import ISSUING_OCA, REAL, split, tlv, unwrap, with_extensions, with_null_parameters

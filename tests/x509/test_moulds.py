@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smki_sync.x509 import Known, NotACertificate, examine, moulds, strict_parser_refuses
+from smki_sync.x509 import Known, NotACertificate, examine, strict_parser_refuses, template_cache
 from smki_sync.x509.der import Malformed
 from smki_sync.x509.facts import facts_of
 
@@ -32,41 +32,41 @@ def read(der: bytes) -> Known | None:
 
 @pytest.fixture(autouse=True)
 def _only_the_seeds_are_known() -> None:
-    moulds.forget()
+    template_cache.forget()
     for der in SEEDS:
         examine(der)
 
 
 def test_a_device_like_one_seen_before_fits_its_mould() -> None:
-    assert moulds.recall(DEVICE) == walked(DEVICE)
+    assert template_cache.recall(DEVICE) == walked(DEVICE)
     odd = with_null_parameters(DEVICE)
-    assert moulds.recall(odd) == walked(odd)
-    assert [moulds.recall(DEVICE).refused, moulds.recall(odd).refused] == [False, True]  # type: ignore[union-attr]  # asserted above
+    assert template_cache.recall(odd) == walked(odd)
+    assert [template_cache.recall(DEVICE).refused, template_cache.recall(odd).refused] == [False, True]  # type: ignore[union-attr]  # asserted above
 
 
 def test_organisations_and_authorities_are_always_walked() -> None:
-    assert moulds.recall(ORGANISATION) is None
-    assert moulds.recall(ISSUING_OCA) is None
+    assert template_cache.recall(ORGANISATION) is None
+    assert template_cache.recall(ISSUING_OCA) is None
 
 
 def test_a_certificate_of_a_kind_never_seen_fits_nothing() -> None:
-    moulds.forget()
-    assert moulds.recall(DEVICE) is None
+    template_cache.forget()
+    assert template_cache.recall(DEVICE) is None
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
 def test_every_octet_changed_is_read_as_the_walk_reads_it(flip: int) -> None:
     for at in range(len(DEVICE)):
         changed = DEVICE[:at] + bytes([DEVICE[at] ^ flip]) + DEVICE[at + 1 :]
-        known = moulds.recall(changed)
+        known = template_cache.recall(changed)
         assert known is None or known == walked(changed), f"octet {at}"
         assert read(changed) == walked(changed), f"octet {at}"
 
 
 def test_cut_and_lengthened_certificates_fit_no_mould() -> None:
     for size in range(len(DEVICE)):
-        assert moulds.recall(DEVICE[:size]) is None
-    assert moulds.recall(DEVICE + b"\0") is None
+        assert template_cache.recall(DEVICE[:size]) is None
+    assert template_cache.recall(DEVICE + b"\0") is None
 
 
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
@@ -79,38 +79,38 @@ def test_whatever_is_changed_is_read_as_the_walk_reads_it(der: bytes, edits: lis
 
 
 def test_a_file_made_to_harm_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moulds, "MOULDS_LIMIT", 2)
-    moulds.forget()
+    monkeypatch.setattr(template_cache, "MOULDS_LIMIT", 2)
+    template_cache.forget()
     at = DEVICE.index(b"\x06\x03\x55\x1d\x20") + 12  # inside the policy identifier, which is not read
     others = [DEVICE[:at] + bytes([n]) + DEVICE[at + 1 :] for n in range(5)]
     for der in others:
         examine(der)
-    assert [moulds.recall(der) is not None for der in others] == [True, True, False, False, False]
+    assert [template_cache.recall(der) is not None for der in others] == [True, True, False, False, False]
 
 
 def test_a_device_with_a_damaged_extension_makes_no_mould() -> None:
-    moulds.forget()
+    template_cache.forget()
     at = DEVICE.index(AUTHORITY_KEY_ID) - 1
     damaged = DEVICE[:at] + bytes([DEVICE[at] + 1]) + DEVICE[at + 1 :]
     assert walked(damaged) is not None
     assert read(damaged) == walked(damaged)
-    assert moulds.recall(damaged) is None
+    assert template_cache.recall(damaged) is None
 
 
 def test_a_device_in_another_frame_makes_no_mould() -> None:
-    moulds.forget()
+    template_cache.forget()
     reframed = b"\x30\x83\0" + DEVICE[2:]  # a length in more octets than needed
     assert read(reframed) == walked(reframed)
-    assert moulds.recall(reframed) is None
+    assert template_cache.recall(reframed) is None
 
 
 def test_a_device_with_a_name_behind_its_hardware_name_makes_no_mould() -> None:
-    moulds.forget()
+    template_cache.forget()
     at = DEVICE.index(SUBJECT_ALT_NAME)
     named = grown(DEVICE, at - 1 + DEVICE[at - 1] + 1, b"\x82\x01a")  # a dNSName, at the end of the extension
     assert read(named) == walked(named)
     assert facts_of(named) == facts_of(DEVICE)
-    assert moulds.recall(named) is None
+    assert template_cache.recall(named) is None
 
 
 def grown(der: bytes, at: int, more: bytes) -> bytes:
@@ -143,11 +143,11 @@ def grown(der: bytes, at: int, more: bytes) -> bytes:
 
 
 def test_a_device_whose_dates_are_written_otherwise_makes_no_mould() -> None:
-    moulds.forget()
+    template_cache.forget()
     at = DEVICE.index(b"\x17\x0d")
     later = DEVICE[:at] + b"\x17\x0d20160406000" + DEVICE[at + 13 :]
     assert read(later) == walked(later)
-    assert moulds.recall(later) is None
+    assert template_cache.recall(later) is None
     other = DEVICE[:at] + b"\x18" + DEVICE[at + 1 :]
     read(other)
-    assert moulds.recall(other) is None
+    assert template_cache.recall(other) is None

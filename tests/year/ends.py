@@ -1,6 +1,6 @@
 """How runs end while something is wrong at the repository, worked out without the program."""
 
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.simulator.faults import Fault
 
 Codes = tuple[Exit, ...]

@@ -21,20 +21,20 @@ from story.plain import Mirror
 from support.schemas import faults
 
 from smki_sync.cli import _run as run_command
-from smki_sync.cli.exits import Exit, exit_of, exit_of_outcome
+from smki_sync.cli.context import configure
+from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome
+from smki_sync.cli.job import job_of
 from smki_sync.cli.recording import recorded
 from smki_sync.cli.render import document
-from smki_sync.cli.setting import configure
-from smki_sync.cli.workplace import job_of
 from smki_sync.errors import SmkiSyncError
 from smki_sync.events import Silence
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
 from smki_sync.model.report import SyncReport
 from smki_sync.simulator.faults import Fault
-from smki_sync.simulator.publishing import IMPOSSIBLE
+from smki_sync.simulator.publisher import IMPOSSIBLE
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.server import Service, serve
+from smki_sync.simulator.sftp_server import Service, serve
 from smki_sync.sync import run
 from year.ends import ENDS
 

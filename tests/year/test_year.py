@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-from smki_sync.cli.exits import Exit
+from smki_sync.cli.exit_codes import Exit
 from smki_sync.simulator.faults import Fault
 from year.ends import ENDS
 from year.operator import DAY, Operator, moment_of

@@ -5,10 +5,10 @@ For: ``smki-sync schedule`` and the offer of ``init``. The texts stand in ``temp
 says which commands do.
 """
 
+from smki_sync.cli.scheduler_units import Place, place_of
 from smki_sync.cli.scheduling.asking import Scheduling, may_replace, offered
 from smki_sync.cli.scheduling.files import Scheduler, files
 from smki_sync.cli.scheduling.jobs import DRILL, SYNC, Job
-from smki_sync.cli.scheduling.place import Place, place_of
 from smki_sync.cli.scheduling.writing import Schedule, State, prepare, schedule_of, write
 
 __all__ = [

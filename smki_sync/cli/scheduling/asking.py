@@ -12,12 +12,12 @@ from pathlib import Path
 
 import typer
 
+from smki_sync.cli.scheduler_units import place_at
 from smki_sync.cli.scheduling.files import Scheduler
 from smki_sync.cli.scheduling.jobs import SYNC
-from smki_sync.cli.scheduling.place import place_at
 from smki_sync.cli.scheduling.writing import Schedule, prepare, schedule_of
-from smki_sync.cli.words import visible
 from smki_sync.sources.address import DirectoryAddress, parse_address
+from smki_sync.text import visible
 
 
 class Scheduling(StrEnum):

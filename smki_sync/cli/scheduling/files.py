@@ -16,8 +16,8 @@ from typing import Final, assert_never
 
 import platformdirs
 
+from smki_sync.cli.scheduler_units import Place
 from smki_sync.cli.scheduling.jobs import Job
-from smki_sync.cli.scheduling.place import Place
 from smki_sync.cli.scheduling.quoting import cron_command
 from smki_sync.cli.scheduling.units import Scope, service_facts
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
+from smki_sync.cli.scheduler_units import Place
 from smki_sync.cli.scheduling.files import Scheduler
 from smki_sync.cli.scheduling.jobs import Job
-from smki_sync.cli.scheduling.place import Place
 from smki_sync.cli.scheduling.units import state_name
 
 

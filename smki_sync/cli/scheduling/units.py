@@ -10,7 +10,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
-from smki_sync.cli.scheduling.place import Place
+from smki_sync.cli.scheduler_units import Place
 from smki_sync.cli.scheduling.quoting import unit_command, unit_word
 
 _STATE: Final = Path("/var/lib")

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from smki_sync.cli.scheduler_units import Place
 from smki_sync.cli.scheduling.files import Scheduler, files
 from smki_sync.cli.scheduling.jobs import Job
-from smki_sync.cli.scheduling.place import Place
 from smki_sync.cli.scheduling.steps import hindrances, steps
 from smki_sync.errors import UsageError
-from smki_sync.export.whole import whole_file
+from smki_sync.files import whole_file
 
 Agree = Callable[[Path], bool]
 """Asked whether a file that differs may be replaced."""

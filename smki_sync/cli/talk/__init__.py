@@ -14,9 +14,9 @@ from outside to a terminal as it is.
 from datetime import UTC, datetime
 from typing import TextIO, assert_never
 
+from smki_sync.cli.event_log import JsonTalk
 from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.console import ConsoleTalk
-from smki_sync.cli.talk.log import JsonTalk
 from smki_sync.cli.talk.pace import PROGRESS_SECONDS, Pace
 from smki_sync.config.settings.talk import LogFormat
 

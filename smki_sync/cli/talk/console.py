@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from smki_sync.cli.console import Said, amount_text, doing, event_text, progress_text, rate_text
 from smki_sync.cli.talk.base import Clock, Talk, Volume
 from smki_sync.cli.talk.pace import Pace, Progress, Stopwatch
-from smki_sync.cli.talk.phrases import Said, amount_text, doing, event_text, progress_text, rate_text
 from smki_sync.events import Committed, Event, Fetching, Noted, Reading, Verifying
 
 REDRAW: Final = timedelta(seconds=0.1)

@@ -8,10 +8,10 @@ environment (:mod:`.load` does), and to know a default that another room already
 * :mod:`.source`, :mod:`.keeping`, :mod:`.policy`, :mod:`.trust`, :mod:`.limits`, :mod:`.talk` the sections
 """
 
+from smki_sync.config.policy_settings import PolicySettings
 from smki_sync.config.settings.about import UNBOUNDED, About
 from smki_sync.config.settings.keeping import ArchiveSettings, MirrorPaths
 from smki_sync.config.settings.limits import LimitSettings
-from smki_sync.config.settings.policy import PolicySettings
 from smki_sync.config.settings.source import Repository, RetrySettings
 from smki_sync.config.settings.talk import HookSettings, LogFormat, LogSettings, MetricsSettings
 from smki_sync.config.settings.trust import TrustSettings

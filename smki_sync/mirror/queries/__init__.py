@@ -24,14 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from smki_sync.mirror.queries.feed import (
-        Gap,
-        Journal,
-        Line,
-        read_changes,
-        read_journal,
-        start_after,
-    )
+    from smki_sync.mirror.queries.feed import Gap, Journal, Line, read_changes, read_journal, start_after
     from smki_sync.mirror.queries.identity import (
         EuiIs,
         Fingerprint,
@@ -52,6 +45,7 @@ if TYPE_CHECKING:
         read_quarantine,
     )
     from smki_sync.mirror.queries.wanted import Standing, Wanted, find, read_issuers
+
 
 __all__ = [
     "AfterLine",

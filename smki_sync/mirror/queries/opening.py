@@ -12,7 +12,7 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connect import connect_to_read
-from smki_sync.mirror.faults import named, sqlite_named
+from smki_sync.mirror.connection import named, sqlite_named
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 
 Connection = apsw.Connection

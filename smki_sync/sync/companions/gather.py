@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smki_sync.download import PatientSource
 from smki_sync.errors import SourceError, SourceRefused
 from smki_sync.events import Detail
-from smki_sync.fetch import PatientSource
 from smki_sync.mirror.companions import Kept, read_companions
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import read_lists
@@ -20,7 +20,7 @@ from smki_sync.model.lists import HeldList
 from smki_sync.model.report import Attention
 from smki_sync.sources.base import Source
 from smki_sync.sync.companions.words import not_fetched
-from smki_sync.sync.decide import Decision
+from smki_sync.sync.decision import Decision
 from smki_sync.sync.job import Job
 from smki_sync.trust.lists.freshness import why_stale
 from smki_sync.trust.offered import Offered, read_offered

@@ -20,8 +20,8 @@ from smki_sync.model.report import AttentionCode
 from smki_sync.sync.companions.unpack import unpacked
 from smki_sync.sync.job import Job
 from smki_sync.trust.lists.anchored import distrust_by
-from smki_sync.trust.lists.judging import Distrust, Proven, Refusal, judge, trust_all
 from smki_sync.trust.lists.reading import NotAList, read_list
+from smki_sync.trust.revocation_lists import Distrust, Proven, Refusal, judge, trust_all
 from smki_sync.verify.judges import judge_of
 
 Read = tuple[ListKind, Kept, RevocationList | Refusal]

@@ -14,8 +14,8 @@ from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.report import AttentionCode
 from smki_sync.sync.companions.unpack import records_in
 from smki_sync.sync.job import Job
-from smki_sync.trust.lists.judging import Refusal
-from smki_sync.trust.slots import Difference, SlotCertificate, differences, slot_of
+from smki_sync.trust.anchor_slots import Difference, SlotCertificate, differences, slot_of
+from smki_sync.trust.revocation_lists import Refusal
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from smki_sync.mirror.companions import Kept
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.reader import ExtractReader, ReaderLimits
-from smki_sync.reader.gunzip import Gunzip
+from smki_sync.reader.gzip_stream import Gunzip
 from smki_sync.records import understand
 from smki_sync.sync.job import Job
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from smki_sync.model.lists import HeldList, ListKind
 from smki_sync.model.report import Attention, AttentionCode
-from smki_sync.trust.lists.judging import Refusal
-from smki_sync.trust.slots import Difference
+from smki_sync.trust.anchor_slots import Difference
+from smki_sync.trust.revocation_lists import Refusal
 
 _NAMED: Final = 5  # certificates that are spelled out in a message; the rest is a number
 

@@ -5,9 +5,9 @@ holds alone. Refuses: to judge anything of the list itself.
 """
 
 from smki_sync.trust.chain import Judge
-from smki_sync.trust.lists.judging import Distrust, Signer
+from smki_sync.trust.revocation_lists import Distrust, Signer
 from smki_sync.x509 import read_facts
-from smki_sync.x509.body import read_body
+from smki_sync.x509.certificate import read_body
 
 
 def distrust_by(judge: Judge) -> Distrust:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from smki_sync.model.lists import HeldList
-from smki_sync.model.times import text_of
+from smki_sync.timestamps import text_of
 
 _DAY_SECONDS: Final = int(timedelta(days=1).total_seconds())
 

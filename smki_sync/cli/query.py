@@ -1,0 +1,215 @@
+"""``smki-sync find``: every certificate that passes the filters, as a stream.
+
+For: lists for people and for scripts. Rows are written as they are found; what was cut is said on stderr.
+Refuses: to sort, and to hold the answer in memory.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Final, assert_never
+
+import typer
+
+from smki_sync.cli import arguments, options
+from smki_sync.cli.context import now_here
+from smki_sync.cli.documents import Json, schema_of
+from smki_sync.cli.exit_codes import Exit, exit_of
+from smki_sync.cli.failing import failure
+from smki_sync.cli.identities import link_in
+from smki_sync.cli.output import say, say_stream
+from smki_sync.cli.progress import Progress
+from smki_sync.cli.tables import Column, table, width_here
+from smki_sync.config.place import mirror_here
+from smki_sync.errors import SmkiSyncError, UsageError
+from smki_sync.export.formats import fields_of, role_name_of
+from smki_sync.export.lines import certificates_csv, certificates_json, certificates_pem
+from smki_sync.mirror.queries import Certificate, Connection, Wanted, open_mirror, read_issuers, read_position
+from smki_sync.mirror.queries import find as find_in
+from smki_sync.text import block, in_days
+
+_ISSUERS: Final = 20
+"""Issuers that are named where none of that name has issued anything: there are tens."""
+TABLE_ROWS: Final = 100
+"""Rows of a table unless told otherwise: what somebody reads."""
+
+
+class Format(StrEnum):
+    """How the certificates are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PEM = "pem"
+
+
+def _letter(c: Certificate) -> str:
+    """The status as a table shows it: what a list revokes is revoked, whatever was said before."""
+    return "R" if c.revoked else "W" if c.withdrawn else c.status
+
+
+COLUMNS: Final = (
+    Column[Certificate](title="EUI-64 or name", width=23, cell=lambda c: c.eui or c.subject),
+    Column[Certificate](title="kind", width=12, cell=lambda c: c.kind),
+    Column[Certificate](title="KU", width=2, cell=lambda c: c.usage or ""),
+    Column[Certificate](title="st", width=2, cell=_letter),
+    Column[Certificate](title="serial", width=32, cell=lambda c: c.serial),
+    Column[Certificate](title="changed", width=10, cell=lambda c: c.last_changed),
+    Column[Certificate](title="ends", width=10, cell=lambda c: c.not_after[:10]),
+    Column[Certificate](title="role", width=19, cell=lambda c: role_name_of(c.role) or str(c.role or "")),
+    Column[Certificate](title="issuer", width=32, cell=lambda c: c.issuer),
+    Column[Certificate](title="file", width=32, cell=lambda c: c.file),
+)
+"""What a table shows, the first the last to go where the terminal is narrow."""
+
+
+@dataclass(slots=True)
+class Shown:
+    """Rows on their way out, at most ``limit``. ``cut``: there were more.
+
+    ``begun``: the head of a JSON document is written, so that it must be brought to its end.
+    """
+
+    limit: int | None
+    count: int = 0
+    cut: bool = False
+    begun: bool = False
+
+    def pass_on(self, found: Iterable[Certificate]) -> Iterator[Certificate]:
+        """Hand on what may be shown, and count it."""
+        for one in found:
+            if self.count == self.limit:
+                self.cut = True
+                return
+            self.count += 1
+            yield one
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("find")(find)
+
+
+def find(
+    *,
+    kinds: arguments.Kinds = None,
+    statuses: arguments.Statuses = None,
+    any_status: arguments.AnyStatus = False,
+    usage: arguments.Usage = None,
+    role: arguments.Role = None,
+    issuer: arguments.Issuer = None,
+    changed_since: arguments.ChangedSince = None,
+    expiring_within: arguments.ExpiringWithin = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=0,
+            help=f"At most so many; 0: all. A table shows {TABLE_ROWS} unless told.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="How they are written; a table unless told.")
+    ] = None,
+    mirror: options.Mirror = None,
+    config: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the certificates that pass every filter, In-Use only unless told otherwise.
+
+    Exit code 10 when there is none.
+    """
+    form = _form(form, as_json=as_json)
+    wanted = arguments.wanted_of(
+        kinds=kinds,
+        statuses=statuses,
+        any_status=any_status,
+        usage=usage,
+        role=role,
+        issuer=issuer,
+        changed_since=changed_since,
+        expiring_within=expiring_within,
+        today=now_here().date(),
+    )
+    shown = Shown(limit=(TABLE_ROWS if form is Format.TABLE else None) if limit is None else limit or None)
+    try:
+        issuers = _write(form, wanted, shown, link_in(mirror_here(mirror=mirror, config=config)))
+    except (SmkiSyncError, KeyboardInterrupt) as error:
+        if form is not Format.JSON or not shown.begun:
+            raise
+        say(_json_end(shown, error))
+        raise typer.Exit(exit_of(error)) from None
+    if form is Format.JSON:
+        say(_json_end(shown))
+    _say_rest(shown, issuers)
+    raise typer.Exit(Exit.OK if shown.count else Exit.FINDING)
+
+
+def _form(form: Format | None, *, as_json: bool) -> Format:
+    if as_json and form not in (None, Format.JSON):
+        raise UsageError(f"--json and --format {form} exclude one another", hint="Leave one of them out.")
+    return Format.JSON if as_json else form or Format.TABLE
+
+
+def _write(form: Format, wanted: Wanted, shown: Shown, link: Path) -> str:
+    """Write all but the end of a JSON document; what to say on stderr where nothing was found."""
+    with Progress(sys.stderr) as progress, open_mirror(link) as db:
+        position = read_position(db).day
+        rows = shown.pass_on(find_in(db, wanted, told=progress))
+        say_stream(_lines(form, rows, shown, position), before=progress.clear)
+        return "" if shown.count else _none(db, wanted, position)
+
+
+def _lines(form: Format, rows: Iterator[Certificate], shown: Shown, position: date) -> Iterator[str]:
+    match form:
+        case Format.TABLE:
+            first = next(rows, None)  # no header over nothing
+            return iter(()) if first is None else table(COLUMNS, chain([first], rows), width=width_here())
+        case Format.JSON:
+            return _json_begin(rows, shown, position)
+        case Format.JSONL:
+            return certificates_json(rows)
+        case Format.CSV:
+            return certificates_csv(rows)
+        case Format.PEM:
+            return certificates_pem(rows)
+        case _:
+            assert_never(form)
+
+
+def _json_begin(rows: Iterable[Certificate], shown: Shown, position: date) -> Iterator[str]:
+    """The document up to its last certificate, one a line."""
+    shown.begun = True
+    head = {"schema": schema_of("find"), "position": position.isoformat()}
+    yield json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "certificates": ['
+    for number, c in enumerate(rows):
+        yield f"{',' if number else ''}\n    {json.dumps(fields_of(c))}"
+
+
+def _json_end(shown: Shown, error: BaseException | None = None) -> str:
+    """The rest of the document; one that could not be finished says so in the promised fields."""
+    tail: Json = {"count": shown.count, "truncated": shown.cut or error is not None}
+    if error is not None:
+        failed = failure("find", error, exit_of(error))
+        tail |= {"outcome": failed["outcome"], "error": failed["error"]}
+    return "\n  ],\n" + json.dumps(tail, indent=2).removeprefix("{\n")
+
+
+def _none(db: Connection, wanted: Wanted, position: date) -> str:
+    age = in_days((now_here().date() - position).days)
+    issuers = "" if wanted.issuer is None else f" Issuers are: {'; '.join(read_issuers(db)[:_ISSUERS])}."
+    return f"No certificate in the mirror, as of {position} ({age}), passes these filters.{issuers}"
+
+
+def _say_rest(shown: Shown, nothing: str) -> None:
+    """What stdout does not say."""
+    cut = f"Only the first {shown.count:,} are shown: --limit N shows more, --limit 0 all."
+    if shown.cut or nothing:
+        sys.stderr.write("\n".join(block(cut if shown.cut else nothing)) + "\n")

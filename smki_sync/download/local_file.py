@@ -1,0 +1,107 @@
+"""A file that is here, whole, with a card that says what it is.
+
+For: the deeds, which read extracts only from here, so that a slow reader never holds a server's session and a
+transfer is never repeated for a fault in applying. Beside ``NAME`` stands ``NAME.json``; a later run that
+finds both intact does not fetch again. Refuses: to look into a file.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from os import fsync
+from pathlib import Path
+from typing import Final
+
+from smki_sync.fetch.journal import stamp_of
+from smki_sync.mirror.connection import named
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import AppliedFile
+
+_READ: Final = 1 << 18  # octets handed on at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A file that is here, whole. ``file``: what the ledger will remember of it.
+
+    ``pieces``: runs or connections in which it came.
+    """
+
+    file: AppliedFile
+    path: Path
+    pieces: int = 1
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes, in order."""
+        return chunks_of(self.path)
+
+    def set_aside(self) -> None:
+        """It is damaged: keep it as evidence, ``NAME.bad``, and fetch it again next time.
+
+        A full that came in one piece stays as it is: as long as size and time on offer are the same, another
+        transfer of that size would bring the same bytes (Appendix P: one full a week). In several pieces it
+        may be put together of two files of the same size and time, and is no evidence of anything: it is
+        removed.
+        """
+        if self.file.extract.kind is ExtractKind.DELTA:
+            with named(self.path):
+                self.path.replace(self.path.with_name(self.path.name + ".bad"))
+                card_of(self.path).unlink(missing_ok=True)
+        elif self.pieces > 1:
+            self.remove()
+
+    def remove(self) -> None:
+        """It is applied and no longer needed."""
+        with named(self.path):
+            self.path.unlink(missing_ok=True)
+            card_of(self.path).unlink(missing_ok=True)
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file on this disk, in order."""
+    with named(path), path.open("rb") as handle:
+        while chunk := handle.read(_READ):
+            yield chunk
+
+
+def held(path: Path, extract: Extract) -> Fetched | None:
+    """What an earlier run fetched and did not come to apply, if it is still the same file and intact."""
+    try:
+        card = json.loads(card_of(path).read_text())
+        pieces = int(card.get("pieces", 1))
+        with path.open("rb") as handle:
+            found = file_digest(handle, "sha256").hexdigest()
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    file = AppliedFile(extract=extract, size=extract.size, sha256=found)
+    fetched = Fetched(file=file, path=path, pieces=pieces)
+    return fetched if card == _particulars(fetched) else None
+
+
+def left_behind(path: Path, known: Collection[AppliedFile]) -> Fetched | None:
+    """A file that an earlier run has applied, if it is one of ``known`` of its name and intact."""
+    if not known or not path.is_file():
+        return None
+    with named(path), path.open("rb") as handle:
+        found = file_digest(handle, "sha256").hexdigest()
+    return next((Fetched(file=file, path=path) for file in known if file.sha256 == found), None)
+
+
+def write_card(fetched: Fetched) -> None:
+    """Say beside the file what it is, before it takes its name."""
+    with card_of(fetched.path).open("w") as card:
+        json.dump(_particulars(fetched), card)
+        card.flush()
+        fsync(card.fileno())
+
+
+def _particulars(fetched: Fetched) -> dict[str, object]:
+    file = fetched.file
+    stamp = stamp_of(file.extract)
+    return {"size": file.size, "modified": stamp, "sha256": file.sha256, "pieces": fetched.pieces}
+
+
+def card_of(path: Path) -> Path:
+    """The card of the file at ``path``."""
+    return path.with_name(path.name + ".json")

@@ -1,0 +1,224 @@
+"""Carry a plan out: a full into a new generation, deltas onto the current one, in order.
+
+For: turning fetched files into committed states, one at a time. Whatever raises leaves the last
+committed state; files not applied stay in ``downloads`` for the next run. Refuses: to skip a file.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Protocol
+
+from smki_sync.download import Fetched
+from smki_sync.errors import MirrorDamaged
+from smki_sync.events import Building, Committed, Detail
+from smki_sync.mirror.build import Builder
+from smki_sync.mirror.store import Store
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.model.plan import AppliedFile, MirrorState
+from smki_sync.model.report import Applied, Counts
+from smki_sync.sync.ahead import Ahead
+from smki_sync.sync.archivist import Archivist
+from smki_sync.sync.decision import Decision
+from smki_sync.sync.intake import Intake
+from smki_sync.sync.job import Job
+from smki_sync.sync.oddities import Oddities
+from smki_sync.sync.streaming_load import Loaded
+
+
+class Inspect(Protocol):
+    """Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
+
+    def __call__(self, generation: Path, *, first: bool) -> None:
+        """``first``: it has taken nothing over from another; its journal begins with what it holds."""
+
+
+def trust(generation: Path, *, first: bool) -> None:
+    """Look at nothing: every record was checked on its way in, and what was committed was counted."""
+
+
+@dataclass(slots=True)
+class Carrier:
+    """Applies the files of one plan, from their ``intake``. ``applied`` grows as files commit.
+
+    ``archivist``: takes each then.
+
+    ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
+    whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
+    ``ahead``: has loaded the full while it came, as far as it could.
+    """
+
+    job: Job
+    files: Mapping[str, Fetched]
+    archivist: Archivist
+    intake: Intake
+    applied: list[Applied] = field(default_factory=list)
+    history_lost: bool = False
+    all_aside: bool = False
+    inspect: Inspect = trust
+    ahead: Ahead | None = None
+
+    @property
+    def oddities(self) -> Oddities:
+        """What was odd about the files that were read."""
+        return self.intake.oddities
+
+    def carry_out(self, decision: Decision) -> Path | None:
+        """Apply everything that the plan lists; the generation that is current afterwards."""
+        plan, held = decision.plan, decision.held
+        if plan.full is None:
+            self._pay_overlap(held.generation, plan.overlap)
+            return self._follow(held.generation, plan.deltas)
+        # Readers never go back in time: a full older than the position catches up before they see it.
+        reached = held.position.day if held.position else plan.full.day
+        reached = max([reached, *(delta.day for delta in plan.deltas if self.all_aside)])
+        replayed = (*plan.overlap, *(delta for delta in plan.deltas if delta.day <= reached))
+        generation = self._rebuild(plan.full, replayed, decision)
+        return self._follow(generation, tuple(delta for delta in plan.deltas if delta.day > reached))
+
+    def _rebuild(self, full: Extract, replayed: tuple[Extract, ...], decision: Decision) -> Path:
+        """Build a generation aside, with the memory of the old one as far as that can be read."""
+        old = decision.held.generation
+        if old:
+            try:
+                return self._build(full, replayed, old, vouched=_vouched(decision))
+            except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
+                self.history_lost = True
+                self.job.hear.hear(Detail(text=f"{error.message}; building without its memory"))
+        self.history_lost |= decision.held.state is not MirrorState.ABSENT
+        return self._build(full, replayed, None, vouched=())
+
+    def _build(
+        self, full: Extract, replayed: tuple[Extract, ...], old: Path | None, *, vouched: tuple[str, ...]
+    ) -> Path:
+        fetched = self.files[full.name]
+        loaded = self._loaded(fetched, old, vouched)
+        with loaded.builder as builder:
+            builder.door = self.intake.keeper
+            builder.settle(fetched.file)
+            done = [self._replay(builder, delta) for delta in replayed]
+            counts = builder.finish()
+        self._publish(builder.path, first=old is None)
+        self._commit(fetched, counts, loaded.began)
+        for delta, delta_counts, delta_began in done:
+            self._commit(delta, delta_counts, delta_began)
+        return builder.path
+
+    def _loaded(self, fetched: Fetched, old: Path | None, vouched: tuple[str, ...]) -> Loaded:
+        """A generation with every row of the full: of one that was loaded while it came, or from its file."""
+        self.intake.check_inner_name(fetched)
+        loaded = self.ahead.take(fetched) if self.ahead else None
+        if loaded:
+            self.oddities.add(loaded.oddities)
+            return loaded
+        began = self.job.clock()
+        builder = open_builder(self.job, fetched.file.extract, old, vouched)
+        with ExitStack() as failing:
+            failing.enter_context(builder)
+            builder.take(fetched.file.extract, self.intake.batches(fetched))
+            failing.pop_all()
+        return Loaded(builder=builder, oddities=self.oddities, began=began)
+
+    def _publish(self, generation: Path, *, first: bool) -> None:
+        try:
+            self.inspect(generation, first=first)
+        except BaseException:
+            self.job.directory.discard(generation)
+            raise
+        self.job.directory.publish(generation)
+
+    def _pay_overlap(self, generation: Path | None, overlap: tuple[Extract, ...]) -> None:
+        """Replay, together, what came too late to be replayed when the full was taken."""
+        if not overlap:
+            return
+        assert generation is not None  # the planner knows of an overlap only where a mirror stands
+        began = self.job.clock()
+        files = [self.files[delta.name] for delta in overlap]
+        with self._store(generation) as store:
+            pairs = ((fetched.file, self.intake.records(fetched)) for fetched in files)
+            for fetched, counts in zip(files, store.replay_overlap(pairs, clock=self.job.clock), strict=True):
+                self._commit(fetched, counts, began)
+
+    def _replay(self, builder: Builder, delta: Extract) -> tuple[Fetched, Counts, datetime]:
+        began = self.job.clock()
+        fetched = self.files[delta.name]
+        return fetched, builder.overlap(fetched.file, self.intake.records(fetched)), began
+
+    def _follow(self, generation: Path | None, deltas: tuple[Extract, ...]) -> Path | None:
+        if not deltas:
+            return generation
+        assert generation is not None  # the planner gives deltas alone only to a healthy mirror
+        with self._store(generation) as store:
+            for delta in deltas:
+                began = self.job.clock()
+                fetched = self.files[delta.name]
+                counts = store.apply_delta(fetched.file, self.intake.records(fetched), clock=self.job.clock)
+                self._commit(fetched, counts, began)
+        return generation
+
+    def _store(self, generation: Path) -> Store:
+        return Store(
+            generation,
+            keep_changes_days=self.job.keep_changes_days,
+            bounds=self.job.bounds,
+            door=self.intake.keeper,
+        )
+
+    def _commit(self, fetched: Fetched, counts: Counts, began: datetime) -> None:
+        done = Applied(
+            file=fetched.file.extract.name,
+            kind=fetched.file.extract.kind,
+            counts=counts,
+            bytes=fetched.file.size,
+            sha256=fetched.file.sha256,
+            seconds=(self.job.clock() - began).total_seconds(),
+        )
+        self.applied.append(done)
+        self.oddities.contradicted += counts.contradicted
+        if self.intake.keeper:
+            self.intake.keeper.close_file()
+        self.job.hear.hear(Committed(applied=done))
+        self.archivist.put_away(fetched)
+
+
+def open_builder(job: Job, full: Extract, old: Path | None, vouched: tuple[str, ...]) -> Builder:
+    """A new generation for a full, with the memory of ``old``."""
+
+    def step(words: str) -> None:
+        job.hear.hear(Building(file=full.name, step=words))
+
+    return Builder(
+        job.directory.next_generation(),
+        old=old,
+        vouched=vouched,
+        clock=job.clock,
+        step=step,
+        keep_changes_days=job.keep_changes_days,
+        index_devices=job.index_devices,
+        bounds=job.bounds,
+    )
+
+
+def loading_ahead(job: Job, decision: Decision) -> Ahead:
+    """What loads the full of a plan while it is fetched, as :class:`Carrier` would after."""
+    old, vouched = decision.held.generation, _vouched(decision)
+    return Ahead(job, lambda full: open_builder(job, full, old, vouched if old else ()))
+
+
+def _vouched(decision: Decision) -> tuple[str, ...]:
+    """Deltas of the full's overlap that nobody can replay, and that the old generation has applied.
+
+    It knows them only if it stands at the full's date or later; one that was seen with other bytes
+    vouches for nothing.
+    """
+    plan, position = decision.plan, decision.held.position
+    if plan.full is None or position is None or position.day < plan.full.day:
+        return ()
+    names = (file.extract.name for file in position.chain if _is_delta_of(file, plan.uncovered))
+    return tuple(name for name in dict.fromkeys(names) if name not in decision.changed)
+
+
+def _is_delta_of(file: AppliedFile, days: tuple[date, ...]) -> bool:
+    return file.extract.kind is ExtractKind.DELTA and file.extract.day in days

@@ -1,0 +1,206 @@
+"""What the operator should know of a run that did not fail.
+
+For: honest outcomes. Each finding is a function from what is known to an :class:`Attention` or
+nothing; whether the mirror counts as behind follows from the codes alone. What the records of the files were
+like, :mod:`.oddities` tells itself. Refuses: to soften.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from smki_sync.model.extract import Extract, StrangeName, Stranger
+from smki_sync.model.plan import Action, Plan, Position, Reason
+from smki_sync.model.report import Attention, AttentionCode, Census
+from smki_sync.offer import ahead
+from smki_sync.planner import late_days
+from smki_sync.policy import is_outside
+from smki_sync.sync.decision import Decision
+from smki_sync.sync.job import Job
+from smki_sync.sync.oddities import Oddities, tell_of
+
+_NAMED = 5  # so many names or dates are spelled out in a message; the rest is a number
+
+
+def attend(
+    job: Job,
+    decision: Decision,
+    *,
+    position: Position | None,
+    census: Census,
+    oddities: Oddities,
+    history_lost: bool = False,
+    beside: tuple[Attention, ...] = (),
+) -> tuple[Attention, ...]:
+    """Every finding, what keeps the mirror from being current first. ``beside``: of lists and slots."""
+    found = [
+        *_unreached(job),
+        *_blocked(decision.plan),
+        *_missing(decision.plan),
+        *_late(job, decision, position),
+        *_quarantined(census),
+        *_empty(decision, position),
+        *_uncovered(decision.plan),
+        *beside,
+        *_outside(job, decision.plan),
+        *_full_changed(decision, position),
+        *(_HISTORY_LOST if history_lost else ()),
+        *tell_of(oddities),
+        *_ahead(job, decision),
+        *_strange(decision.catalogue.strangers),
+    ]
+    return tuple(sorted(found, key=lambda a: a.code.is_note))
+
+
+def _unreached(job: Job) -> Iterator[Attention]:
+    """Where only an archive was asked, nobody knows what the Repository has published since."""
+    for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
+        code = AttentionCode.FALLBACK_UNREACHED if number else AttentionCode.SOURCE_UNREACHED
+        yield Attention(code=code, message=f"{error.message}.", hint=error.hint)
+
+
+_WAIT = (
+    "The run on the agreed day takes the full. `smki-sync sync --full` takes it now; tell the DCC. What was"
+    " agreed: `policy.full_download_day` and `full_download_hours`."
+)
+
+
+def _blocked(plan: Plan) -> Iterator[Attention]:
+    waits = plan.reason is Reason.WAITING_FOR_AGREED_DAY
+    if plan.action is Action.BLOCKED and plan.reason is not Reason.HOLE_IN_DELTAS:
+        yield Attention(
+            code=AttentionCode.BLOCKED,
+            message=f"The mirror cannot be brought up to date: {plan.reason.words}.",
+            hint=_WAIT if waits else "The next weekly full mends this; if none comes, ask the DCC for one.",
+        )
+
+
+def _outside(job: Job, plan: Plan) -> Iterator[Attention]:
+    if is_outside(plan, job.agreement, job.now):
+        yield Attention(
+            code=AttentionCode.FULL_OUTSIDE_AGREED,
+            message=f"A full is taken outside what was agreed with the DCC ({job.agreement.words}):"
+            f" {plan.reason.words}.",
+            hint="Tell the DCC. `policy.full_download_outside` can put it off instead.",
+        )
+
+
+def _missing(plan: Plan) -> Iterator[Attention]:
+    if plan.missing:
+        yield Attention(
+            code=AttentionCode.DELTAS_MISSING,
+            message=f"Deltas that should be on offer are not: {_list(d.isoformat() for d in plan.missing)}.",
+            hint="Tell the DCC. Once they are there, or a newer full is, the next run goes on.",
+        )
+
+
+def _late(job: Job, decision: Decision, position: Position | None) -> Iterator[Attention]:
+    """Either the Repository has published nothing newer, or only a full, to which no delta leads."""
+    newest = _newest(job, decision, position)
+    reached = max([*_days(decision.plan.extracts), *([position.day] if position else [])], default=None)
+    late = late_days(newest, job.policy, job.today) if newest else 0
+    explained = decision.plan.missing or decision.plan.action is Action.BLOCKED
+    if newest and late:
+        yield Attention(
+            code=AttentionCode.REPOSITORY_LATE,
+            message=f"The Repository is {late} day{'s' * (late > 1)} late;"
+            f" its newest extract is of {newest}.",
+            hint="Tell the DCC if it lasts.",
+        )
+    elif reached and late_days(reached, job.policy, job.today) and not explained:
+        yield Attention(
+            code=AttentionCode.DELTAS_MISSING,
+            message=f"No delta after {reached} is on offer, although a full of {newest} is.",
+            hint="Tell the DCC. `smki-sync sync --full` takes that full without waiting for them.",
+        )
+
+
+def _days(extracts: Iterable[Extract]) -> list[date]:
+    return [extract.day for extract in extracts]
+
+
+def _newest(job: Job, decision: Decision, position: Position | None) -> date | None:
+    """The newest date held or on offer, without those that lie ahead of the clock."""
+    doubted = ahead(decision.catalogue, job.today)
+    offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
+    days = [x.day for x in offered if x not in doubted] + ([position.day] if position else [])
+    return max(days, default=None)
+
+
+def _quarantined(census: Census) -> Iterator[Attention]:
+    if census.quarantined:
+        yield Attention(
+            code=AttentionCode.RECORDS_QUARANTINED,
+            message=f"{census.quarantined} record{'s' * (census.quarantined > 1)} could not be understood or"
+            " proven: kept in the quarantine, not served.",
+            hint="Look at them with `smki-sync quarantine`; tell the DCC; accept them there once noted.",
+        )
+
+
+def _empty(decision: Decision, position: Position | None) -> Iterator[Attention]:
+    """An empty file under an extract's name holds a day that the mirror does not have."""
+    reached = position.day if position else date.min
+    empty = [s for s in decision.catalogue.strangers if s.why is StrangeName.EMPTY and s.day]
+    news = [s.name for s in empty if s.day and s.day > reached]
+    if news:
+        yield Attention(
+            code=AttentionCode.EMPTY_FILE,
+            message=f"On offer, but without a single byte: {_list(news)}.",
+            hint="Tell the DCC; the next run looks again.",
+        )
+
+
+def _uncovered(plan: Plan) -> Iterator[Attention]:
+    if plan.full and plan.uncovered:
+        yield Attention(
+            code=AttentionCode.OVERLAP_NOT_COVERED,
+            message=f"{plan.full.name} took more than a day to produce, and no unbroken run of deltas covers "
+            f"that time: {_list(d.isoformat() for d in plan.uncovered)}.",
+            hint="A change of those days may be missing or undone until another full is held against it:"
+            " run `smki-sync reconcile --repair` when the next one is out, or configure policy.reconcile.",
+        )
+
+
+def _full_changed(decision: Decision, position: Position | None) -> Iterator[Attention]:
+    chain = {f.extract.name: f.size for f in position.chain} if position else {}
+    for full in decision.catalogue.fulls:
+        if chain.get(full.name, full.size) != full.size:
+            yield Attention(
+                code=AttentionCode.FULL_CHANGED,
+                message=f"{full.name}, which this mirror started from, is on offer with other bytes.",
+                hint="Ask the DCC why; `smki-sync sync --full` starts again from it.",
+            )
+
+
+_HISTORY_LOST = (
+    Attention(
+        code=AttentionCode.HISTORY_LOST,
+        message="Journal and ledger start anew: those of the generation before were not taken over.",
+        hint="Whoever follows the journal must take the whole mirror once. The old generation is kept as "
+        "`mirror.keep_previous` says.",
+    ),
+)
+
+
+def _ahead(job: Job, decision: Decision) -> Iterator[Attention]:
+    doubted = ahead(decision.catalogue, job.today)
+    if doubted:
+        yield Attention(
+            code=AttentionCode.DATED_IN_FUTURE,
+            message=f"Extracts are dated ahead of this machine's clock: {_list(x.name for x in doubted)}.",
+            hint=f"Check the clock: it says {job.today}.",
+        )
+
+
+def _strange(strangers: tuple[Stranger, ...]) -> Iterator[Attention]:
+    if strangers:
+        yield Attention(
+            code=AttentionCode.STRANGE_NAMES,
+            message=f"Left alone: {_list(f'{s.name} ({s.why})' for s in strangers)}.",
+            hint="If one of them is an extract, set its name in `[repository]` of the configuration.",
+        )
+
+
+def _list(items: Iterable[str]) -> str:
+    known = list(items)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return ", ".join(known[:_NAMED]) + more

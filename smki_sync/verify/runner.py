@@ -1,0 +1,170 @@
+"""A whole mirror, or a sample of it, in threads.
+
+For: :func:`verify`. One pass through the table serves everything that is asked of rows: counts, digest, what
+a row says of its certificate, profile, signature, chain. It sees one state of the mirror for as long as it
+lasts; a sync may go on meanwhile. Memory does not grow with the mirror. Refuses: to write anything but the
+memory of proofs, and the list of findings where one was asked for.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from smki_sync.errors import MirrorDamaged, MirrorError
+from smki_sync.events import Checking, Detail, Verifying
+from smki_sync.mirror.connection import sqlite_named
+from smki_sync.mirror.held import Db, HeldRow, read_rows, read_sample
+from smki_sync.mirror.integrity import Aspect, Damage, Recount, check_indexes, check_pages
+from smki_sync.mirror.ledger import utc
+from smki_sync.mirror.queries import open_mirror, read_census, read_position
+from smki_sync.mirror.signature_cache import LastVerification, Proofs, proofs_at
+from smki_sync.verify.inspect import Inspected, Inspector
+from smki_sync.verify.job import VerifyJob
+from smki_sync.verify.judges import judge_of
+from smki_sync.verify.listing import Listing, listing_to
+from smki_sync.verify.report import Tally, Verification
+from smki_sync.verify.threads import in_threads
+
+MARKS: Final = 500_000
+"""Proofs gathered before they are written, in the order of their tree: some 20 MB of memory."""
+
+
+def verify(job: VerifyJob) -> Verification:
+    """Verify a mirror. Takes no lock and changes nothing in it; a damaged one is marked for the next sync.
+
+    Raises :class:`MirrorError` where there is none, :class:`MirrorDamaged` where it cannot be opened as one.
+    """
+    generation = job.directory.linked()
+    if generation is None:
+        raise MirrorError(
+            f"there is no mirror in {job.directory.root}", hint="Run `smki-sync sync`.", code="no-mirror"
+        )
+    done: Verification | None = None
+    try:
+        with open_mirror(generation) as db:
+            done = _verified(job, db)
+    except MirrorDamaged:  # on closing, SQLite says once more what has been reported already
+        if done is None:
+            _mark(job, generation)
+            raise
+    assert done is not None  # or else something was raised
+    if done.damages:
+        _mark(job, generation)
+    return done
+
+
+def _mark(job: VerifyJob, generation: Path) -> None:
+    """Let the next sync build anew; who may only read verifies all the same."""
+    try:
+        job.directory.mark_damaged(generation)
+    except MirrorError as error:
+        job.hear.hear(Detail(text=f"the damage could not be noted for the next sync: {error.message}"))
+
+
+def _verified(job: VerifyJob, db: Db) -> Verification:
+    began = job.clock()
+    position = read_position(db).day  # the first look: from now on nothing newer is seen
+    with ExitStack() as stack:
+        proofs, lost = stack.enter_context(proofs_at(job.directory.proofs))
+        if lost:
+            job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
+        made = _Pass(job, db, proofs, stack.enter_context(listing_to(job.complete)))
+        whole = job.scope.sample is None
+        damages = made.whole() if whole else made.sample(job.scope.sample or 0)
+        done = Verification(
+            at=job.at,
+            position=position,
+            anchors=len(job.anchors),
+            sample=job.scope.sample,
+            any_status=job.scope.any_status,
+            tally=made.tally,
+            aspects=tuple(made.reached),
+            damages=tuple(damages),
+            kept=not lost,
+            seconds=(job.clock() - began).total_seconds(),
+        )
+        if whole and not lost:
+            proofs.note(_for_status(job, done, Path(db.filename).name))
+    return done
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass through a mirror. ``tally`` and ``recount`` grow as batches are done.
+
+    ``reached``: what was held against itself; reading may stop at a damaged page, and the rest is unknown.
+    """
+
+    job: VerifyJob
+    db: Db
+    proofs: Proofs
+    listing: Listing
+    tally: Tally = field(default_factory=Tally)
+    recount: Recount = field(default_factory=Recount)
+    reached: list[Aspect] = field(default_factory=list)
+    _marks: list[int] = field(default_factory=list)
+
+    def whole(self) -> list[Damage]:
+        """Every row, and the mirror against itself."""
+        damages: list[Damage] = []
+        try:
+            with sqlite_named(self.job.directory.link):
+                self._step("every page")
+                self.reached.append(Aspect.PAGES)
+                damages += check_pages(self.db)
+                self._step("indexes against rows")
+                damages += check_indexes(self.db)
+                self.reached.append(Aspect.INDEXES)
+                self._all_of(read_rows(self.db), read_census(self.db).total)
+                damages += self.recount.against(self.db)
+                self.reached += [Aspect.COUNTS, Aspect.DIGEST]
+        except MirrorDamaged as error:  # the pages have said so already, more often than not
+            damages.append(Damage(aspect=Aspect.PAGES, detail=error.message))
+        except UnicodeDecodeError as error:
+            told = f"a text in a row is none ({error.reason}); reading stopped there"
+            damages.append(Damage(aspect=Aspect.PAGES, detail=told))
+        return damages
+
+    def sample(self, number: int) -> list[Damage]:
+        """Some rows by chance; nothing that would take a pass through the file."""
+        any_status = self.job.scope.any_status
+        rows = read_sample(self.db, number, self.job.chance, any_status=any_status)
+        self._all_of(rows, len(rows))
+        return []
+
+    def _all_of(self, rows: Iterable[HeldRow], size: int) -> None:
+        scope = self.job.scope
+        judge = judge_of(self.db, self.job.anchors, self.job.at)
+        inspector = Inspector(judge, self.proofs, any_status=scope.any_status, afresh=scope.afresh)
+        done = 0
+        for some in in_threads(inspector.inspect, iter(rows), self.job.threads):
+            done += some.rows
+            self._take(some)
+            self.job.hear.hear(Verifying(file=self.job.directory.link.name, done=done, size=size))
+        self.proofs.add(self._marks)
+
+    def _take(self, some: Inspected) -> None:
+        self.tally.merge(some.tally)
+        self.recount.merge(some.recount)
+        self.listing.write(some.tally.found)
+        self._marks += some.marks
+        if len(self._marks) >= MARKS:
+            self.proofs.add(self._marks)
+            self._marks.clear()
+
+    def _step(self, words: str) -> None:
+        self.job.hear.hear(Checking(file=self.job.directory.link.name, step=words))
+
+
+def _for_status(job: VerifyJob, done: Verification, generation: str) -> LastVerification:
+    return LastVerification(
+        at=utc(job.clock()),
+        position=done.position.isoformat(),
+        certificates=done.tally.checked,
+        errors=done.errors + len(done.damages),
+        warnings=done.warnings,
+        anchored=done.anchors > 0,
+        generation=generation,
+    )
