@@ -90,10 +90,10 @@ docs: setup  ## the documentation as a site, in build/docs
 	@echo build/docs/index.html
 
 generate: setup  ## what is made from the code: docs/cli.md, the manual page, units, the cron file
-	$(BIN)/python -m smki_sync.cli.shipped .
+	$(BIN)/python -m smki_sync.cli.docs .
 
 sample: setup  ## make sample_data/ again from its seed
-	$(BIN)/python -m smki_sync.simulator.sample sample_data
+	$(BIN)/python -m smki_sync.simulator.repository sample_data
 
 kept: setup  ## a mirror of today's schema for tests of upgrades, in tests/ops/kept; after `make sample` too
 	$(BIN)/python tests/ops/kept/make.py

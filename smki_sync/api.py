@@ -19,16 +19,21 @@ from typing import Final, Self, TypeVar
 from smki_sync.errors import MirrorDamaged, MirrorError, OtherSchema
 from smki_sync.mirror.connection import named, sqlite_named
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.queries import (
+from smki_sync.mirror.journal import (
     AfterLine,
-    Certificate,
-    EuiIs,
-    Fingerprint,
     Gap,
-    Identity,
     Line,
     OnDay,
     Place,
+    read_changes,
+    read_journal,
+    start_after,
+)
+from smki_sync.mirror.queries import (
+    Certificate,
+    EuiIs,
+    Fingerprint,
+    Identity,
     SerialIs,
     SkiIs,
     Standing,
@@ -37,13 +42,9 @@ from smki_sync.mirror.queries import (
     find_certificates,
     open_mirror,
     read_census,
-    read_changes,
-    read_journal,
     read_stamp,
-    start_after,
 )
-from smki_sync.model.certificate import ROLE_NAMES, Flag, Kind, Usage
-from smki_sync.model.identity import KeyId, parse_eui, parse_serial
+from smki_sync.model.certificate import ROLE_NAMES, Flag, KeyId, Kind, Usage, parse_eui, parse_serial
 from smki_sync.model.report import Census
 
 __all__ = [

@@ -1,23 +1,21 @@
-"""A directory listing in the field's terms: fulls and deltas by date, and who is a stranger.
-
-For: turning the names of the Repository's SFTP interface (SEC Appendix O 2.3.3, MP147) into an
-ordered :class:`~smki_sync.model.extract.Catalogue`. Refuses: to open a file, to fail over a name, to
-guess what a stranger might have been meant to be::
-
-    catalogue = read_catalogue(source.fetch_listing())
-
-Letter case does not matter, because optical media write ``SMKIKR_FULL_2026-11-15.XML.GZ``. Where two
-names then mean the same extract, the one written as the template is taken and the other is named.
-"""
+"""Pure: directory listing -> dated extracts, companion files, unrecognised names."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import cache
 
-from smki_sync.model.extract import Catalogue, Extract, ExtractKind, RemoteFile, StrangeName, Stranger
+from smki_sync.model.extract import (
+    Catalogue,
+    Extract,
+    ExtractKind,
+    ListKind,
+    RemoteFile,
+    StrangeName,
+    Stranger,
+)
 
 DATE_FIELD = "{date}"
 PACKED = ".gz"
@@ -189,3 +187,61 @@ def _unfinished(template: str) -> re.Pattern[str]:
     whole = _pattern(template).pattern.replace("?P<date>", "?:")
     hidden, suffixed = rf"\.{whole}(?:\..*)?", rf"{whole}{_UNFINISHED}"
     return re.compile(f"{hidden}|{suffixed}", re.IGNORECASE | re.ASCII)
+
+
+_REGION = r"(?P<region>[^.]+)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedList:
+    """A file under the name of an ARL or a CRL."""
+
+    kind: ListKind
+    file: RemoteFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedSlots:
+    """A file under the name of anchor slots. ``region``: as its name has it."""
+
+    region: str
+    file: RemoteFile
+
+
+Offered = OfferedList | OfferedSlots
+
+
+def read_offered(files: Iterable[RemoteFile], names: Names) -> tuple[Offered, ...]:
+    """Sort the companions of a catalogue; what is neither a list nor slots is left out.
+
+    A name that fits several is an ARL before a CRL before slots: ``SMKIKR_ARL.crl.gz`` has both words.
+    """
+    found = (_recognise_offered(file, names) for file in files)
+    return tuple(one for one in found if one)
+
+
+def _recognise_offered(file: RemoteFile, names: Names) -> Offered | None:
+    name = file.name.lower()
+    for kind, pattern in ((ListKind.ARL, names.arl), (ListKind.CRL, names.crl)):
+        if fnmatchcase(name, pattern.lower()):
+            return OfferedList(kind=kind, file=file)
+    regions = (region_of(file.name, pattern) for pattern in names.slots)
+    region = next((region for region in regions if region), None)
+    return OfferedSlots(region=region, file=file) if region else None
+
+
+def region_of(name: str, pattern: str) -> str | None:
+    """The region that a name has in the place of ``{region}``; ``None`` where the name does not fit.
+
+    Where the pattern has no such place, the name up to its first dot stands for the region.
+    """
+    fits = _pattern_offered(pattern).fullmatch(name)
+    return fits and (fits.groupdict().get("region") or name.partition(".")[0])
+
+
+@cache
+def _pattern_offered(pattern: str) -> re.Pattern[str]:
+    parts = (
+        translate(part).removeprefix("(?s:").removesuffix(r")\Z") for part in pattern.split(REGION_FIELD)
+    )
+    return re.compile(_REGION.join(parts), re.IGNORECASE | re.DOTALL)

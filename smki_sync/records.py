@@ -9,8 +9,20 @@ import binascii
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from smki_sync.model.certificate import Claims, Entry, Facts, Flag, Rejected, RejectReason, Status, Usage
-from smki_sync.model.identity import Eui, Serial, parse_eui, parse_serial
+from smki_sync.model.certificate import (
+    Claims,
+    Entry,
+    Eui,
+    Facts,
+    Flag,
+    Rejected,
+    RejectReason,
+    Serial,
+    Status,
+    Usage,
+    parse_eui,
+    parse_serial,
+)
 from smki_sync.x509 import Known, NotACertificate, examine, template_cache
 
 DETAIL_LIMIT = 200

@@ -2,8 +2,8 @@
 
 import pytest
 
-from smki_sync.bounds import Bounds
 from smki_sync.errors import BadExtract
+from smki_sync.policy import Bounds
 
 NAME = "SMKIKR_FULL_2026-11-15.xml.gz"
 BOUNDS = Bounds(

@@ -14,19 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
-from smki_sync.config.file import SYSTEM_FILE, user_place
-from smki_sync.config.loader import OPTIONS, VARIABLES, load, load_here
-from smki_sync.config.names import nearest_key
-from smki_sync.config.place import mirror_here
-from smki_sync.config.reference import EXAMPLE, example, table, toml_value
-from smki_sync.config.schema import KEYS, SECTIONS
-from smki_sync.config.secrets import MAX_PASSWORD_BYTES
-from smki_sync.config.settings.talk import LogFormat
-from smki_sync.config.whole import Config
+from smki_sync.config.file import MAX_PASSWORD_BYTES, SYSTEM_FILE, mirror_here, user_place
+from smki_sync.config.loader import OPTIONS, VARIABLES, Config, load, load_here, nearest_key
+from smki_sync.config.schema import EXAMPLE, KEYS, SECTIONS, example, table, toml_value
+from smki_sync.config.settings import LogFormat
 from smki_sync.errors import ConfigError
 from smki_sync.model.plan import Policy
+from smki_sync.policy import Bounds
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import Limits
 

@@ -27,19 +27,18 @@ from test_layers import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from smki_sync import errors
 from smki_sync.cli import build
+from smki_sync.cli.docs import shipped
 from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.cli.shipped import shipped
 from smki_sync.config.schema import KEYS, SECTIONS
-from smki_sync.fetch.causes import CAUSES
+from smki_sync.download.retry import CAUSES
+from smki_sync.errors import Fault
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Flag, Kind, RejectReason, Status, Usage
-from smki_sync.model.extract import StrangeName
-from smki_sync.model.faults import Fault
-from smki_sync.model.lists import ListState
+from smki_sync.model.extract import ListState, StrangeName
 from smki_sync.model.plan import Action, Reason
 from smki_sync.model.report import AttentionCode
 from smki_sync.simulator.faults import Fault as SimulatedFault
-from smki_sync.trust.findings import Code, Step
+from smki_sync.trust.profiles import Code, Step
 
 SAMPLE = ROOT / "sample_data"
 
@@ -386,7 +385,7 @@ def test_every_cause_is_documented_with_its_exit_code_and_what_is_done_about_it(
 
 
 def test_every_code_of_the_repository_has_its_row_in_the_table_of_causes() -> None:
-    """A new fault of a source gets a row in smki_sync/fetch/causes.py and in docs/downloads.md."""
+    """A new fault of a source gets a row in smki_sync/download/retry.py and in docs/downloads.md."""
     documented = {*codes("reasons.md", "The repository refuses"), *codes("reasons.md", CANNOT_BE_REACHED)}
     assert documented == {cause.code for cause in CAUSES}
 

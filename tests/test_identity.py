@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.model.certificate import Status
-from smki_sync.model.identity import (
+from smki_sync.model.certificate import (
+    Status,
     eui_of,
     key_id_of,
     parse_eui,

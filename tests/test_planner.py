@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
-from smki_sync.offer import ahead
-from smki_sync.planner import late_days, plan, suspects
+from smki_sync.planner import ahead, late_days, plan, suspects
 
 TODAY = date(2026, 11, 22)
 DELTA_SIZE = 1_000

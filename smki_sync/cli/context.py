@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from smki_sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from smki_sync.config.whole import Config
+    from smki_sync.config.loader import Config
 
 
 TODAY_VARIABLE: Final = "SMKI_SYNC_TODAY"

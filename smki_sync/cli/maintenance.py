@@ -1,31 +1,33 @@
-"""``smki-sync prove``: what the mirror holds, stated so that it can be compared elsewhere.
-
-For: evidence, and one half of ``compare``. Refuses: to state a digest with ``--shards`` that the rows do
-not make.
-"""
+"""The commands `backup`, `prune`, `quarantine`, `prove` and `compare`."""
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from smki_sync import __version__
-from smki_sync.cli import options
-from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.identities import link_in
-from smki_sync.cli.output import say, say_json
-from smki_sync.cli.progress import Progress
-from smki_sync.config.place import mirror_here
+from smki_sync.cli import arguments
+from smki_sync.cli.certificate_view import link_in
+from smki_sync.cli.context import configure
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.job import archive_of
+from smki_sync.cli.output import Json, Progress, check_place, outside_mirror, say, say_json, schema_of
+from smki_sync.config.file import mirror_here
 from smki_sync.errors import UsageError
-from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.directory import MirrorDirectory, hold
+from smki_sync.mirror.integrity import SHARDS, Member, back_up
+from smki_sync.mirror.queries import Quarantined, open_mirror, read_quarantine
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.mirror.shards import SHARDS, Member
-from smki_sync.proof import Statement, state
-from smki_sync.text import in_bytes
+from smki_sync.mirror.store import Store
+from smki_sync.text import block, in_bytes, visible
+from smki_sync.verify.manifest import Comparison, Side, Statement, open_side, state
+from smki_sync.verify.manifest import compare as compare_sides
 
 
-def register(app: typer.Typer) -> None:
+def register_prove(app: typer.Typer) -> None:
     """Add the command."""
     app.command("prove")(prove)
 
@@ -38,9 +40,9 @@ def prove(
     members: Annotated[
         str, typer.Option(metavar="N,N,…", help="List the certificates of these shards too, or of `all`.")
     ] = "",
-    mirror: options.Mirror = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
 ) -> None:
     """State position, counts, digest, and the files that the mirror was made from with their hashes.
 
@@ -64,7 +66,7 @@ def parse_shards(text: str) -> range | list[int]:
 
 
 def document(statement: Statement) -> Json:
-    """The document of ``prove --json``; what :func:`smki_sync.proof.read_statement` reads."""
+    """The document of ``prove --json``; what :func:`smki_sync.verify.manifest.read_statement` reads."""
     stamp, census = statement.stamp, statement.census
     return {
         "schema": schema_of("prove"),
@@ -123,3 +125,218 @@ def text(statement: Statement) -> str:
             *files,
         )
     )
+
+
+_SHOWN: Final = 20
+"""Certificates of each side that are shown to people; --json has all."""
+
+_What = Annotated[Path, typer.Argument(help="A mirror directory, a mirror's file, or a statement in JSON.")]
+
+
+def register_compare(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+def compare(one: _What, other: _What, *, as_json: arguments.Json = False) -> None:
+    """Compare two mirrors, or what `smki-sync prove --shards --json` said of them, to the certificate.
+
+    Exit code 0 equal, 10 different.
+    """
+    with (
+        Progress(sys.stderr) as progress,
+        open_side(one, told=progress) as here,
+        open_side(other, told=progress) as there,
+    ):
+        found = compare_sides(here, there)
+        progress.clear()
+        say_json(document_compare(found)) if as_json else say("\n".join(lines(found)))
+    raise typer.Exit(Exit.OK if found.equal else Exit.FINDING)
+
+
+def document_compare(found: Comparison) -> Json:
+    """The document of ``compare --json``."""
+    return {
+        "schema": schema_of("compare"),
+        "equal": found.equal,
+        "one": _side(found.one),
+        "other": _side(found.other),
+        "shards": list(found.shards),
+        "unread": list(found.unread),
+        "only_one": [member_document(member) for member in found.only_one],
+        "only_other": [member_document(member) for member in found.only_other],
+    }
+
+
+def _side(side: Side) -> Json:
+    return {
+        "title": side.title,
+        "position": side.position.isoformat(),
+        "in_use": side.in_use,
+        "digest": side.digest,
+    }
+
+
+def lines(found: Comparison) -> Iterator[str]:
+    """The comparison for people."""
+    yield "Equal." if found.equal else "Different."
+    for side in (found.one, found.other):
+        yield f"  {visible(side.title)}"
+        yield f"    as of {side.position}, {side.in_use:,} certificates In-Use"
+        yield f"    {side.digest}"
+    if found.equal:
+        return
+    yield from _only(found.one, found.only_one)
+    yield from _only(found.other, found.only_other)
+    yield from _unknown(found)
+
+
+def _only(side: Side, members: tuple[Member, ...]) -> Iterator[str]:
+    if members:
+        yield f"In-Use in {visible(side.title)} alone: {len(members):,}"
+    for member in members[:_SHOWN]:
+        who = " ".join(filter(None, (member.kind, member.eui, member.serial)))
+        yield from block(f"{who} of {member.issuer}", indent="  ")
+    if len(members) > _SHOWN:
+        yield f"  and {len(members) - _SHOWN:,} more; --json lists them"
+
+
+def _unknown(found: Comparison) -> Iterator[str]:
+    if not found.shards:
+        yield from block("Where they part is not known: a statement was made without --shards.")
+    elif found.unread:
+        some = ",".join(str(n) for n in found.unread[:_SHOWN])
+        yield from block(
+            f"{len(found.unread)} of {len(found.shards)} shards that differ were not looked into, because a"
+            f" statement does not list them or they are too many at once: `smki-sync prove --members {some}`"
+            " lists some.",
+        )
+
+
+def register_backup(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("backup")(backup)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+) -> None:
+    """Copy the mirror into one file while it is in use, and read the copy again.
+
+    FILE is whole or absent. Any SQLite tool opens it; it needs nothing beside it.
+    """
+    settings = configure(mirror=mirror, config=config)
+    link = link_in(settings.need_mirror())
+    outside_mirror(target, settings)
+    check_place(target)
+    if target.exists() and not force:
+        raise UsageError(f"{target} is there already", hint="Name another file, or say --force.")
+    with Progress(sys.stderr) as progress:
+        stamp = back_up(link, target, count=progress.count, told=progress)
+    size = target.stat().st_size
+    if as_json:
+        document = {"position": stamp.position.isoformat(), "digest": stamp.digest, "bytes": size}
+        say_json({"schema": schema_of("backup"), "file": str(target), **document})
+    else:
+        say(f"{visible(str(target))} holds the mirror as of {stamp.position}: {in_bytes(size)}, read again.")
+        say(f"  digest  {stamp.digest}")
+
+
+def register_prune(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("prune")(prune)
+
+
+def prune(
+    *,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+) -> None:
+    """Remove the generations before the current one, and what the archive keeps beyond need."""
+    settings = configure(mirror=mirror, config=config)
+    link_in(settings.need_mirror())
+    directory = MirrorDirectory(settings.need_mirror())
+    with hold(directory.lock, since=datetime.now(UTC)):
+        sizes = {path: path.stat().st_size for path in directory.generations.glob("*.db")}
+        gone = directory.discard_superseded(keep=0)
+        archive = archive_of(settings)
+        old = archive.prune() if archive else ()
+    freed = sum(sizes.get(path, 0) for path in gone)
+    if as_json:
+        names, extracts = [path.name for path in gone], [path.name for path in old]
+        say_json({"schema": schema_of("prune"), "removed": names, "archive": extracts, "bytes": freed})
+    else:
+        say(f"removed {len(gone)} generation{'s' * (len(gone) != 1)}, {in_bytes(freed)}")
+        say(f"removed {len(old)} extract{'s' * (len(old) != 1)} from the archive")
+
+
+def register_quarantine(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("quarantine")(quarantine)
+
+
+def quarantine(
+    *,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take note of all: they no longer ask for attention.")
+    ] = False,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+) -> None:
+    """List the records that could not be understood or proven, with file, number, reason and their XML.
+
+    Exit code 10 while some have not been taken note of, 0 otherwise.
+    """
+    settings = configure(mirror=mirror, config=config)
+    link = link_in(settings.need_mirror())
+    if accept:
+        _accept(MirrorDirectory(settings.need_mirror()))
+    with open_mirror(link) as db:
+        held = read_quarantine(db)
+    say_json(document_quarantine(held)) if as_json else say(text_quarantine(held))
+    raise typer.Exit(Exit.FINDING if any(not q.accepted for q in held) else Exit.OK)
+
+
+def _accept(directory: MirrorDirectory) -> None:
+    now = datetime.now(UTC)
+    generation = directory.current()
+    assert generation is not None
+    with hold(directory.lock, since=now), Store(generation) as store:
+        store.accept_quarantine(now)
+
+
+def document_quarantine(held: list[Quarantined]) -> Json:
+    """The document of ``quarantine --json``."""
+    return {
+        "schema": schema_of("quarantine"),
+        "records": [
+            {
+                "file": q.file,
+                "number": q.number,
+                "reason": q.reason,
+                "detail": q.detail,
+                "accepted": q.accepted,
+                "xml": q.xml.decode("utf-8", errors="backslashreplace"),
+            }
+            for q in held
+        ],
+    }
+
+
+def text_quarantine(held: list[Quarantined]) -> str:
+    """The same for people, without the XML."""
+    if not held:
+        return "The quarantine is empty."
+    return "\n".join(line for q in held for line in block(_sentence(q)))
+
+
+def _sentence(q: Quarantined) -> str:
+    noted = f" (accepted {q.accepted})" if q.accepted else ""
+    return f"{q.file}, record {q.number}: {q.reason}: {q.detail}{noted}"

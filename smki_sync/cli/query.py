@@ -1,8 +1,4 @@
-"""``smki-sync find``: every certificate that passes the filters, as a stream.
-
-For: lists for people and for scripts. Rows are written as they are found; what was cut is said on stderr.
-Refuses: to sort, and to hold the answer in memory.
-"""
+"""The commands `show`, `find` and `changes`."""
 
 import json
 import sys
@@ -16,21 +12,38 @@ from typing import Annotated, Final, assert_never
 
 import typer
 
-from smki_sync.cli import arguments, options
+from smki_sync.cli import arguments
+from smki_sync.cli.arguments import parse_date
+from smki_sync.cli.certificate_view import Asked, answer, link_in
 from smki_sync.cli.context import now_here
-from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.cli.failing import failure
-from smki_sync.cli.identities import link_in
-from smki_sync.cli.output import say, say_stream
-from smki_sync.cli.progress import Progress
-from smki_sync.cli.tables import Column, table, width_here
-from smki_sync.config.place import mirror_here
+from smki_sync.cli.exit_codes import Exit, exit_of, failure
+from smki_sync.cli.output import Column, Json, Progress, say, say_stream, schema_of, table, width_here
+from smki_sync.config.file import mirror_here
 from smki_sync.errors import SmkiSyncError, UsageError
-from smki_sync.export.formats import fields_of, role_name_of
-from smki_sync.export.lines import certificates_csv, certificates_json, certificates_pem
+from smki_sync.export.formats import (
+    Fields,
+    certificates_csv,
+    certificates_json,
+    certificates_pem,
+    csv_lines,
+    fields_of,
+    json_lines,
+    role_name_of,
+)
+from smki_sync.mirror.journal import (
+    AfterLine,
+    Gap,
+    JournalFeed,
+    Line,
+    OnDay,
+    Place,
+    read_changes,
+    read_journal,
+    start_after,
+)
 from smki_sync.mirror.queries import Certificate, Connection, Wanted, open_mirror, read_issuers, read_position
 from smki_sync.mirror.queries import find as find_in
+from smki_sync.model.certificate import Usage
 from smki_sync.text import block, in_days
 
 _ISSUERS: Final = 20
@@ -91,7 +104,7 @@ class Shown:
             yield one
 
 
-def register(app: typer.Typer) -> None:
+def register_find(app: typer.Typer) -> None:
     """Add the command."""
     app.command("find")(find)
 
@@ -118,9 +131,9 @@ def find(
     form: Annotated[
         Format | None, typer.Option("--format", help="How they are written; a table unless told.")
     ] = None,
-    mirror: options.Mirror = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
 ) -> None:
     """List the certificates that pass every filter, In-Use only unless told otherwise.
 
@@ -213,3 +226,158 @@ def _say_rest(shown: Shown, nothing: str) -> None:
     cut = f"Only the first {shown.count:,} are shown: --limit N shows more, --limit 0 all."
     if shown.cut or nothing:
         sys.stderr.write("\n".join(block(cut if shown.cut else nothing)) + "\n")
+
+
+class FormatChanges(StrEnum):
+    """How the changes are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TABLE = "table"
+
+
+FIELDS: Final = (
+    *("sequence", "date", "change", "kind", "eui", "serial", "issuer", "from", "to", "file", "token"),
+)
+"""The columns of CSV: the fields of a JSON line."""
+
+COLUMNS_CHANGES: Final = (
+    Column[Line](title="sequence", width=8, cell=lambda line: str(line.sequence)),
+    Column[Line](title="date", width=10, cell=lambda line: line.day),
+    Column[Line](title="change", width=10, cell=lambda line: line.change),
+    Column[Line](title="status", width=6, cell=lambda line: f"{line.before or '-'} > {line.after or '-'}"),
+    Column[Line](title="serial", width=32, cell=lambda line: line.serial),
+    Column[Line](title="EUI-64", width=23, cell=lambda line: line.eui or ""),
+    Column[Line](title="kind", width=12, cell=lambda line: line.kind),
+    Column[Line](title="issuer", width=32, cell=lambda line: line.issuer),
+    Column[Line](title="file", width=32, cell=lambda line: line.file),
+)
+"""What a table shows, the first the last to go where the terminal is narrow."""
+
+
+def register_changes(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("changes")(changes)
+
+
+def changes(
+    *,
+    since: Annotated[
+        str,
+        typer.Option(
+            "--since",
+            metavar="DATE|SEQUENCE",
+            help="From this date on, or after the line of this number or token. 0: from the first.",
+        ),
+    ],
+    form: Annotated[
+        FormatChanges, typer.Option("--format", help="How they are written.")
+    ] = FormatChanges.JSONL,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+) -> None:
+    """Write what has changed, in order, without a gap even across a full resync.
+
+    Keep the token of the last line, and give it to --since the next time. Exit code 10 where the
+    journal does not reach back so far, or is another one.
+    """
+    place = parse_place(since)
+    with open_mirror(link_in(mirror_here(mirror=mirror, config=config))) as db:
+        journal = read_journal(db)
+        start = start_after(db, journal, place)
+        if not isinstance(start, Gap):
+            say_stream(_lines_changes(form, read_changes(db, start), journal))
+    if isinstance(start, Gap):
+        sys.stderr.write("\n".join((*block(start.why), *block(start.hint, indent="  "))) + "\n")
+        raise typer.Exit(Exit.FINDING)
+
+
+def parse_place(text: str) -> Place:
+    """A place in the journal: YYYY-MM-DD, a number, or a token."""
+    try:
+        return AfterLine.parse(text)
+    except ValueError as exc:
+        if ":" in text or text.isdigit():
+            raise UsageError(f"--since: {exc}", hint="Give it as it stood in a line.") from exc
+    return OnDay(day=parse_date("--since", text))
+
+
+def _lines_changes(form: FormatChanges, found: Iterator[Line], journal: JournalFeed) -> Iterator[str]:
+    match form:
+        case FormatChanges.JSONL:
+            return json_lines(_fields(line, journal) for line in found)
+        case FormatChanges.CSV:
+            return csv_lines(FIELDS, (_fields(line, journal) for line in found))
+        case FormatChanges.TABLE:
+            return table(COLUMNS_CHANGES, found, width=width_here())
+        case _:
+            assert_never(form)
+
+
+def _fields(line: Line, journal: JournalFeed) -> Fields:
+    return {
+        "sequence": line.sequence,
+        "date": line.day,
+        "change": line.change,
+        "kind": line.kind,
+        "eui": line.eui,
+        "serial": line.serial,
+        "issuer": line.issuer,
+        "from": line.before,
+        "to": line.after,
+        "file": line.file,
+        "token": journal.token(line.sequence),
+    }
+
+
+def register_show(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("show")(show)
+
+
+def show(
+    identity: Annotated[
+        str,
+        typer.Argument(
+            metavar="IDENTITY",
+            help="An EUI-64; serial: in hex or decimal; ski:, sha1:, sha256: in hex; or a certificate file.",
+        ),
+    ],
+    *,
+    usage: Annotated[Usage | None, typer.Option(help="Only this key usage.", case_sensitive=False)] = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="R", help="Only this Remote Party Role, by number or name.")
+    ] = None,
+    any_status: Annotated[
+        bool, typer.Option("--any-status", help="Also what is not In-Use, or withdrawn.")
+    ] = False,
+    pem: Annotated[bool, typer.Option("--pem", help="The certificates in PEM.")] = False,
+    der: Annotated[bool, typer.Option("--der", help="The certificate's octets; exactly one.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say step by step why each, of any status, is or is not usable.",
+        ),
+    ] = False,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+) -> None:
+    """Show the certificates of one subject, In-Use only unless told otherwise.
+
+    Exit code 10 when there is none.
+    """
+    asked = Asked(
+        identity=identity,
+        usage=usage,
+        role=role,
+        any_status=any_status,
+        pem=pem,
+        der=der,
+        explain=explain,
+        mirror=mirror,
+        config=config,
+        as_json=as_json,
+    )
+    raise typer.Exit(answer(asked))

@@ -1,35 +1,267 @@
-"""``smki-sync drill``: would the mirror survive the worst day? Tried, timed and written down.
-
-For: evidence for an auditor, by hand or from a timer. Refuses: to touch the live mirror.
-"""
+"""The commands `reconcile`, `restore` and `drill`."""
 
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from smki_sync.cli import options
+from smki_sync.cli import arguments
+from smki_sync.cli.arguments import parse_date
+from smki_sync.cli.certificate_view import link_in
 from smki_sync.cli.context import configure, now_here
-from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.cli.failing import failure
-from smki_sync.cli.identities import link_in
-from smki_sync.cli.job import job_of, talking
-from smki_sync.cli.output import say, say_json
-from smki_sync.cli.outputs import check_place
-from smki_sync.cli.render import applied_document, attention_document
-from smki_sync.cli.restore import checks_document, lines, phases_document
+from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome, failure
+from smki_sync.cli.job import job_of, recorded, talking
+from smki_sync.cli.output import Json, check_place, outside_mirror, say, say_json, schema_of
+from smki_sync.cli.run_report import applied_document, attention_document
+from smki_sync.cli.run_report import document as sync_document
+from smki_sync.cli.sync import show_report
+from smki_sync.errors import UsageError
+from smki_sync.events import Noted
+from smki_sync.export.formats import csv_lines
+from smki_sync.files import whole_file
 from smki_sync.mirror.connection import named
 from smki_sync.mirror.ledger import utc
-from smki_sync.recovery import Drilled, NotDrilled
+from smki_sync.mirror.reconcile import Difference
+from smki_sync.model.report import SyncReport
+from smki_sync.recovery import Drilled, NotDrilled, Restored
 from smki_sync.recovery import drill as carry_out
-from smki_sync.report.drill import drill_page
+from smki_sync.recovery import restore as restore_from
+from smki_sync.recovery.reconcile import Keep, Reconciled, forget
+from smki_sync.recovery.reconcile import reconcile as reconcile_with
+from smki_sync.report.page import drill_page
 from smki_sync.text import block, in_time, visible
 
+_COLUMNS = ("drift", "kind", "eui", "serial", "issuer", "held", "listed", "what")
 
-def register(app: typer.Typer) -> None:
+
+def register_reconcile(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("reconcile")(reconcile)
+
+
+def reconcile(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make what differs good, in one transaction.")
+    ] = False,
+    list_to: Annotated[
+        Path | None, typer.Option("--list", metavar="FILE", help="Write every difference to FILE, as CSV.")
+    ] = None,
+    mirror: arguments.Mirror = None,
+    source: arguments.Source = None,
+    identity_file: arguments.IdentityFile = None,
+    known_hosts: arguments.KnownHosts = None,
+    bandwidth: arguments.Bandwidth = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+    quiet: arguments.Quiet = False,
+    verbose: arguments.Verbose = False,
+    log_format: arguments.LogFormat = None,
+) -> None:
+    """Hold the mirror against the newest full that it has caught up with.
+
+    What a delta explains is no drift: a full takes more than a day to produce. Exit code 0 where they agree,
+    or do after a repair; 10 where they differ.
+    """
+    settings = configure(
+        mirror=mirror,
+        source=source,
+        identity_file=identity_file,
+        known_hosts=known_hosts,
+        bandwidth=bandwidth,
+        config=config,
+        log_format=log_format,
+    )
+    if list_to:
+        check_place(outside_mirror(list_to, settings))
+    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+        found = reconcile_with(job_of(settings, talk), repair=repair, keep=_writer(list_to))
+    if as_json:
+        say_json(document_reconcile(found))
+    elif not quiet:
+        say("\n".join(lines(found)))
+    raise typer.Exit(Exit.OK if found.agrees else Exit.FINDING)
+
+
+def _writer(path: Path | None) -> Keep:
+    if path is None:
+        return forget
+
+    def write(differences: Iterable[Difference]) -> None:
+        with whole_file(path, force=True) as file:
+            file.writelines(csv_lines(_COLUMNS, map(asdict_of, differences)))
+
+    return write
+
+
+def asdict_of(found: Difference) -> Json:
+    """One difference as the fields of JSON and CSV."""
+    values = asdict(found) | {"drift": found.drift.value, "what": " ".join(found.what)}
+    return {name: values[name] for name in _COLUMNS}
+
+
+def document_reconcile(found: Reconciled) -> Json:
+    """The document of ``reconcile --json``."""
+    repaired = found.repaired
+    return {
+        "schema": schema_of("reconcile"),
+        "agrees": found.agrees,
+        "full": found.full,
+        "position": found.position.isoformat(),
+        "compared": found.compared,
+        "missing": found.missing,
+        "unexpected": found.unexpected,
+        "differing": found.differing,
+        "explained": found.explained,
+        "quarantined": found.quarantined,
+        "examples": [asdict_of(example) for example in found.examples],
+        "repaired": repaired
+        and {
+            "inserted": repaired.inserted,
+            "updated": repaired.updated,
+            "withdrawn": repaired.withdrawn,
+        },
+    }
+
+
+def lines(found: Reconciled) -> Iterator[str]:
+    """The comparison for people."""
+    yield _headline(found)
+    yield f"  mirror      as of {found.position}"
+    yield f"  compared    {found.compared:,} records"
+    yield f"  missing     {found.missing:,}"
+    yield f"  unexpected  {found.unexpected:,}"
+    yield f"  differing   {found.differing:,}"
+    yield f"  explained   {found.explained:,} by deltas, and no drift"
+    if found.quarantined:
+        yield f"  quarantine  {found.quarantined:,} records of the full could not be understood"
+    for example in found.examples:
+        yield from block(_line(example), indent="  ")
+    if not found.agrees:
+        yield from block(
+            "`smki-sync reconcile --repair` makes it good; `--list FILE` writes every difference."
+        )
+
+
+def _headline(found: Reconciled) -> str:
+    if found.repaired:
+        return f"Repaired: the mirror agrees with {found.full} now."
+    return (
+        f"The mirror agrees with {found.full}."
+        if found.agrees
+        else f"Drift: the mirror differs from {found.full}."
+    )
+
+
+def _line(found: Difference) -> str:
+    who = f"{found.kind} {found.eui or ''} {found.serial} of {visible(found.issuer)}"
+    what = f" ({', '.join(found.what)})" if found.what else ""
+    return f"{found.drift}: {who}: held {found.held or 'not'}, listed {found.listed or 'not'}{what}"
+
+
+def register_restore(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("restore")(restore)
+
+
+def restore(
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="The state of that day, not the newest.")
+    ] = None,
+    mirror: arguments.Mirror = None,
+    source: arguments.Source = None,
+    identity_file: arguments.IdentityFile = None,
+    known_hosts: arguments.KnownHosts = None,
+    bandwidth: arguments.Bandwidth = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+    quiet: arguments.Quiet = False,
+    verbose: arguments.Verbose = False,
+    log_format: arguments.LogFormat = None,
+) -> None:
+    """Make the mirror anew from the repository or an archive, whatever has become of the old one.
+
+    The new one is looked through before it takes over. The old one is kept until `smki-sync prune`.
+    Exit code 0 where it is current, 3 where it stands and is not.
+    """
+    settings = configure(
+        mirror=mirror,
+        source=source,
+        identity_file=identity_file,
+        known_hosts=known_hosts,
+        bandwidth=bandwidth,
+        config=config,
+        log_format=log_format,
+    )
+    day = parse_date("--to", to) if to else None
+    if day and day > now_here().date():
+        raise UsageError(f"--to: {day} has not come yet", hint="Without --to the newest state is restored.")
+    done: list[Restored] = []
+    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+        job = job_of(settings, talk)
+
+        def deed() -> SyncReport:
+            done.append(restore_from(job, until=day, anchors=settings.trust.read_anchors()))
+            return done[0].report
+
+        report = recorded(settings, job, "restore", deed)
+        if as_json or quiet:
+            for attention in report.attention:
+                talk.hear(Noted(attention=attention))
+    if as_json:
+        say_json(document_restore(done[0]))
+    elif not quiet:
+        show_report(report)
+        say("\n".join(lines_restore(done[0])))
+    raise typer.Exit(exit_of_outcome(report.outcome))
+
+
+def document_restore(restored: Restored) -> Json:
+    """The document of ``restore --json``: that of ``sync``, with phases and checks."""
+    return {
+        **sync_document(restored.report, command="restore"),
+        "phases": phases_document(restored),
+        "checks": checks_document(restored),
+    }
+
+
+def phases_document(restored: Restored) -> list[Json]:
+    """How long each phase took, in seconds to the millisecond."""
+    return [{"phase": phase.name, "seconds": round(phase.seconds, 3)} for phase in restored.phases]
+
+
+def checks_document(restored: Restored) -> list[Json]:
+    """What was checked before it took over."""
+    return [
+        {"check": check.name, "passed": check.passed, "detail": check.detail} for check in restored.checks
+    ]
+
+
+_MARKS = {True: "passed", False: "FAILED", None: "not made"}
+
+
+def lines_restore(restored: Restored) -> list[str]:
+    """Phases and checks for people."""
+    total = sum(phase.seconds for phase in restored.phases)
+    times = ", ".join(f"{phase.name} {in_time(phase.seconds)}" for phase in restored.phases)
+    return [
+        *block(f"  took          {in_time(total)}: {times}", hanging=16),
+        *(
+            line
+            for check in restored.checks
+            for line in block(
+                f"  check         {check.name} {_MARKS[check.passed]}: {check.detail}", hanging=16
+            )
+        ),
+    ]
+
+
+def register_drill(app: typer.Typer) -> None:
     """Add the command."""
     app.command("drill")(drill)
 
@@ -43,16 +275,16 @@ def drill(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="DIR", help="Where the report goes: JSON and HTML.")
     ] = None,
-    mirror: options.Mirror = None,
-    source: options.Source = None,
-    identity_file: options.IdentityFile = None,
-    known_hosts: options.KnownHosts = None,
-    bandwidth: options.Bandwidth = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    log_format: options.LogFormat = None,
+    mirror: arguments.Mirror = None,
+    source: arguments.Source = None,
+    identity_file: arguments.IdentityFile = None,
+    known_hosts: arguments.KnownHosts = None,
+    bandwidth: arguments.Bandwidth = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+    quiet: arguments.Quiet = False,
+    verbose: arguments.Verbose = False,
+    log_format: arguments.LogFormat = None,
 ) -> None:
     """Restore into a scratch place, hold it against the live mirror, and leave a report.
 
@@ -145,7 +377,7 @@ def text(done: Drilled | NotDrilled, report: Path) -> list[str]:
     parted = done.parted
     return [
         f"The drill {word}: restored in {in_time(done.recovery_seconds)}, as of {done.live.position}.",
-        *lines(done.restored),
+        *lines_restore(done.restored),
         *(
             block(
                 f"  parted        {len(parted.only_one):,} certificates are In-Use in the live mirror alone,"

@@ -1,8 +1,4 @@
-"""``smki-sync status``: what is held and how old it is, without the network.
-
-For: monitoring. Two clocks: as of (position), and when somebody last looked (runs). Refuses: to
-connect to anything, to take the lock.
-"""
+"""The command `status`."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,22 +9,118 @@ from typing import Final
 
 import typer
 
-from smki_sync.cli import freshness, options
+from smki_sync.cli import arguments
 from smki_sync.cli.context import configure, now_here
-from smki_sync.cli.documents import Json, schema_of
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import say, say_json
-from smki_sync.cli.trusted import trusted_of
-from smki_sync.config.whole import Config
+from smki_sync.cli.output import Json, say, say_json, schema_of
+from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
-from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run
-from smki_sync.mirror.lock import find_holder
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
+from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.certificate import Status
 from smki_sync.model.report import Census, Outcome
-from smki_sync.status import freshness_of
-from smki_sync.text import block, in_age, in_bytes
+from smki_sync.status import Freshness, freshness_of
+from smki_sync.text import block, in_age, in_bytes, in_time
+
+
+def document_freshness(fresh: Freshness) -> Json:
+    """As JSON: every field is there, and null where it is not known."""
+    return {
+        "looked": fresh.looked,
+        "cliff": {
+            "next_delta": fresh.next_delta.isoformat() if fresh.next_delta else None,
+            "leaves": fresh.leaves.isoformat() if fresh.leaves else None,
+            "days_left": fresh.days_left,
+        },
+        "forecast": {"full_bytes": fresh.full_bytes, "full_seconds": fresh.full_seconds},
+    }
+
+
+def lines(fresh: Freshness) -> list[str]:
+    """For people, one fact a line; what is not known is not said."""
+    looked = [f"last looked   {fresh.looked}"] if fresh.looked else []
+    return [*looked, *_cliff(fresh), *_forecast(fresh)]
+
+
+def _cliff(fresh: Freshness) -> list[str]:
+    if fresh.days_left is None:
+        return []
+    if fresh.days_left == 0:
+        return [f"cliff         reached: the delta of {fresh.next_delta} may be gone; then a full is needed"]
+    days = f"{fresh.days_left} day{'s' * (fresh.days_left > 1)} left"
+    return [f"cliff         {days}: from {fresh.leaves} the delta of {fresh.next_delta} may be gone"]
+
+
+def _forecast(fresh: Freshness) -> list[str]:
+    if fresh.full_bytes is None:
+        return []
+    time = f", about {in_time(fresh.full_seconds)} at the measured rates" if fresh.full_seconds else ""
+    return [f"a full        would be {in_bytes(fresh.full_bytes)}{time}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """``anchors``: trust anchors that are configured. ``last``: the last whole verification that is known.
+
+    ``replaced``: another generation has taken the place of the one that was verified.
+    """
+
+    anchors: int
+    last: LastVerification | None
+    replaced: bool = False
+
+    def document(self) -> Json:
+        """As JSON."""
+        last = self.last
+        return {
+            "anchored": self.anchors > 0,
+            "anchors": self.anchors,
+            "last_verified": {
+                "at": last.at,
+                "position": last.position,
+                "certificates": last.certificates,
+                "errors": last.errors,
+                "warnings": last.warnings,
+                "anchored": last.anchored,
+                "replaced": self.replaced,
+            }
+            if last
+            else None,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        few = f"{self.anchors} anchor{'s' * (self.anchors > 1)}"
+        held = few if self.anchors else "nothing is anchored: trust.anchors is not configured"
+        return [f"trust         {held}", f"verified      {self._verified()}"]
+
+    def _verified(self) -> str:
+        if self.last is None:
+            return "as a whole not that is known; `smki-sync verify` does"
+        end = f"{self.last.errors:,} error{'s' * (self.last.errors > 1)}" if self.last.errors else "sound"
+        loose = "" if self.last.anchored else ", not anchored"
+        gone = ", replaced since" if self.replaced else ""
+        return f"{self.last.at}  {end}{loose}, as of {self.last.position}{gone}"
+
+
+def trusted_of(settings: Config, directory: MirrorDirectory) -> Trusted:
+    """Read the anchors, which fails where one that is named is not there, and what is remembered."""
+    anchors = len(settings.trust.read_anchors())
+    last = last_verification(directory.proofs)
+    return Trusted(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
+
+
+def _is_replaced(last: LastVerification | None, directory: MirrorDirectory) -> bool:
+    """Whether readers see another generation by now; one that cannot be found has said so already."""
+    if last is None or not last.generation:
+        return False
+    with suppress(MirrorError):
+        now = directory.linked()
+        return now is not None and now.name != last.generation
+    return False
+
 
 _DAY_HOURS: Final = 24
 
@@ -69,17 +161,17 @@ class Finding:
     hint: str = ""
 
 
-def register(app: typer.Typer) -> None:
+def register_status(app: typer.Typer) -> None:
     """Add the command."""
     app.command("status")(status)
 
 
 def status(
     *,
-    max_age: options.MaxAge = None,
-    mirror: options.Mirror = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
+    max_age: arguments.MaxAge = None,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
 ) -> None:
     """Say what the mirror holds, how old it is and how the last runs went; asks nobody.
 
@@ -94,9 +186,9 @@ def status(
         directory, position=finding.position, window_days=settings.policy.window_days, today=now.date()
     )
     if as_json:
-        say_json(document(finding) | freshness.document(fresh) | trusted.document())
+        say_json(document(finding) | document_freshness(fresh) | trusted.document())
     else:
-        say("\n".join([text(finding), *freshness.lines(fresh), *trusted.lines()]))
+        say("\n".join([text(finding), *lines(fresh), *trusted.lines()]))
     raise typer.Exit(EXITS[finding.state])
 
 

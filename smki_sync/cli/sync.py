@@ -5,23 +5,21 @@ from typing import Annotated
 
 import typer
 
-from smki_sync.cli import options
+from smki_sync.cli import arguments
 from smki_sync.cli.context import configure
+from smki_sync.cli.event_log import JsonTalk
 from smki_sync.cli.exit_codes import exit_of_outcome
-from smki_sync.cli.job import job_of, talking
+from smki_sync.cli.job import job_of, recorded, talking
 from smki_sync.cli.output import say, say_json
-from smki_sync.cli.recording import recorded
-from smki_sync.cli.render import document
-from smki_sync.cli.run_report import sync_text
-from smki_sync.cli.talk import JsonTalk
-from smki_sync.config.whole import Config
+from smki_sync.cli.run_report import document, sync_text
+from smki_sync.config.loader import Config
 from smki_sync.events import Noted
 from smki_sync.model.report import Outcome, SyncReport
+from smki_sync.recovery.reconcile import hold_weekly
 from smki_sync.sync import Job, rehearse, run
-from smki_sync.weekly import hold_weekly
 
 
-def register(app: typer.Typer) -> None:
+def register_sync(app: typer.Typer) -> None:
     """Add the command."""
     app.command("sync")(sync)
 
@@ -42,16 +40,16 @@ def sync(
             help="Take files that cost the mirror many In-Use certificates, this once.",
         ),
     ] = False,
-    mirror: options.Mirror = None,
-    source: options.Source = None,
-    identity_file: options.IdentityFile = None,
-    known_hosts: options.KnownHosts = None,
-    bandwidth: options.Bandwidth = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    log_format: options.LogFormat = None,
+    mirror: arguments.Mirror = None,
+    source: arguments.Source = None,
+    identity_file: arguments.IdentityFile = None,
+    known_hosts: arguments.KnownHosts = None,
+    bandwidth: arguments.Bandwidth = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+    quiet: arguments.Quiet = False,
+    verbose: arguments.Verbose = False,
+    log_format: arguments.LogFormat = None,
 ) -> None:
     """Bring the mirror up to date: nothing to do, deltas in order, or a full and then deltas.
 

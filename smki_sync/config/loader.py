@@ -1,25 +1,183 @@
-"""Option, environment, file, default: which value counts, and every fault in one error.
-
-For: :func:`load`, the only way to a :class:`Config`. Refuses: to go on with a file that holds an
-unknown key or a value out of range, even where an option overrides it; to look at the process's own
-environment (:func:`load_here` hands it in); to read a secret's file.
-"""
+"""Merge option, environment, file, default; unknown keys; Config."""
 
 import os
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from smki_sync.config.file import SYSTEM_FILE, File, file_of, user_place
-from smki_sync.config.names import strange_names
-from smki_sync.config.place import MIRROR_VARIABLE
+from smki_sync.config.file import (
+    MIRROR_VARIABLE,
+    SYSTEM_FILE,
+    File,
+    Secrets,
+    file_of,
+    forbid_cores,
+    read_password,
+    secrets_in,
+    user_place,
+)
+from smki_sync.config.policy_settings import LimitSettings, PolicySettings
 from smki_sync.config.schema import KEYS, SECTIONS
-from smki_sync.config.secrets import secrets_in
-from smki_sync.config.whole import Config
+from smki_sync.config.settings import (
+    ArchiveSettings,
+    HookSettings,
+    LogSettings,
+    MetricsSettings,
+    MirrorPaths,
+    Repository,
+    RetrySettings,
+    TrustSettings,
+)
 from smki_sync.errors import ConfigError
-from smki_sync.sources.address import parse_address
+from smki_sync.model.extract import ListPolicy
+from smki_sync.sources.base import parse_address
+
+if TYPE_CHECKING:
+    from smki_sync.reader import ReaderLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting. ``file``: the one that was read, ``None`` where none was found.
+
+    ``origins``: where each key that is no default came from. ``environment``: the secrets found there.
+    """
+
+    repository: Repository = field(default_factory=Repository)
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    mirror: MirrorPaths = field(default_factory=MirrorPaths)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    trust: TrustSettings = field(default_factory=TrustSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
+    file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Secrets = field(default_factory=Secrets, repr=False)
+
+    def origin(self, key: str) -> str:
+        """Say where ``section.key`` came from.
+
+        One of ``option --mirror``, ``environment SMKI_SYNC_MIRROR``, ``file /path``, ``default``.
+        Raises ``KeyError`` for a key that does not exist.
+        """
+        return self.origins.get(KEYS[key].name, "default")
+
+    def need_url(self) -> str:
+        """Give the source's URL, or raise ``ConfigError`` that says the three ways to give one."""
+        return self.repository.url or self._absent(
+            "source", "--source URL", "SMKI_SYNC_SOURCE", "repository.url"
+        )
+
+    def need_mirror(self) -> Path:
+        """Give the mirror's directory, or raise ``ConfigError`` that says the three ways to give one."""
+        path = self.mirror.path
+        return path or self._absent("mirror", "--mirror DIR", "SMKI_SYNC_MIRROR", "mirror.path")
+
+    def secrets(self) -> Secrets:
+        """Give the secrets: the environment's, and the password file's where the environment has none.
+
+        From then on a crash leaves no core: a key that a source reads is as secret as a password.
+        Raises ``ConfigError`` where that file cannot be read or can be read by others.
+        """
+        forbid_cores()
+        file = self.repository.password_file
+        if self.environment.password is not None or file is None:
+            return self.environment
+        return Secrets(password=read_password(file), key_passphrase=self.environment.key_passphrase)
+
+    def lists(self) -> ListPolicy:
+        """Give what is asked of lists and slot files."""
+        return ListPolicy(
+            arl_max_age_days=self.trust.arl_max_age_days,
+            crl_max_age_days=self.trust.crl_max_age_days,
+            expected=self.trust.expect_lists,
+            largest_bytes=self.limits.companion_bytes,
+        )
+
+    def reader_limits(self) -> "ReaderLimits":
+        """Give what the reader asks for: its own defaults, but where this configuration says otherwise."""
+        from smki_sync.reader import ReaderLimits  # noqa: PLC0415 - loads lxml, which only a sync needs
+
+        limits, own = self.limits, ReaderLimits()
+        return ReaderLimits(
+            decompressed_bytes=_or(limits.decompressed_bytes, own.decompressed_bytes),
+            ratio=_or(limits.ratio, own.ratio),
+            records=_or(limits.records, own.records),
+            field_length=_or(limits.field_bytes, own.field_length),
+            depth=_or(limits.depth, own.depth),
+            record_bytes=_or(limits.record_bytes, own.record_bytes),
+            leading_bytes=_or(limits.leading_bytes, own.leading_bytes),
+            names=_or(limits.names, own.names),
+            quarantine_share=self.policy.quarantine_share,
+            quarantine_allowance=self.policy.quarantine_allowance,
+        )
+
+    def _absent(self, what: str, option: str, variable: str, key: str) -> NoReturn:
+        read = f"{self.file} was read and has no {key}" if self.file else "no configuration file was found"
+        raise ConfigError(
+            f"no {what} is configured ({read})",
+            hint=f"give {option}, or set {variable}, or write {key} in the configuration file; "
+            "`smki-sync init` makes one",
+            code=f"{what}-not-configured",
+        )
+
+
+def _or(given: int | None, own: int) -> int:
+    return own if given is None else given
+
+
+_LIKE = 0.6
+"""How like two names are that are taken for a slip of the pen, from 0 to 1: difflib's own measure."""
+
+
+def nearest_section(name: str) -> str:
+    """Give the known section whose name is most like ``name``."""
+    return _close(name, SECTIONS, 0.0)[0]
+
+
+def nearest_key(section: str, name: str) -> str:
+    """Give the known key most like ``name``: in its own section, else in any, else the least unlike.
+
+    ``section`` is empty for a key that stands outside every section.
+    """
+    every = {key.partition(".")[2]: key for key in KEYS}
+    own = {key.partition(".")[2]: key for key in KEYS if key.startswith(f"{section}.")}
+    for words, likeness in ((own, _LIKE), (every, _LIKE), (own or every, 0.0)):
+        if near := _close(name, words, likeness):
+            break
+    return words[near[0]]
+
+
+def _close(name: str, words: Iterable[str], likeness: float) -> list[str]:
+    """The word most like a name, if one is like enough."""
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
+    return difflib.get_close_matches(name, list(words), n=1, cutoff=likeness)
+
+
+def strange_names(file: File) -> Iterator[str]:
+    """Name each section and key of the file that does not exist, with its nearest known neighbour."""
+    for name, content in file.tree.items():
+        if name not in SECTIONS:
+            near = f"[{nearest_section(name)}]" if isinstance(content, dict) else nearest_key("", name)
+            yield f"{name!r} is unknown ({file.origin}); did you mean {near}?"
+        elif not isinstance(content, dict):
+            yield f"{name} wants to be a section, [{name}] ({file.origin})"
+        else:
+            yield from _strange_keys(name, content, file.origin)
+
+
+def _strange_keys(section: str, content: Mapping[str, object], origin: str) -> Iterator[str]:
+    for name in content:
+        if f"{section}.{name}" not in KEYS:
+            near = nearest_key(section, name)
+            yield f"{f'{section}.{name}'!r} is unknown ({origin}); did you mean {near}?"
+
 
 OPTIONS: Mapping[str, str] = {
     "mirror": "mirror.path",

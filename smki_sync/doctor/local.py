@@ -1,27 +1,67 @@
-"""This machine: disk, lock, mirror, age, SQLite.
-
-For: what stops a sync before or after it has reached the Repository. Refuses: to write; a mirror directory
-that is not there yet is judged by the one that it would be made in.
-"""
+"""CheckResult; disk space, lock, mirror, SQLite."""
 
 import os
 import shutil
 import stat
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, assert_never
 
-from smki_sync.doctor.finding import Finding, failed, fine, warned
-from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable
-from smki_sync.mirror.connect import sqlite_version
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.lock import find_holder
-from smki_sync.mirror.queries.opening import check_schema
+from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable, SmkiSyncError
+from smki_sync.mirror.connection import sqlite_version
+from smki_sync.mirror.directory import MirrorDirectory, find_holder
+from smki_sync.mirror.queries import check_schema
 from smki_sync.model.plan import MirrorState, Policy
 from smki_sync.status import days_left
 from smki_sync.sync.decision import Held, look
-from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES
+from smki_sync.sync.runner import BUILD_FACTOR, RESERVE_BYTES
+
+
+class Verdict(StrEnum):
+    """``WARN``: a sync works and somebody should look. ``SKIPPED``: something before it stands in the way."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``check``: what was looked at. ``seen``: in a sentence. ``mend``: what to do; empty where all is well.
+
+    ``error``: what a sync would fail with, for ``FAIL`` alone.
+    """
+
+    check: str
+    verdict: Verdict
+    seen: str
+    mend: str = ""
+    error: SmkiSyncError | None = None
+
+
+def fine(check: str, seen: str) -> Finding:
+    """All is well."""
+    return Finding(check=check, verdict=Verdict.OK, seen=seen)
+
+
+def warned(check: str, seen: str, mend: str) -> Finding:
+    """Somebody should look."""
+    return Finding(check=check, verdict=Verdict.WARN, seen=seen, mend=mend)
+
+
+def failed(check: str, error: SmkiSyncError) -> Finding:
+    """A sync would fail with this."""
+    return Finding(check=check, verdict=Verdict.FAIL, seen=error.message, mend=error.hint, error=error)
+
+
+def skipped(check: str, why: str) -> Finding:
+    """Something before it stands in the way."""
+    return Finding(check=check, verdict=Verdict.SKIPPED, seen=why)
+
 
 _MB: Final = 1_000_000
 SAFE_SQLITE: Final = (3, 51, 3)

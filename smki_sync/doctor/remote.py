@@ -1,21 +1,22 @@
-"""From the host's name to a listing, in one connection and with one login.
+"""Host name to listing with one login; fallbacks, archive, hooks."""
 
-For: finding the first step that fails, and saying of those before it what was seen. Refuses: to log in
-twice, to retry: five wrong logins in an hour lock the account (SEC Appendix P).
-"""
-
+import os
+import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
-from smki_sync.doctor.finding import Finding, failed, fine, skipped
+from smki_sync.catalogue import Names, read_catalogue
+from smki_sync.doctor.local import Finding, failed, fine, skipped, warned
 from smki_sync.errors import ConfigError, SmkiSyncError, SourceUnreachable
 from smki_sync.events import Detail, Event, Listener
-from smki_sync.model.extract import RemoteFile
-from smki_sync.sources.address import Address, DirectoryAddress, SftpAddress
-from smki_sync.sources.base import Source
+from smki_sync.mirror.ledger import utc
+from smki_sync.model.extract import Catalogue, Extract, RemoteFile
+from smki_sync.sources.base import Address, DirectoryAddress, SftpAddress, Source
 
 NAME: Final = "name resolution"
 TCP: Final = "connection"
@@ -143,3 +144,107 @@ def _resolve(address: SftpAddress) -> Finding:
         )
     places = sorted({str(info[4][0]) for info in found})
     return fine(NAME, f"{address.host} is {', '.join(places)}")
+
+
+_SHOWN: Final = 5  # names that are spelled out
+SKEW: Final = timedelta(minutes=5)
+"""A file from further in the future than this means that one of the two clocks is wrong."""
+
+
+def judge_names(catalogue: Catalogue, names: Names) -> Finding:
+    """Whether the listing holds extracts, and nothing that nobody knows."""
+    extracts = f"{len(catalogue.fulls)} fulls and {len(catalogue.deltas)} deltas"
+    strangers = [f"{s.name} ({s.why})" for s in catalogue.strangers]
+    shown = ", ".join(strangers[:_SHOWN]) + (
+        f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
+    )
+    if not catalogue.fulls and not catalogue.deltas:
+        return warned(
+            "names",
+            f"no file is named like {names.full} or {names.delta}"
+            + (f"; there are {shown}" if shown else ""),
+            "Check the path in the source URL, and repository.full_name and repository.delta_name.",
+        )
+    if strangers:
+        mend = (
+            "If one of them is an extract, set its name in [repository]; if not, add it to companion_names."
+        )
+        return warned("names", f"{extracts}; left alone: {shown}", mend)
+    return fine("names", f"{extracts}, and {len(catalogue.companions)} companions; no other name")
+
+
+def judge_clock(files: tuple[RemoteFile, ...], catalogue: Catalogue, now: datetime) -> Finding:
+    """This machine's clock against the newest time of a file, and against the newest date in a name."""
+    times = [file.modified for file in files if file.modified]
+    ahead = [x.name for x in _extracts(catalogue) if x.day > now.date() + timedelta(days=1)]
+    if times and max(times) > now + SKEW:
+        seen = f"a file on offer was changed at {utc(max(times))}, and here it is {utc(now)}"
+        return warned("clock", seen, "Set this machine's clock (NTP). If it is right, tell the DCC.")
+    if ahead:
+        seen = f"{ahead[0]} is dated ahead of this machine's date, {now.date()}"
+        return warned("clock", seen, "Set this machine's clock (NTP). If it is right, tell the DCC.")
+    newest = f"; the newest file on offer is of {utc(max(times))}" if times else ""
+    return fine("clock", f"{utc(now)} here{newest}")
+
+
+def _extracts(catalogue: Catalogue) -> Iterator[Extract]:
+    yield from (*catalogue.fulls, *catalogue.deltas)
+
+
+def read_offer(files: tuple[RemoteFile, ...], names: Names) -> Catalogue:
+    """Sort the listing."""
+    return read_catalogue(files, names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What is configured of them. ``hooks``: the words of each command, by its key; empty: there is none."""
+
+    fallbacks: tuple[OpenHeard, ...] = ()
+    archive: Path | None = None
+    textfile: Path | None = None
+    hooks: Mapping[str, Sequence[str]]
+
+
+def judge_fallback(number: int, open_source: OpenHeard, names: Names) -> Finding:
+    """Whether a fallback can be listed, and holds extracts. ``number``: its place in the list, from 1."""
+    check = f"fallback {number}"
+    try:
+        with open_source(Heard()) as source:
+            title, found = source.title, read_offer(source.fetch_listing(), names)
+    except SmkiSyncError as error:
+        return warned(check, error.message, error.hint)
+    held = f"{title} holds {len(found.fulls)} fulls and {len(found.deltas)} deltas"
+    if not found.fulls and not found.deltas:
+        return warned(check, held, "Fill it, or take it out of repository.fallbacks.")
+    return fine(check, held)
+
+
+def judge_archive(path: Path) -> Finding:
+    """Whether extracts can be put there."""
+    if not _can_be_made(path):
+        mend = "Let the user that runs smki-sync write there, or configure another archive.path."
+        return warned("archive", f"{path} cannot be written, and what is applied is to be kept there", mend)
+    return fine("archive", f"{path} can be " + ("written" if path.is_dir() else "made"))
+
+
+def judge_textfile(path: Path) -> Finding:
+    """Whether the metrics can be replaced: written beside, and renamed."""
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        mend = "Make the directory, with the right to write, or configure another metrics.textfile."
+        return warned("metrics", f"{path.parent} is no directory that this user may write to", mend)
+    return fine("metrics", f"{path} can be written")
+
+
+def judge_hooks(hooks: Mapping[str, Sequence[str]]) -> Finding:
+    """Whether the programs are there; none is started."""
+    missing = [f"{key}: {words[0]}" for key, words in hooks.items() if words and not shutil.which(words[0])]
+    if missing:
+        mend = "Install it, or name it with its whole path; the service may have another PATH than you."
+        return warned("hooks", f"no such program: {', '.join(missing)}", mend)
+    return fine("hooks", f"{', '.join(key for key, words in hooks.items() if words)} can be started")
+
+
+def _can_be_made(path: Path) -> bool:
+    near = next(place for place in (path, *path.absolute().parents) if os.access(place, os.F_OK))
+    return near.is_dir() and os.access(near, os.W_OK | os.X_OK)

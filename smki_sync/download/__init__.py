@@ -5,14 +5,10 @@ Refuses: to decide which files; a plan says that.
 """
 
 from smki_sync.download.downloader import fetch
-from smki_sync.download.local_file import Fetched, chunks_of, left_behind
-from smki_sync.download.retry import PatientSource
-from smki_sync.download.sources import BY_HAND, BY_ITSELF, CarefulSource, LoginMemory
-from smki_sync.fetch.follow import follow
-from smki_sync.fetch.opening import Opening
-from smki_sync.fetch.part import discard_other_parts, part_of, room_left
-from smki_sync.fetch.several import Ring, Several
-from smki_sync.fetch.terms import Retry, Terms, Transfer
+from smki_sync.download.local_file import Fetched, chunks_of, follow, left_behind
+from smki_sync.download.partial_file import discard_other_parts, part_of, room_left
+from smki_sync.download.retry import Opening, PatientSource, Retry, Terms, Transfer
+from smki_sync.download.sources import BY_HAND, BY_ITSELF, CarefulSource, LoginMemory, Ring, Several
 
 __all__ = [
     "BY_HAND",

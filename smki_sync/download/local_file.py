@@ -1,19 +1,15 @@
-"""A file that is here, whole, with a card that says what it is.
-
-For: the deeds, which read extracts only from here, so that a slow reader never holds a server's session and a
-transfer is never repeated for a fault in applying. Beside ``NAME`` stands ``NAME.json``; a later run that
-finds both intact does not fetch again. Refuses: to look into a file.
-"""
+"""A complete downloaded file and its sidecar; reading one that is still arriving."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
 from os import fsync
 from pathlib import Path
 from typing import Final
 
-from smki_sync.fetch.journal import stamp_of
+from smki_sync.download.partial_file import stamp_of
+from smki_sync.errors import SourceUnreachable
 from smki_sync.mirror.connection import named
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
@@ -105,3 +101,27 @@ def _particulars(fetched: Fetched) -> dict[str, object]:
 def card_of(path: Path) -> Path:
     """The card of the file at ``path``."""
     return path.with_name(path.name + ".json")
+
+
+_READ_FOLLOW: Final = 1 << 18
+
+
+def follow(part: Path, marks: Iterable[int]) -> Iterator[bytes]:
+    """Give the bytes of ``part`` up to each mark as it comes; ends with the marks.
+
+    The file may take its final name meanwhile. Raises ``SourceUnreachable`` (``changed-while-fetched``)
+    where the marks begin anew: what was given so far belongs to another file.
+    """
+    at = 0
+    # Without a buffer: one would read beyond the mark, and there a second session has left a hole for now.
+    with named(part), part.open("rb", buffering=0) as file:
+        for mark in marks:
+            if mark < at:
+                raise SourceUnreachable(
+                    f"{part.name} was begun anew while it was read",
+                    hint="Read it again from its beginning.",
+                    code="changed-while-fetched",
+                )
+            while at < mark and (data := file.read(min(_READ_FOLLOW, mark - at))):
+                at += len(data)
+                yield data

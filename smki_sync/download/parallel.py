@@ -1,28 +1,42 @@
-"""The process that fetches the second half of a file (``python -m smki_sync.fetch.second``).
-
-For: :mod:`.beside`, which starts it, gives it an errand on stdin and reads on stdout how far it is. It has a
-session of its own and writes into the same part, at its own offsets, with a journal of its own. Refuses: to
-write a byte after whoever started it has gone.
-"""
+"""Second session for the second half."""
 
 import json
 import os
 import pickle
 import select
 import signal
+import subprocess
 import sys
 import time
-from typing import BinaryIO, NoReturn
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, NoReturn, Self
 
-from smki_sync.download.partial_file import Lane
-from smki_sync.download.retry import PatientSource
+from smki_sync.download.partial_file import Lane, Stretch
+from smki_sync.download.retry import Opening, Pace, PatientSource, Retry, Terms
 from smki_sync.download.transfer import Haul, OtherFileError
 from smki_sync.errors import SmkiSyncError
 from smki_sync.events import Event, Fetching
-from smki_sync.fetch.errand import WHOLE, Errand
-from smki_sync.fetch.pace import Pace
-from smki_sync.fetch.terms import Terms
 from smki_sync.mirror.connection import named
+from smki_sync.model.extract import Extract
+
+WHOLE: Final = "whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What to fetch, where to, and on which terms."""
+
+    opening: Opening
+    extract: Extract
+    part: Path
+    journal: Path
+    stretch: Stretch
+    mark_bytes: int
+    bandwidth: int
+    retry: Retry
 
 
 class Leash:
@@ -108,3 +122,82 @@ if __name__ == "__main__":
     given = pickle.loads(octets)  # noqa: S301 - written a moment ago by the process that started this one
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
         run(given, Leash(stdin), Teller(pipe))
+
+
+STOP_SECONDS: Final = 10.0
+"""How long the other process may take to make durable what it has, before it is killed."""
+
+_READ: Final = 1 << 16
+
+
+class Beside:
+    """The other process. A context manager: leaving ends it.
+
+    ``done``: bytes of its lane that are there. ``why``: what kept it from fetching all of it.
+    """
+
+    def __init__(self, errand: Errand) -> None:
+        """Start it."""
+        command = [sys.executable, "-P", "-m", "smki_sync.download.parallel"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._said = b""
+        self.done = 0
+        self.whole = False
+        self.why = "it ended without a word"
+        octets = pickle.dumps(errand)
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is dead already, which shows below
+            self._process.stdin.write(len(octets).to_bytes(8) + octets)
+            self._process.stdin.flush()
+
+    def __enter__(self) -> Self:
+        """It runs already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """End it, with what it has made durable."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def glance(self) -> int:
+        """How many bytes it has by now, without waiting."""
+        self._hear(waiting=False)
+        return self.done
+
+    def follow(self) -> bool:
+        """Wait until it has said more; whether it goes on."""
+        return self._hear(waiting=True)
+
+    def _hear(self, *, waiting: bool) -> bool:
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        os.set_blocking(pipe, waiting)
+        try:
+            heard = os.read(pipe, _READ)
+        except BlockingIOError:
+            return True
+        *lines, self._said = (self._said + heard).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        return bool(heard)
+
+    def _take(self, word: object) -> None:
+        match word:
+            case int():
+                self.done = word
+            case str():
+                self.whole = word == WHOLE
+            case {"failed": str(why)}:
+                self.why = why
+            case _:
+                raise AssertionError(f"no such word: {word!r}")

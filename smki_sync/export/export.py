@@ -12,11 +12,9 @@ from typing import Final, assert_never
 
 from smki_sync import __version__
 from smki_sync.errors import UsageError
-from smki_sync.export.lines import certificates_csv, certificates_json, certificates_pem
-from smki_sync.export.tree import write_tree
+from smki_sync.export.formats import certificates_csv, certificates_json, certificates_pem, write_tree
 from smki_sync.files import whole_file, whole_tree, write_manifest
-from smki_sync.mirror.queries import Certificate, Stamp, Wanted, find, open_mirror, read_stamp
-from smki_sync.mirror.queries.slices import Told, nobody
+from smki_sync.mirror.queries import Certificate, Stamp, Told, Wanted, find, nobody, open_mirror, read_stamp
 
 
 class Form(StrEnum):

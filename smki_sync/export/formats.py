@@ -1,17 +1,19 @@
-"""One certificate as the fields that the contract promises, in JSON and in lines.
+"""Certificate fields; CSV, JSON Lines, PEM, DER tree."""
 
-For: ``show --json``, ``find`` and ``export``: the same names mean the same everywhere. Refuses: to write.
-"""
-
+import csv
+import json
+import re
 from base64 import b64encode
+from collections.abc import Iterable, Iterator
 from hashlib import sha1, sha256
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror.queries.row import Certificate
+from smki_sync.mirror.queries import Certificate
 from smki_sync.model.certificate import ROLE_NAMES, Status
 from smki_sync.x509 import NotACertificate, read_facts
-from smki_sync.x509.pem import to_pem
+from smki_sync.x509.der import to_pem
 
 Fields = dict[str, object]
 """Values that JSON knows, by name."""
@@ -77,3 +79,81 @@ def _plain(c: Certificate) -> Fields:
         "revocation_reason": c.revocation_reason,
         "file": c.file,
     }
+
+
+_FORMULA: Final = re.compile(r"[\s\0-\x1f]*[=+\-@]")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def json_lines(objects: Iterable[Fields]) -> Iterator[str]:
+    """One JSON object a line (JSON Lines)."""
+    return (json.dumps(one) + "\n" for one in objects)
+
+
+def csv_lines(names: Iterable[str], rows: Iterable[Fields]) -> Iterator[str]:
+    """CSV (RFC 4180, lines ending in LF) with a header; ``None`` is an empty cell."""
+    columns = list(names)
+    yield _csv_line(columns)
+    for row in rows:
+        yield _csv_line([_cell(row[name]) for name in columns])
+
+
+def certificates_json(found: Iterable[Certificate]) -> Iterator[str]:
+    """Certificates as JSON Lines."""
+    return json_lines(map(fields_of, found))
+
+
+def certificates_csv(found: Iterable[Certificate]) -> Iterator[str]:
+    """Certificates as CSV."""
+    return csv_lines(FLAT, map(flat_fields_of, found))
+
+
+def certificates_pem(found: Iterable[Certificate]) -> Iterator[str]:
+    """Certificates in PEM, one after the other."""
+    return (to_pem(c.der) for c in found)
+
+
+class _Echo:
+    """A file for ``csv.writer`` that hands back what is written to it."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+_WRITER: Final = csv.writer(_Echo(), lineterminator="\n")
+
+
+def _csv_line(cells: list[str]) -> str:
+    line: Any = _WRITER.writerow(cells)  # what the file's write gives: typed as nothing
+    return str(line)
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
+
+
+_HEX: Final = re.compile(r"[0-9A-F]+")
+_SERIAL_DIGITS: Final = 64
+"""Longest serial number in a name: RFC 5280 allows 40 digits, a file's name 255 octets."""
+
+
+def write_tree(found: Iterable[Certificate], directory: Path) -> None:
+    """Write each certificate into its file below ``directory``."""
+    made: set[Path] = set()
+    for c in found:
+        path = directory / path_of(c)
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(path.parent)
+        path.write_bytes(c.der)
+
+
+def path_of(c: Certificate) -> Path:
+    """Where a certificate lies in the tree."""
+    if not _HEX.fullmatch(c.serial):
+        raise MirrorDamaged(f"a serial number in the mirror is not hex: {c.serial!r:.60}")
+    digest = sha256(f"{c.issuer}\0{c.serial}".encode()).hexdigest()
+    return Path(digest[:2], digest[2:4], f"{c.serial[:_SERIAL_DIGITS]}-{digest[4:20]}.der")

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]  # it has none
 from pyarrow import parquet
 
 from smki_sync.export.formats import role_name_of

@@ -1,10 +1,4 @@
-"""Runs and downloads, as rows: when, with what outcome, also of those that failed before there was a mirror.
-
-For: ``status`` (last run, last success), ``report`` (all of them, and what the Repository offered when
-it was last asked) and whoever asks later. Kept apart from the generations
-because a run that could not build one must be remembered too. Refuses: to make a run fail; what
-cannot be written is dropped by the caller.
-"""
+"""history.db: runs, downloads, last listing, refused logins."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -204,3 +198,35 @@ Recorded = TypeVar("Recorded", Run, HeldAgainst)
 def _known(kind: type[Recorded], row: dict[str, Any]) -> Recorded:
     """A row as a value; a column that a later version of this program has added says nothing here."""
     return kind(**{one.name: row[one.name] for one in fields(kind)})
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """The table ``refusal`` of the history at ``path``. Every method raises ``MirrorError``."""
+
+    path: Path
+
+    def refused(self, account: str, *, since: str) -> tuple[str, ...]:
+        """When the account was refused, from ``since`` (ISO 8601, UTC) on, oldest first."""
+        with naming(self.path):
+            if not self.path.exists():
+                return ()
+        with naming(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            if "refusal" not in db.table_names():
+                return ()
+            rows = db.table("refusal").rows_where(
+                "account = ? AND at >= ?", [account, since], order_by="rowid"
+            )
+            return tuple(row["at"] for row in rows)
+
+    def remember(self, account: str, *, at: str) -> None:
+        """Append one refusal, durably."""
+        with naming(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            db.table("refusal").insert({"account": account, "at": at}, columns={"account": str, "at": str})
+
+    def forget(self, account: str) -> None:
+        """A login has worked: what was refused before does not count any more."""
+        if not self.refused(account, since=""):
+            return
+        with naming(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            db.table("refusal").delete_where("account = ?", [account])

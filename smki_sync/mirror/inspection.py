@@ -1,18 +1,15 @@
-"""What a page about the mirror asks of it: the ledger, holdings, roles, the quarantine in short.
-
-For: ``report``. Every question is answered from small tables, but for the roles, which read the
-certificates of organisations and authorities. Refuses: to write, to judge.
-"""
+"""Raw rows for verification; figures for status pages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from random import Random
+from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.schema import IN_USE, KINDS
-from smki_sync.model.certificate import Kind, Status
+from smki_sync.mirror.schema import IN_USE, KINDS, Value
+from smki_sync.model.certificate import KeyId, Kind, Status
 from smki_sync.model.extract import ExtractKind
 
 _LEDGER: Final = """
@@ -166,3 +163,141 @@ def read_set_aside(db: apsw.Connection, *, limit: int) -> tuple[SetAside, ...]:
         SetAside(file=file, number=number, reason=reason, detail=detail, accepted=accepted)
         for file, number, reason, detail, accepted in rows
     )
+
+
+Db = apsw.Connection
+"""An open mirror, for rooms that pass one on and know no SQLite."""
+
+AUTHORITY_KINDS: Final = tuple(n for n, kind in enumerate(KINDS) if kind in (Kind.OCA, Kind.DCA))
+
+FURTHER_ROWS: Final = 8
+"""Certificates with one key identifier that are looked at: more than that were made to be many."""
+
+
+class HeldRow(NamedTuple):
+    """One row of ``certificate``. ``issuer``: its RFC 4514 name; ``kind``: index of :data:`~.schema.KINDS`.
+
+    Times in seconds since 1970, UTC. ``in_use``: 1 where the certificate is In-Use.
+    """
+
+    id: int
+    serial: str
+    issuer: str
+    eui: str | None
+    kind: int
+    role: int | None
+    usage: str | None
+    status: str
+    withdrawn: int | None
+    revoked: int | None
+    in_use: int
+    subject: str | None
+    not_before: int
+    not_after: int
+    ski: str | None
+    der: bytes
+
+
+_SELECT: Final = f"""
+SELECT c.id, c.serial, i.name, c.eui, c.kind, c.role, c.usage, c.status, c.withdrawn,
+       c.revoked, {IN_USE}, c.subject,
+       c.not_before, c.not_after, c.ski, CAST(c.der AS BLOB)
+  FROM certificate AS c LEFT JOIN issuer AS i ON i.id = c.issuer
+"""
+
+
+def read_rows(db: apsw.Connection) -> Iterator[HeldRow]:
+    """Every row, whatever its status."""
+    return _rows(db, f"{_SELECT} ORDER BY c.id")
+
+
+def read_sample(db: apsw.Connection, number: int, chance: Random, *, any_status: bool) -> list[HeldRow]:
+    """About ``number`` rows by chance; all of them where there are no more. Each is read by its id."""
+    last = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
+    wanted = "" if any_status else f"AND {IN_USE}"
+    if last <= number:
+        return list(_rows(db, f"{_SELECT} WHERE 1 {wanted} ORDER BY c.id"))
+    found: dict[int, HeldRow] = {}
+    for at in sorted(chance.sample(range(1, last + 1), number)):
+        for row in _rows(db, f"{_SELECT} WHERE c.id >= ? {wanted} ORDER BY c.id LIMIT 1", at):
+            found[row.id] = row
+    return list(found.values())
+
+
+def read_row(db: apsw.Connection, serial: str, issuer: str) -> HeldRow | None:
+    """The row of one certificate."""
+    return next(_rows(db, f"{_SELECT} WHERE c.serial = ? AND i.name = ?", serial, issuer), None)
+
+
+def read_authorities(db: apsw.Connection) -> list[HeldRow]:
+    """Every authority's row, whatever its status; an index that leaves devices out finds them."""
+    return list(_rows(db, f"{_SELECT} WHERE c.kind <> 0 AND c.kind IN {AUTHORITY_KINDS}"))
+
+
+def find_by_key_id(db: apsw.Connection, ski: KeyId) -> list[HeldRow]:
+    """Some rows with a subject key identifier; a pass through the table where none but a device has it."""
+    few = f"LIMIT {FURTHER_ROWS}"
+    others = tuple(range(1, len(KINDS)))
+    found = list(_rows(db, f"{_SELECT} WHERE c.kind <> 0 AND c.kind IN {others} AND c.ski = ? {few}", ski))
+    return found or list(_rows(db, f"{_SELECT} WHERE c.kind = 0 AND c.ski = ? {few}", ski))
+
+
+def _rows(db: apsw.Connection, sql: str, *values: Value) -> Iterator[HeldRow]:
+    return map(HeldRow._make, each(db, sql, *values))
+
+
+def each(db: apsw.Connection, sql: str, *values: Value) -> Iterator[tuple[Any, ...]]:
+    """What a statement gives; where that breaks off, it breaks off here and not when ``db`` is closed."""
+    cursor = db.cursor()
+    try:
+        yield from cursor.execute(sql, values)
+    finally:
+        cursor.close(force=True)
+
+
+_LISTS: Final = """
+SELECT l.file, l.kind, l.number, strftime('%Y-%m-%dT%H:%M:%SZ', r.since, 'unixepoch'), r.reason
+  FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list JOIN issuer AS i ON i.id = r.issuer
+ WHERE r.serial = ? AND i.name = ? ORDER BY r.since
+"""
+_RECORDS: Final = """
+SELECT x.name, q.number, q.reason FROM quarantine AS q JOIN extract AS x ON x.id = q.extract
+ WHERE instr(upper(CAST(q.xml AS TEXT)), ?1) OR instr(upper(q.detail), ?1) ORDER BY q.id LIMIT ?2
+"""
+
+RECORDS_LIMIT: Final = 5
+"""Records in quarantine that are named; the quarantine itself has all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoking:
+    """A list in force that revokes a certificate. ``since``: UTC, ISO 8601. ``reason``: in its words."""
+
+    file: str
+    kind: str
+    number: str | None
+    since: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """A record in quarantine that speaks of a serial number. ``number``: its place in ``file``."""
+
+    file: str
+    number: int
+    reason: str
+
+
+def lists_revoking(db: apsw.Connection, serial: str, issuer: str) -> list[Revoking]:
+    """The lists in force that name a certificate."""
+    return [
+        Revoking(file=file, kind=kind, number=number, since=since, reason=reason)
+        for file, kind, number, since, reason in each(db, _LISTS, serial, issuer)
+    ]
+
+
+def records_aside(db: apsw.Connection, serial: str) -> list[Aside]:
+    """Records in quarantine in which a serial number stands."""
+    found = each(db, _RECORDS, serial, RECORDS_LIMIT)
+    return [Aside(file=file, number=number, reason=reason) for file, number, reason in found]

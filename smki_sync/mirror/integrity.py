@@ -1,21 +1,92 @@
-"""A generation against itself: its pages, its indexes, its counts and its digest.
+"""Page, index, count and digest checks; shards; verified backup."""
 
-For: ``verify``, which makes one pass through the rows and hands what it met to :class:`Recount`. A flipped
-bit in the structure of a page is found by SQLite; one in a row or in an index breaks what the two say of
-one another; one in a certificate is another member of the digest's set. Refuses: to mend.
-"""
-
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.digest import SetDigest
-from smki_sync.mirror.held import HeldRow, each
-from smki_sync.mirror.shards import check_digest
+from smki_sync.errors import MirrorDamaged
+from smki_sync.mirror import ledger
+from smki_sync.mirror.connection import connect_to_read, named
+from smki_sync.mirror.directory import sync_directory
+from smki_sync.mirror.inspection import HeldRow, each
+from smki_sync.mirror.ledger import SetDigest, expand, read_digest
+from smki_sync.mirror.queries import Stamp, Told, nobody, open_mirror, read_stamp, slices
+from smki_sync.mirror.schema import IN_USE, KINDS
+
+SHARDS: Final = 1024
+"""Of 200 million certificates, each has 195 000. The digests of all of them take 90 kB in a statement."""
+
+
+class Member(NamedTuple):
+    """One In-Use certificate of a shard. ``sha256``: of its DER, 64 hex digits."""
+
+    shard: int
+    serial: str
+    issuer: str
+    kind: str
+    eui: str | None
+    sha256: str
+
+
+def member_order(member: Member) -> tuple[str, str, str]:
+    """By identity, for lists that people read."""
+    return member.issuer, member.serial, member.sha256
+
+
+def read_shards(db: apsw.Connection, told: Told = nobody) -> list[SetDigest]:
+    """The digest of each shard, from the rows themselves; every row is read."""
+    shards = [SetDigest() for _ in range(SHARDS)]
+    for low, high in slices(db, told):
+        for (der,) in db.execute(_BODIES, (low, high)):
+            expansion = expand(der)
+            shards[expansion % SHARDS].add_expanded(expansion)
+    return shards
+
+
+def digest_of_rows(db: apsw.Connection, told: Told = nobody) -> SetDigest:
+    """The set digest that the rows make, whatever the mirror carries; every row is read."""
+    return whole(read_shards(db, told))
+
+
+def whole(shards: Iterable[SetDigest]) -> SetDigest:
+    """The set digest that sets together make that have no member in common."""
+    found = SetDigest()
+    for shard in shards:
+        found.merge(shard)
+    return found
+
+
+def check_digest(db: apsw.Connection, made: SetDigest) -> str | None:
+    """What is wrong, in words, where a mirror carries another digest than its rows have ``made``."""
+    carried = read_digest(db)
+    if carried.dump() == made.dump():
+        return None
+    return f"it states {carried.hex}, its In-Use certificates make {made.hex}"
+
+
+def read_members(db: apsw.Connection, wanted: Collection[int], told: Told = nobody) -> Iterator[Member]:
+    """The certificates of some shards, in no order that means anything; every row is read."""
+    for low, high in slices(db, told):
+        for serial, issuer, kind, eui, der in db.execute(_MEMBERS, (low, high)):
+            shard = expand(der) % SHARDS
+            if shard in wanted:
+                yield Member(shard, serial, issuer, KINDS[kind], eui, sha256(der).hexdigest())
+
+
+_BODIES: Final = f"SELECT c.der FROM certificate AS c WHERE c.id BETWEEN ? AND ? AND {IN_USE}"
+_MEMBERS: Final = f"""
+SELECT c.serial, i.name, c.kind, c.eui, c.der FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+ WHERE c.id BETWEEN ? AND ? AND {IN_USE}
+"""
+
 
 MESSAGES_LIMIT: Final = 20
 """Lines that SQLite may say about damaged pages: the first is as good as the hundredth."""
@@ -152,3 +223,68 @@ class Recount:
         if other:
             found.append(Damage(aspect=Aspect.DIGEST, detail=other))
         return found
+
+
+_PAGES: Final = 4_096
+"""Pages copied at a time: 32 MiB, between two words on progress."""
+
+Count = Callable[[str], None]
+
+
+def back_up(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
+    """Copy the mirror at ``link`` to ``target``; the state that the copy holds.
+
+    ``count``: told what is counted now. ``told``: how far it is, in pages and then in certificates.
+    Raises :class:`MirrorDamaged` where the copy, or so the mirror, is not sound; then there is no copy.
+    """
+    aside = target.with_name(f".{target.name}.part")
+    try:
+        count("pages copied")
+        _copy(link, aside, told)
+        count("certificates of the copy read again")
+        stamp = _check(aside, told)
+        with named(target):
+            _sync(aside)
+            aside.replace(target)
+            sync_directory(target.parent)
+    finally:
+        with named(target):
+            aside.unlink(missing_ok=True)
+    return stamp
+
+
+def _copy(link: Path, aside: Path, told: Told) -> None:
+    aside.unlink(missing_ok=True)
+    with named(link), closing(connect_to_read(link)) as source:
+        source.execute("BEGIN")
+        ledger.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
+        with named(aside), closing(_create(aside)) as copy:
+            with copy.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step(_PAGES)
+                    told(backup.page_count - backup.remaining, backup.page_count)
+            copy.pragma("journal_mode", "DELETE")  # one file, with nothing beside it
+
+
+def _create(path: Path) -> apsw.Connection:
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+
+
+def _check(copy: Path, told: Told) -> Stamp:
+    """Its pages, and its rows against the digest that it carries."""
+    with open_mirror(copy) as db:
+        found = db.execute("PRAGMA quick_check(1)").get
+        if found != "ok":
+            raise MirrorDamaged(f"the copy of the mirror is not sound: {found}", hint=_HINT)
+        stamp = read_stamp(db)
+        if check_digest(db, digest_of_rows(db, told)):
+            raise MirrorDamaged("the rows of the copy do not make the digest that it carries", hint=_HINT)
+    return stamp
+
+
+_HINT: Final = "Nothing was kept of it. `smki-sync verify` says whether the mirror itself is damaged."
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

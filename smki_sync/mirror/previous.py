@@ -1,21 +1,183 @@
-"""The generation before, and what a new one takes over from it.
-
-For: ledger, journal and quarantine carried on; since when a certificate is known; certificates that the full
-no longer lists. Refuses: to write to the old generation, which readers have open: it is attached read-only.
-"""
+"""Carry history over from the previous generation and compare with it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
+from itertools import starmap
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import apsw
 
-from smki_sync.mirror import touched
-from smki_sync.mirror.digest import SetDigest
-from smki_sync.mirror.inherit import Identity, Memory, Vouched
-from smki_sync.mirror.journal import Changed
-from smki_sync.mirror.rows import Row, days
+from smki_sync.mirror.journal import Change, Changed
+from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.rows import Row, conflict_of, days, set_aside
+from smki_sync.model.certificate import Status
+
+SAID: Final = "status, eui, role, usage, manufacturing, flags, der"
+"""What the Repository says of a certificate, as columns."""
+
+_BEGIN: Final = """
+CREATE TEMP TABLE touched (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
+"""
+_TOUCH: Final = "INSERT OR IGNORE INTO touched VALUES (?, ?)"
+_BOTH: Final = """
+  FROM touched AS t
+ CROSS JOIN certificate AS n ON n.serial = t.serial AND n.issuer = t.issuer
+ CROSS JOIN old.certificate AS o ON o.serial = t.serial AND o.issuer = t.issuer
+"""
+"""CROSS: SQLite would rather read the whole of ``certificate``, which comes in the order of its ids."""
+_SAME: Final = " AND ".join(
+    ["o.withdrawn IS NULL", *(f"n.{name.strip()} IS o.{name.strip()}" for name in SAID.split(","))]
+)
+_DIFFERENCES: Final = f"""
+SELECT n.id, o.status, o.withdrawn, n.status {_BOTH.replace("CROSS JOIN old", "LEFT JOIN old")} ORDER BY n.id
+"""
+_OTHER_BODIES: Final = f"""
+SELECT o.serial, i.name, o.status, o.der {_BOTH} JOIN issuer AS i ON i.id = o.issuer
+ WHERE n.der <> o.der ORDER BY n.id
+"""
+_KEPT: Final = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE extract = ? AND xml = ?)"
+_KEEP_SINCE: Final = f"""
+UPDATE certificate SET first_seen = (
+       SELECT o.first_seen FROM old.certificate AS o
+        WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
+ WHERE id IN (SELECT n.id {_BOTH})
+"""
+_KEEP_CHANGED: Final = f"""
+UPDATE certificate SET (last_changed, extract) = (
+       SELECT o.last_changed,
+              iif(certificate.extract IN (SELECT id FROM main.extract WHERE kind = 'delta'),
+                  certificate.extract, o.extract)
+         FROM old.certificate AS o
+        WHERE o.serial = certificate.serial AND o.issuer = certificate.issuer)
+ WHERE id IN (SELECT n.id {_BOTH} WHERE {_SAME})
+"""
+"""What ended as it was before keeps its dates. What a delta put right against the full keeps that delta as
+its file: nothing else explains to a comparison why it is not as the full says."""
+
+HELD_BEFORE: Final = 0
+"""Record number of evidence that is not of the file: a body that was held before."""
+
+
+def begin(db: apsw.Connection) -> None:
+    """None is touched yet."""
+    db.execute(_BEGIN)
+
+
+def touch(db: apsw.Connection, serial: str, issuer: int) -> None:
+    """Compare this certificate at the end."""
+    db.execute(_TOUCH, (serial, issuer))
+
+
+def compare(db: apsw.Connection, *, extract: int) -> tuple[Iterator[Changed], int]:
+    """Give touched certificates their memory back, and find what has truly become of them."""
+    replaced = _set_aside_bodies(db, extract)
+    db.execute(_KEEP_SINCE)
+    db.execute(_KEEP_CHANGED)
+    found: Iterator[Any] = db.execute(_DIFFERENCES)
+    return filter(None, starmap(_difference, found)), replaced
+
+
+def _set_aside_bodies(db: apsw.Connection, extract: int) -> int:
+    """Keep bodies that others have replaced, but for those that this file listed and lost too."""
+    bodies: list[tuple[Any, ...]] = db.execute(_OTHER_BODIES).fetchall()
+    evidence = [conflict_of(HELD_BEFORE, *body) for body in bodies]
+    news = [one for one in evidence if not db.execute(_KEPT, (extract, one.xml)).get]
+    for one in news:
+        set_aside(db, one, extract=extract)
+    return len(news)
+
+
+def _difference(row: int, before: str | None, withdrawn: int | None, after: str) -> Changed | None:
+    if before is None:
+        return Changed(row=row, change=Change.ADDED, before=None, after=after)
+    if before != after:
+        return Changed(row=row, change=Change.STATUS, before=before, after=after)
+    if withdrawn is not None and after == Status.IN_USE:
+        return Changed(row=row, change=Change.REINSTATED, before=None, after=after)
+    return None
+
+
+Vouched = tuple[int, date, Iterator[Row]]
+"""Ledger id and date of a delta, and what it said."""
+
+Identity = tuple[str, int]
+"""Serial number, issuer id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is known of a certificate from before. Days since 1970.
+
+    ``extract``: ledger id of the file that last changed it. ``said``: status, EUI-64, role, usage,
+    manufacturing flag, flags and body as the old generation holds them.
+    """
+
+    withdrawn: int | None
+    first_seen: int
+    last_changed: int
+    extract: int
+    said: tuple[Any, ...]
+
+
+class Inheritance(Protocol):
+    """The memory that a build draws on: an old generation's, or none at bootstrap."""
+
+    def in_use(self) -> int:
+        """How many certificates are In-Use in it."""
+
+    def recall(self, serial: str, issuer: int) -> Memory | None:
+        """What is known of a certificate."""
+
+    def touch(self, serial: str, issuer: int) -> None:
+        """It may not be as it was: compare it at the end."""
+
+    def vouched(self) -> Iterator[Vouched]:
+        """What the old generation knows from deltas that nobody can replay any more."""
+
+    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
+        """Compare what was touched: the true differences, and how many bodies went to the quarantine.
+
+        After a month there may be millions of differences, so they come one by one, to be taken at once.
+        """
+
+    def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:
+        """Take over what the full does not list; the row ids of those that are withdrawn by it, as above."""
+
+    def revoked(self) -> set[Identity]:
+        """What was revoked by a list before: to be revoked still is no news."""
+
+
+class Nothing:
+    """Bootstrap: there is no old generation. The first full is the journal's ground, not an entry in it."""
+
+    def in_use(self) -> int:
+        """None."""
+        return 0
+
+    def recall(self, serial: str, issuer: int) -> None:
+        """Nothing is known."""
+
+    def touch(self, serial: str, issuer: int) -> None:
+        """Nothing to compare with."""
+
+    def vouched(self) -> Iterator[Vouched]:
+        """Nothing is known."""
+        return iter(())
+
+    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:  # noqa: ARG002 - the protocol's name
+        """No difference."""
+        return iter(()), 0
+
+    def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:  # noqa: ARG002 - the protocol's names
+        """Nothing to carry."""
+        return iter(())
+
+    def revoked(self) -> set[Identity]:
+        """Nothing is known."""
+        return set()
+
 
 _CARRY: Final = """
 INSERT INTO issuer SELECT * FROM old.issuer;
@@ -36,7 +198,7 @@ _SAME_JOURNAL: Final = (
     "UPDATE mirror SET (lineage, journal_from) = (SELECT lineage, journal_from FROM old.mirror)"
 )
 _KNOWN: Final = (
-    f"SELECT withdrawn, first_seen, last_changed, extract, {touched.SAID} FROM old.certificate"
+    f"SELECT withdrawn, first_seen, last_changed, extract, {SAID} FROM old.certificate"
     " WHERE serial = ? AND issuer = ?"
 )
 _COLUMNS: Final = (
@@ -83,7 +245,7 @@ class Predecessor:
         db.execute("ATTACH ? AS old", (f"{path.absolute().as_uri()}?mode=ro",))
         db.execute(_CARRY)
         db.execute(_SAME_JOURNAL)
-        touched.begin(db)
+        begin(db)
 
     def in_use(self) -> int:
         """How many certificates are In-Use in the old generation: members of its digest."""
@@ -105,7 +267,7 @@ class Predecessor:
 
     def touch(self, serial: str, issuer: int) -> None:
         """Compare this certificate at the end."""
-        touched.touch(self._db, serial, issuer)
+        touch(self._db, serial, issuer)
 
     def vouched(self) -> Iterator[Vouched]:
         """For each such delta, in order: ledger id, date, and the rows that it was the last to change.
@@ -120,7 +282,7 @@ class Predecessor:
 
     def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
         """Give touched certificates their memory back, and find what has truly become of them."""
-        return touched.compare(self._db, extract=extract)
+        return compare(self._db, extract=extract)
 
     def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:
         """Insert every old row that the new generation lacks; In-Use ones become withdrawn."""

@@ -1,28 +1,128 @@
-"""Differences from a full, made good in one transaction.
+"""Compare a generation with a full; repair the differences."""
 
-For: ``reconcile --repair``. Rows take the full's word, the journal says what has changed for those who
-follow it, and census and digest are counted anew from the rows: what was changed by hand has left them
-wrong. Refuses: to touch a row that does not differ, to move the position, and to count anew what a full
-cannot make good: a row that a later delta brought and a hand took away would be forgotten by that.
-"""
-
+import marshal
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
 
 import apsw
 
 from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror import fingerprints, ledger, revocation, state
-from smki_sync.mirror.differences import Difference, Drift
-from smki_sync.mirror.digest import SetDigest
-from smki_sync.mirror.issuers import Issuers
+from smki_sync.mirror import ledger, revocation, rows
+from smki_sync.mirror.connection import named
+from smki_sync.mirror.integrity import digest_of_rows
 from smki_sync.mirror.journal import Change, Changed, Journalist
-from smki_sync.mirror.rows import INSERT, Row, days, values_of
-from smki_sync.mirror.shards import digest_of_rows
+from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.queries import Connection, Told, slices
+from smki_sync.mirror.rows import INSERT, Issuers, Row, days, values_of
+from smki_sync.mirror.schema import KINDS
+from smki_sync.model.certificate import Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
+
+_SCRATCH: Final = """
+CREATE TABLE difference (drift TEXT, row INTEGER, kind TEXT, eui TEXT, serial TEXT, issuer TEXT, held TEXT,
+                         listed TEXT, what TEXT, record BLOB)
+"""
+
+
+class Drift(StrEnum):
+    """How a certificate differs. Stable: in JSON and in lists."""
+
+    MISSING = "missing"
+    UNEXPECTED = "unexpected"
+    DIFFERING = "differing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One certificate that differs. ``row``: its id in the mirror, ``None`` where it is not held.
+
+    ``held``, ``listed``: its status here and there; ``None`` where it is not held, or withdrawn, or not
+    listed. ``what``: the columns that differ. ``record``: what the full says of it, ``None`` if nothing.
+    """
+
+    drift: Drift
+    row: int | None
+    kind: str
+    eui: str | None
+    serial: str
+    issuer: str
+    held: str | None
+    listed: str | None
+    what: tuple[str, ...] = ()
+    record: Row | None = None
+
+
+class Differences:
+    """The differences found, in a scratch file; a context manager that removes it."""
+
+    def __init__(self, path: Path) -> None:
+        """``path``: where no file is worth keeping."""
+        self._path = path
+        self.counts = dict.fromkeys(Drift, 0)
+
+    def __enter__(self) -> Self:
+        """Begin with none."""
+        with named(self._path):
+            self._path.unlink(missing_ok=True)
+            self._db = apsw.Connection(str(self._path))
+            self._db.pragma("journal_mode", "OFF")
+            self._db.pragma("synchronous", "OFF")
+            self._db.execute(_SCRATCH)
+            self._db.execute("BEGIN")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Forget them."""
+        self._db.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, found: Difference) -> None:
+        """Take one in."""
+        self.counts[found.drift] += 1
+        record = None if found.record is None else marshal.dumps(tuple(found.record))
+        values = (found.drift, found.row, found.kind, found.eui, found.serial, found.issuer)
+        with named(self._path):
+            self._db.execute(
+                "INSERT INTO difference VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, found.held, found.listed, " ".join(found.what), record),
+            )
+
+    def __iter__(self) -> Iterator[Difference]:
+        """All of them, in the order in which they were found."""
+        return map(_difference, self._db.execute("SELECT * FROM difference ORDER BY rowid"))
+
+    def first(self, drift: Drift, number: int) -> list[Difference]:
+        """The first of one sort."""
+        found = self._db.execute(
+            "SELECT * FROM difference WHERE drift = ? ORDER BY rowid LIMIT ?", (drift, number)
+        )
+        return [*map(_difference, found)]
+
+
+def _difference(values: tuple[Any, ...]) -> Difference:
+    drift, row, kind, eui, serial, issuer, held, listed, what, record = values
+    return Difference(
+        drift=Drift(drift),
+        row=row,
+        kind=kind,
+        eui=eui,
+        serial=serial,
+        issuer=issuer,
+        held=held,
+        listed=listed,
+        what=tuple(what.split()),
+        record=None if record is None else Row._make(marshal.loads(record)),  # noqa: S302 - our own file of this run
+    )
+
 
 _REPLACE: Final = (
     f"UPDATE certificate SET {', '.join(f'{name} = ?' for name in Row._fields[2:-1])},"
@@ -44,7 +144,7 @@ class Mender:
         self._extract = extract
         self._day = days(day)
         self._issuers = Issuers(db)
-        self._hash_devices = fingerprints.holds_devices(db)
+        self._hash_devices = rows.holds_devices(db)
         self._journal = Journalist(db, extract, day)
         self._done: Counter[str] = Counter()
 
@@ -85,7 +185,7 @@ class Mender:
 
     def _replace(self, row: int, record: Row, found: Difference) -> None:
         if "der" in found.what:
-            fingerprints.remove(self._db, self._db.execute(_BODY, (row,)).get)
+            rows.remove(self._db, self._db.execute(_BODY, (row,)).get)
             self._hash(row, record)
         self._db.execute(_REPLACE, (*record[2:-1], self._day, self._extract, row))
         change = (
@@ -96,8 +196,8 @@ class Mender:
         self._done["updated"] += 1
 
     def _hash(self, row: int, record: Row) -> None:
-        if self._hash_devices or record.kind != fingerprints.DEVICE:
-            fingerprints.add(self._db, row, record.der)
+        if self._hash_devices or record.kind != rows.DEVICE:
+            rows.add(self._db, row, record.der)
 
 
 def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Difference]) -> tuple[int, Counts]:
@@ -105,7 +205,7 @@ def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Differenc
 
     Raises :class:`MirrorDamaged` where rows were changed outside this program that the full has no word on.
     """
-    carried, found = state.read_digest(db), digest_of_rows(db)
+    carried, found = ledger.read_digest(db), digest_of_rows(db)
     entry = ledger.open_repair(db, file)
     counts = Mender(db, extract=entry, day=file.extract.day).take_all(differences)
     db.execute("DELETE FROM census")
@@ -116,8 +216,8 @@ def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Differenc
         journalist.write(moved.changed)
     if found.hex != carried.hex:
         _check_whole(digest, carried)
-    position, _, _ = state.read_state(db)
-    state.write_state(db, position=position, digest=digest)
+    position, _, _ = ledger.read_state(db)
+    ledger.write_state(db, position=position, digest=digest)
     return entry, counts
 
 
@@ -129,4 +229,108 @@ def _check_whole(digest: SetDigest, carried: SetDigest) -> None:
             " deltas have brought since is damaged, too. Nothing was repaired",
             hint="`smki-sync sync --full` builds the mirror anew.",
             code="digest-differs",
+        )
+
+
+_STATED: Final = Row._fields[2:-1]
+"""What a row of the mirror has of its own, besides serial number and issuer."""
+_STATUS: Final = _STATED.index("status")
+_DER: Final = _STATED.index("der")
+
+_HELD: Final = (
+    f"SELECT {', '.join(_STATED)}, id, withdrawn, extract FROM certificate WHERE serial = ? AND issuer = ?"
+)
+_EXPLAINING: Final = "SELECT id FROM extract WHERE kind = 'delta' AND day >= ?"
+_LISTABLE: Final = """
+SELECT c.id, c.extract, c.serial, i.name, c.eui, c.kind, c.status
+  FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+ WHERE c.id BETWEEN ? AND ? AND c.status = 'I' AND c.withdrawn IS NULL
+"""
+
+
+class Examiner:
+    """Holds the rows of one full against a generation. ``explained``: differences that a delta explains."""
+
+    def __init__(self, db: Connection, found: Differences, *, since: date) -> None:
+        """``db``: one snapshot. ``since``: the word of deltas of this date and later stands."""
+        self._db = db
+        self._found = found
+        self._issuers: dict[str, int] = dict(db.execute("SELECT name, id FROM issuer"))
+        self._deltas = {row for (row,) in db.execute(_EXPLAINING, (since.isoformat(),))}
+        last: int = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
+        self._listed = bytearray(last // 8 + 1)
+        self.compared = self.explained = 0
+
+    def take(self, rows: Iterable[Row]) -> None:
+        """Look some rows of the full up."""
+        for row in rows:
+            self.compared += 1
+            issuer = self._issuers.get(row.issuer)
+            held = None if issuer is None else self._db.execute(_HELD, (row.serial, issuer)).fetchone()
+            if held is None:
+                self._note(row, Drift.MISSING, None, None)
+            else:
+                self._compare(row, held)
+
+    def finish(self, told: Told) -> None:
+        """Find what is held In-Use and was not listed; ``told``: how far that is, in rows."""
+        for low, high in slices(self._db, told):
+            for number, extract, serial, issuer, eui, kind, status in self._db.execute(
+                _LISTABLE, (low, high)
+            ):
+                if self._listed[number >> 3] & 1 << (number & 7):
+                    continue
+                if extract in self._deltas:
+                    self.explained += 1
+                    continue
+                self._found.add(
+                    Difference(
+                        drift=Drift.UNEXPECTED,
+                        row=number,
+                        kind=KINDS[kind],
+                        eui=eui,
+                        serial=serial,
+                        issuer=issuer,
+                        held=status,
+                        listed=None,
+                    )
+                )
+
+    def _compare(self, row: Row, held: tuple[Any, ...]) -> None:
+        *stated, number, withdrawn, extract = held
+        self._listed[number >> 3] |= 1 << (number & 7)
+        if withdrawn is None and tuple(stated) == row[2:-1]:
+            return
+        same_body = stated[_DER] == row.der
+        if same_body and extract in self._deltas:
+            self.explained += 1
+            return
+        status = None if withdrawn is not None else stated[_STATUS]
+        here, there = status == Status.IN_USE, row.status == Status.IN_USE
+        drift = (
+            Drift.MISSING
+            if there and not here
+            else Drift.UNEXPECTED
+            if here and not there
+            else Drift.DIFFERING
+        )
+        what = [name for name, a, b in zip(_STATED, stated, row[2:-1], strict=True) if a != b]
+        self._note(row, drift, number, status, what=("withdrawn",) * (withdrawn is not None) + tuple(what))
+
+    def _note(
+        self, row: Row, drift: Drift, number: int | None, held: str | None, *, what: tuple[str, ...] = ()
+    ) -> None:
+        self._found.add(
+            Difference(
+                drift=drift,
+                row=number,
+                kind=KINDS[row.kind],
+                eui=row.eui,
+                serial=row.serial,
+                issuer=row.issuer,
+                held=held,
+                listed=row.status,
+                what=what,
+                record=row,
+            )
         )

@@ -15,23 +15,19 @@ from typing import Final, NoReturn, Self
 
 import apsw
 
-from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror import companions, journal, ledger, revocation, state
-from smki_sync.mirror.apply import Applier
-from smki_sync.mirror.companions import Kept, Publication
-from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
-from smki_sync.mirror.connection import named
-from smki_sync.mirror.differences import Difference
-from smki_sync.mirror.door import Door
+from smki_sync.mirror import journal, ledger, revocation
+from smki_sync.mirror.apply import Applier, Door
+from smki_sync.mirror.connection import connect, connect_to_read, keep_side_files, named
 from smki_sync.mirror.journal import Changed, Journalist
-from smki_sync.mirror.reconcile import mend
-from smki_sync.mirror.revocation import Arrival
+from smki_sync.mirror.reconcile import Difference, mend
+from smki_sync.mirror.revocation import Arrival, Kept, Publication
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile, MirrorState, Position
 from smki_sync.model.report import Census, Counts
+from smki_sync.policy import Bounds
 from smki_sync.trust.revocation_lists import Refusal
 
 Records = Iterable[Entry | Rejected]
@@ -154,9 +150,9 @@ class Store:
         """
         with named(self.path), self._db:
             began = clock()
-            held = state.read_digest(self._db).count
+            held = ledger.read_digest(self._db).count
             entry, counts = mend(self._db, file, differences)
-            after = state.read_digest(self._db).count
+            after = ledger.read_digest(self._db).count
             self._bounds.check_shrink(file.extract.name, before=held, after=after)
             ledger.close_entry(self._db, entry, counts, began=began, committed=clock())
         return counts
@@ -183,34 +179,34 @@ class Store:
         extract.
         """
         with named(self.path), self._db:
-            position, digest = ledger.read_position(self._db), state.read_digest(self._db)
+            position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
             journalist = Journalist(self._db, ledger.newest_entry(self._db), day, by=by)
             changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
             for changed in () if ground else changes:
                 journalist.write(changed)
-            state.write_state(self._db, position=position.day, digest=digest)
+            ledger.write_state(self._db, position=position.day, digest=digest)
         return changes
 
     def keep_companion(self, kept: Kept, *, at: str) -> None:
         """Remember a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
         with named(self.path), self._db:
-            companions.keep(self._db, kept, at)
+            revocation.keep(self._db, kept, at)
 
     def set_aside_companion(self, kept: Kept, refusal: Refusal, *, at: str) -> None:
         """Keep a refused list or slot file as evidence. ``at``: UTC, ISO 8601."""
         with named(self.path), self._db:
-            companions.set_aside(self._db, kept, refusal, at)
+            revocation.set_aside(self._db, kept, refusal, at)
 
     def publish_slots(self, publication: Publication) -> None:
         """Take a publication of anchor slots into the history, unless it is the newest there."""
         with named(self.path), self._db:
-            companions.publish(self._db, publication)
+            revocation.publish(self._db, publication)
 
     def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
         began = clock()
         entry = ledger.open_entry(self._db, file)
-        digest = state.read_digest(self._db)
+        digest = ledger.read_digest(self._db)
         day = file.extract.day
         journalist = Journalist(self._db, entry, day)
         applier = Applier(
@@ -225,7 +221,7 @@ class Store:
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
-        state.write_state(self._db, position=reached, digest=digest)
+        ledger.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from smki_sync.model.extract import ExtractKind
-from smki_sync.model.lists import ListOutcome
+from smki_sync.model.extract import ExtractKind, ListOutcome
 from smki_sync.model.plan import Action, Plan
 
 

@@ -14,13 +14,11 @@ from typing import Generic, TypeVar
 
 from lxml.etree import _Element
 
+from smki_sync.errors import Fault, bad_extract
 from smki_sync.model.certificate import Claims, Rejected, RejectReason
-from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.model.report import NearLimit
-from smki_sync.reader.claims import FieldTooLong, Lengths, Repeated, evidence, read_claims
-from smki_sync.reader.gzip_stream import Gunzip
-from smki_sync.reader.limits import ReaderLimits, Taken
-from smki_sync.reader.xml_stream import FLAT, AnnexB
+from smki_sync.reader.gzip_stream import Gunzip, ReaderLimits, Taken
+from smki_sync.reader.xml_stream import FLAT, AnnexB, FieldTooLong, Lengths, Repeated, evidence, read_claims
 
 Made = TypeVar("Made")
 """What a rule makes of a record that it does not reject."""
@@ -126,6 +124,6 @@ def read_extract(
     """Read one extract from the ``chunks`` of its .gz, in constant memory.
 
     Yields every record in the file's order. Raises :class:`~smki_sync.errors.BadExtract`, its reason
-    one of :class:`~smki_sync.model.faults.Fault`; until it has ended normally nothing is proven.
+    one of :class:`~smki_sync.errors.Fault`; until it has ended normally nothing is proven.
     """
     return iter(ExtractReader(chunks, name=name, understand=understand, limits=limits))

@@ -1,19 +1,140 @@
-"""A strict gunzip: chunks of a .gz in, chunks of what it holds out, and an end only if all is proven.
-
-For: "all versions of .gz" (Appendix O 2.3.3): several members, every optional header field, any level,
-zero padding. Refuses: to end normally unless every member's CRC and length were right and nothing
-but zeros follows; to make more than :data:`~smki_sync.reader.tape.STEP` bytes at a time, whatever a
-bomb promises. The CRC is known only at a member's end: publish nothing before this has finished.
-"""
+"""Strict streaming gunzip; limits on what a file may consume."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from isal import isal_zlib
 
-from smki_sync.errors import BadExtract
-from smki_sync.model.faults import Fault, bad_extract
-from smki_sync.reader.limits import KIB, ReaderLimits
-from smki_sync.reader.tape import STEP, Tape
+from smki_sync.errors import BadExtract, Fault, bad_extract
+from smki_sync.model.report import NearLimit
+
+KIB = 1024
+MIB = 1024 * KIB
+TIB = 1024 * 1024 * MIB
+
+NEAR_PERCENT: Final = 40
+"""Percent of a limit from which a file is said to come near it. Early enough: extracts grow by some percent
+a year, and whoever is told at two fifths has years to ask whether it is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderLimits:
+    """Bounds on one extract. A file at a bound is read; one beyond it raises ``BadExtract``.
+
+    ``decompressed_bytes``: of XML in all. Today's full is put at 180 GB at most; five times that.
+    ``ratio``: decompressed over compressed bytes. Real extracts have 4 to 5, a gzip bomb 1 000.
+    ``ratio_floor``: bytes of XML below which the ratio does not count: small files may repeat.
+    ``records``: in one file. Today's full is put at 200 million at most; five times that.
+    ``record_bytes``: of XML without the end of a record, known to within two steps of 64 KiB. A
+    record has about 911 bytes. What is not yet ended is held in memory: this keeps it flat.
+    ``field_length``: of one claim, in characters, white space included. A body has about 560.
+    ``depth``: of nested elements, the root being 1. Annex B has 3; libxml2 itself stops at 256.
+    ``leading_bytes``: of XML, white space and comments before the root's start tag has ended.
+    ``names``: distinct ones of elements, attributes and namespaces, and runs of white space, put at a
+    multiple of those that looks at a few steps see (:mod:`.names`). An extract has some twenty; the XML
+    library keeps each in 30 to 130 octets for the life of the process.
+    ``evidence_bytes``: of XML kept for a rejected record.
+    ``quarantine_share``: of all records that may be rejected, from 0 to 1. Beyond it the format has
+    changed, and a mirror made from the rest would lack what its users need.
+    ``quarantine_allowance``: of rejected records whatever their share, so that one poison record
+    does not stop a small delta.
+    """
+
+    decompressed_bytes: int = TIB
+    ratio: int = 50
+    ratio_floor: int = 16 * MIB
+    records: int = 1_000_000_000
+    record_bytes: int = MIB
+    field_length: int = 64 * KIB
+    depth: int = 16
+    leading_bytes: int = 64 * KIB
+    names: int = 100_000
+    evidence_bytes: int = 16 * KIB
+    quarantine_share: float = 0.10
+    quarantine_allowance: int = 5
+
+
+KEYS: Final = {
+    "decompressed_bytes": "limits.decompressed_bytes",
+    "ratio": "limits.ratio",
+    "records": "limits.records",
+    "record_bytes": "limits.record_bytes",
+    "field_length": "limits.field_bytes",
+    "depth": "limits.depth",
+}
+"""Limits that an honest file can grow towards, and the keys of the configuration that raise them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What one file took of the limits of :data:`KEYS`, each the most of it.
+
+    A figure may be 0 or too small as long as it is not near: what is far from its limit is not measured.
+    """
+
+    decompressed_bytes: int
+    ratio: int
+    records: int
+    record_bytes: int
+    field_length: int
+    depth: int
+
+    def near(self, limits: ReaderLimits) -> tuple[NearLimit, ...]:
+        """Name the limits of which a share of :data:`NEAR_PERCENT` or more was taken."""
+        figures = ((key, getattr(self, name), getattr(limits, name)) for name, key in KEYS.items())
+        return tuple(
+            NearLimit(key=key, figure=figure, limit=limit)
+            for key, figure, limit in figures
+            if figure >= near_of(limit)
+        )
+
+
+def near_of(limit: int) -> int:
+    """Give the smallest whole figure that is near ``limit``."""
+    return -(-limit * NEAR_PERCENT // 100)
+
+
+STEP = 64 * 1024
+"""Bytes handled at a time: larger gains no speed, smaller costs it."""
+
+
+def in_steps(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
+    """Cut and join ``chunks`` so that each has ``size`` bytes, but for the last, which may have fewer."""
+    pending = bytearray()
+    for chunk in chunks:
+        pending += chunk
+        while len(pending) >= size:
+            yield bytes(pending[:size])
+            del pending[:size]
+    if pending:
+        yield bytes(pending)
+
+
+class Tape:
+    """A stream of bytes that can be looked at before it is taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        """Read from ``chunks``, of any size, as needed."""
+        self._steps = in_steps(chunks)
+        self._ahead = b""
+
+    def peek(self, size: int) -> bytes:
+        """Look at the next ``size`` bytes; fewer only where the stream ends."""
+        while len(self._ahead) < size and (step := next(self._steps, b"")):
+            self._ahead += step
+        return self._ahead[:size]
+
+    def take(self) -> bytes:
+        """Take the next few bytes; none only at the end."""
+        taken = self._ahead or next(self._steps, b"")
+        self._ahead = b""
+        return taken
+
+    def give_back(self, rest: bytes) -> None:
+        """Put the end of what was just taken back."""
+        self._ahead = rest
+
 
 MAGIC = b"\x1f\x8b\x08"
 """Identification and the only compression method (RFC 1952 2.3.1)."""

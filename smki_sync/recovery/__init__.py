@@ -11,7 +11,6 @@ over in one step. Refuses: to need anything of the old mirror, and to remove it.
 """
 
 from smki_sync.recovery.drill import Drilled, NotDrilled, drill
-from smki_sync.recovery.restore import Phase, Restored, restore
-from smki_sync.restore.checks import Check, Known
+from smki_sync.recovery.restore import Check, Known, Phase, Restored, restore
 
 __all__ = ["Check", "Drilled", "Known", "NotDrilled", "Phase", "Restored", "drill", "restore"]

@@ -19,16 +19,13 @@ from typing import Final
 
 from smki_sync import __version__
 from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError, SourceError, UsageError
-from smki_sync.mirror.connect import sqlite_version
-from smki_sync.mirror.connection import named
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.connection import named, sqlite_version
+from smki_sync.mirror.directory import MirrorDirectory, hold
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.proof import Comparison, compare, open_side
-from smki_sync.recovery.restore import Restored, restore
-from smki_sync.restore.checks import Known
+from smki_sync.recovery.restore import Known, Restored, restore
 from smki_sync.sync.job import Job
+from smki_sync.verify.manifest import Comparison, compare, open_side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

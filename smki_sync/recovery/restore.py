@@ -1,35 +1,303 @@
-"""The restore: list, plan as if there were nothing, fetch, build aside, look through, take over.
+"""restore(): rebuild from the repository or an archive."""
 
-For: :func:`restore`. The mirror that is there is read where it can be (its journal goes on, its digest
-is held against the new one) and is not needed. The revocation lists on offer are in force before
-anybody sees the new one, also where it is made as of an earlier day: what is revoked is never served
-again. It does not wait for the day on which fulls may be downloaded, and says so. Refuses: to publish what it
-has not looked through.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from random import Random
 from typing import Final
 
+from smki_sync.catalogue import read_catalogue
 from smki_sync.download import PatientSource
-from smki_sync.events import Building, Detail
-from smki_sync.mirror.lock import hold
-from smki_sync.mirror.queries import open_mirror, read_stamp
-from smki_sync.model.report import SyncReport
-from smki_sync.restore.checks import Check, Known, known_digest, look_through
-from smki_sync.restore.told import Done, tell
-from smki_sync.restore.way import decide
-from smki_sync.sync.ahead import fetch_all
-from smki_sync.sync.apply import Carrier, loading_ahead
-from smki_sync.sync.archivist import Archivist
+from smki_sync.errors import MirrorDamaged, MirrorError, SourceMissing, UsageError
+from smki_sync.events import Building, Detail, Listing, Planned
+from smki_sync.mirror.directory import MirrorDirectory, hold
+from smki_sync.mirror.inspection import read_rows, read_sample
+from smki_sync.mirror.integrity import Damage, Recount, check_indexes, check_pages
+from smki_sync.mirror.ledger import read_digest_of
+from smki_sync.mirror.queries import (
+    Connection,
+    EuiIs,
+    SerialIs,
+    find_certificates,
+    open_mirror,
+    read_census,
+    read_position,
+    read_stamp,
+)
+from smki_sync.mirror.revocation import read_lists
+from smki_sync.mirror.signature_cache import no_proofs
+from smki_sync.model.certificate import Eui, Serial
+from smki_sync.model.extract import Catalogue
+from smki_sync.model.plan import Action, MirrorState, Plan, Reason
+from smki_sync.model.report import Attention, AttentionCode, SyncReport
+from smki_sync.planner import plan
+from smki_sync.policy import Agreement, is_outside
+from smki_sync.sources.base import Source
+from smki_sync.sync.apply import Archivist, Carrier, Intake, loading_ahead
 from smki_sync.sync.companions import Settled, gather, settle
-from smki_sync.sync.intake import Intake
+from smki_sync.sync.decision import Decision, Held, look
 from smki_sync.sync.job import Job
-from smki_sync.sync.space import check_space
+from smki_sync.sync.notices import attend
+from smki_sync.sync.runner import check_space
+from smki_sync.sync.streaming_load import fetch_all
+from smki_sync.verify.inspector import Inspector, judge_of
+
+
+def as_of(job: Job, until: date | None) -> Job:
+    """The job as of the day that is restored: nothing on offer then was late."""
+    return replace(job, today=min(job.today, until or job.today))
+
+
+def decide(job: Job, source: Source, until: date | None) -> Decision:
+    """Plan as if there were no mirror; from what is there, keep only what does not lie in the future.
+
+    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` where the way leads
+    back and nobody said so.
+    """
+    held = look(job.directory)
+    job.hear.hear(Listing(source=source.title))
+    catalogue = _cut(read_catalogue(source.fetch_listing(), job.names), until)
+    made = plan(
+        state=MirrorState.ABSENT,
+        position=None,
+        catalogue=catalogue,
+        policy=job.policy,
+        today=as_of(job, until).today,
+    )
+    if made.action is not Action.FULL:
+        raise SourceMissing(
+            f"{source.title} offers no full to restore from{f' for {until}' if until else ''}: "
+            f"{made.reason.words}",
+            hint="Name another source with --source, or another date with --to.",
+            code="nothing-to-restore-from",
+        )
+    made = replace(made, reason=Reason.REQUESTED)
+    job.hear.hear(Planned(plan=made))
+    back = _goes_back(held, made)
+    if back and until is None:
+        assert held.position is not None
+        raise UsageError(
+            f"{source.title} leads to {_reach(made)} only, and the mirror is as of {held.position.day}",
+            hint=f"To go back all the same, say --to {_reach(made)}.",
+        )
+    kept = replace(held, generation=None, position=None) if back else held
+    return Decision(held=kept, catalogue=catalogue, plan=made)
+
+
+def _cut(catalogue: Catalogue, until: date | None) -> Catalogue:
+    if until is None:
+        return catalogue
+    return replace(
+        catalogue,
+        fulls=tuple(full for full in catalogue.fulls if full.day <= until),
+        deltas=tuple(delta for delta in catalogue.deltas if delta.day <= until),
+    )
+
+
+def _reach(made: Plan) -> date:
+    assert made.full is not None
+    return max([made.full.day, *(delta.day for delta in made.deltas)])
+
+
+def _goes_back(held: Held, made: Plan) -> bool:
+    return held.position is not None and _reach(made) < held.position.day
+
+
+SAMPLE: Final = 200
+"""Certificates by chance that are asked for and verified: enough to meet any fault that is not rare."""
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A digest that a mirror is known to have had at ``position``, and ``source``: who knows it."""
+
+    position: date
+    digest: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check. ``passed``: ``None`` where it could not be made; ``detail``: what was seen."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+def known_digest(directory: MirrorDirectory, position: date) -> Known | None:
+    """The digest that the mirror that is there had at a position, if it can still say so."""
+    try:
+        if directory.current() is None:
+            return None
+        with open_mirror(directory.link) as db:
+            stamp = read_stamp(db)
+            digest = stamp.digest if stamp.position == position else read_digest_of(db, position)
+    except MirrorError:
+        return None
+    return (digest and Known(position=position, digest=digest, source="the mirror before")) or None
+
+
+def look_through(
+    generation: Path,
+    *,
+    known: Callable[[date], Known | None],
+    unlisted: str,
+    anchors: tuple[bytes, ...],
+    at: datetime,
+    step: Step,
+    chance: Random,
+) -> tuple[Check, ...]:
+    """Check a generation; raises :class:`MirrorDamaged` where it contradicts itself or does not answer.
+
+    ``known``: gives the digest that is known for a position. ``unlisted``: the digest before the lists on
+    offer were applied: what is known may be older than they are. ``at``: time that chains are judged by.
+    """
+    with open_mirror(generation) as db:
+        step("looking it through")
+        damages = [*check_pages(db), *check_indexes(db), *_recounted(db)]
+        if damages:
+            raise _unfit(generation, damages[0].detail)
+        stamp = read_stamp(db)
+        step("asking it")
+        asked = _ask(generation, db, chance)
+        return (
+            Check(name="file", passed=True, detail="pages, indexes, counts and digest agree with the rows"),
+            Check(name="queries", passed=True, detail=f"{asked} certificates asked for and answered"),
+            _against(known(stamp.position), stamp.digest, unlisted),
+            _chains(db, anchors, at, chance),
+        )
+
+
+def _recounted(db: Connection) -> Iterator[Damage]:
+    recount = Recount()
+    for row in read_rows(db):
+        recount.take(row)
+    yield from recount.against(db)
+
+
+def _ask(generation: Path, db: Connection, chance: Random) -> int:
+    rows = read_sample(db, SAMPLE, chance, any_status=False)
+    for row in rows:
+        by_serial, by_eui = SerialIs(serials=(Serial(row.serial),)), EuiIs(eui=Eui(row.eui or ""))
+        for identity in (by_serial, by_eui) if row.eui else (by_serial,):
+            if row.der not in {found.der for found in find_certificates(db, identity)}:
+                raise _unfit(generation, f"it does not answer for serial {row.serial}")
+    return len(rows)
+
+
+def _against(known: Known | None, digest: str, unlisted: str) -> Check:
+    if known is None:
+        return Check(name="digest", passed=None, detail="none is known for this position")
+    same = known.digest in (digest, unlisted)
+    detail = f"{'the same as' if same else 'another than'} that of {known.source} at {known.position}"
+    return Check(name="digest", passed=same, detail=detail)
+
+
+def _chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Random) -> Check:
+    if not anchors:
+        return Check(name="chains", passed=None, detail="no trust anchors are configured")
+    rows = read_sample(db, SAMPLE, chance, any_status=False)
+    with no_proofs() as proofs:
+        tally = Inspector(judge_of(db, anchors, at), proofs).inspect(rows).tally
+    detail = f"{tally.checked - tally.faulty} of {tally.checked} certificates lead to a trust anchor"
+    return Check(name="chains", passed=not tally.faulty, detail=detail)
+
+
+def _unfit(generation: Path, why: str) -> MirrorDamaged:
+    return MirrorDamaged(
+        f"the restored generation {generation.name} is not sound: {why}",
+        hint="It was removed; what was there before stands. Look at the disk's health, then run again.",
+        code="restore-unsound",
+    )
+
+
+_HERE: Final = "file:"
+"""How the address of a source begins that is a directory: an archive, or a medium."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A restore that is done. ``source``: whence; ``until``: the day that was asked for."""
+
+    job: Job
+    source: str
+    until: date | None
+    decision: Decision
+    carrier: Carrier
+    generation: Path
+    settled: Settled
+    checks: Sequence[Check]
+
+
+def tell(done: Done) -> SyncReport:
+    """The report: doubts first, then what a run would say of the day that was restored."""
+    with open_mirror(done.generation) as db:
+        position, census, lists = read_position(db), read_census(db), read_lists(db)
+    attention = attend(
+        replace(as_of(done.job, done.until), agreement=Agreement()),  # that was then; see _outside
+        done.decision,
+        position=position,
+        census=census,
+        oddities=done.carrier.oddities,
+        history_lost=done.carrier.history_lost,
+        beside=(*done.settled.attention, *done.carrier.archivist.attention()),
+    )
+    return SyncReport(
+        plan=done.decision.plan,
+        position=position.day,
+        applied=tuple(done.carrier.applied),
+        census=census,
+        attention=(
+            *_doubts(done.checks),
+            *_in_the_past(done, position.day, has_lists=bool(lists)),
+            *attention,
+            *_outside(done.job, done.decision.plan, done.source),
+        ),
+        lists=done.settled.lists,
+    )
+
+
+def _in_the_past(done: Done, position: date, *, has_lists: bool) -> Iterator[Attention]:
+    if done.until and done.until < done.job.today:
+        lists = (
+            " The revocation lists in it are those of today and not of that day: what has been revoked since"
+            " is out of use in it, too."
+        )
+        yield Attention(
+            code=AttentionCode.RESTORED_TO_DATE,
+            message=f"The mirror stands at {position}, as was asked for.{lists if has_lists else ''}",
+            hint="`smki-sync sync` takes it forward again.",
+        )
+
+
+def _outside(job: Job, plan: Plan, source: str) -> Iterator[Attention]:
+    """A restore never waits for the agreed day (Code of Connection); a full that lay here was no download."""
+    origin = (plan.full.origin if plan.full else None) or source
+    if is_outside(plan, job.agreement, job.now) and not origin.startswith(_HERE):
+        yield Attention(
+            code=AttentionCode.FULL_OUTSIDE_AGREED,
+            message="A full was taken for the restore outside what was agreed with the DCC"
+            f" ({job.agreement.words}).",
+            hint="Tell the DCC. From an archive (`--source file:///…`) no download is needed.",
+        )
+
+
+_DOUBTS: Final = {
+    "digest": (AttentionCode.OTHER_DIGEST, "Find out which certificates with `smki-sync compare`."),
+    "chains": (AttentionCode.CHAINS_BROKEN, "`smki-sync verify` names every certificate."),
+}
+
+
+def _doubts(checks: Sequence[Check]) -> Iterator[Attention]:
+    for check in checks:
+        if check.passed is False:
+            code, hint = _DOUBTS[check.name]
+            yield Attention(code=code, message=f"Restored, but {check.name}: {check.detail}.", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from smki_sync.cli.status import Finding, survey
-from smki_sync.cli.trusted import Trusted
+from smki_sync.cli.status import Finding, Trusted, survey
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Offer, Run
@@ -28,7 +27,7 @@ from smki_sync.mirror.inspection import (
 )
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import read_lists
-from smki_sync.model.lists import HeldList
+from smki_sync.model.extract import HeldList
 from smki_sync.model.plan import Policy
 
 SHOWN: Final = 14

@@ -1,18 +1,178 @@
-"""The writer of Annex B XML, in any form of :mod:`smki_sync.simulator.xmlshape`.
-
-For: a stream of records to a stream of text, in one named shape a file. Refuses: to hold a file in
-memory, and to check a claim; a fault may need a false one.
-"""
+"""Write Annex B XML and gzip in every legal shape."""
 
 import re
+import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from random import Random
 from typing import assert_never
 from xml.sax.saxutils import escape
 
-from smki_sync.simulator.xmlshape import Body, Namespace, Serials, XmlShape
+_FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
+_DEFLATE, _UNIX = 8, 3
+LEVELS = range(10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GzShape:
+    """One form of the container.
+
+    ``level``: 0 (stored blocks) to 9. ``member_octets``: begin a new member after so many octets of
+    content; 0 is one member. ``empty_members``: members without content before, between and after.
+    ``extra``, ``name``, ``comment``, ``header_crc``: which optional header fields there are.
+    ``modified``: MTIME, seconds since 1970; 0 is none.
+    """
+
+    level: int = 6
+    member_octets: int = 0
+    empty_members: bool = False
+    extra: bool = False
+    name: bool = True
+    comment: bool = False
+    header_crc: bool = False
+    modified: int = 0
+
+
+def any_shape(rng: Random) -> GzShape:
+    """A shape drawn at random, each of its sides by itself."""
+    return GzShape(
+        level=rng.choice(LEVELS),
+        member_octets=rng.choice((0, 1_000, 20_000)),
+        empty_members=rng.random() < 1 / 2,
+        extra=rng.random() < 1 / 2,
+        name=rng.random() < 1 / 2,
+        comment=rng.random() < 1 / 2,
+        header_crc=rng.random() < 1 / 2,
+    )
+
+
+def octets_gz(content: Iterable[bytes], shape: GzShape, name: str) -> Iterator[bytes]:
+    """The file. ``name``: what the header calls the content, where the shape has a name."""
+    header = _header(shape, name)
+    empty = b"".join(_member((), shape, header)) if shape.empty_members else b""
+    yield empty
+    for part in _parts(content, shape.member_octets):
+        yield from _member(part, shape, header)
+        yield empty
+
+
+def _parts(content: Iterable[bytes], size: int) -> Iterator[Iterator[bytes]]:
+    """Cut the content into runs of at least ``size`` octets; each must be used up before the next."""
+    rest = iter(content)
+    for chunk in rest:
+        yield _part(chunk, rest, size)
+
+
+def _part(chunk: bytes, rest: Iterator[bytes], size: int) -> Iterator[bytes]:
+    written = len(chunk)
+    yield chunk
+    while not size or written < size:
+        chunk = next(rest, b"")
+        if not chunk:
+            return
+        written += len(chunk)
+        yield chunk
+
+
+def _member(content: Iterable[bytes], shape: GzShape, header: bytes) -> Iterator[bytes]:
+    deflate = zlib.compressobj(shape.level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    crc, size = 0, 0
+    yield header
+    for chunk in content:
+        crc, size = zlib.crc32(chunk, crc), size + len(chunk)
+        yield deflate.compress(chunk)
+    yield deflate.flush()
+    yield crc.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
+
+
+def _header(shape: GzShape, name: str) -> bytes:
+    flags = (
+        _FHCRC * shape.header_crc | _FEXTRA * shape.extra | _FNAME * shape.name | _FCOMMENT * shape.comment
+    )
+    header = bytes((0x1F, 0x8B, _DEFLATE, flags)) + shape.modified.to_bytes(4, "little") + bytes((0, _UNIX))
+    if shape.extra:
+        field = b"SI" + (4).to_bytes(2, "little") + b"\0\1\2\3"
+        header += len(field).to_bytes(2, "little") + field
+    if shape.name:
+        header += name.encode("latin-1") + b"\0"
+    if shape.comment:
+        header += b"simulated\0"
+    if shape.header_crc:
+        header += (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little")
+    return header
+
+
+class Namespace(StrEnum):
+    """How the elements are qualified."""
+
+    NONE = "none"
+    DEFAULT = "default"
+    PREFIXED = "prefixed"
+
+
+class Body(StrEnum):
+    """How the Base64 of a certificate is laid out."""
+
+    ONE_LINE = "one-line"
+    WRAPPED_64 = "wrapped-64"
+    WRAPPED_76 = "wrapped-76"
+    INDENTED = "indented"
+
+
+class Serials(StrEnum):
+    """Serial numbers with all 32 digits, or without any leading zero."""
+
+    PADDED = "padded"
+    BARE = "bare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XmlShape:
+    """One form of the file. The defaults are those of the DCC's own samples.
+
+    ``header``: ResponseCode and its companions. ``ca_claims``: role and usage on rows of authorities.
+    ``shuffled``: elements of a record in any order. ``unknown``: elements and attributes that no one
+    has announced. ``pretty``: one element a line.
+    """
+
+    namespace: Namespace = Namespace.NONE
+    body: Body = Body.ONE_LINE
+    serials: Serials = Serials.PADDED
+    declaration: bool = True
+    byte_order_mark: bool = False
+    header: bool = True
+    pretty: bool = True
+    shuffled: bool = False
+    unknown: bool = False
+    comments: bool = False
+    instructions: bool = False
+    cdata: bool = False
+    ca_claims: bool = False
+    manufacturing: bool = True
+
+
+def any_shape_xmlshape(rng: Random) -> XmlShape:
+    """A shape drawn at random, each of its sides by itself."""
+    coin = iter(lambda: rng.random() < 1 / 2, None)
+    return XmlShape(
+        namespace=rng.choice(list(Namespace)),
+        body=rng.choice(list(Body)),
+        serials=rng.choice(list(Serials)),
+        declaration=next(coin),
+        byte_order_mark=next(coin),
+        header=next(coin),
+        pretty=next(coin),
+        shuffled=next(coin),
+        unknown=next(coin),
+        comments=next(coin),
+        instructions=next(coin),
+        cdata=next(coin),
+        ca_claims=next(coin),
+        manufacturing=next(coin),
+    )
+
 
 NAMESPACE = "urn:smki-sync:simulator"
 _PREFIX = "ki:"
@@ -155,3 +315,29 @@ class _Writer:
 
 def _lines(text: str, width: int) -> list[str]:
     return [text[at : at + width] for at in range(0, len(text), width)]
+
+
+class Shapes(StrEnum):
+    """Which forms the files of a repository have."""
+
+    PLAIN = "plain"
+    EVERY = "every"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileShape:
+    """The form of one file."""
+
+    xml: XmlShape
+    gz: GzShape
+
+
+def shape_for(shapes: Shapes, rng: Random) -> FileShape:
+    """The form of a file whose random source is given."""
+    match shapes:
+        case Shapes.PLAIN:
+            return FileShape(xml=XmlShape(), gz=GzShape())
+        case Shapes.EVERY:
+            return FileShape(xml=any_shape_xmlshape(rng), gz=any_shape(rng))
+        case never:
+            assert_never(never)

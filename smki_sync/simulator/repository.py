@@ -1,36 +1,22 @@
-"""A simulated SMKI Repository in a directory: create, open, advance, publish, remove, and the truth.
+"""SimulatedRepository."""
 
-For: a directory whose files a client may read directly (``file:///DIR``) or over SFTP
-(:mod:`smki_sync.simulator.server`). What is published lies directly in DIR; keys, certificates and
-history lie in the hidden DIR/.simulator. Refuses: to be a certificate authority for anything real.
-Everything but keys and signatures follows from the seed.
-
-    repository = Repository.create(path, devices=200, days=10, start=date(2026, 11, 2))
-    repository.advance(faults=[Fault.TRUNCATE])
-    assert repository.in_use() != repository.at(repository.today - timedelta(days=1)).in_use()
-"""
-
+import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from smki_sync.errors import UsageError
 from smki_sync.model.certificate import Kind, Status
 from smki_sync.simulator.faults import ON_FULLS, Fault
-from smki_sync.simulator.founding import found
-from smki_sync.simulator.issued import status_at
-from smki_sync.simulator.issuing import Desk
-from smki_sync.simulator.life import Day, Pace
-from smki_sync.simulator.pki import NO_QUIRKS, Quirks
-from smki_sync.simulator.population import Registry
-from smki_sync.simulator.profiles import ROOT_ROLE
-from smki_sync.simulator.publisher import Press
-from smki_sync.simulator.settings import Settings, begin, end
-from smki_sync.simulator.shapes import Shapes
-from smki_sync.simulator.shelf import HIDDEN, Shelf
+from smki_sync.simulator.file_format import Shapes
+from smki_sync.simulator.pki import NO_QUIRKS, ROOT_ROLE, Desk, Quirks, status_at
+from smki_sync.simulator.population import Day, Pace, Registry, Settings, begin, end, found
+from smki_sync.simulator.publisher import HIDDEN, Press, Shelf
 
 _MEMORY = "registry.db"
 
@@ -195,3 +181,35 @@ def _live(registry: Registry, settings: Settings) -> None:
     )
     number = (settings.today - settings.start).days + 1
     Day(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
+
+
+START = date(2026, 11, 2)
+SEED = 2026
+DEVICES = 40
+DAYS = 10
+QUIRKS = Quirks(no_ski=0.05, null_parameters=0.03, second_key=True)
+LAG_DAYS = 2
+
+
+def make_sample(directory: Path) -> None:
+    """Put the published files of the sample into ``directory``, in place of an earlier sample's."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("SMKIKR_*.gz"):
+        old.unlink()
+    with TemporaryDirectory() as place:
+        made = Path(place)
+        Repository.create(
+            made,
+            devices=DEVICES,
+            days=DAYS,
+            start=START,
+            seed=SEED,
+            full_lag_days=LAG_DAYS,
+            quirks=QUIRKS,
+        )
+        for name in Shelf(path=made).names():
+            shutil.copy2(made / name, directory / name)
+
+
+if __name__ == "__main__":
+    make_sample(Path(sys.argv[1]))

@@ -1,22 +1,27 @@
-"""Logging in to an SFTP server: once, with what was configured, and no second guess.
+"""Load private keys; one login attempt."""
 
-For: the one attempt that a refused login gets (Appendix P: five wrong passwords in an hour lock the
-account). Asks first, with the ``none`` method that carries no
-credential, what the server takes. Refuses: to try a password after a refused key, to repeat anything.
-"""
-
+import io
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 
-from smki_sync.errors import SourceRefused, SourceUnreachable
-from smki_sync.sources.address import SftpAddress
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.patience import LOGIN
-from smki_sync.sources.sftp_words import busy, cause_of, turned_away
+from smki_sync.errors import ConfigError, SourceRefused, SourceUnreachable
+from smki_sync.sources.base import LOGIN, SftpAddress
+from smki_sync.sources.ssh_settings import SftpLogin
+from smki_sync.sources.ssh_transport import busy, cause_of, turned_away
 
 _AFTER_REFUSAL = (
     "Check user, key and password with the DCC before the next run: five wrong logins in an hour lock the"
@@ -147,3 +152,90 @@ def _refused(address: SftpAddress, why: str, *, kind: type[SourceRefused] = Sour
 def _listed(methods: Sequence[str]) -> str:
     known = [method for method in methods if method in {"publickey", "password", "keyboard-interactive"}]
     return " or ".join(known) or "no method that smki-sync knows"
+
+
+_USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
+
+PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+@contextmanager
+def all_keys(login: SftpLogin) -> Iterator[list[paramiko.PKey]]:
+    """Give the keys to try: the identity file alone, or, only where asked for, an agent's and the usual."""
+    if login.identity_file is not None:
+        yield [load_key(login.identity_file, login.key_passphrase)]
+        return
+    folder = Path.home() / ".ssh"
+    found = [folder / name for name in _USUAL_KEYS if login.look_for_keys and (folder / name).is_file()]
+    loaded = [load_key(path, login.key_passphrase) for path in found]
+    if not login.allow_agent:
+        yield loaded
+        return
+    with closing(paramiko.Agent()) as agent:
+        yield [*agent.get_keys(), *loaded]
+
+
+def load_key(path: Path, passphrase: str | None) -> paramiko.PKey:
+    """Load a private key: OpenSSH's format or PEM; Ed25519, ECDSA or RSA; encrypted or not.
+
+    Raises ``ConfigError`` with codes ``identity-file`` (missing, not readable, no such key),
+    ``key-passphrase-missing`` or ``key-passphrase-wrong``.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ConfigError(
+            f"the identity file {path} cannot be read ({exc.strerror})",
+            code="identity-file",
+            hint="Name the private key (not the .pub file), readable by the user that runs smki-sync.",
+        ) from exc
+    return _for_paramiko(_opened(data, passphrase, path))
+
+
+def _opened(data: bytes, passphrase: str | None, path: Path) -> PrivateKey:
+    """Open a key without the passphrase if that suffices, so that one too many does no harm."""
+    load = load_ssh_private_key if b"BEGIN OPENSSH PRIVATE KEY" in data else load_pem_private_key
+    try:
+        key = load(data, password=None)
+    except TypeError:
+        key = None  # encrypted
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise _no_key(path) from exc
+    if key is None and passphrase is None:
+        raise ConfigError(
+            f"the identity file {path} is encrypted and no passphrase is given",
+            code="key-passphrase-missing",
+            hint="Set SMKI_SYNC_KEY_PASSPHRASE.",
+        )
+    if key is None and passphrase is not None:
+        try:
+            key = load(data, password=passphrase.encode())
+        except (ValueError, UnsupportedAlgorithm) as exc:
+            raise ConfigError(
+                f"the passphrase given does not open the identity file {path}",
+                code="key-passphrase-wrong",
+                hint="Check SMKI_SYNC_KEY_PASSPHRASE; ssh-keygen -y -f FILE asks for it and tries it.",
+            ) from exc
+    if not isinstance(key, PrivateKey):
+        raise _no_key(path)
+    return key
+
+
+def _no_key(path: Path) -> ConfigError:
+    return ConfigError(
+        f"the identity file {path} holds no Ed25519, ECDSA or RSA private key",
+        code="identity-file",
+        hint="Name the private key, not the .pub file; ssh-keygen -t ed25519 makes one.",
+    )
+
+
+def _for_paramiko(key: PrivateKey) -> paramiko.PKey:
+    """Hand an opened key over in the one format that all of the library's key classes read."""
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    match key:
+        case ed25519.Ed25519PrivateKey():
+            return paramiko.Ed25519Key.from_private_key(io.StringIO(text))
+        case ec.EllipticCurvePrivateKey():
+            return paramiko.ECDSAKey.from_private_key(io.StringIO(text))
+        case _:
+            return paramiko.RSAKey.from_private_key(io.StringIO(text))

@@ -1,34 +1,33 @@
-"""Agreeing on keys with a server: what is asked for, how long it may take, and what came of it.
+"""TCP connect, key exchange, host-key check, login."""
 
-For: the steps between TCP and login, each with its own limit and its own words when it fails. Refuses: to
-judge the host key (:mod:`.pinning` does), to ask for what is not considered safe unless it is configured.
-"""
-
+import logging
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 import paramiko
 
-from smki_sync.errors import SourceUnreachable
-from smki_sync.sources.address import SftpAddress
-from smki_sync.sources.algorithms import (
+from smki_sync.errors import ConfigError, SourceUnreachable
+from smki_sync.sources.base import BANNER, CONNECT, LOGIN, Limits, SftpAddress, printable
+from smki_sync.sources.ssh_auth import all_keys, log_in
+from smki_sync.sources.ssh_settings import (
     LegacyAlgorithm,
     Offer,
+    Pins,
+    SftpLogin,
     agreed,
+    check_host_key,
     ciphers,
     disagreement,
+    fingerprint,
     host_key_algorithms,
+    load_pins,
     macs,
     remedies,
 )
-from smki_sync.sources.base import Limits
-from smki_sync.sources.names import printable
-from smki_sync.sources.patience import BANNER, LOGIN
-from smki_sync.sources.sftp_words import busy, cause_of, turned_away
-from smki_sync.sources.ssh_settings import Pins, fingerprint
-from smki_sync.sources.ssh_transport import line_of
+from smki_sync.sources.ssh_transport import Connection, busy, cause_of, line_of, turned_away
 
 _OUR_LIMITS_FIRST = 30.0
 """Seconds by which the library's own limits, which it does not name, stand behind ours."""
@@ -145,3 +144,110 @@ def _nothing_in_common(
         code="no-common-algorithm",
         hint=f"The server offers only methods that are not considered safe today; tell the DCC.{hint}",
     )
+
+
+def dial(address: SftpAddress, seconds: float) -> socket.socket:
+    """Connect within ``seconds`` (the name service's own time not counted), or raise ``SourceUnreachable``.
+
+    Codes: ``host-unknown``, ``connect-timeout``, ``connection-refused``, ``source-unreachable``.
+    """
+    found = _addresses(address)
+    deadline = time.monotonic() + seconds
+    failure: OSError = TimeoutError()
+    for place in found:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            line = socket.create_connection(place, timeout=left)
+        except OSError as exc:
+            failure = exc
+        else:
+            # A question is a small packet; without this it waits until the one before is acknowledged.
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return line
+    raise _worded(failure, address, seconds) from failure
+
+
+def _addresses(address: SftpAddress) -> list[tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as exc:
+        raise SourceUnreachable(
+            f"the host {address.host} (port {address.port}) is not known to the name service",
+            code="host-unknown",
+            hint="Check the host's name in the source URL and this machine's name service.",
+        ) from exc
+    return [(str(place[0]), address.port) for *_, place in found]
+
+
+def _worded(failure: OSError, address: SftpAddress, seconds: float) -> SourceUnreachable:
+    if isinstance(failure, TimeoutError):
+        return CONNECT.fired(f"{address.peer} did not accept a connection", seconds)
+    return SourceUnreachable(
+        f"{address.peer} could not be reached ({failure.strerror or failure})",
+        code="connection-refused" if isinstance(failure, ConnectionRefusedError) else None,
+        hint="Check the gateway connection, the firewall and the port; the server may be down.",
+    )
+
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints tracebacks of what we word
+
+
+def connect(address: SftpAddress, *, login: SftpLogin, limits: Limits) -> paramiko.Transport:
+    """Connect, check the host key, log in once; the caller closes with :func:`hang_up`.
+
+    Raises ``ConfigError`` before anything is sent, ``SourceUnreachable`` and ``SourceRefused`` after.
+    """
+    pins = load_pins(login.known_hosts, address)
+    with all_keys(login) as keys:
+        if not keys and login.password is None:
+            raise ConfigError(
+                f"nothing is configured to log in to {address.peer} with",
+                code="no-credentials",
+                hint="Give a private key (repository.identity_file) or a password"
+                " (repository.password_file).",
+            )
+        transport = Connection(dial(address, limits.connect))
+        try:
+            prefer(transport, pins, login.legacy_algorithms)
+            left = shake_hands(transport, address, limits)
+            check_host_key(transport.get_remote_server_key().asbytes(), address, pins, login.known_hosts)
+            log_in(transport, address, login, keys, seconds=limits.login, left=left)
+        except BaseException:
+            hang_up(transport)
+            raise
+    _keep_alive(transport, limits.keep_alive)
+    return transport
+
+
+def read_host_key(address: SftpAddress, *, limits: Limits) -> tuple[str, bytes]:
+    """Connect as far as the host key and no further: its type and its octets. Nothing is trusted by it.
+
+    Raises ``SourceUnreachable``.
+    """
+    transport = Connection(dial(address, limits.connect))
+    try:
+        prefer(transport, Pins(keys=()), ())
+        shake_hands(transport, address, limits)
+        key = transport.get_remote_server_key()
+        return key.get_name(), key.asbytes()
+    finally:
+        hang_up(transport)
+
+
+def hang_up(transport: paramiko.Transport) -> None:
+    """Close at once, without waiting for the server or for bytes on their way."""
+    transport.close()
+    transport.packetizer.complete_handshake()  # else its timer thread outlives a handshake that failed
+    transport.sock.close()
+
+
+def _keep_alive(transport: paramiko.Transport, seconds: float) -> None:
+    """Send a sign of life on an idle line; the library's own would wait for itself while keys are renewed."""
+
+    def ask() -> None:
+        if transport.clear_to_send.is_set():
+            transport.global_request("keepalive@openssh.com", wait=False)
+
+    transport.packetizer.set_keepalive(seconds, ask)

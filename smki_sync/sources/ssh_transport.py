@@ -1,16 +1,14 @@
-"""The SSH packets of one connection, bounded, and what they said that the library keeps to itself.
-
-For: a library that takes any length on trust, and drops the words with which a server hangs up. Uses the
-public methods of ``paramiko.packet.Packetizer`` alone. Refuses: to hold more of a server's bytes than an
-honest one sends, whatever it announces.
-"""
+"""Bounded SSH packetizer, transport, error translation."""
 
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import paramiko
+from paramiko.auth_handler import AuthOnlyHandler
 from paramiko.common import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
@@ -18,13 +16,17 @@ from paramiko.common import (
     MSG_EXT_INFO,
     MSG_KEXINIT,
     MSG_SERVICE_ACCEPT,
+    cMSG_SERVICE_REQUEST,
+    cMSG_USERAUTH_REQUEST,
 )
 from paramiko.message import Message
 from paramiko.packet import Packetizer
+from paramiko.transport import ServiceRequestingTransport
 
-from smki_sync.sources.algorithms import Offer
-from smki_sync.sources.names import printable
-from smki_sync.sources.window import CHANNEL_WINDOW_BYTES
+from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.sources.base import printable
+from smki_sync.sources.sftp_protocol import CHANNEL_WINDOW_BYTES, BadReply, Garbled, ServerSaid, Status
+from smki_sync.sources.ssh_settings import Offer
 
 LONGEST_PACKET = 260 * 1024
 """Bytes of one SSH packet at most: we ask for 255 KiB, and OpenSSH sends none above 256 KiB."""
@@ -124,3 +126,128 @@ def _offer(message: Message) -> Offer:
     message.get_bytes(16)  # the cookie
     kex, host_keys, _, ciphers, _, macs = (_text(message).split(",") for _ in range(6))
     return Offer(kex=kex, host_keys=host_keys, ciphers=ciphers, macs=macs)
+
+
+_POLL = 0.02
+"""Seconds between looks at a connection while an answer is waited for."""
+
+
+class Connection(ServiceRequestingTransport):
+    """An SSH connection over a :class:`~smki_sync.sources.ssh_transport.Line`."""
+
+    def __init__(self, line: socket.socket) -> None:
+        """Wrap a connected socket; nothing is sent yet."""
+        super().__init__(line, packetizer_class=Line)
+
+    def ensure_session(self) -> None:
+        """Wait, as long as ``auth_timeout`` says, until the server lets us log in."""
+        if line_of(self).login_open.is_set():
+            return
+        question = Message()
+        question.add_byte(cMSG_SERVICE_REQUEST)
+        question.add_string("ssh-userauth")
+        self.packetizer.send_message(question)
+        deadline = time.monotonic() + self.auth_timeout
+        while not line_of(self).login_open.wait(_POLL):
+            if not self.is_active() or time.monotonic() >= deadline:
+                raise paramiko.AuthenticationException("no answer to the wish to log in")
+        self.auth_handler = self.get_auth_handler()
+
+    def get_auth_handler(self) -> AuthOnlyHandler:
+        """Make what the steps of the login go through."""
+        return _Login(self)
+
+
+class _Login(AuthOnlyHandler):
+    """One step of a login at a time. An answer is waited for from before the question goes out."""
+
+    def send_auth_request(
+        self, username: str, method: str, finish_message: Callable[[Message], object] | None = None
+    ) -> list[str]:
+        """Ask to be let in by a method; gives the methods that are still wanted, empty when we are in."""
+        self.auth_method = method
+        self.username = username
+        self.auth_event = event = threading.Event()
+        question = Message()
+        question.add_byte(cMSG_USERAUTH_REQUEST)
+        for word in (username, "ssh-connection", method):
+            question.add_string(word)
+        if finish_message:
+            finish_message(question)
+        with self.transport.lock:
+            self.transport.packetizer.send_message(question)
+        return self.wait_for_response(event)
+
+
+FOREIGN = (paramiko.SSHException, EOFError)
+"""What the library raises about a conversation that went wrong."""
+
+TOO_MANY_CONNECTIONS = 12
+"""Code of a DISCONNECT message from a server that is busy (RFC 4253, 11.1)."""
+
+
+@contextmanager
+def worded(what: str, title: str) -> Iterator[None]:
+    """Turn what is raised about ``what`` (a file, a directory) of the source ``title`` into our errors."""
+    try:
+        yield
+    except ServerSaid as said:
+        raise _named(said, what, title) from said
+    except (Garbled, BadReply, UnicodeError, *FOREIGN) as exc:
+        raise SourceUnreachable(
+            f"{title} does not keep to the SFTP protocol, about {what}: {printable(str(exc))}",
+            code="protocol-broken",
+            hint="Try again later; if it stays, tell the DCC.",
+        ) from exc
+
+
+def busy(what: str) -> SourceUnreachable:
+    """Word a server that has no room now; it may have some later."""
+    return SourceUnreachable(
+        what, code="server-busy", hint="The server has as many callers as it allows; try again later."
+    )
+
+
+def turned_away(transport: paramiko.Transport) -> bool:
+    """Whether the server hung up because it has too many callers, and said so."""
+    farewell = line_of(transport).farewell
+    return farewell is not None and farewell.code == TOO_MANY_CONNECTIONS
+
+
+def cause_of(transport: paramiko.Transport) -> str:
+    """Say why a connection ended: the server's own words if it had any, else what the library met."""
+    if farewell := line_of(transport).farewell:
+        return f"it hung up, saying: {farewell.text or 'nothing'} (code {farewell.code})"
+    cause = transport.get_exception()
+    if cause is None or isinstance(cause, EOFError):
+        return "it hung up"
+    return printable(str(cause)) or f"a packet was damaged on its way: {type(cause).__name__}"
+
+
+def _named(said: ServerSaid, what: str, title: str) -> SourceError:
+    """Word a status reply by its code (filexfer-02, section 7)."""
+    words = printable(said.text) or f"status {said.code}"
+    match said.code:
+        case Status.NO_SUCH_FILE:
+            return SourceMissing(
+                f"{what} is not there on {title} ({words})",
+                hint="Check the path in the source URL; the Repository removes a delta after seven days.",
+            )
+        case Status.PERMISSION_DENIED:
+            return SourceRefused(
+                f"{what} on {title} may not be read ({words})",
+                code="permission-denied",
+                hint="Ask the DCC whether the account has access to it.",
+            )
+        case Status.EOF:
+            return SourceUnreachable(
+                f"{what} from {title} ended before its stated size",
+                code="ended-early",
+                hint="It may be in the middle of being replaced; try again later.",
+            )
+        case _:
+            return SourceUnreachable(
+                f"{title} failed with {what} ({words})",
+                code="server-failed",
+                hint="Try again later; if it stays, tell the DCC.",
+            )

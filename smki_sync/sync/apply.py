@@ -1,31 +1,147 @@
-"""Carry a plan out: a full into a new generation, deltas onto the current one, in order.
+"""PlanExecutor: full into a new generation, deltas in order; archive afterwards."""
 
-For: turning fetched files into committed states, one at a time. Whatever raises leaves the last
-committed state; files not applied stay in ``downloads`` for the next run. Refuses: to skip a file.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from smki_sync.download import Fetched
-from smki_sync.errors import MirrorDamaged
-from smki_sync.events import Building, Committed, Detail
+from smki_sync.download import Fetched, left_behind
+from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
+from smki_sync.events import Building, Committed, Detail, Reading
 from smki_sync.mirror.build import Builder
+from smki_sync.mirror.connection import named
+from smki_sync.mirror.ledger import read_applied
+from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.rows import Batch
 from smki_sync.mirror.store import Store
+from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
-from smki_sync.model.report import Applied, Counts
-from smki_sync.sync.ahead import Ahead
-from smki_sync.sync.archivist import Archivist
+from smki_sync.model.report import Applied, Attention, AttentionCode, Counts
 from smki_sync.sync.decision import Decision
-from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
-from smki_sync.sync.oddities import Oddities
-from smki_sync.sync.streaming_load import Loaded
+from smki_sync.sync.notices import Oddities
+from smki_sync.sync.reader_process import Noted, Told, check_inner_name, read_batches, read_records
+from smki_sync.sync.signature_gate import Keeper, authorities_in_file
+from smki_sync.sync.streaming_load import Ahead, Loaded
+
+
+@dataclass(slots=True)
+class Archivist:
+    """One run's. ``waiting``: files that the archive did not take. ``faults``: why, each said once."""
+
+    job: Job
+    waiting: set[Path] = field(default_factory=set)
+    faults: dict[str, MirrorError] = field(default_factory=dict)
+
+    def put_away(self, fetched: Fetched) -> None:
+        """Archive a file that was applied, and remove it where it was."""
+        if self.job.archive:
+            try:
+                self.job.archive.keep(fetched)
+            except MirrorError as error:
+                self.waiting.add(fetched.path)
+                self._failed(error)
+                return
+        fetched.remove()
+
+    def catch_up(self, generation: Path | None) -> None:
+        """Put away what an earlier run has applied and could not put away, or was killed before it did."""
+        if self.job.archive and generation:
+            downloads = self.job.directory.downloads
+            with named(downloads), open_mirror(generation) as db:
+                for path in sorted({*downloads.iterdir()} - self.waiting):
+                    found = left_behind(path, read_applied(db, path.name))
+                    if found:
+                        self.put_away(found)
+
+    def let_go(self, fetched: Fetched, generation: Path) -> None:
+        """Remove a file that was read without being applied, unless it waits here since it was applied."""
+        self.catch_up(generation)
+        if fetched.path not in self.waiting:
+            fetched.remove()
+
+    def prune(self) -> None:
+        """Remove what the archive keeps beyond need."""
+        try:
+            for old in self.job.archive.prune() if self.job.archive else ():
+                self.job.hear.hear(Detail(text=f"removed {old.name} from the archive"))
+        except MirrorError as error:
+            self._failed(error)
+
+    def _failed(self, error: MirrorError) -> None:
+        self.job.hear.hear(Detail(text=f"the archive: {error.message}"))
+        self.faults.setdefault(error.message, error)
+
+    def attention(self) -> Iterator[Attention]:
+        """What an operator should know."""
+        first = next(iter(self.faults.values()), None)
+        if first is None:
+            return
+        names = ", ".join(sorted(path.name for path in self.waiting))
+        yield Attention(
+            code=AttentionCode.NOT_ARCHIVED,
+            message=f"The archive is not as configured: {first.message}."
+            + (f" Applied, and not in it yet: {names}." if names else ""),
+            hint="What is not in it yet waits in `downloads`, and the next run tries again. Look at the space"
+            " and the rights there.",
+        )
+
+
+@dataclass(slots=True)
+class Intake:
+    """One run's. ``keeper``: asked which new certificates may come in; told what authorities a delta brings.
+
+    ``oddities``: what was odd about the files so far.
+    """
+
+    job: Job
+    keeper: Keeper | None = None
+    oddities: Oddities = field(default_factory=Oddities)
+
+    def records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
+        """The records of a delta, read here."""
+        try:
+            self.check_inner_name(fetched)
+            if self.keeper:
+                self.keeper.open_file(lambda: authorities_in_file(self.job, fetched))
+            for record in read_records(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
+                if isinstance(record, Entry) and record.flags:
+                    self.oddities.note(record.flags)
+                yield record
+        except BadExtract:
+            fetched.set_aside()
+            raise
+
+    def batches(self, fetched: Fetched) -> Iterator[Batch]:
+        """The records of a full as rows, read beside this process where that pays."""
+        try:
+            for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
+                for row in batch.rows:
+                    if row.flags:
+                        self.oddities.note(Flag(row.flags))
+                yield batch
+        except BadExtract:
+            fetched.set_aside()
+            raise
+
+    def check_inner_name(self, fetched: Fetched) -> None:
+        """Raise ``BadExtract`` where the .gz calls its content another extract, unless nobody is to look."""
+        if self.job.check_inner_names:
+            check_inner_name(fetched, self.job.names)
+
+    def _teller(self, fetched: Fetched) -> Told:
+        name, size = fetched.file.extract.name, fetched.file.size
+
+        def tell(records: int, done: int) -> None:
+            self.job.hear.hear(Reading(file=name, records=records, done=done, size=size))
+
+        return tell
+
+    def _noter(self, fetched: Fetched) -> Noted:
+        return lambda near: self.oddities.note_limit(fetched.file.extract.name, near)
 
 
 class Inspect(Protocol):

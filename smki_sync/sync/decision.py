@@ -12,8 +12,7 @@ from smki_sync.download import fetch
 from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Listing, Planned
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.queries import open_mirror, read_incidents, read_position
-from smki_sync.mirror.queries.opening import check_schema
+from smki_sync.mirror.queries import check_schema, open_mirror, read_incidents, read_position
 from smki_sync.mirror.store import survey
 from smki_sync.model.extract import Catalogue, Extract
 from smki_sync.model.plan import MirrorState, Plan, Position

@@ -8,16 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from smki_sync.bounds import Bounds
 from smki_sync.catalogue import Names
 from smki_sync.download import Ring, Terms
 from smki_sync.download.archive import Archive
 from smki_sync.events import Listener, Silence
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.model.door import VerifyPolicy
-from smki_sync.model.lists import ListPolicy
-from smki_sync.model.plan import Policy
-from smki_sync.policy import Agreement
+from smki_sync.model.extract import ListPolicy
+from smki_sync.model.plan import Policy, VerifyPolicy
+from smki_sync.policy import Agreement, Bounds
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import OpenSource
 

@@ -1,20 +1,26 @@
-"""What the helper process says, and how it is written on a pipe.
+"""Read a full in a helper process; pipe protocol."""
 
-For: records as plain values between two processes of this program, some at a time. Most are only sifted
-when they are written; whoever reads them completes them, so that both processes have their share of
-the work. Refuses: pickle, which would let octets decide what is run; and values that are not plain.
-"""
-
+import json
 import marshal
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, Any, Final
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final
 
-from smki_sync.errors import BadExtract, MirrorError, OutOfMemory, SmkiSyncError
-from smki_sync.mirror.rows import Batch, Row, row_of
+from smki_sync.catalogue import Names, named_inside
+from smki_sync.download import Fetched, chunks_of, follow
+from smki_sync.errors import BadExtract, Fault, MirrorError, OutOfMemory, SmkiSyncError, bad_extract
+from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
-from smki_sync.records import Sifted, complete
+from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
+from smki_sync.records import Sifted, complete, sift, understand
 
 _LENGTH: Final = 8  # octets of a frame's length
 _ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, OutOfMemory, MirrorError)}
@@ -129,3 +135,178 @@ def _row(values: _Flat) -> Row:
 
 def _rejected(number: int, reason: str, detail: str, xml: bytes) -> Rejected:
     return Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)
+
+
+Told = Callable[[int, int], None]
+"""Told how many records have been read, and from how many bytes of the file."""
+
+Noted = Callable[[NearLimit], None]
+"""Told of each limit that a good file came near."""
+
+Helper = subprocess.Popen[bytes]
+
+
+def start_helper(
+    path: Path, name: str, limits: ReaderLimits, *, following: bool = False, handles: Collection[int] = ()
+) -> Helper:
+    """Start one that reads the file at ``path``, called ``name`` in messages.
+
+    ``following``: it reads no further than it is told on its stdin, eight octets a word. ``handles``: files
+    that it takes over. To be called within :func:`deaf`, until who has to end it knows of it.
+    """
+    errand = {"path": str(path), "name": name, "limits": asdict(limits), "following": following}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "smki_sync.sync.reader_process", json.dumps(errand)],
+        stdin=subprocess.PIPE if following else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        pass_fds=handles,
+    )
+
+
+def batches_from(helper: Helper, name: str, told: Told, noted: Noted) -> Iterator[Batch]:
+    """What a helper reads; ends only if the whole file is proven good."""
+    assert helper.stdout is not None
+    for frame in read_frames(helper.stdout):
+        match frame:
+            case Some(batch=batch, records=records, done=done):
+                yield batch
+                told(records, done)
+            case Failed(error=error):
+                raise error
+            case Finished(near=near):
+                for one in near:
+                    noted(one)
+                return
+    raise _died(helper, name)
+
+
+def _died(helper: Helper, name: str) -> SmkiSyncError:
+    """What ended it: the kernel kills a process with SIGKILL where memory is short, and so does nobody else.
+
+    Anything else is a defect of ours.
+    """
+    ended = helper.wait()
+    if ended == -signal.SIGKILL:
+        return OutOfMemory(
+            f"the process that reads {name} was killed (SIGKILL), as happens where memory runs out; nothing"
+            " of the file was applied"
+        )
+    return SmkiSyncError(
+        f"the process that reads {name} ended with {ended} in the middle; nothing of the file was applied",
+        hint="Run again; if it happens twice, please report it, with what it wrote on stderr.",
+        code="helper-died",
+    )
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """What is started within stays deaf to Ctrl-C, SIGTERM and SIGHUP, from its first instruction on.
+
+    A terminal sends them to the whole group, and a service manager to each process of a service. Who
+    started the helper decides, and ends it; else a helper that died first would look like a fault. A thread
+    leaves them to the main one, which may be waiting for a server and would not wake.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def main(arguments: Sequence[str], out: BinaryIO) -> None:
+    """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``.
+
+    ``following``: the file is still coming in, and words on stdin say how far it may be read.
+    """
+    errand = json.loads(arguments[0])
+    path = Path(errand["path"])
+    reader: ExtractReader[Sifted | Entry] = ExtractReader(
+        follow(path, read_marks(sys.stdin.buffer)) if errand.get("following") else chunks_of(path),
+        name=errand["name"],
+        understand=sift,
+        limits=ReaderLimits(**errand["limits"]),
+    )
+    try:
+        found = iter(reader)
+        while some := list(islice(found, BATCH)):
+            write_records(out, some, records=reader.records, done=reader.compressed_bytes)
+    except SmkiSyncError as error:
+        write_error(out, error)
+    except MemoryError:
+        write_error(out, OutOfMemory(f"the process that reads {errand['name']} was given no more memory"))
+    else:
+        write_end(out, reader.near())
+
+
+def read_marks(stream: BinaryIO) -> Iterator[int]:
+    """How far the file has come, word by word; ends when who says so closes the pipe, or dies."""
+    while len(word := stream.read(MARK_OCTETS)) == MARK_OCTETS:
+        yield int.from_bytes(word)
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError), os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
+        main(sys.argv[1:], pipe)
+
+
+APART_BYTES: Final = 4 << 20
+"""Size of a .gz from which a helper pays: some 20 000 records, read here in the time that it starts."""
+
+_TELL: Final = 1_000  # records between two words on progress
+
+
+def check_inner_name(fetched: Fetched, names: Names) -> None:
+    """Raise ``BadExtract`` where the .gz calls its content another extract than the file is named as.
+
+    Appendix O 2.3.3 names both alike. The name inside is optional (RFC 1952) and says nothing unless
+    it is an extract's; but then somebody has packed another day, or another kind.
+    """
+    extract = fetched.file.extract
+    inner = inner_name(next(fetched.chunks(), b""))
+    meant = named_inside(inner, names) if inner else None
+    if meant and meant != (extract.kind, extract.day):
+        kind, day = meant
+        raise bad_extract(
+            Fault.INNER_NAME, extract.name, f"the .gz calls its content the {kind} of {day.isoformat()}"
+        )
+
+
+def read_records(
+    fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted = lambda _near: None
+) -> Iterator[Entry | Rejected]:
+    """The records of a file, read here; ends only if the whole file is proven good."""
+    name = fetched.file.extract.name
+    reader = ExtractReader(fetched.chunks(), name=name, understand=understand, limits=limits)
+    for number, record in enumerate(reader, 1):
+        if number % _TELL == 0:
+            told(number, reader.compressed_bytes)
+        yield record
+    told(reader.records, reader.compressed_bytes)
+    for near in reader.near():
+        noted(near)
+
+
+def read_batches(
+    fetched: Fetched,
+    limits: ReaderLimits,
+    told: Told,
+    noted: Noted = lambda _near: None,
+    *,
+    cores: int | None = None,
+) -> Iterator[Batch]:
+    """The records of a file as rows, read beside this process where that pays.
+
+    ``cores``: how many to count on; as many as this process may use, unless given.
+    """
+    if fetched.file.size < APART_BYTES or (cores or len(os.sched_getaffinity(0))) == 1:
+        return batches_of(read_records(fetched, limits, told, noted))
+    return _read_apart(fetched, limits, told, noted)
+
+
+def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted) -> Iterator[Batch]:
+    name = fetched.file.extract.name
+    with ExitStack() as stack:
+        with deaf():
+            helper = stack.enter_context(start_helper(fetched.path, name, limits))
+            stack.callback(helper.kill)  # it has ended, or nobody reads it any more
+        yield from batches_from(helper, name, told, noted)

@@ -1,38 +1,108 @@
-"""One run from lock to report.
+"""run(): lock, plan, download, apply, report; disk-space check."""
 
-For: :func:`run`. The order is the promise: lock, look, decide, fetch, close, apply, report. Refuses: to
-go on after a failure; the error rises to the door, and the mirror is at its last committed state.
-"""
-
+import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from smki_sync.download import PatientSource, discard_other_parts
-from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, SourceError
+from smki_sync.catalogue import read_offered
+from smki_sync.download import PatientSource, Transfer, discard_other_parts, room_left
+from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
-from smki_sync.mirror.history import History
+from smki_sync.mirror.connection import named
+from smki_sync.mirror.directory import hold
+from smki_sync.mirror.history import Download, History
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.store import Store
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import Census, SyncReport
-from smki_sync.sync.ahead import fetch_all
-from smki_sync.sync.apply import Carrier, loading_ahead
-from smki_sync.sync.archivist import Archivist
+from smki_sync.sync.apply import Archivist, Carrier, Intake, loading_ahead
 from smki_sync.sync.companions import Gathered, Settled, gather, look_at_lists, settle
 from smki_sync.sync.decision import Decision, decide, look
-from smki_sync.sync.downloads import DownloadLedger
-from smki_sync.sync.guard import guarding, verified
-from smki_sync.sync.intake import Intake
 from smki_sync.sync.job import Job
-from smki_sync.sync.notices import attend
-from smki_sync.sync.oddities import Oddities
-from smki_sync.sync.space import check_space
-from smki_sync.trust.offered import read_offered
+from smki_sync.sync.notices import Oddities, attend
+from smki_sync.sync.signature_gate import guarding, verified
+from smki_sync.sync.streaming_load import fetch_all
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLedger:
+    """Told of each attempt as it ends."""
+
+    job: Job
+
+    def __call__(self, transfer: Transfer) -> None:
+        """Write it down."""
+        row = Download(
+            file=transfer.file,
+            size=transfer.size,
+            started=utc(transfer.started),
+            ended=utc(transfer.ended),
+            begin=transfer.begin,
+            end=transfer.end,
+            outcome=transfer.outcome,
+        )
+        try:
+            History(self.job.directory.history).record_download(row)
+        except MirrorError as error:
+            self.job.hear.hear(Detail(text=f"a download could not be recorded: {error.message}"))
+
+
+BUILD_FACTOR: Final = 4.5
+"""Octets of a generation in the making for each octet of its full as .gz: a record takes about 200 there,
+620 in the mirror with its indexes, and some 200 while they are sorted (docs/benchmarks.md)."""
+
+DEVICE_INDEX_FACTOR: Final = 1.0
+"""The same for the indexes of ``mirror.index_devices``: 104 octets a certificate, and as much while they are
+sorted."""
+
+DELTA_FACTOR: Final = 100
+"""The same for a delta: its rows lie scattered, and each page that they touch stands in the write-ahead
+log as a whole."""
+
+RESERVE_BYTES: Final = 64 << 20
+"""Left over on any file system that is written to: the ledger, the history and others' files."""
+
+_UNITS: Final = 1_000_000
+
+
+def check_space(job: Job, plan: Plan) -> None:
+    """Raise :class:`MirrorNotWritable` (``no-space``) where a file system is too full for the plan."""
+    needs: dict[int, int] = defaultdict(int)
+    places: dict[int, Path] = {}
+    for path, octets in _needs(job, plan):
+        with named(path):
+            device = path.stat().st_dev
+        needs[device] += octets
+        places.setdefault(device, path)
+    for device, octets in needs.items():
+        _check(places[device], octets)
+
+
+def _needs(job: Job, plan: Plan) -> list[tuple[Path, int]]:
+    held = job.directory.downloads
+    fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
+    factor = BUILD_FACTOR + DEVICE_INDEX_FACTOR * job.index_devices
+    built = factor * plan.full.size if plan.full else 0
+    applied = DELTA_FACTOR * max((x.size for x in (*plan.overlap, *plan.deltas)), default=0)
+    return [(held, fetched), (job.directory.generations, int(max(built, applied)))]
+
+
+def _check(path: Path, octets: int) -> None:
+    with named(path):
+        free = shutil.disk_usage(path).free
+    needed = octets + RESERVE_BYTES
+    if free < needed:
+        raise MirrorNotWritable(
+            f"{path} needs {needed / _UNITS:,.0f} MB for this run, and {free / _UNITS:,.0f} MB are free",
+            hint="Free space there, or move the mirror to a larger disk. Nothing was fetched or changed.",
+            code="no-space",
+        )
 
 
 def run(job: Job, *, full: bool = False) -> SyncReport:

@@ -1,24 +1,27 @@
-"""Who stands at a mirror's door: new certificates are proven before they commit (``policy.verify``).
-
-For: ``sync``. A certificate that its issuer's key has not signed is refused, and goes to the quarantine. One
-whose issuer is not known yet comes in and is counted: the issuer may follow. An issuer that comes in the same
-file counts, wherever in it. Refuses: to judge dates, profiles or anchors; ``verify`` does.
-"""
+"""policy.verify: check new certificates before they are committed."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Final
 
-from smki_sync.errors import BadExtract, MirrorError
-from smki_sync.mirror.held import Db, HeldRow, read_authorities, read_rows
+from smki_sync.download import Fetched
+from smki_sync.errors import BadExtract, Fault, MirrorDamaged, MirrorError
+from smki_sync.events import Detail
+from smki_sync.mirror.inspection import Db, HeldRow, read_authorities, read_rows
+from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Row
-from smki_sync.mirror.signature_cache import Marker, Proofs
-from smki_sync.model.faults import Fault
-from smki_sync.trust.authorities import Authorities, Authority, Resolved
-from smki_sync.trust.findings import Code
-from smki_sync.verify.judges import authorities_in
-from smki_sync.verify.threads import in_threads, usual_threads
+from smki_sync.mirror.signature_cache import Marker, Proofs, proofs_at
+from smki_sync.model.certificate import Entry, Kind
+from smki_sync.model.plan import VerifyPolicy
+from smki_sync.sync.job import Job
+from smki_sync.sync.reader_process import read_records
+from smki_sync.trust.chain import Authorities, Authority, Resolved, Standing, anchors_of, authority_of
+from smki_sync.trust.profiles import Code
+from smki_sync.verify import Verification, VerifyJob, verify
+from smki_sync.verify.inspector import authorities_in, in_threads, usual_threads
 from smki_sync.x509 import examine
 from smki_sync.x509.certificate import read_body
 
@@ -140,3 +143,48 @@ class Keeper:
 
 def _is_false(resolved: Resolved) -> bool:
     return any(finding.code is Code.SIGNATURE_FALSE for finding in resolved.findings)
+
+
+@contextmanager
+def guarding(job: Job, generation: Path | None) -> Iterator[Keeper | None]:
+    """Who is asked during a run; ``None`` where the operator wants nobody asked."""
+    if job.verify is VerifyPolicy.OFF:
+        yield None
+        return
+    known = _authorities_of(generation)
+    with proofs_at(job.directory.proofs) as (proofs, lost):
+        if lost:
+            job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
+        yield Keeper(known, anchors_of(job.anchors), proofs)
+
+
+def _authorities_of(generation: Path | None) -> list[Authority]:
+    """Authorities that the mirror holds; none where there is none, or where it cannot be read."""
+    if generation is None:
+        return []
+    try:
+        with open_mirror(generation) as db:
+            return list(authorities_in(read_authorities(db)))
+    except MirrorDamaged:  # it is about to be built anew
+        return []
+
+
+def verified(job: Job) -> Verification | None:
+    """The whole mirror, verified after a run, where the operator asks for that."""
+    if job.verify is not VerifyPolicy.ALL:
+        return None
+    at = datetime.combine(job.today, job.clock().timetz())
+    return verify(
+        VerifyJob(directory=job.directory, at=at, anchors=job.anchors, hear=job.hear, clock=job.clock)
+    )
+
+
+def authorities_in_file(job: Job, fetched: Fetched) -> Iterator[Authority]:
+    """Authorities that a file brings, by reading it to its end."""
+
+    def told(_records: int, _done: int) -> None:
+        """Nobody is told: the file is read again, and then somebody is."""
+
+    for record in read_records(fetched, job.limits, told, lambda _near: None):
+        if isinstance(record, Entry) and record.facts.kind in (Kind.OCA, Kind.DCA):
+            yield authority_of(record.der, Standing.IN_USE)

@@ -1,29 +1,26 @@
-"""One reading of one full that is still coming in: a helper that reads, a thread that writes rows.
-
-For: :class:`Attempt`, which :mod:`.ahead` begins, tells how far the file has come, and ends. The helper reads
-the part as far as its bytes are there in order; the thread writes the rows into a generation that nobody
-sees. Refuses: to say what is wrong with the file (:attr:`Attempt.failed` is for the log), to outlive who
-began it.
-"""
+"""Load a full while it is still downloading."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Thread
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
+from smki_sync.download import Fetched, PatientSource, fetch, part_of
+from smki_sync.errors import SmkiSyncError
+from smki_sync.events import Detail, Reading
 from smki_sync.mirror.build import Builder
 from smki_sync.mirror.connection import named
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.certificate import Flag
-from smki_sync.model.extract import Extract
-from smki_sync.sync.beside import Helper, batches_from, start_helper
+from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.sync.job import Job
-from smki_sync.sync.oddities import Oddities
-from smki_sync.sync.reader_process import MARK_OCTETS
+from smki_sync.sync.notices import Oddities
+from smki_sync.sync.reader_process import MARK_OCTETS, Helper, batches_from, deaf, start_helper
 
 _TELL_BYTES: Final = 256 << 10
 """Between two words to the helper: it reads as much at a time."""
@@ -44,7 +41,7 @@ class Attempt:
     def __init__(self, job: Job, extract: Extract, part: Path, builder: Builder) -> None:
         """Start reading what there is of ``part``; takes ``builder`` over, unless it raises.
 
-        Its thread and its process are as :func:`~smki_sync.sync.beside.deaf` as who starts them.
+        Its thread and its process are as :func:`~smki_sync.sync.reader_process.deaf` as who starts them.
         """
         self.oddities = Oddities()
         self.builder = builder
@@ -136,3 +133,96 @@ def _start(part: Path, job: Job, extract: Extract) -> Helper:
         return start_helper(path, extract.name, job.limits, following=True, handles=(handle,))
     finally:
         os.close(handle)
+
+
+_LOOK_SECONDS: Final = 0.25
+"""Between two words on progress while the last records are loaded."""
+
+
+class Ahead:
+    """A context manager: leaving ends whatever goes on, and removes what was not taken."""
+
+    def __init__(self, job: Job, build: Callable[[Extract], Builder]) -> None:
+        """``build``: opens a generation for a full; what it raises means that nothing is loaded ahead."""
+        self._job = job
+        self._build = build
+        self._attempt: Attempt | None = None
+
+    def __enter__(self) -> Self:
+        """Nothing goes on yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """End it."""
+        self._drop()
+
+    def following(self, extract: Extract) -> Callable[[int], None]:
+        """Whom to tell how many bytes of a full have come; 0 begins anew."""
+
+        def came(octets: int) -> None:
+            if octets == 0:
+                self._begin(extract)
+            elif self._attempt and self._attempt.failed:
+                self._give_up(self._attempt.failed)
+            elif self._attempt:
+                self._attempt.tell(octets)
+
+        return came
+
+    def take(self, fetched: Fetched) -> Loaded | None:
+        """The generation with every row of the whole file in it; ``None`` where it has to be loaded yet.
+
+        Waits for the last rows. The generation is the caller's to enter and to leave.
+        """
+        attempt, extract = self._attempt, fetched.file.extract
+        if attempt is None:
+            return None
+        attempt.finish(extract.size)
+        while attempt.is_loading(wait=_LOOK_SECONDS):
+            word = Reading(file=extract.name, records=attempt.records, done=attempt.done, size=extract.size)
+            self._job.hear.hear(word)
+        if attempt.failed:
+            self._give_up(attempt.failed)
+            return None
+        loaded = attempt.hand_over()
+        self._attempt = None
+        return loaded
+
+    def _begin(self, extract: Extract) -> None:
+        self._drop()
+        part = part_of(self._job.directory.downloads / extract.name)
+        try:
+            with ExitStack() as failing:
+                builder = failing.enter_context(self._build(extract))
+                with deaf():  # else nobody would know what an interrupt has let start
+                    self._attempt = Attempt(self._job, extract, part, builder)
+                    failing.pop_all()
+        except SmkiSyncError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Say so and go on: what is wrong is said when the whole file is loaded."""
+        words = error.message if isinstance(error, SmkiSyncError) else repr(error)
+        self._job.hear.hear(Detail(text=f"not loaded while it is fetched: {words}"))
+        self._drop()
+
+    def _drop(self) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt:
+            attempt.close()
+
+
+def fetch_all(
+    job: Job, source: PatientSource, extracts: Iterable[Extract], ahead: Ahead
+) -> dict[str, Fetched]:
+    """Fetch files in order; a full that is large enough is loaded meanwhile."""
+    return {extract.name: _fetch(job, source, extract, ahead) for extract in extracts}
+
+
+def _fetch(job: Job, source: PatientSource, extract: Extract, ahead: Ahead) -> Fetched:
+    terms = job.terms
+    if extract.kind is ExtractKind.FULL and 0 < job.overlap_bytes <= extract.size:
+        terms = replace(terms, came=ahead.following(extract))
+    return fetch(source, extract, job.directory.downloads, job.hear, terms)

@@ -1,23 +1,292 @@
-"""One certificate, step by step: why it is or is not usable at a time.
+"""Verify rows; results; explain one certificate."""
 
-For: ``show --explain``. What the Repository says of it comes first, then what its own octets and its chain
-say (:mod:`smki_sync.trust`). Every step has an answer, also where one before it says no. Refuses: to decide
-for anybody; without anchors it says that nothing is anchored, and leaves that open.
-"""
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from itertools import islice
+from typing import Final, TypeVar
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from smki_sync.mirror.inspection import (
+    Db,
+    HeldRow,
+    find_by_key_id,
+    lists_revoking,
+    read_authorities,
+    read_row,
+    records_aside,
+)
+from smki_sync.mirror.integrity import Aspect, Damage, Recount
+from smki_sync.mirror.queries import Certificate
+from smki_sync.mirror.schema import KINDS
+from smki_sync.mirror.signature_cache import Marker, Proofs
+from smki_sync.model.certificate import Facts, KeyId, Status
+from smki_sync.trust.chain import (
+    Authorities,
+    Authority,
+    Judge,
+    Standing,
+    Verdict,
+    anchors_of,
+    authority_of,
+    prove,
+)
+from smki_sync.trust.profiles import Code, Finding, Severity, Step
+from smki_sync.x509 import examine, read_facts
+from smki_sync.x509.certificate import Body, read_body
 
-from smki_sync.mirror.explain import lists_revoking, records_aside
-from smki_sync.mirror.held import Db, read_row
-from smki_sync.mirror.queries.row import Certificate
-from smki_sync.model.certificate import Status
-from smki_sync.trust.chain import Judge, Verdict
-from smki_sync.trust.findings import Step
-from smki_sync.verify.inspect import differences
-from smki_sync.x509 import read_facts
-from smki_sync.x509.certificate import read_body
+BATCH: Final = 256
+"""Things that a thread takes at a time: some 20 ms of work, so that handing it over costs little."""
+
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
+
+
+def usual_threads() -> int:
+    """Two a core: while OpenSSL proves a signature, another thread can have the interpreter."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+def in_threads(work: Callable[[list[Thing]], Done], things: Iterator[Thing], threads: int) -> Iterator[Done]:
+    """What the work on each batch gives, in the order of the batches."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
+    waiting: deque[Future[Done]] = deque()
+    try:
+        while some := list(islice(things, BATCH)):
+            waiting.append(pool.submit(work, some))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+EXAMPLES: Final = 20
+"""Findings of one code that are reported one by one; all are counted, and all can be written to a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whose certificate a finding is about. ``kind``: as in the view; ``name``: empty for devices."""
+
+    kind: str
+    eui: str | None
+    name: str
+    serial: str
+    issuer: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One finding against one certificate."""
+
+    subject: Subject
+    finding: Finding
+
+
+@dataclass(slots=True)
+class Tally:
+    """What some certificates came to.
+
+    ``checked``: how many. ``proven``: signatures worked out; ``remembered``: signatures known from before.
+    ``anchored``: certificates whose chain ends at an anchor. ``faulty``: certificates with an error;
+    ``odd``: with a warning and no error. ``counts``: findings by code. ``found``: the findings.
+    """
+
+    checked: int = 0
+    proven: int = 0
+    remembered: int = 0
+    anchored: int = 0
+    faulty: int = 0
+    odd: int = 0
+    counts: Counter[Code] = field(default_factory=Counter)
+    found: list[Found] = field(default_factory=list)
+
+    def take(self, subject: Subject, findings: Iterable[Finding]) -> None:
+        """Count the findings against one certificate."""
+        errors = warnings = 0
+        for finding in findings:
+            self.counts[finding.code] += 1
+            self.found.append(Found(subject=subject, finding=finding))
+            errors += finding.is_error
+            warnings += not finding.is_error
+        self.faulty += errors > 0
+        self.odd += errors == 0 and warnings > 0
+
+    def merge(self, other: "Tally") -> None:
+        """Add what other certificates came to; of their findings only the first of each code are kept."""
+        for one in other.found:
+            self.counts[one.finding.code] += 1
+            if self.counts[one.finding.code] <= EXAMPLES:
+                self.found.append(one)
+        self.checked += other.checked
+        self.proven += other.proven
+        self.remembered += other.remembered
+        self.anchored += other.anchored
+        self.faulty += other.faulty
+        self.odd += other.odd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """One verification of a mirror.
+
+    ``at``: the time that dates were judged by. ``position``: of the mirror. ``anchors``: how many are
+    trusted. ``aspects``: what of the mirror was held against itself; ``damages``: what was found there.
+    ``kept``: whether proofs are remembered. ``seconds``: how long it took.
+    """
+
+    at: datetime
+    position: date
+    anchors: int
+    sample: int | None
+    any_status: bool
+    tally: Tally
+    aspects: tuple[Aspect, ...] = ()
+    damages: tuple[Damage, ...] = ()
+    kept: bool = True
+    seconds: float = 0.0
+
+    @property
+    def errors(self) -> int:
+        """Findings that are errors."""
+        return self._of(Severity.ERROR)
+
+    @property
+    def warnings(self) -> int:
+        """Findings that are warnings."""
+        return self._of(Severity.WARNING)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing speaks against the mirror or a certificate in it."""
+        return not self.damages and not self.errors
+
+    def _of(self, severity: Severity) -> int:
+        return sum(n for code, n in self.tally.counts.items() if code.severity is severity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What some rows came to. ``marks``: of signatures that were proven just now."""
+
+    rows: int
+    tally: Tally
+    recount: Recount
+    marks: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A row and what its certificate says; ``marks``: by the keys that are tried first."""
+
+    row: HeldRow
+    facts: Facts
+    body: Body
+    marks: Mapping[int, bytes]
+
+
+@dataclass(slots=True)
+class Inspector:
+    """``judge``: knows authorities, anchors and time. ``afresh``: what is remembered is not asked."""
+
+    judge: Judge
+    proofs: Proofs
+    any_status: bool = False
+    afresh: bool = False
+    _markers: dict[bytes, Marker] = field(default_factory=dict)
+
+    def inspect(self, rows: Sequence[HeldRow]) -> Inspected:
+        """Take some rows through all steps."""
+        tally, recount = Tally(), Recount()
+        read: list[_Read] = []
+        for row in rows:
+            recount.take(row)
+            if row.in_use or self.any_status:
+                tally.checked += 1
+                self._read(row, read, tally)
+        marks = [mark for one in read for mark in one.marks]
+        known = self.proofs.known(marks) if marks and not self.afresh else set()
+        fresh = [mark for one in read for mark in self._judge(one, known, tally)]
+        return Inspected(rows=len(rows), tally=tally, recount=recount, marks=fresh)
+
+    def _read(self, row: HeldRow, read: list[_Read], tally: Tally) -> None:
+        try:
+            facts, body = examine(row.der).facts, read_body(row.der)
+        except ValueError as exc:
+            tally.take(subject_of(row), (Finding(Code.NOT_A_CERTIFICATE, str(exc)),))
+            return
+        keys = {one.body.spki for one in self.judge.authorities.first_choice(facts)}
+        marks = {self._marker(spki)(row.der): spki for spki in keys}
+        read.append(_Read(row=row, facts=facts, body=body, marks=marks))
+
+    def _judge(self, one: _Read, known: set[int], tally: Tally) -> Iterator[int]:
+        """Judge one certificate; gives the mark of its signature where that was proven just now."""
+        row = one.row
+        remembered = next((spki for mark, spki in one.marks.items() if mark in known), None)
+        verdict = self._verdict(one, remembered)
+        findings = [*verdict.findings, *differences(row, one.facts)]
+        if findings:
+            tally.take(subject_of(row), findings)
+        tally.anchored += verdict.anchored
+        if verdict.signed and remembered:
+            tally.remembered += 1
+        elif verdict.signed:
+            tally.proven += 1
+            yield self._marker(verdict.links[0].body.spki)(row.der)
+
+    def _verdict(self, one: _Read, remembered: bytes | None) -> Verdict:
+        """``remembered``: the key that is known to have signed, so that no other can have."""
+
+        def knows(authority: Authority, _der: bytes, _body: Body) -> bool:
+            return authority.body.spki == remembered
+
+        proves = prove if remembered is None else knows
+        return self.judge.judge(one.facts, one.row.der, one.body, proves)
+
+    def _marker(self, spki: bytes) -> Marker:
+        marker = self._markers.get(spki)
+        if marker is None:
+            marker = self._markers[spki] = self.proofs.marker(spki)
+        return marker
+
+
+def subject_of(row: HeldRow) -> Subject:
+    """Whose certificate a row holds."""
+    return Subject(
+        kind=KINDS[row.kind].value if 0 <= row.kind < len(KINDS) else str(row.kind),
+        eui=row.eui,
+        name=row.subject or "",
+        serial=row.serial,
+        issuer=row.issuer,
+        status=row.status,
+    )
+
+
+def differences(row: HeldRow, facts: Facts) -> list[Finding]:
+    """What the row says otherwise than its certificate; where that is silent, the row holds a claim."""
+    pairs: tuple[tuple[str, object, object], ...] = (
+        ("serial", row.serial, facts.serial),
+        ("issuer", row.issuer, facts.issuer),
+        ("subject", row.subject or "", facts.subject),
+        ("kind", row.kind, KINDS.index(facts.kind)),
+        ("not_before", row.not_before, facts.not_before),
+        ("not_after", row.not_after, facts.not_after),
+        ("ski", row.ski, facts.ski),
+        ("eui", row.eui, facts.eui or row.eui),
+        ("role", row.role, row.role if facts.role is None else facts.role),
+        ("usage", row.usage, facts.usage or row.usage),
+    )
+    return [
+        Finding(Code.ROW_DIFFERS, f"column {name} says {held!r:.40}, the certificate {said!r:.40}")
+        for name, held, said in pairs
+        if held != said
+    ]
+
 
 _RECORD_RULE = "Appendix O 2.3.3"
 
@@ -146,3 +415,33 @@ def _end(judge: Judge, verdict: Verdict) -> tuple[bool | None, str]:
     if judge.authorities.has_anchors:
         return None, "cannot be told"
     return None, f"trust.anchors is not configured: nothing is anchored{f'; {chain}' if chain else ''}"
+
+
+def judge_of(db: Db, anchors: Iterable[bytes], at: datetime, *, among_end_entities: bool = True) -> Judge:
+    """The judge over what ``db`` holds. ``anchors``: trust anchors as DER.
+
+    ``among_end_entities``: whether an issuer that is no authority is looked for, to name it: that may cost
+    a pass through the mirror.
+    """
+
+    def find(key_id: KeyId) -> Iterator[Authority]:
+        return authorities_in(find_by_key_id(db, key_id) if among_end_entities else ())
+
+    held = authorities_in(read_authorities(db))
+    return Judge(Authorities(held, anchors_of(anchors), find=find), int(at.timestamp()))
+
+
+def authorities_in(rows: Iterable[HeldRow]) -> Iterator[Authority]:
+    """Rows as issuers; one whose certificate cannot be read issues nothing, and has a finding of its own."""
+    for row in rows:
+        try:
+            yield authority_of(row.der, _standing(row))
+        except ValueError:
+            continue
+
+
+def _standing(row: HeldRow) -> Standing:
+    if row.in_use:
+        return Standing.IN_USE
+    is_revoked = row.status == Status.REVOKED or row.revoked is not None
+    return Standing.REVOKED if is_revoked else Standing.NOT_IN_USE

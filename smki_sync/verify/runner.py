@@ -1,31 +1,124 @@
-"""A whole mirror, or a sample of it, in threads.
+"""Verify a whole mirror or a sample, in threads."""
 
-For: :func:`verify`. One pass through the table serves everything that is asked of rows: counts, digest, what
-a row says of its certificate, profile, signature, chain. It sees one state of the mirror for as long as it
-lasts; a sync may go on meanwhile. Memory does not grow with the mirror. Refuses: to write anything but the
-memory of proofs, and the list of findings where one was asked for.
-"""
-
-from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from random import Random
+from typing import Final, Protocol, TextIO
 
-from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.events import Checking, Detail, Verifying
+from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
+from smki_sync.events import Checking, Detail, Listener, Silence, Verifying
 from smki_sync.mirror.connection import sqlite_named
-from smki_sync.mirror.held import Db, HeldRow, read_rows, read_sample
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.inspection import Db, HeldRow, read_rows, read_sample
 from smki_sync.mirror.integrity import Aspect, Damage, Recount, check_indexes, check_pages
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
 from smki_sync.mirror.signature_cache import LastVerification, Proofs, proofs_at
-from smki_sync.verify.inspect import Inspected, Inspector
-from smki_sync.verify.job import VerifyJob
-from smki_sync.verify.judges import judge_of
-from smki_sync.verify.listing import Listing, listing_to
-from smki_sync.verify.report import Tally, Verification
-from smki_sync.verify.threads import in_threads
+from smki_sync.verify.inspector import (
+    Found,
+    Inspected,
+    Inspector,
+    Tally,
+    Verification,
+    in_threads,
+    judge_of,
+    usual_threads,
+)
+
+
+class Listing(Protocol):
+    """Takes findings as they come."""
+
+    def write(self, found: Iterable[Found]) -> None:
+        """Write some."""
+
+
+class Nowhere:
+    """No list was asked for."""
+
+    def write(self, found: Iterable[Found]) -> None:
+        """Drop them."""
+
+
+class _Lines:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, found: Iterable[Found]) -> None:
+        for one in found:
+            self._stream.write(json.dumps(document_of(one)) + "\n")
+
+
+def document_of(found: Found) -> dict[str, object]:
+    """One finding as JSON, also in the report."""
+    finding = found.finding
+    return {
+        "code": finding.code.value,
+        "severity": finding.code.severity.value,
+        "step": int(finding.code.step),
+        "detail": finding.detail,
+        **asdict(found.subject),
+    }
+
+
+@contextmanager
+def listing_to(path: Path | None) -> Iterator[Listing]:
+    """Write to ``path`` when the block ends well; :class:`UsageError` where that cannot be written."""
+    if path is None:
+        yield Nowhere()
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        stream = part.open("w", encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+    try:
+        with stream:
+            yield _Lines(stream)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """How much is verified.
+
+    ``sample``: so many certificates, chosen by chance; ``None`` for all, with pages, indexes, counts and
+    digest. ``any_status``: also what is not In-Use. ``afresh``: remembered proofs are worked out again.
+    """
+
+    sample: int | None = None
+    any_status: bool = False
+    afresh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyJob:
+    """One mirror, one set of anchors, one time.
+
+    ``anchors``: trust anchors as DER. ``at``: the time that dates are judged by. ``complete``: where every
+    finding is written, one JSON object a line; ``None`` for nowhere. ``chance``: chooses a sample.
+    """
+
+    directory: MirrorDirectory
+    at: datetime
+    anchors: tuple[bytes, ...] = ()
+    scope: Scope = field(default_factory=Scope)
+    complete: Path | None = None
+    hear: Listener = field(default_factory=Silence)
+    clock: Callable[[], datetime] = _now
+    chance: Random = field(default_factory=Random)
+    threads: int = field(default_factory=usual_threads)
+
 
 MARKS: Final = 500_000
 """Proofs gathered before they are written, in the order of their tree: some 20 MB of memory."""

@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING
 
 from smki_sync.x509 import template_cache
+from smki_sync.x509.certificate import facts_of
 from smki_sync.x509.der import Malformed
-from smki_sync.x509.facts import facts_of
 from smki_sync.x509.template_cache import Known
 
 if TYPE_CHECKING:

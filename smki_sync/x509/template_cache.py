@@ -15,11 +15,9 @@ from itertools import pairwise
 from struct import Struct
 from typing import Final, NamedTuple
 
-from smki_sync.model.certificate import Facts, Kind
-from smki_sync.model.identity import eui_of, key_id_of, serial_of
-from smki_sync.x509.der import BIT_STRING, SEQUENCE, Malformed, children, read, read_all
+from smki_sync.model.certificate import Facts, Kind, eui_of, key_id_of, serial_of
+from smki_sync.x509.der import BIT_STRING, SEQUENCE, Malformed, children, read, read_all, read_time
 from smki_sync.x509.fields import SUBJECT_ALT_NAME, SUBJECT_KEY_ID
-from smki_sync.x509.times import read_time
 
 MOULDS_LIMIT: Final = 1_000
 """Moulds kept: tens occur; an extract made to harm must not fill the memory."""

@@ -11,10 +11,9 @@ import pytest
 from cryptography import x509
 from support.cli import Json, Ran, Shell
 
+from smki_sync.cli.output import Column, table
 from smki_sync.cli.query import COLUMNS, TABLE_ROWS
-from smki_sync.cli.tables import Column, table
-from smki_sync.export.formats import FLAT
-from smki_sync.export.lines import csv_lines
+from smki_sync.export.formats import FLAT, csv_lines
 from smki_sync.model.certificate import Kind
 
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 from support.cli import Shell, surroundings
 
-from smki_sync.cli import build, quick
+from smki_sync.cli import build, certificate_view
 from smki_sync.cli.certificate_view import Asked
 from smki_sync.model.certificate import Usage
 
@@ -50,7 +50,7 @@ def test_a_configuration_file_costs_a_look_up_nothing_but_its_reading(ask: Shell
     file.write_text(f'[mirror]\npath = "{mirror}"\n[policy]\nwindow_days = 7\n')
     modules = loaded(ask.place, mirror, "show", "serial:01", "--config", str(file))
     assert "tomllib" in modules
-    assert "smki_sync.config.keys" not in modules
+    assert "smki_sync.config.schema" not in modules
 
 
 def test_another_command_loads_typer_so_that_the_test_before_could_fail(ask: Shell, mirror: Path) -> None:
@@ -60,7 +60,7 @@ def test_another_command_loads_typer_so_that_the_test_before_could_fail(ask: She
 def test_every_option_of_show_is_read_as_typer_declares_it() -> None:
     command = typer.main.get_command(build(["show"]))
     declared = {name: p for p in command.commands["show"].params for name in p.opts}  # type: ignore[attr-defined]  # a group has commands
-    for spelling, (parameter, convert) in quick.OPTIONS.items():
+    for spelling, (parameter, convert) in certificate_view.OPTIONS.items():
         assert declared[spelling].name == parameter
         assert declared[spelling].is_flag == (convert is None)
 
@@ -77,7 +77,7 @@ def test_every_option_of_show_is_read_as_typer_declares_it() -> None:
     ],
 )  # fmt: skip
 def test_a_plain_command_line_is_read(words: list[str], asked: Asked) -> None:
-    assert quick.read(words) == asked
+    assert certificate_view.read(words) == asked
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_plain_command_line_is_read(words: list[str], asked: Asked) -> None:
     ],
 )
 def test_whatever_is_not_plain_is_left_to_typer(words: list[str]) -> None:
-    assert quick.read(words) is None
+    assert certificate_view.read(words) is None
 
 
 def test_typer_says_what_is_wrong_and_shows_the_help(ask: Shell) -> None:

@@ -16,9 +16,9 @@ from trust.defects import DS, PKI, SINCE
 from trust.mirrors import mirror_of
 
 from bench.measure import Cost, cost_of
-from smki_sync.model.identity import eui_of
-from smki_sync.simulator import pki, profiles
-from smki_sync.x509.pem import to_pem
+from smki_sync.model.certificate import eui_of
+from smki_sync.simulator import pki
+from smki_sync.x509.der import to_pem
 
 RUNS = 5
 MIB = 1 << 20
@@ -44,7 +44,7 @@ def _devices(number: int) -> Iterator[bytes]:
     """Certificates as the simulator's authority issues them, some 10 000 a second."""
     chance = Random(1)
     for _ in range(number):
-        profile = profiles.device(eui_of(b"\x00\xdb\x12" + chance.randbytes(5)), DS, SINCE)
+        profile = pki.device(eui_of(b"\x00\xdb\x12" + chance.randbytes(5)), DS, SINCE)
         yield pki.issue(profile, pki.new_key().public_key(), PKI.dca, pki.new_serial(chance))
 
 

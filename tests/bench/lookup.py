@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from smki_sync.mirror.queries import EuiIs, Wanted, find, find_certificates, open_mirror
-from smki_sync.model.identity import parse_eui
+from smki_sync.model.certificate import parse_eui
 
 PAIRS = 15
 QUERIES = 1000

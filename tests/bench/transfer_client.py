@@ -13,7 +13,7 @@ from smki_sync.download import Opening, PatientSource, Terms, fetch
 from smki_sync.events import Silence
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
+from smki_sync.sources.ssh_settings import SftpLogin
 
 NAME = "SMKIKR_FULL_2026-11-15.xml.gz"
 MODIFIED = datetime(2026, 11, 15, 3, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.cli import Ran, Shell
 
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.directory import hold
 from smki_sync.simulator.faults import POISON_SERIAL, Fault
 from smki_sync.simulator.repository import Repository
 

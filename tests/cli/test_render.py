@@ -7,13 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.failing import failure, failure_text
-from smki_sync.cli.render import document
-from smki_sync.cli.run_report import sync_text
+from smki_sync.cli.exit_codes import Exit, failure, failure_text
+from smki_sync.cli.run_report import document, sync_text
 from smki_sync.errors import ConfigError, SourceRefused, SourceUnreachable
-from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.lists import ListKind, ListOutcome, ListState
+from smki_sync.model.extract import Extract, ExtractKind, ListKind, ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan, Reason
 from smki_sync.model.report import Applied, Attention, AttentionCode, Census, Counts, SyncReport
 from smki_sync.text import COLUMNS, in_bytes, in_time, visible

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from smki_sync.cli.talk import PROGRESS_SECONDS, Pace, Talk, Volume, talk_on
-from smki_sync.config.settings.talk import LogFormat
+from smki_sync.cli.console import talk_on
+from smki_sync.cli.event_log import PROGRESS_SECONDS, Pace, Talk, Volume
+from smki_sync.config.settings import LogFormat
 from smki_sync.events import (
     Building,
     Committed,

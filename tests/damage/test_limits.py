@@ -11,7 +11,7 @@ from damage.cases import CASES, Case
 from damage.files import MIB, document, packed, record
 from damage.world import DAY, Place, World, november, truth
 from smki_sync.config.schema import KEYS as SETTINGS
-from smki_sync.reader.limits import KEYS, ReaderLimits
+from smki_sync.reader.gzip_stream import KEYS, ReaderLimits
 
 
 def test_the_keys_that_are_named_exist() -> None:

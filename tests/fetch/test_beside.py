@@ -15,14 +15,13 @@ from support.proc import family
 from fetch.servers import Mortal, mortal_server
 from fetch.shop import Ear, names
 from smki_sync.download import Fetched, Opening, PatientSource, Retry, Terms, Transfer, fetch
+from smki_sync.download.parallel import Beside, Errand
+from smki_sync.download.partial_file import Stretch, read_entries
 from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Detail, Event, Fetching, Resumed, Silence
-from smki_sync.fetch.beside import Beside
-from smki_sync.fetch.errand import Errand
-from smki_sync.fetch.journal import Stretch, read_entries
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
+from smki_sync.sources.ssh_settings import SftpLogin
 
 MIB = 1 << 20
 SIZE = 12 * MIB + 1
@@ -93,7 +92,7 @@ def helpers() -> list[int]:
             words = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"smki_sync.fetch.second" in words:
+        if b"smki_sync.download.parallel" in words:
             found.append(pid)
     return found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fetch.shop import BODY, Shop, Time, get, terms
-from smki_sync.fetch.pace import BURST_SECONDS, Pace
+from smki_sync.download.retry import BURST_SECONDS, Pace
 
 
 def test_without_a_limit_nothing_waits() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, Time, extract, get, names, terms
 from smki_sync.download import PatientSource, Retry
+from smki_sync.download.retry import CAUSES, Cause, Treatment, treatment_of
 from smki_sync.errors import SourceError, SourceUnreachable
 from smki_sync.events import Resumed, Retrying
-from smki_sync.fetch.causes import CAUSES, Cause, Treatment, treatment_of
 
 
 def fault_of(cause: Cause) -> SourceError:

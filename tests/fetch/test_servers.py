@@ -27,9 +27,9 @@ from smki_sync.download import PatientSource, Retry, Terms, Transfer, fetch
 from smki_sync.events import Event, Fetching, Retrying, Silence
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.simulator.repository import Repository
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 
 MIB = 1 << 20
 SIZE = int(os.environ.get("SMKI_SYNC_TEST_MIB", "96")) * MIB
@@ -149,8 +149,8 @@ import sys, time
 from pathlib import Path
 from smki_sync.events import Silence
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
+from smki_sync.sources import open_source
 url, key, known_hosts, name = sys.argv[1:]
 login = SftpLogin(identity_file=Path(key), known_hosts=Path(known_hosts))
 with open_source(url, login=login, limits=Limits(), hear=Silence()) as source:

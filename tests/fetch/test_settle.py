@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fetch.shop import BODY, NAME, SEEN, Ear, Shop, Time, extract, get, names, terms
+from smki_sync.download.transfer import LOOK_SECONDS
 from smki_sync.errors import SourceMissing, SourceUnreachable
 from smki_sync.events import Waiting
-from smki_sync.fetch.settle import LOOK_SECONDS
 
 WHOLE = gzip.compress(BODY, 1, mtime=0)
 NOW = SEEN + timedelta(seconds=20)

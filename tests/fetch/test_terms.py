@@ -10,14 +10,14 @@ from sync.shelf import NOW, november
 
 from fetch.shop import Ear
 from smki_sync.cli.job import job_of, terms_of
+from smki_sync.config.loader import Config
 from smki_sync.config.settings import MirrorPaths, Repository, RetrySettings
-from smki_sync.config.whole import Config
 from smki_sync.download import Opening, Retry, Transfer
 from smki_sync.events import Detail, Silence
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sync.downloads import DownloadLedger
+from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.sync.job import Job
+from smki_sync.sync.runner import DownloadLedger
 
 REPOSITORY = Repository(
     url="sftp://party@repository.example/extracts",

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuzz.mutations import corpus, fuzzing, mutated
-from smki_sync.cli.failing import failure_text
-from smki_sync.errors import BadExtract
+from smki_sync.cli.exit_codes import failure_text
+from smki_sync.errors import BadExtract, Fault
 from smki_sync.model.certificate import Entry, Rejected
-from smki_sync.model.faults import Fault
 from smki_sync.reader import ExtractReader, ReaderLimits
 from smki_sync.records import Sifted, complete, sift, understand
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from fuzz.mutations import corpus, fuzzing, mutated
 from smki_sync.catalogue import named_inside, read_catalogue
-from smki_sync.config.loader import load
-from smki_sync.config.whole import Config
+from smki_sync.config.loader import Config, load
 from smki_sync.errors import ConfigError
 from smki_sync.model.certificate import Claims, Entry, Rejected
 from smki_sync.model.extract import Extract, ExtractKind, RemoteFile, Stranger

@@ -29,7 +29,7 @@ from support.cli import PATIENCE_SECONDS, WARM, wait_until
 from kill.watch import Act, Clock, watch
 from smki_sync.cli import main
 from smki_sync.sources import directory
-from smki_sync.sync import reading
+from smki_sync.sync import reader_process
 
 KINDS: Final = frozenset({"file", "sql", "disk", "event"})
 PYTHON: Final = KINDS - {"disk"}
@@ -164,7 +164,7 @@ def _perform(task: Task, out: Connection, err: Connection, told: Connection) -> 
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
     vars(directory)["CHUNK_BYTES"] = _CHUNK
     if task.order.apart:
-        vars(reading)["APART_BYTES"] = 0
+        vars(reader_process)["APART_BYTES"] = 0
     clock = Clock(kinds=task.order.kinds, at=task.order.at, act=task.order.act)
     kept = watch(clock, str(task.root))
     try:

@@ -25,7 +25,7 @@ from kill.scenes import Scene
 from kill.watch import Act
 
 SHARE = 2  # moments of a scene for each disaster, in every test run
-DISK_MEGABYTES = 80  # above what is to be free before the first byte, smki_sync.sync.space.RESERVE_BYTES
+DISK_MEGABYTES = 80  # above what is to be free before the first byte, smki_sync.sync.runner.RESERVE_BYTES
 
 Disaster = Callable[[Path], Act]
 Mend = Callable[[Path], None]

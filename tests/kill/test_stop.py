@@ -31,8 +31,8 @@ COPIES = 6_000
 FOR_EVER = """
 import signal, sys
 from pathlib import Path
-from smki_sync.mirror.connect import connect, connect_to_read
-from smki_sync.mirror.faults import named
+from smki_sync.mirror.connection import connect, connect_to_read
+from smki_sync.mirror.connection import named
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 path = Path(sys.argv[1])
 db = connect(path, create=True)
@@ -163,7 +163,7 @@ def test_stopped_while_it_starts_it_says_nothing_and_ends_with_130(
         "import os, sys, signal\n"
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
-        f"        if name == 'smki_sync.cli.exits': signal.raise_signal({int(stop)})\n"
+        f"        if name == 'smki_sync.cli.exit_codes': signal.raise_signal({int(stop)})\n"
         "sys.meta_path.insert(0, Stop())\n"
         "from smki_sync.__main__ import main\n"
         "main()\n"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import apsw
 
-from smki_sync.cli.talk import Talk
+from smki_sync.cli.event_log import Talk
 from smki_sync.events import Event
 
 Act = Callable[[], None]

@@ -8,8 +8,8 @@ from smki_sync.mirror.journal import Changed
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.revocation import Arrival
 from smki_sync.mirror.store import Store
-from smki_sync.model.identity import KeyId
-from smki_sync.model.lists import ListKind, RevocationList, Revoked
+from smki_sync.model.certificate import KeyId
+from smki_sync.model.extract import ListKind, RevocationList, Revoked
 
 KEY = KeyId("41AAAAAAAAAAAAAA")
 OTHER_KEY = KeyId("42BBBBBBBBBBBBBB")

@@ -7,12 +7,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from smki_sync.model.identity import key_id_of
-from smki_sync.model.lists import HeldList, ListKind, RevocationList
-from smki_sync.simulator import der, pki, profiles
+from smki_sync.model.certificate import key_id_of
+from smki_sync.model.extract import HeldList, ListKind, RevocationList
+from smki_sync.simulator import pki
 from smki_sync.simulator.pki import Authority
-from smki_sync.trust.lists.reading import read_list
-from smki_sync.trust.revocation_lists import Signer
+from smki_sync.trust.revocation_lists import Signer, read_list
 
 ISSUED = datetime(2026, 11, 1, tzinfo=UTC)
 LIFE = timedelta(days=30)
@@ -20,20 +19,20 @@ WHEN = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 def authority(name: str, role: int) -> Authority:
-    return Authority(label=name, name=profiles.oca_name(name, role), key=pki.new_key())
+    return Authority(label=name, name=pki.oca_name(name, role), key=pki.new_key())
 
 
-ROOT = authority("OCA Root R1", profiles.ROOT_ROLE)
-ISSUING = authority("OCA Issuing S2", profiles.ISSUING_ROLE)
+ROOT = authority("OCA Root R1", pki.ROOT_ROLE)
+ISSUING = authority("OCA Issuing S2", pki.ISSUING_ROLE)
 SECOND_KEY = Authority(label="second", name=ISSUING.name, key=pki.new_key())
 
 
 def certificate(subject: Authority, *, ski: bool = True, may_sign_lists: bool = True) -> bytes:
-    profile = profiles.authority(subject.name, ISSUED - LIFE, root=subject is ROOT)
+    profile = pki.authority(subject.name, ISSUED - LIFE, root=subject is ROOT)
     if not may_sign_lists:
         usage = x509.KeyUsage(*(False,) * 5, True, *(False,) * 3)
         others = tuple(pair for pair in profile.extensions if not isinstance(pair[0], x509.KeyUsage))
-        profile = profiles.Profile(
+        profile = pki.Profile(
             subject=profile.subject,
             not_before=profile.not_before,
             not_after=profile.not_after,
@@ -45,7 +44,7 @@ def certificate(subject: Authority, *, ski: bool = True, may_sign_lists: bool = 
 def signer(
     subject: Authority,
     *,
-    role: int | None = profiles.ISSUING_ROLE,
+    role: int | None = pki.ISSUING_ROLE,
     in_use: bool = True,
     ski: bool = True,
     may_sign_lists: bool = True,
@@ -96,10 +95,10 @@ def octets(by: Authority, form: Form = Form(), encoding: Encoding = Encoding.DER
 
 def with_null(made: bytes, by: Authority = ISSUING, *, inside: bool = True, beside: bool = True) -> bytes:
     """The same list, signed anew, with a NULL among the parameters of its algorithm in either place."""
-    tbs, algorithm, _ = der.split_signed(made)
-    tbs = der.with_null_parameters(tbs) if inside else tbs
-    algorithm = der.ECDSA_WITH_SHA256_NULL if beside else algorithm
-    return der.join_signed(tbs, algorithm, by.sign(tbs))
+    tbs, algorithm, _ = pki.split_signed(made)
+    tbs = pki.with_null_parameters(tbs) if inside else tbs
+    algorithm = pki.ECDSA_WITH_SHA256_NULL if beside else algorithm
+    return pki.join_signed(tbs, algorithm, by.sign(tbs))
 
 
 def listed(by: Authority = ISSUING, form: Form = Form()) -> RevocationList:

@@ -9,8 +9,8 @@ from cryptography import x509
 from support.cli import Json, Shell
 
 from smki_sync.simulator.faults import Fault
+from smki_sync.simulator.publisher import CRL
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.shelf import CRL
 
 START = date(2026, 3, 2)
 

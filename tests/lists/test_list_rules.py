@@ -23,20 +23,25 @@ from lists.pki import (
     signer,
     with_null,
 )
-from smki_sync.model.identity import key_id_of
-from smki_sync.model.lists import ListKind, ListPolicy
+from smki_sync.model.certificate import key_id_of
+from smki_sync.model.extract import ListKind, ListPolicy
 from smki_sync.model.report import AttentionCode
-from smki_sync.simulator import der
-from smki_sync.simulator.lists import signed_by_another
+from smki_sync.simulator import pki
 from smki_sync.simulator.pki import Authority
-from smki_sync.trust.anchors import anchors_of
-from smki_sync.trust.authorities import Authorities, Standing, authority_of
-from smki_sync.trust.chain import Judge
-from smki_sync.trust.lists.anchored import distrust_by
-from smki_sync.trust.lists.freshness import expected, why_stale
-from smki_sync.trust.lists.octets import take_apart
-from smki_sync.trust.lists.reading import NotAList, read_list
-from smki_sync.trust.revocation_lists import Distrust, Proven, Refusal, judge
+from smki_sync.simulator.publisher import signed_by_another
+from smki_sync.trust.chain import Authorities, Judge, Standing, anchors_of, authority_of
+from smki_sync.trust.revocation_lists import (
+    Distrust,
+    NotAList,
+    Proven,
+    Refusal,
+    distrust_by,
+    expected,
+    judge,
+    read_list,
+    take_apart,
+    why_stale,
+)
 
 REASON = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
 REMOVED = (x509.CRLReason(x509.ReasonFlags.remove_from_crl), False)
@@ -94,11 +99,11 @@ def test_number_and_key_identifier_may_be_absent() -> None:
 
 def test_a_list_without_next_update_is_read() -> None:
     made = octets(ISSUING)
-    tbs, algorithm, signature = der.split_signed(made)
-    stamp = der.tlv(0x17, (ISSUED + LIFE).strftime("%y%m%d%H%M%SZ").encode())
+    tbs, algorithm, signature = pki.split_signed(made)
+    stamp = pki.tlv(0x17, (ISSUED + LIFE).strftime("%y%m%d%H%M%SZ").encode())
     assert stamp in tbs
-    bare = der.tlv(der.SEQUENCE, der.first(tbs)[1].replace(stamp, b""))
-    assert read_list(der.join_signed(bare, algorithm, signature)).next_update is None
+    bare = pki.tlv(pki.SEQUENCE, pki.first(tbs)[1].replace(stamp, b""))
+    assert read_list(pki.join_signed(bare, algorithm, signature)).next_update is None
 
 
 PLACES = pytest.mark.parametrize(
@@ -109,28 +114,28 @@ PLACES = pytest.mark.parametrize(
 
 def long_number() -> x509.ExtensionType:
     """More digits than Python writes."""
-    return x509.UnrecognizedExtension(x509.CRLNumber.oid, der.tlv(2, b"\x7f" * 3000))
+    return x509.UnrecognizedExtension(x509.CRLNumber.oid, pki.tlv(2, b"\x7f" * 3000))
 
 
 def of_version(number: int) -> bytes:
-    tbs, algorithm, signature = der.split_signed(octets(ISSUING))
-    return der.join_signed(tbs.replace(b"\2\1\1", bytes((2, 1, number)), 1), algorithm, signature)
+    tbs, algorithm, signature = pki.split_signed(octets(ISSUING))
+    return pki.join_signed(tbs.replace(b"\2\1\1", bytes((2, 1, number)), 1), algorithm, signature)
 
 
 def test_a_negative_serial_number_is_known_by_its_octets_as_that_of_a_certificate_is() -> None:
     made = octets(ISSUING, Form(lines=((0xA1B2, ()), (0x8000, ()))))
-    tbs, algorithm, signature = der.split_signed(made)
-    content = der.first(tbs)[1]
+    tbs, algorithm, signature = pki.split_signed(made)
+    content = pki.first(tbs)[1]
     lines = b"".join(line_of(serial) for serial in (b"\0\xa1\xb2", b"\0\x80\0"))
     shorter = b"".join(line_of(serial) for serial in (b"\xa1\xb2", b"\x80\0"))
     assert lines in content
-    content = content.replace(der.tlv(der.SEQUENCE, lines), der.tlv(der.SEQUENCE, shorter))
-    found = read_list(der.join_signed(der.tlv(der.SEQUENCE, content), algorithm, signature))
+    content = content.replace(pki.tlv(pki.SEQUENCE, lines), pki.tlv(pki.SEQUENCE, shorter))
+    found = read_list(pki.join_signed(pki.tlv(pki.SEQUENCE, content), algorithm, signature))
     assert found.revoked == read_list(made).revoked
 
 
 def line_of(serial: bytes) -> bytes:
-    return der.tlv(der.SEQUENCE, der.tlv(2, serial) + der.tlv(0x17, WHEN.strftime("%y%m%d%H%M%SZ").encode()))
+    return pki.tlv(pki.SEQUENCE, pki.tlv(2, serial) + pki.tlv(0x17, WHEN.strftime("%y%m%d%H%M%SZ").encode()))
 
 
 def test_a_number_of_twenty_octets_is_read() -> None:
@@ -156,22 +161,22 @@ def test_a_forged_list_is_none_the_better_for_a_null(inside: bool, beside: bool)
 
 def test_what_was_signed_counts_and_not_its_copy_without_the_null() -> None:
     made = octets(ISSUING)
-    signature = der.split_signed(made)[2]  # of the list without the NULL
-    tbs = der.with_null_parameters(der.split_signed(made)[0])
-    found = read_list(der.join_signed(tbs, der.ECDSA_WITH_SHA256_NULL, signature))
+    signature = pki.split_signed(made)[2]  # of the list without the NULL
+    tbs = pki.with_null_parameters(pki.split_signed(made)[0])
+    found = read_list(pki.join_signed(tbs, pki.ECDSA_WITH_SHA256_NULL, signature))
     assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is AttentionCode.LIST_SIGNATURE_FALSE
 
 
 def test_a_list_of_the_first_version_is_read() -> None:
-    tbs, algorithm, _ = der.split_signed(octets(ISSUING))
-    version, rest = der.first(der.first(tbs)[1])[0], der.first(der.first(tbs)[1])[2]
+    tbs, algorithm, _ = pki.split_signed(octets(ISSUING))
+    version, rest = pki.first(pki.first(tbs)[1])[0], pki.first(pki.first(tbs)[1])[2]
     assert version == bytes.fromhex("020101")
     parts = []
     while rest:
-        part, _, rest = der.first(rest)
+        part, _, rest = pki.first(rest)
         parts.append(part)
-    first = der.tlv(der.SEQUENCE, b"".join(parts[:-1]))  # without extensions, which it cannot have
-    found = read_list(with_null(der.join_signed(first, algorithm, b"")))
+    first = pki.tlv(pki.SEQUENCE, b"".join(parts[:-1]))  # without extensions, which it cannot have
+    found = read_list(with_null(pki.join_signed(first, algorithm, b"")))
     assert (found.key_id, found.number) == (None, None)
     assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is None
 
@@ -324,9 +329,9 @@ def test_of_two_certificates_of_the_key_the_one_in_use_counts() -> None:
 
 
 def test_an_algorithm_beside_what_was_signed_that_is_not_the_one_inside_it_is_no_signature() -> None:
-    tbs, _, signature = der.split_signed(octets(ISSUING))
-    sha384 = der.split_signed(octets(ISSUING, Form(sha384=True)))[1]
-    assert not take_apart(der.join_signed(tbs, sha384, signature)).is_ecdsa_with_sha256
+    tbs, _, signature = pki.split_signed(octets(ISSUING))
+    sha384 = pki.split_signed(octets(ISSUING, Form(sha384=True)))[1]
+    assert not take_apart(pki.join_signed(tbs, sha384, signature)).is_ecdsa_with_sha256
 
 
 # Anchors.

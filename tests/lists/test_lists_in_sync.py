@@ -18,18 +18,18 @@ from lists.pki import with_null
 from smki_sync.errors import BadExtract, SourceMissing, SourceRefused
 from smki_sync.events import Event
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.queries import OnDay, open_mirror, read_changes, read_journal, start_after
+from smki_sync.mirror.journal import OnDay, read_changes, read_journal, start_after
+from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.certificate import Kind
-from smki_sync.model.extract import RemoteFile
-from smki_sync.model.lists import ListPolicy, ListState
+from smki_sync.model.extract import ListPolicy, ListState, RemoteFile
 from smki_sync.model.plan import Action
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.recovery import restore
 from smki_sync.simulator.faults import Fault
-from smki_sync.simulator.issuing import OCA
-from smki_sync.simulator.life import STANDSTILL, Pace
+from smki_sync.simulator.pki import OCA
+from smki_sync.simulator.population import STANDSTILL, Pace
+from smki_sync.simulator.publisher import ANCHORS_NORTH, ARL, CRL
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.shelf import ANCHORS_NORTH, ARL, CRL
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.directory import DirectorySource
 from smki_sync.sync import Job, rehearse, run

@@ -20,7 +20,8 @@ from mirror.makers import (
 from lists.makers import OTHER_KEY, SINCE, SINCE_TEXT, arrival, revoke
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import revocation
-from smki_sync.mirror.queries import AfterLine, OnDay, open_mirror, read_changes, read_journal, start_after
+from smki_sync.mirror.journal import AfterLine, OnDay, read_changes, read_journal, start_after
+from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.store import Store
 from smki_sync.model.certificate import Kind
 from smki_sync.model.report import Census
@@ -234,7 +235,7 @@ def test_a_list_that_breaks_in_the_middle_leaves_everything_as_it_was(
     def broken(*_: object, **__: object) -> None:
         raise MirrorDamaged("the disk")
 
-    monkeypatch.setattr("smki_sync.mirror.state.write_state", broken)
+    monkeypatch.setattr("smki_sync.mirror.ledger.write_state", broken)
     with pytest.raises(MirrorDamaged):
         revoke(path, arrival(1, 2))
     assert dump(path) == before

@@ -2,11 +2,9 @@
 
 import pytest
 
-from smki_sync.catalogue import Names, read_catalogue
-from smki_sync.model.extract import RemoteFile
-from smki_sync.model.lists import ListKind
+from smki_sync.catalogue import Names, OfferedList, OfferedSlots, read_catalogue, read_offered, region_of
+from smki_sync.model.extract import ListKind, RemoteFile
 from smki_sync.trust.anchor_slots import Changes, SlotCertificate, changes, differences
-from smki_sync.trust.offered import OfferedList, OfferedSlots, read_offered, region_of
 
 
 def one(name: str, role: int | None = 1) -> SlotCertificate:

@@ -8,15 +8,26 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from smki_sync.bounds import Bounds
 from smki_sync.mirror.build import Builder
-from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.store import Store
-from smki_sync.model.certificate import Entry, Facts, Flag, Kind, Rejected, RejectReason, Status, Usage
+from smki_sync.model.certificate import (
+    Entry,
+    Eui,
+    Facts,
+    Flag,
+    KeyId,
+    Kind,
+    Rejected,
+    RejectReason,
+    Serial,
+    Status,
+    Usage,
+)
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.identity import Eui, KeyId, Serial
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import Counts
+from smki_sync.policy import Bounds
 
 ISSUER = "CN=E357"
 OTHER_ISSUER = "CN=E358"

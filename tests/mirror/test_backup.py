@@ -10,8 +10,8 @@ import pytest
 from mirror.conftest import publish
 from mirror.makers import clock, delta, der_of, entry, november
 from smki_sync.errors import MirrorDamaged
-from smki_sync.mirror.backup import back_up
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.integrity import back_up
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
 from smki_sync.mirror.store import Store
 

@@ -15,8 +15,7 @@ from mirror.processes import BECOME_NOBODY, let_everybody_read, needs_root, run
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
 from smki_sync.mirror.connection import named
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.directory import MirrorDirectory, hold
 from smki_sync.mirror.store import Store
 
 TESTS = Path(__file__).parent.parent
@@ -26,7 +25,7 @@ sys.path.insert(0, {str(TESTS)!r})
 from pathlib import Path
 from resource import RLIMIT_FSIZE, setrlimit
 from mirror.makers import apply, build, entry, november
-from smki_sync.cli.exits import exit_of
+from smki_sync.cli.exit_codes import exit_of
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 path = Path(sys.argv[1])
@@ -127,7 +126,7 @@ def test_a_directory_that_may_not_be_written_is_named(public: MirrorDirectory, d
     (public.generations / "000002.db").write_bytes(b"")
     let_everybody_read(public.root)
     before = dump(path)
-    more = "from mirror.makers import clock\nfrom smki_sync.mirror.lock import hold\n"
+    more = "from mirror.makers import clock\nfrom smki_sync.mirror.directory import hold\n"
     said = run(f"{PRELUDE}{more}{BECOME_NOBODY}try:\n    {deed}{TELL}", public.root)
     assert said.startswith("7 Mirror")
     assert dump(path) == before

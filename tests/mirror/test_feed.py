@@ -10,18 +10,17 @@ import pytest
 from mirror.makers import apply, ask, build, clock, delta, entry, november, serial_of
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.build import Builder
-from smki_sync.mirror.queries import (
+from smki_sync.mirror.journal import (
     AfterLine,
     Gap,
     Line,
     OnDay,
     Place,
-    open_mirror,
     read_changes,
     read_journal,
-    read_stamp,
     start_after,
 )
+from smki_sync.mirror.queries import open_mirror, read_stamp
 from smki_sync.mirror.store import Store
 
 

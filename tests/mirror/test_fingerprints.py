@@ -10,8 +10,7 @@ import pytest
 from mirror.makers import OTHER_ISSUER, apply, ask, build, clock, der_of, entry, full, november, serial_of
 from smki_sync.mirror.build import Builder
 from smki_sync.mirror.queries import Fingerprint, Identity, SkiIs, find_certificates, open_mirror
-from smki_sync.model.certificate import Kind
-from smki_sync.model.identity import KeyId
+from smki_sync.model.certificate import KeyId, Kind
 
 DEVICE, SUPPLIER, LATER = 1, 2, 5
 

@@ -10,14 +10,14 @@ import pytest
 
 from mirror.processes import child
 from smki_sync.errors import Locked, MirrorNotWritable
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.directory import hold
 
 SINCE = datetime(2026, 11, 20, 8, 30, tzinfo=timezone(timedelta(hours=1)))
 HOLD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.directory import hold
 with hold(Path(sys.argv[1]), since=datetime(2026, 11, 20, 7, 30, tzinfo=UTC)):
     print("held", flush=True)
     sys.stdin.read()

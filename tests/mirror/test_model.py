@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lists.makers import arrival, revoke
 
 from mirror.makers import FULL_DAY, apply, ask, build, digest_anew, entry, held_digest, serial_of
-from smki_sync.mirror.digest import SetDigest
+from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.store import Store
 from smki_sync.model.certificate import Entry
 

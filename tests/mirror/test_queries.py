@@ -37,8 +37,7 @@ from smki_sync.mirror.queries import (
     read_quarantine,
 )
 from smki_sync.mirror.store import Store
-from smki_sync.model.certificate import Flag, Kind, Usage
-from smki_sync.model.identity import KeyId, Serial
+from smki_sync.model.certificate import Flag, KeyId, Kind, Serial, Usage
 
 DELTA_17 = "SMKIKR_DELT_2026-11-17.xml.gz"
 SHA1 = sha1(der_of(2), usedforsecurity=False).digest()

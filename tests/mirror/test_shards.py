@@ -6,8 +6,8 @@ from hashlib import sha256, shake_128
 from mirror.conftest import publish
 from mirror.makers import der_of, entry
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.integrity import SHARDS, read_members, read_shards, whole
 from smki_sync.mirror.queries import open_mirror, read_stamp
-from smki_sync.mirror.shards import SHARDS, read_members, read_shards, whole
 
 MANY = 300
 

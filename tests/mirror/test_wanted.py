@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mirror.makers import OTHER_ISSUER, apply, ask, build, entry, november, serial_of
-from smki_sync.mirror.queries import Standing, Wanted, find, open_mirror, read_issuers, slices
+from smki_sync.mirror import queries
+from smki_sync.mirror.queries import Standing, Wanted, find, open_mirror, read_issuers
 from smki_sync.model.certificate import Kind, Usage
 
 
@@ -78,7 +79,7 @@ def test_a_limit_ends_the_stream(path: Path) -> None:
 def test_slices_leave_no_row_out_and_say_how_far_they_are(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "ROWS", 3)
+    monkeypatch.setattr(queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         serials = [c.serial for c in find(db, Wanted(any_status=True), told=lambda *at: told.append(at))]
@@ -89,7 +90,7 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
 def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "ROWS", 3)
+    monkeypatch.setattr(queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         assert len(list(find(db, Wanted(), limit=2, told=lambda *at: told.append(at)))) == 2

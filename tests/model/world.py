@@ -26,8 +26,8 @@ from smki_sync.model.certificate import Status
 from smki_sync.model.plan import Reason
 from smki_sync.model.report import Outcome, SyncReport
 from smki_sync.simulator.faults import ON_FULLS, Fault
+from smki_sync.simulator.population import end
 from smki_sync.simulator.repository import Repository, Truth
-from smki_sync.simulator.settings import end
 
 DAY = timedelta(days=1)
 START = date(2026, 3, 2)

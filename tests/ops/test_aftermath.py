@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.cli import Shell, wait_until
 
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.hooks import call_hook
+from smki_sync.monitoring import call_hook
 
 Metrics = dict[str, float]
 

@@ -15,10 +15,9 @@ from support.openssh import make_key
 
 from ops.conftest import change
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.doctor.finding import Verdict
-from smki_sync.doctor.local import judge_directory
+from smki_sync.doctor.local import Verdict, judge_directory
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.logins import Logins
+from smki_sync.mirror.history import Logins
 from smki_sync.simulator.sftp_server import Service
 
 

@@ -19,7 +19,7 @@ import pytest
 from cryptography import x509
 from support.cli import Shell
 
-from smki_sync.simulator import founding, profiles
+from smki_sync.simulator import pki, population
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
 
@@ -49,8 +49,8 @@ def smki(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Somebody at a prompt beside a mirror of such certificates, and one that has drifted from it."""
     place = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(founding, "ORGANISATIONS", [(role, HOSTILE) for role, _ in founding.ORGANISATIONS])
-        patch.setattr(profiles, "oca_name", hostile_oca)
+        patch.setattr(population, "ORGANISATIONS", [(role, HOSTILE) for role, _ in population.ORGANISATIONS])
+        patch.setattr(pki, "oca_name", hostile_oca)
         repository = Repository.create(place / "repository", devices=4, days=9, start=START, seed=5)
         repository.advance(faults=[Fault.POISON_RECORD, Fault.SLOTS_DIFFER, Fault.FORGED_CRL])
     (place / "smki-sync.toml").write_text(

@@ -9,9 +9,8 @@ from support.cli import Shell
 
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.simulator.sftp_server import Service
-from smki_sync.sources.address import SftpAddress
-from smki_sync.sources.base import Limits
-from smki_sync.sources.first_key import fetch_host_key
+from smki_sync.sources import fetch_host_key
+from smki_sync.sources.base import Limits, SftpAddress
 
 
 def fingerprint(service: Service) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from ops.conftest import WORST_EXPOSURE, exposure, needs, systemd_says
 from smki_sync.cli import COMMANDS, build
-from smki_sync.cli.manual import manual
+from smki_sync.cli.docs import manual
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"

@@ -12,10 +12,10 @@ import pytest
 from support.cli import Shell
 
 from ops.conftest import WORST_EXPOSURE, exposure, systemd_says
+from smki_sync.cli import scheduler_units
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.scheduling import DRILL, SYNC, Place, Scheduler, files, units
-from smki_sync.cli.scheduling.quoting import unit_command, unit_word
-from smki_sync.cli.scheduling.steps import hindrances
+from smki_sync.cli.schedule import hindrances
+from smki_sync.cli.scheduler_units import DRILL, SYNC, Place, Scheduler, files, unit_command, unit_word
 
 AWKWARD = """a 100% "mirror" of $HOME's"""
 PROGRAM = "/opt/smki-sync/bin/smki-sync"
@@ -121,7 +121,7 @@ def test_a_link_that_leads_into_a_home_opens_the_homes(
     (tmp_path / "var/home/ann").mkdir(parents=True)
     (tmp_path / "mirror").symlink_to("var/home/ann")
     (tmp_path / "home").symlink_to("var/home")
-    monkeypatch.setattr(units, "_HOMES", (tmp_path / "home",))
+    monkeypatch.setattr(scheduler_units, "_HOMES", (tmp_path / "home",))
     assert "ProtectHome=read-only" in service(at(mirror=str(tmp_path / "mirror")))
     assert "ProtectHome=yes" in service(at(mirror=str(tmp_path / "var")))
 

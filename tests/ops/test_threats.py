@@ -52,7 +52,7 @@ def test_no_threat_is_left_out(word: str) -> None:
 
 PROGRAM = """
 import os, resource, sys
-from smki_sync.cli.setting import configure
+from smki_sync.cli.context import configure
 
 most = resource.getrlimit(resource.RLIMIT_CORE)[1]
 resource.setrlimit(resource.RLIMIT_CORE, (most, most))

@@ -5,8 +5,17 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from smki_sync.errors import BadExtract
-from smki_sync.model.certificate import Claims, Entry, Facts, Flag, Kind, Rejected, RejectReason, Status
-from smki_sync.model.identity import Serial
+from smki_sync.model.certificate import (
+    Claims,
+    Entry,
+    Facts,
+    Flag,
+    Kind,
+    Rejected,
+    RejectReason,
+    Serial,
+    Status,
+)
 from smki_sync.reader import ExtractReader, ReaderLimits
 from smki_sync.reader.extract import Understand
 

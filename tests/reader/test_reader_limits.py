@@ -21,8 +21,7 @@ from smki_sync.errors import BadExtract
 from smki_sync.model.certificate import Rejected
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ReaderLimits, read_extract
-from smki_sync.reader.limits import KEYS, NEAR_PERCENT, Taken, near_of
-from smki_sync.reader.tape import STEP
+from smki_sync.reader.gzip_stream import KEYS, NEAR_PERCENT, STEP, Taken, near_of
 
 ROOT = "CertificateDataResponse"
 MIB = 1 << 20

@@ -7,7 +7,7 @@ import pytest
 from extract_files import NAME, accept, document, gz, in_chunks, reader_of, reason_of, record
 
 from smki_sync.errors import BadExtract
-from smki_sync.reader import ExtractReader, ReaderLimits, names
+from smki_sync.reader import ExtractReader, ReaderLimits, xml_stream
 
 SPACES = " \t\n"
 
@@ -36,7 +36,7 @@ EACH = pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step is looked at, as if chance had it so."""
-    monkeypatch.setattr(names, "ONE_IN", 1)
+    monkeypatch.setattr(xml_stream, "ONE_IN", 1)
 
 
 @EACH
@@ -79,7 +79,7 @@ def test_the_refusal_names_file_limit_and_key() -> None:
 
 def test_a_file_of_nothing_but_names_is_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as could be wished for: it would never end."""
-    monkeypatch.setattr(names, "Random", lambda: Random(1))
+    monkeypatch.setattr(xml_stream, "Random", lambda: Random(1))
     told = 0
 
     def endless() -> Iterator[bytes]:

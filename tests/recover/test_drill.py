@@ -13,7 +13,7 @@ import pytest
 from support.cli import Json, Shell
 
 from recover.conftest import START
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.directory import hold
 from smki_sync.recovery.drill import MARK
 from smki_sync.simulator.repository import Repository
 

@@ -10,11 +10,11 @@ import apsw
 import pytest
 from sync.shelf import Party, Shelf
 
-from smki_sync.bounds import Bounds
 from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
-from smki_sync.mirror.differences import Difference, Drift
+from smki_sync.mirror.integrity import read_shards, whole
 from smki_sync.mirror.queries import open_mirror, read_census, read_position
-from smki_sync.mirror.shards import read_shards, whole
+from smki_sync.mirror.reconcile import Difference, Drift
+from smki_sync.policy import Bounds
 from smki_sync.recovery.reconcile import Reconciled, RepairRefused, reconcile
 from smki_sync.sync import run
 

@@ -7,17 +7,15 @@ import apsw
 import pytest
 from sync.shelf import NOW, Party, Shelf, november
 
-from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorError
+from smki_sync.mirror.directory import hold
 from smki_sync.mirror.history import HeldAgainst, History
-from smki_sync.mirror.lock import hold
 from smki_sync.mirror.queries import open_mirror, read_census
-from smki_sync.model.drift import ReconcilePolicy
+from smki_sync.model.plan import ReconcilePolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
-from smki_sync.policy import Agreement, Outside, Weekday
-from smki_sync.recovery.reconcile import reconcile
+from smki_sync.policy import Agreement, Bounds, Outside, Weekday
+from smki_sync.recovery.reconcile import hold_weekly, reconcile
 from smki_sync.sync import run
-from smki_sync.weekly import hold_weekly
 
 LISTED = dict.fromkeys(range(8), "I")
 WEEKLY = "SMKIKR_FULL_2026-11-16.xml.gz"

@@ -12,9 +12,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID, ObjectIdentifier, SignatureAlgorithmOID
 
 from smki_sync.model.certificate import Kind, Usage
-from smki_sync.simulator.der import ECDSA_WITH_SHA256, ECDSA_WITH_SHA256_NULL, join_signed, split_signed
-from smki_sync.simulator.issued import Certificate
-from smki_sync.simulator.pki import NO_QUIRKS, Quirks
+from smki_sync.simulator.pki import (
+    ECDSA_WITH_SHA256,
+    ECDSA_WITH_SHA256_NULL,
+    NO_QUIRKS,
+    Certificate,
+    Quirks,
+    join_signed,
+    split_signed,
+)
 from smki_sync.simulator.population import Registry
 from smki_sync.simulator.repository import Repository
 

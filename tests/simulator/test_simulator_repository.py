@@ -15,14 +15,11 @@ from simulator_replay import days_of, delta_path, full_path, parse, parse_xml, r
 
 from smki_sync.errors import UsageError
 from smki_sync.model.certificate import Kind
-from smki_sync.simulator import file_format, gz
-from smki_sync.simulator.file_format import Record
-from smki_sync.simulator.gz import GzShape
-from smki_sync.simulator.life import STANDSTILL
+from smki_sync.simulator import file_format
+from smki_sync.simulator.file_format import Body, GzShape, Namespace, Record, Serials, Shapes, XmlShape
 from smki_sync.simulator.pki import SOME_QUIRKS
+from smki_sync.simulator.population import STANDSTILL
 from smki_sync.simulator.repository import Repository
-from smki_sync.simulator.shapes import Shapes
-from smki_sync.simulator.xmlshape import Body, Namespace, Serials, XmlShape
 
 START = date(2026, 11, 2)
 DAY = timedelta(days=1)
@@ -70,7 +67,7 @@ XML_SHAPES = {
 }
 
 GZ_SHAPES = {
-    **{f"level {level}": GzShape(level=level) for level in gz.LEVELS},
+    **{f"level {level}": GzShape(level=level) for level in file_format.LEVELS},
     "members": GzShape(member_octets=300),
     "empty members": GzShape(member_octets=300, empty_members=True),
     "bare header": GzShape(name=False),
@@ -113,22 +110,22 @@ def test_a_list_of_no_records_is_well_formed() -> None:
 @pytest.mark.parametrize("shape", GZ_SHAPES.values(), ids=GZ_SHAPES)
 def test_every_gz_shape_gives_the_content_back(shape: GzShape) -> None:
     chunks = [bytes([n]) * 100 for n in range(10)]
-    data = b"".join(gz.octets(iter(chunks), shape, "content.xml"))
+    data = b"".join(file_format.octets_gz(iter(chunks), shape, "content.xml"))
     assert gzip.decompress(data) == b"".join(chunks)
     assert (b"content.xml" in data) == shape.name
 
 
 def test_the_header_checksum_is_that_of_the_header() -> None:
-    data = b"".join(gz.octets([b"x"], GzShape(name=False, header_crc=True), ""))
+    data = b"".join(file_format.octets_gz([b"x"], GzShape(name=False, header_crc=True), ""))
     assert data[3] == 0b10
     assert data[10:12] == (zlib.crc32(data[:10]) & 0xFFFF).to_bytes(2, "little")
 
 
 def test_members_are_counted_as_the_shape_says() -> None:
     chunks, magic = [b"a" * 100] * 10, b"\x1f\x8b\x08"
-    one = b"".join(gz.octets(chunks, GzShape(), ""))
-    four = b"".join(gz.octets(chunks, GzShape(member_octets=300), ""))
-    padded = b"".join(gz.octets(chunks, GzShape(member_octets=300, empty_members=True), ""))
+    one = b"".join(file_format.octets_gz(chunks, GzShape(), ""))
+    four = b"".join(file_format.octets_gz(chunks, GzShape(member_octets=300), ""))
+    padded = b"".join(file_format.octets_gz(chunks, GzShape(member_octets=300, empty_members=True), ""))
     assert [data.count(magic) for data in (one, four, padded)] == [1, 4, 9]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from cryptography import x509
 from simulator_replay import days_of, delta_path, full_path, parse
 
-from smki_sync.simulator.sample import DAYS, START, make_sample
+from smki_sync.simulator.repository import DAYS, START, make_sample
 
 SHIPPED = Path(__file__).parents[2] / "sample_data"
 LIMIT_OCTETS = 300_000

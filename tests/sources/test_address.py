@@ -6,10 +6,9 @@ import pytest
 
 from smki_sync.errors import ConfigError
 from smki_sync.events import Silence
-from smki_sync.sources.address import DirectoryAddress, SftpAddress, parse_address
-from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources import open_source
+from smki_sync.sources.base import DirectoryAddress, Limits, SftpAddress, parse_address
+from smki_sync.sources.ssh_settings import SftpLogin
 
 
 @pytest.mark.parametrize(

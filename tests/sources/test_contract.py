@@ -15,9 +15,9 @@ from support.paramiko_server import PASSWORD, paramiko_server
 from support.proxy import Faults, proxy_to
 
 from smki_sync.events import Silence
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from sources.contract import Offer, SourceContract, fill
 
 

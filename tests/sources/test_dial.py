@@ -2,8 +2,8 @@
 
 import socket
 
-from smki_sync.sources.address import SftpAddress
-from smki_sync.sources.dial import dial
+from smki_sync.sources.base import SftpAddress
+from smki_sync.sources.ssh_connect import dial
 
 
 def test_a_question_is_sent_at_once_and_does_not_wait_until_the_one_before_is_acknowledged() -> None:

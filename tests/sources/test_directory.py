@@ -11,9 +11,9 @@ import pytest
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.events import Silence
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 
 
 def source_of(folder: Path) -> Source:
@@ -91,7 +91,7 @@ def test_no_file_stays_open(folder: Path) -> None:
 def test_a_directory_is_read_without_loading_the_ssh_library(folder: Path) -> None:
     program = (
         "import sys; from smki_sync.events import Silence\n"
-        "from smki_sync.sources.opening import *\n"
+        "from smki_sync.sources import *\n"
         "s = open_source(sys.argv[1], login=SftpLogin(), limits=Limits(), hear=Silence())\n"
         "assert len(s.fetch_listing()) == 3\n"
         "assert 'paramiko' not in sys.modules\n"

@@ -12,11 +12,17 @@ from support.openssh import OpenSsh, make_key, openssh_server
 
 from smki_sync.errors import ConfigError, SourceError, SourceUnreachable
 from smki_sync.events import Detail, Silence
-from smki_sync.sources.algorithms import LegacyAlgorithm, Offer, disagreement, host_key_algorithms, remedies
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
-from smki_sync.sources.sftp_source import SftpSource
+from smki_sync.sources.sftp import SftpSource
+from smki_sync.sources.ssh_settings import (
+    LegacyAlgorithm,
+    Offer,
+    SftpLogin,
+    disagreement,
+    host_key_algorithms,
+    remedies,
+)
 from smki_sync.sources.ssh_transport import Line, line_of
 from sources.conftest import Heard
 from sources.contract import NAME, SOME_BYTES, fill, read

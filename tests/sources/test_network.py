@@ -14,9 +14,9 @@ from support.proxy import Faults, Proxy, proxy_to
 
 from smki_sync.errors import SourceError, SourceUnreachable
 from smki_sync.events import Silence
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from sources.contract import NAME, SOME_BYTES, fill, read
 
 LIMITS = Limits(connect=5, banner=1, login=2, stall=0.5)

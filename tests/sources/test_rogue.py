@@ -31,9 +31,9 @@ from support.rogue import (
 
 from smki_sync.errors import SourceError
 from smki_sync.events import Silence
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from sources.contract import NAME, SOME_BYTES, read
 
 FILE = "SMKIKR_FULL_2026-11-15.xml.gz"
@@ -408,8 +408,8 @@ from pathlib import Path
 from smki_sync.errors import SourceError
 from smki_sync.events import Silence
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
+from smki_sync.sources import open_source
 
 url, known_hosts, password, what = sys.argv[1:]
 login = SftpLogin(known_hosts=Path(known_hosts), password=password)

@@ -16,9 +16,9 @@ from support.paramiko_server import PASSWORD, Behaviour, Served, Server, paramik
 
 from smki_sync.errors import SourceRefused, SourceUnreachable
 from smki_sync.events import Silence
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from sources.contract import NAME, SOME_BYTES, read
 
 STALL = Limits(stall=0.4)

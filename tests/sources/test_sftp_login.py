@@ -18,9 +18,9 @@ from support.paramiko_server import PASSWORD, Behaviour, Server, paramiko_server
 
 from smki_sync.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
 from smki_sync.events import Detail, Silence
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from sources.conftest import Heard
 
 QUICK = Limits(connect=5, banner=1, login=1, stall=1)

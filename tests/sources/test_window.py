@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.sources.window import BadReply, ReadWindow, Span
+from smki_sync.sources.sftp_protocol import BadReply, ReadWindow, Span
 
 CONTENT = bytes(range(256)) * 4
 

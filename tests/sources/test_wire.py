@@ -4,9 +4,8 @@ import pytest
 
 from smki_sync.config.schema import KEYS
 from smki_sync.errors import SourceUnreachable
-from smki_sync.sources.base import Limits
-from smki_sync.sources.patience import RATE_KEYS, TIME_LIMITS
-from smki_sync.sources.wire import Wire
+from smki_sync.sources.base import RATE_KEYS, TIME_LIMITS, Limits
+from smki_sync.sources.sftp_channel import Wire
 
 
 class Line:

@@ -12,9 +12,9 @@ from typing import Any
 from smki_sync.events import Committed, Event, Listener, Silence
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.report import SyncReport
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.sync import Job, run
 from story.plain import Mirror, beside_a_writer, read
 

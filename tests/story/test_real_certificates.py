@@ -12,10 +12,8 @@ from x509.makers import DATA, REAL, with_null_parameters
 
 from smki_sync.model.certificate import Flag
 from smki_sync.model.report import AttentionCode, Outcome
-from smki_sync.simulator import file_format, gz
-from smki_sync.simulator.file_format import Record
-from smki_sync.simulator.gz import GzShape
-from smki_sync.simulator.xmlshape import Body, Namespace, Serials, XmlShape
+from smki_sync.simulator import file_format
+from smki_sync.simulator.file_format import Body, GzShape, Namespace, Record, Serials, XmlShape
 from story.plain import opened
 from story.stage import Operator, call
 from story.writer import publish, record
@@ -56,7 +54,7 @@ def eui_of(der: bytes) -> str | None:
 def write(directory: Path, kind: str, day: date, records: list[Record], shape: XmlShape) -> None:
     name = f"SMKIKR_{kind}_{day}.xml.gz"
     content = file_format.octets(records, shape, Random(7))
-    publish(directory, kind, day, b"".join(gz.octets(content, GzShape(), name)))
+    publish(directory, kind, day, b"".join(file_format.octets_gz(content, GzShape(), name)))
 
 
 def as_record(der: bytes, serial: str, status: str = "I") -> Record:

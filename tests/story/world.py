@@ -20,9 +20,9 @@ from random import Random
 from smki_sync.errors import BadExtract
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
 from smki_sync.simulator.faults import Fault
+from smki_sync.simulator.file_format import Shapes
 from smki_sync.simulator.pki import SOME_QUIRKS
 from smki_sync.simulator.repository import Repository, Truth
-from smki_sync.simulator.shapes import Shapes
 from story import plain
 from story.plain import Key, Mirror
 from story.stage import Operator

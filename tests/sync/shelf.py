@@ -18,8 +18,7 @@ from typing import Self
 from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Event
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.model.extract import RemoteFile
-from smki_sync.model.lists import ListPolicy
+from smki_sync.model.extract import ListPolicy, RemoteFile
 from smki_sync.model.plan import Policy
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.directory import DirectorySource

@@ -171,7 +171,7 @@ def helpers() -> list[int]:
     return [
         pid
         for pid in family(os.getpid())
-        if b"smki_sync.sync.helper" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"smki_sync.sync.reader_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 

@@ -13,9 +13,8 @@ from smki_sync.model.report import Attention, AttentionCode, Census, NearLimit, 
 from smki_sync.sources.base import Source
 from smki_sync.sync import Job
 from smki_sync.sync.decision import Decision, Held
-from smki_sync.sync.notices import attend
-from smki_sync.sync.oddities import Oddities
-from smki_sync.verify.report import Tally, Verification
+from smki_sync.sync.notices import Oddities, attend
+from smki_sync.verify.inspector import Tally, Verification
 
 TODAY = date(2026, 11, 20)
 UP_TO_DATE = Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)

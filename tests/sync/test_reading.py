@@ -19,7 +19,7 @@ from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
 from smki_sync.reader import ReaderLimits
 from smki_sync.records import Sifted, complete, sift, understand
-from smki_sync.sync import helper, reading
+from smki_sync.sync import reader_process
 from smki_sync.sync.reader_process import (
     Failed,
     Finished,
@@ -46,7 +46,7 @@ def fetched(shelf: Shelf) -> Fetched:
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file is large enough for a helper."""
-    monkeypatch.setattr(reading, "APART_BYTES", 0)
+    monkeypatch.setattr(reader_process, "APART_BYTES", 0)
 
 
 def of(path: Path) -> Fetched:
@@ -58,7 +58,7 @@ def of(path: Path) -> Fetched:
 
 def batches(fetched: Fetched, *, cores: int, told: list[tuple[int, int]] | None = None) -> Iterator[Batch]:
     words = told if told is not None else []
-    return reading.read_batches(fetched, LIMITS, lambda *word: words.append(word), cores=cores)
+    return reader_process.read_batches(fetched, LIMITS, lambda *word: words.append(word), cores=cores)
 
 
 @pytest.mark.usefixtures("apart")
@@ -127,7 +127,7 @@ def test_a_small_file_is_read_without_a_helper(fetched: Fetched, monkeypatch: py
 def test_a_helper_says_what_it_read_and_that_it_was_all(fetched: Fetched) -> None:
     pipe = io.BytesIO()
     limits = '{"quarantine_share": 1.0}'
-    helper.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {limits}}}'], pipe)
+    reader_process.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {limits}}}'], pipe)
     pipe.seek(0)
     frames = list(read_frames(pipe))
     assert [type(frame) for frame in frames] == [Some, Some, Some, Finished]
@@ -150,9 +150,9 @@ def test_a_helper_without_memory_says_so(fetched: Fetched, monkeypatch: pytest.M
     def exhausted(*_: object, **__: object) -> NoReturn:
         raise MemoryError
 
-    monkeypatch.setattr(helper, "ExtractReader", lambda *_, **__: map(exhausted, [1]))
+    monkeypatch.setattr(reader_process, "ExtractReader", lambda *_, **__: map(exhausted, [1]))
     pipe = io.BytesIO()
-    helper.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {{}}}}'], pipe)
+    reader_process.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {{}}}}'], pipe)
     pipe.seek(0)
     (frame,) = read_frames(pipe)
     assert isinstance(frame, Failed)
@@ -162,7 +162,7 @@ def test_a_helper_without_memory_says_so(fetched: Fetched, monkeypatch: pytest.M
 def test_a_helper_says_what_is_wrong_and_nothing_after(fetched: Fetched) -> None:
     fetched.path.write_bytes(b"no gz")
     pipe = io.BytesIO()
-    helper.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {{}}}}'], pipe)
+    reader_process.main([f'{{"path": "{fetched.path}", "name": "f", "limits": {{}}}}'], pipe)
     pipe.seek(0)
     (frame,) = read_frames(pipe)
     assert isinstance(frame, Failed)

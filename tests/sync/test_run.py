@@ -11,8 +11,7 @@ import pytest
 
 from smki_sync.errors import BadExtract, Interrupted, Locked, MirrorDamaged, MirrorError, SourceUnreachable
 from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Planned, Reading
-from smki_sync.mirror.directory import BUILDING
-from smki_sync.mirror.lock import hold
+from smki_sync.mirror.directory import BUILDING, hold
 from smki_sync.mirror.queries import open_mirror, read_position
 from smki_sync.model.plan import Action, Reason
 from smki_sync.model.report import AttentionCode, Outcome

@@ -8,7 +8,7 @@ import pytest
 
 from smki_sync.errors import MirrorNotWritable
 from smki_sync.sync import rehearse, run
-from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES, check_space
+from smki_sync.sync.runner import BUILD_FACTOR, RESERVE_BYTES, check_space
 from sync.shelf import Party, Shelf
 
 

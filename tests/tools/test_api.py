@@ -17,8 +17,8 @@ from support.markdown import ROOT
 import smki_sync
 from smki_sync.api import JournalGap, Mirror
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror.lock import hold
-from smki_sync.mirror.queries.row import Certificate
+from smki_sync.mirror.directory import hold
+from smki_sync.mirror.queries import Certificate
 from smki_sync.simulator.repository import Repository
 
 

@@ -13,8 +13,7 @@ from select import select
 import pytest
 from support.cli import PATIENCE_SECONDS, Shell, surroundings
 
-from smki_sync.cli.completion import tree
-from smki_sync.cli.shells import Node
+from smki_sync.cli.completion import Node, tree
 
 READY = "type here> "
 SPEAK = "smki-sync() { printf 'RAN[%s]\\n' \"$*\"; }\n"

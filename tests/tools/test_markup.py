@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from smki_sync.report.markup import document, el, table
+from smki_sync.report.charts import document, el, table
 
 HOSTILE = [
     "<script>alert(1)</script>",

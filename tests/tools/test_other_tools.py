@@ -20,7 +20,7 @@ from support.cli import Shell, surroundings
 from support.markdown import DOCS, commands, fences, prose
 
 from smki_sync.simulator.repository import Repository
-from smki_sync.x509.pem import read_pem_or_der
+from smki_sync.x509.der import read_pem_or_der
 
 PAGE = DOCS / "other-tools.md"
 ASSETS = DOCS / "datasette"

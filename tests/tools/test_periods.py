@@ -6,8 +6,8 @@ from smki_sync.mirror.history import Offer, Run
 from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.report import Outcome
-from smki_sync.report.cliff import Seen, cliff_of
-from smki_sync.report.periods import BY_DAY, lag_by_day, timeline
+from smki_sync.report.charts import BY_DAY, lag_by_day, timeline
+from smki_sync.status import Seen, cliff_of
 
 FIRST = date(2026, 11, 2)
 

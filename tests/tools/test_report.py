@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.cli import Ran, Shell
 
-from smki_sync.mirror.connect import connect
+from smki_sync.mirror.connection import connect
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
 from tools.conftest import TODAY

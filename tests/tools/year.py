@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
-from smki_sync.mirror.connect import connect
+from smki_sync.mirror.connection import connect
 
 HOSTILE = "</td><script>document.title='owned'</script><img src=http://192.0.2.1/x>\u202egnp.exe\x1b[31m"
 """What a record's name may hold: markup, an address to load, a turn of direction, an escape code."""

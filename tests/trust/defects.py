@@ -17,19 +17,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from smki_sync.model.certificate import Usage
-from smki_sync.model.identity import parse_eui
-from smki_sync.simulator import der, profiles
+from smki_sync.model.certificate import Usage, parse_eui
+from smki_sync.simulator import pki
 from smki_sync.simulator.pki import Authority as Signer
-from smki_sync.simulator.pki import key_identifier, new_key
-from smki_sync.simulator.profiles import Profile
+from smki_sync.simulator.pki import Profile, key_identifier, new_key
 
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 EUI = parse_eui("00-DB-12-34-56-78-90-A4")
 DS, KA = Usage.DIGITAL_SIGNING, Usage.KEY_AGREEMENT
-DEVICE = profiles.device(EUI, DS, SINCE)
-ORGANISATION = profiles.organisation(EUI, 2, "Ash & Elm Energy", DS, SINCE)
+DEVICE = pki.device(EUI, DS, SINCE)
+ORGANISATION = pki.organisation(EUI, 2, "Ash & Elm Energy", DS, SINCE)
 
 Key = ec.EllipticCurvePrivateKey
 Tbs = Callable[[bytes], bytes]
@@ -50,7 +48,7 @@ class Plan:
     aki: bytes | None = b"own"
     named: x509.Name | None = None
     tbs: Tbs = bytes
-    outer: bytes = der.ECDSA_WITH_SHA256
+    outer: bytes = pki.ECDSA_WITH_SHA256
 
 
 def made(plan: Plan, signer: Signer) -> bytes:
@@ -73,8 +71,8 @@ def made(plan: Plan, signer: Signer) -> bytes:
         aki = signer.key_id if plan.aki == b"own" else plan.aki
         builder = builder.add_extension(x509.AuthorityKeyIdentifier(aki, None, None), critical=False)
     octets = builder.sign(signer.key, hashes.SHA256()).public_bytes(Encoding.DER)
-    tbs = plan.tbs(der.split_signed(octets)[0])
-    return der.join_signed(tbs, plan.outer, signer.sign(tbs))
+    tbs = plan.tbs(pki.split_signed(octets)[0])
+    return pki.join_signed(tbs, plan.outer, signer.sign(tbs))
 
 
 def signer(name: x509.Name, key: Key | None = None) -> Signer:
@@ -85,7 +83,7 @@ def certified(
     authority: Signer, by: Signer, *, root: bool = False, since: datetime = SINCE, **others: object
 ) -> bytes:
     """An authority's own certificate; ``others``: fields of :class:`Plan`."""
-    profile = profiles.authority(authority.name, since, root=root)
+    profile = pki.authority(authority.name, since, root=root)
     return made(replace(Plan(profile=profile, key=authority.key), **others), by)  # type: ignore[arg-type] # by name
 
 
@@ -121,15 +119,15 @@ def name(**parts: str) -> x509.Name:
 
 def parts_of(element: bytes) -> list[bytes]:
     """The elements inside one."""
-    parts, rest = [], der.first(element)[1]
+    parts, rest = [], pki.first(element)[1]
     while rest:
-        part, _, rest = der.first(rest)
+        part, _, rest = pki.first(rest)
         parts.append(part)
     return parts
 
 
 def rebuilt(element: bytes, parts: Iterable[bytes]) -> bytes:
-    return der.tlv(element[0], b"".join(parts))
+    return pki.tlv(element[0], b"".join(parts))
 
 
 def in_extensions(change: Callable[[list[bytes]], list[bytes]]) -> Tbs:
@@ -148,7 +146,7 @@ def as_version(number: int) -> Tbs:
 
     def apply(tbs: bytes) -> bytes:
         _, *fields = parts_of(tbs)
-        stated = [der.tlv(0xA0, der.tlv(0x02, bytes((number - 1,))))] if number > 1 else []
+        stated = [pki.tlv(0xA0, pki.tlv(0x02, bytes((number - 1,))))] if number > 1 else []
         return rebuilt(tbs, [*stated, *fields])
 
     return apply
@@ -169,10 +167,10 @@ class Pki:
     """Two roots and two issuing authorities, as in the SMKI; ``trusted``: the roots."""
 
     def __init__(self) -> None:
-        self.oca_root = signer(profiles.oca_name("ZA", 0))
-        self.oca = signer(profiles.oca_name("Z1", 7))
-        self.dca_root = signer(profiles.dca_name("D0C4"))
-        self.dca = signer(profiles.dca_name("E357"))
+        self.oca_root = signer(pki.oca_name("ZA", 0))
+        self.oca = signer(pki.oca_name("Z1", 7))
+        self.dca_root = signer(pki.dca_name("D0C4"))
+        self.dca = signer(pki.dca_name("E357"))
         self.roots = (
             certified(self.oca_root, self.oca_root, root=True),
             certified(self.dca_root, self.dca_root, root=True),
@@ -190,7 +188,7 @@ P384 = ec.generate_private_key(ec.SECP384R1())
 
 
 def _sha384(tbs: bytes) -> bytes:
-    return tbs.replace(der.ECDSA_WITH_SHA256, _SHA384, 1)
+    return tbs.replace(pki.ECDSA_WITH_SHA256, _SHA384, 1)
 
 
 _SHA384 = bytes.fromhex("300A06082A8648CE3D040303")
@@ -198,7 +196,7 @@ _LONG_ID = bytes(range(20))
 
 BY_ITSELF: Mapping[str, tuple[bytes, set[str]]] = {
     "a device as it should be": (made(Plan(), PKI.dca), set()),
-    "a device for key agreement": (made(Plan(profile=profiles.device(EUI, KA, SINCE)), PKI.dca), set()),
+    "a device for key agreement": (made(Plan(profile=pki.device(EUI, KA, SINCE)), PKI.dca), set()),
     "an organisation as it should be": (made(Plan(profile=ORGANISATION), PKI.oca), set()),
     "no subject key identifier": (made(Plan(ski=None), PKI.dca), {"ski-missing"}),
     "no authority key identifier": (made(Plan(aki=None), PKI.dca), {"aki-missing"}),
@@ -208,11 +206,11 @@ BY_ITSELF: Mapping[str, tuple[bytes, set[str]]] = {
         {"key-id-length", "aki-names-another"},
     ),
     "NULL parameters": (
-        made(Plan(tbs=der.with_null_parameters, outer=der.ECDSA_WITH_SHA256_NULL), PKI.dca),
+        made(Plan(tbs=pki.with_null_parameters, outer=pki.ECDSA_WITH_SHA256_NULL), PKI.dca),
         {"null-parameters"},
     ),
     "NULL parameters beside what was signed alone": (
-        made(Plan(outer=der.ECDSA_WITH_SHA256_NULL), PKI.dca),
+        made(Plan(outer=pki.ECDSA_WITH_SHA256_NULL), PKI.dca),
         {"null-parameters", "algorithms-differ"},
     ),
     "signed with SHA-384": (
@@ -291,7 +289,7 @@ BY_ITSELF: Mapping[str, tuple[bytes, set[str]]] = {
         {"subject-wrong", "eui-missing"},
     ),
     "not valid yet": (
-        made(Plan(profile=profiles.device(EUI, DS, NOW + timedelta(days=1))), PKI.dca),
+        made(Plan(profile=pki.device(EUI, DS, NOW + timedelta(days=1))), PKI.dca),
         {"not-yet-valid"},
     ),
     "not valid any more": (
@@ -300,7 +298,7 @@ BY_ITSELF: Mapping[str, tuple[bytes, set[str]]] = {
     ),
     "a false signature": (flipped(made(Plan(), PKI.dca), -1), {"signature-false"}),
     "a signature that is none": (
-        der.join_signed(der.split_signed(made(Plan(), PKI.dca))[0], der.ECDSA_WITH_SHA256, b"no signature"),
+        pki.join_signed(pki.split_signed(made(Plan(), PKI.dca))[0], pki.ECDSA_WITH_SHA256, b"no signature"),
         {"signature-false"},
     ),
     "another serial number than was signed": (flipped(made(Plan(), PKI.dca), 20), {"signature-false"}),
@@ -330,15 +328,13 @@ BY_ITSELF: Mapping[str, tuple[bytes, set[str]]] = {
         {"subject-wrong"},
     ),
     "an issuing authority without a path length": (
-        certified(signer(profiles.oca_name("Z2", 7)), PKI.oca_root, root=True),
+        certified(signer(pki.oca_name("Z2", 7)), PKI.oca_root, root=True),
         {"constraints-wrong"},
     ),
     "an authority that does not say so": (
         made(
             Plan(
-                profile=without(
-                    profiles.authority(profiles.dca_name("E9"), SINCE, root=False), x509.BasicConstraints
-                )
+                profile=without(pki.authority(pki.dca_name("E9"), SINCE, root=False), x509.BasicConstraints)
             ),
             PKI.dca_root,
         ),
@@ -346,15 +342,13 @@ BY_ITSELF: Mapping[str, tuple[bytes, set[str]]] = {
     ),
     "an authority whose key may not sign": (
         made(
-            Plan(
-                profile=with_usage(profiles.authority(profiles.dca_name("E9"), SINCE, root=False), "crl_sign")
-            ),
+            Plan(profile=with_usage(pki.authority(pki.dca_name("E9"), SINCE, root=False), "crl_sign")),
             PKI.dca_root,
         ),
         {"usage-not-allowed"},
     ),
     "an authority below one that allows none": (
-        certified(signer(profiles.dca_name("E359")), PKI.dca),
+        certified(signer(pki.dca_name("E359")), PKI.dca),
         {"path-too-long"},
     ),
 }

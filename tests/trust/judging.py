@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from smki_sync.model.identity import KeyId
-from smki_sync.trust.anchors import anchors_of
-from smki_sync.trust.authorities import Authorities, Authority, Standing, authority_of
-from smki_sync.trust.chain import Judge, Verdict
+from smki_sync.model.certificate import KeyId
+from smki_sync.trust.chain import Authorities, Authority, Judge, Standing, Verdict, anchors_of, authority_of
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
 from trust.defects import NOW, PKI

@@ -3,11 +3,9 @@
 import pytest
 from x509.makers import REAL
 
-from smki_sync.trust.anchors import anchors_in, anchors_of
-from smki_sync.trust.authorities import Standing, authority_of
-from smki_sync.trust.findings import Code, Severity, Step
-from smki_sync.trust.keys import key_id_of_key, read_key
-from smki_sync.x509.pem import to_pem
+from smki_sync.trust.chain import Standing, anchors_in, anchors_of, authority_of
+from smki_sync.trust.profiles import Code, Severity, Step, key_id_of_key, read_key
+from smki_sync.x509.der import to_pem
 from trust.defects import P384, PKI, certified, name, signer
 
 BUNDLE = "".join(f"root of {n}\n{to_pem(der)}" for n, der in enumerate(PKI.roots)).encode()

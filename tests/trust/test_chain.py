@@ -7,11 +7,18 @@ from itertools import pairwise
 import pytest
 from x509.makers import REAL
 
-from smki_sync.model.identity import KeyId
-from smki_sync.simulator import profiles
-from smki_sync.trust.anchors import anchors_of
-from smki_sync.trust.authorities import FURTHER_LIMIT, Authorities, Authority, Standing, authority_of
-from smki_sync.trust.chain import DEPTH_LIMIT, Judge
+from smki_sync.model.certificate import KeyId
+from smki_sync.simulator import pki
+from smki_sync.trust.chain import (
+    DEPTH_LIMIT,
+    FURTHER_LIMIT,
+    Authorities,
+    Authority,
+    Judge,
+    Standing,
+    anchors_of,
+    authority_of,
+)
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
 from trust.defects import (
@@ -73,7 +80,7 @@ def test_an_authority_without_a_key_identifier_is_found_by_the_one_that_its_key_
 
 
 def test_of_two_certificates_of_one_key_the_one_that_is_valid_counts() -> None:
-    spent = profiles.authority(PKI.dca.name, LONG_AGO, root=False)
+    spent = pki.authority(PKI.dca.name, LONG_AGO, root=False)
     expired = made(Plan(profile=replace(spent, not_after=SINCE), key=PKI.dca.key), PKI.dca_root)
     for rows in ((expired, *PKI.authorities), (*PKI.authorities, expired)):
         assert codes(judged(DEVICE_OF_DCA, held(*rows))) == set()
@@ -149,7 +156,7 @@ def test_only_so_many_unknown_issuers_are_looked_for_among_end_entities() -> Non
     ("at", "code"), [(SINCE - timedelta(days=1), "issuer-not-yet-valid"), (NOW, "issuer-expired")]
 )
 def test_an_issuer_that_is_not_valid_at_the_time_is_found(at: datetime, code: str) -> None:
-    profile = replace(profiles.authority(PKI.dca.name, SINCE, root=False), not_after=NOW - timedelta(days=1))
+    profile = replace(pki.authority(PKI.dca.name, SINCE, root=False), not_after=NOW - timedelta(days=1))
     rows = [*ROOTS, *held(made(Plan(profile=profile, key=PKI.dca.key), PKI.dca_root))]
     old = made(Plan(profile=replace(DEVICE, not_before=LONG_AGO)), PKI.dca)
     verdict = judged(old, rows, trusted=[], at=at)
@@ -176,7 +183,7 @@ def test_an_issuer_out_of_use_is_told_from_a_revoked_one(standing: Standing, cod
 
 
 def test_an_authority_whose_key_may_not_sign_certificates_has_issued_in_vain() -> None:
-    profile = with_usage(profiles.authority(PKI.dca.name, SINCE, root=False), "crl_sign")
+    profile = with_usage(pki.authority(PKI.dca.name, SINCE, root=False), "crl_sign")
     rows = [*ROOTS, *held(made(Plan(profile=profile, key=PKI.dca.key), PKI.dca_root))]
     assert codes(judged(DEVICE_OF_DCA, rows)) == {"issuer-may-not-sign"}
 
@@ -198,7 +205,7 @@ def test_an_authority_with_a_forged_certificate_proves_nothing() -> None:
 
 
 def test_an_authority_with_a_critical_extension_that_nobody_knows_proves_nothing() -> None:
-    profile = profiles.authority(PKI.dca.name, SINCE, root=False)
+    profile = pki.authority(PKI.dca.name, SINCE, root=False)
     odd = made(
         Plan(profile=with_extension(profile, "2.5.29.99", critical=True), key=PKI.dca.key), PKI.dca_root
     )
@@ -280,8 +287,8 @@ def test_a_chain_longer_than_any_is_not_followed_to_its_end() -> None:
 def test_a_root_that_rolls_its_key_over_counts_as_no_further_authority() -> None:
     new = signer(PKI.dca_root.name)
     limited = replace(
-        profiles.authority(PKI.dca_root.name, SINCE, root=True),
-        extensions=profiles.authority(PKI.dca_root.name, SINCE, root=False).extensions,
+        pki.authority(PKI.dca_root.name, SINCE, root=True),
+        extensions=pki.authority(PKI.dca_root.name, SINCE, root=False).extensions,
     )
     top = made(Plan(profile=limited, key=PKI.dca_root.key), PKI.dca_root)  # path length 0
     rolled = certified(new, PKI.dca_root, root=True)

@@ -16,13 +16,13 @@ from smki_sync.events import Silence
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.signature_cache import no_proofs
-from smki_sync.model.door import VerifyPolicy
-from smki_sync.model.lists import ListPolicy
+from smki_sync.model.extract import ListPolicy
+from smki_sync.model.plan import VerifyPolicy
 from smki_sync.model.report import AttentionCode, Outcome, SyncReport
-from smki_sync.simulator import profiles
+from smki_sync.simulator import pki
+from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits
-from smki_sync.sources.login import SftpLogin
-from smki_sync.sources.opening import open_source
+from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.sync import Job, run
 from smki_sync.sync.signature_gate import Keeper
 from smki_sync.x509 import read_facts
@@ -121,7 +121,7 @@ def test_without_the_policy_a_false_signature_is_served_as_before(keeper: Gateke
 
 
 def test_an_unknown_issuer_is_noted_and_its_certificate_is_served(keeper: Gatekeeper) -> None:
-    orphan = made(Plan(), signer(profiles.dca_name("E999")))
+    orphan = made(Plan(), signer(pki.dca_name("E999")))
     keeper.publish("DELT", [orphan])
     report = keeper.sync()
     assert report.outcome is Outcome.CURRENT
@@ -132,7 +132,7 @@ def test_an_unknown_issuer_is_noted_and_its_certificate_is_served(keeper: Gateke
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_an_issuer_that_comes_in_the_same_file_counts_wherever_in_it(keeper: Gatekeeper, order: int) -> None:
-    authority = signer(profiles.dca_name("E999"))
+    authority = signer(pki.dca_name("E999"))
     issued = made(Plan(), authority)
     both = [issued, certified(authority, PKI.dca_root)]
     keeper.publish("DELT", both[::order])

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from support.cli import Shell
 
-from smki_sync.simulator import profiles
+from smki_sync.simulator import pki
 from smki_sync.x509 import read_facts
-from smki_sync.x509.pem import to_pem
+from smki_sync.x509.der import to_pem
 from trust.defects import PKI, Plan, flipped, made, signer
 from trust.mirrors import mirror_of
 from trust.test_verify import DEVICES, SOUND, device
 
 TODAY = date(2026, 11, 22)
-SPENT, FORGED, ORPHAN = device(300), flipped(device(301), -1), made(Plan(), signer(profiles.dca_name("E999")))
+SPENT, FORGED, ORPHAN = device(300), flipped(device(301), -1), made(Plan(), signer(pki.dca_name("E999")))
 
 
 @pytest.fixture

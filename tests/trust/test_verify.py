@@ -17,17 +17,17 @@ from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.integrity import Aspect
 from smki_sync.mirror.schema import PAGE_BYTES
 from smki_sync.mirror.signature_cache import last_verification, no_proofs, open_proofs
-from smki_sync.model.identity import eui_of
-from smki_sync.simulator import profiles
+from smki_sync.model.certificate import eui_of
+from smki_sync.simulator import pki
 from smki_sync.verify import Scope, Verification, VerifyJob, verify
-from smki_sync.verify.report import EXAMPLES
+from smki_sync.verify.inspector import EXAMPLES
 from smki_sync.x509 import read_facts
 from trust.defects import BY_ITSELF, KA, NOW, ORGANISATION, PKI, Plan, flipped, made, signer
 from trust.mirrors import FULL_DAY, added, mirror_of, tampered
 
 
 def device(number: int) -> bytes:
-    profile = profiles.device(eui_of(b"\x00\xdb\x12" + number.to_bytes(5)), KA, NOW - timedelta(days=90))
+    profile = pki.device(eui_of(b"\x00\xdb\x12" + number.to_bytes(5)), KA, NOW - timedelta(days=90))
     return made(Plan(profile=profile), PKI.dca)
 
 

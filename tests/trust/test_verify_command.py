@@ -11,7 +11,7 @@ from support.cli import Shell
 from smki_sync.model.certificate import Kind
 from smki_sync.simulator.pki import SOME_QUIRKS
 from smki_sync.simulator.repository import Repository
-from smki_sync.x509.pem import to_pem
+from smki_sync.x509.der import to_pem
 from trust.defects import PKI
 from trust.mirrors import FULL_DAY, mirror_of
 from trust.test_verify import SOUND

@@ -3,8 +3,7 @@
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from smki_sync.model.certificate import Facts, Kind, Usage
-from smki_sync.model.identity import Eui, KeyId, Serial
+from smki_sync.model.certificate import Eui, Facts, KeyId, Kind, Serial, Usage
 
 HARDWARE_MODULE_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 HEX = frozenset("0123456789abcdefABCDEF")

@@ -5,8 +5,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from smki_sync.x509.certificate import read_body
-from smki_sync.x509.constraints import CRL_SIGN, KEY_CERT_SIGN, Constraints, read_constraints, read_flags
 from smki_sync.x509.der import Malformed
+from smki_sync.x509.fields import (
+    CRL_SIGN,
+    KEY_CERT_SIGN_CONSTRAINTS,
+    Constraints,
+    read_constraints,
+    read_flags,
+)
 from x509.makers import ISSUING_OCA, REAL, split, tlv, unwrap, with_extensions, with_null_parameters
 
 
@@ -57,7 +63,7 @@ def test_an_extension_list_that_breaks_off_gives_what_stands_before() -> None:
     [
         ("03020780", 0x80),
         ("03020308", 0x08),
-        ("03020106", KEY_CERT_SIGN | CRL_SIGN),
+        ("03020106", KEY_CERT_SIGN_CONSTRAINTS | CRL_SIGN),
         ("0303070680", 0x106),
         ("030100", 0),
         ("03020700", 0),

@@ -1,6 +1,6 @@
 import pytest
 
-from smki_sync.x509.memo import ENTRIES, OCTETS, remember
+from smki_sync.x509.der import ENTRIES, OCTETS, remember
 
 
 class Asked:

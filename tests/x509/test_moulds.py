@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smki_sync.x509 import Known, NotACertificate, examine, strict_parser_refuses, template_cache
+from smki_sync.x509.certificate import facts_of
 from smki_sync.x509.der import Malformed
-from smki_sync.x509.facts import facts_of
 
 from .makers import DEVICE, ISSUING_OCA, ORGANISATION, REAL, with_null_parameters
 

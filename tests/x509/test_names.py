@@ -3,7 +3,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from smki_sync.x509.der import Malformed
-from smki_sync.x509.names import read_name
+from smki_sync.x509.fields import read_name
 
 from .makers import EUI, name, organisation_name, tlv, unwrap
 

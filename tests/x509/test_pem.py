@@ -3,7 +3,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.x509.pem import read_pem_or_der, to_pem
+from smki_sync.x509.der import read_pem_or_der, to_pem
 
 from .makers import DEVICE, ISSUING_OCA, ORGANISATION
 

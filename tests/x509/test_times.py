@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smki_sync.x509.der import Malformed
-from smki_sync.x509.times import read_time
+from smki_sync.x509.der import Malformed, read_time
 
 from .makers import tlv
 

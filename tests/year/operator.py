@@ -23,9 +23,8 @@ from support.schemas import faults
 from smki_sync.cli import _run as run_command
 from smki_sync.cli.context import configure
 from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome
-from smki_sync.cli.job import job_of
-from smki_sync.cli.recording import recorded
-from smki_sync.cli.render import document
+from smki_sync.cli.job import job_of, recorded
+from smki_sync.cli.run_report import document
 from smki_sync.errors import SmkiSyncError
 from smki_sync.events import Silence
 from smki_sync.mirror.directory import MirrorDirectory
