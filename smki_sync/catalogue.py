@@ -13,8 +13,8 @@ from smki_sync.model.extract import (
     ExtractKind,
     ListKind,
     RemoteFile,
-    StrangeName,
-    Stranger,
+    UnrecognisedFile,
+    UnrecognisedReason,
 )
 
 DATE_FIELD = "{date}"
@@ -44,7 +44,7 @@ def _check_template(field: str, template: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class FileNames:
     """How the Repository names its files.
 
     ``full``, ``delta``: a plain name with ``{date}`` once, which stands for YYYY-MM-DD.
@@ -85,17 +85,17 @@ class Names:
         return self.template(kind).replace(DATE_FIELD, day.isoformat())
 
 
-DEFAULT_NAMES = Names()
+DEFAULT_NAMES = FileNames()
 
 
-def read_catalogue(files: Iterable[RemoteFile], names: Names = DEFAULT_NAMES) -> Catalogue:
+def read_catalogue(files: Iterable[RemoteFile], names: FileNames = DEFAULT_NAMES) -> Catalogue:
     """Sort a listing into extracts by date, companions by name, and strangers with their reason.
 
     Every file comes out exactly once; the order of the listing does not matter. Never raises.
     """
     known = [_recognise(file, names) for file in sorted(files, key=_by_name)]
     extracts, doubles = _one_a_date([x for x in known if isinstance(x, Extract)], names)
-    strangers = [*(x for x in known if isinstance(x, Stranger)), *doubles]
+    strangers = [*(x for x in known if isinstance(x, UnrecognisedFile)), *doubles]
     return Catalogue(
         fulls=tuple(e for e in extracts if e.kind is ExtractKind.FULL),
         deltas=tuple(e for e in extracts if e.kind is ExtractKind.DELTA),
@@ -104,7 +104,7 @@ def read_catalogue(files: Iterable[RemoteFile], names: Names = DEFAULT_NAMES) ->
     )
 
 
-def named_inside(text: str, names: Names = DEFAULT_NAMES) -> tuple[ExtractKind, date] | None:
+def named_inside(text: str, names: FileNames = DEFAULT_NAMES) -> tuple[ExtractKind, date] | None:
     """Say which extract a name means that a .gz gives its content; ``None`` where it means none.
 
     ``SMKIKR_FULL_2026-11-15.xml`` stands inside ``SMKIKR_FULL_2026-11-15.xml.gz`` (Appendix O 2.3.3);
@@ -126,35 +126,35 @@ def _by_name(file: RemoteFile) -> tuple[str, int, str]:
     return file.name, file.size, str(file.modified)
 
 
-def _one_a_date(extracts: list[Extract], names: Names) -> tuple[list[Extract], list[Stranger]]:
+def _one_a_date(extracts: list[Extract], names: FileNames) -> tuple[list[Extract], list[UnrecognisedFile]]:
     """Keep one extract of a kind and date, the exactly named one before any other."""
     kept: dict[tuple[ExtractKind, date], Extract] = {}
     for extract in sorted(extracts, key=lambda e: e.name != names.name_of(e.kind, e.day)):
         kept.setdefault((extract.kind, extract.day), extract)
     doubles = [e for e in extracts if e is not kept[e.kind, e.day]]
-    strangers = [Stranger(name=e.name, why=StrangeName.TWICE) for e in doubles]
+    strangers = [UnrecognisedFile(name=e.name, why=UnrecognisedReason.TWICE) for e in doubles]
     return sorted(kept.values(), key=lambda e: e.day), strangers
 
 
-def _recognise(file: RemoteFile, names: Names) -> Extract | RemoteFile | Stranger:
+def _recognise(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile:
     if _NO_PLAIN_NAME.search(file.name):
-        return Stranger(name=file.name, why=StrangeName.UNKNOWN)
+        return UnrecognisedFile(name=file.name, why=UnrecognisedReason.UNKNOWN)
     for kind in ExtractKind:
         if found := _pattern(names.template(kind)).fullmatch(file.name):
             return _extract(file, kind, found["date"])
         if _unfinished(names.template(kind)).fullmatch(file.name):
-            return Stranger(name=file.name, why=StrangeName.HALF_WRITTEN)
+            return UnrecognisedFile(name=file.name, why=UnrecognisedReason.HALF_WRITTEN)
     if any(fnmatchcase(file.name.lower(), pattern.lower()) for pattern in names.beside):
         return file
-    return Stranger(name=file.name, why=StrangeName.UNKNOWN)
+    return UnrecognisedFile(name=file.name, why=UnrecognisedReason.UNKNOWN)
 
 
-def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Stranger:
+def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | UnrecognisedFile:
     day = _parse_day(text)
     if day is None:
-        return Stranger(name=file.name, why=StrangeName.IMPOSSIBLE_DATE)
+        return UnrecognisedFile(name=file.name, why=UnrecognisedReason.IMPOSSIBLE_DATE)
     if file.size <= 0:  # an empty file gunzips to nothing without an error: stopped here, by its size
-        return Stranger(name=file.name, why=StrangeName.EMPTY, day=day)
+        return UnrecognisedFile(name=file.name, why=UnrecognisedReason.EMPTY, day=day)
     return Extract(
         kind=kind,
         day=day,
@@ -211,7 +211,7 @@ class OfferedSlots:
 Offered = OfferedList | OfferedSlots
 
 
-def read_offered(files: Iterable[RemoteFile], names: Names) -> tuple[Offered, ...]:
+def read_offered(files: Iterable[RemoteFile], names: FileNames) -> tuple[Offered, ...]:
     """Sort the companions of a catalogue; what is neither a list nor slots is left out.
 
     A name that fits several is an ARL before a CRL before slots: ``SMKIKR_ARL.crl.gz`` has both words.
@@ -220,7 +220,7 @@ def read_offered(files: Iterable[RemoteFile], names: Names) -> tuple[Offered, ..
     return tuple(one for one in found if one)
 
 
-def _recognise_offered(file: RemoteFile, names: Names) -> Offered | None:
+def _recognise_offered(file: RemoteFile, names: FileNames) -> Offered | None:
     name = file.name.lower()
     for kind, pattern in ((ListKind.ARL, names.arl), (ListKind.CRL, names.crl)):
         if fnmatchcase(name, pattern.lower()):

@@ -20,14 +20,14 @@ MANIFEST: Final = "_smki-sync.json"
 
 
 @contextmanager
-def whole_file(path: Path, *, force: bool) -> Iterator[TextIO]:
+def atomic_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     """A text file to write; it takes its place when the block ends, and is gone where that fails.
 
     ``force``: replace a file. Raises :class:`UsageError`: ``output-exists``, ``output-not-writable``.
     """
-    with _named(path):
+    with _translated_errors(path):
         _check_free(path, may_replace=force and path.is_file())
-        aside = _aside(path)
+        aside = _temporary_path(path)
         try:
             with aside.open("w", encoding="utf-8", newline="") as file:
                 yield file
@@ -40,14 +40,14 @@ def whole_file(path: Path, *, force: bool) -> Iterator[TextIO]:
 
 
 @contextmanager
-def whole_tree(path: Path, *, force: bool) -> Iterator[Path]:
+def atomic_tree(path: Path, *, force: bool) -> Iterator[Path]:
     """An empty directory to fill; it takes its place when the block ends, and is gone where that fails.
 
-    ``force``: replace an empty directory, or one that holds our manifest. Raises as :func:`whole_file`.
+    ``force``: replace an empty directory, or one that holds our manifest. Raises as :func:`atomic_file`.
     """
-    with _named(path):
+    with _translated_errors(path):
         _check_free(path, may_replace=force and _is_ours(path))
-        aside = _aside(path)
+        aside = _temporary_path(path)
         shutil.rmtree(aside, ignore_errors=True)
         try:
             aside.mkdir()
@@ -64,7 +64,7 @@ def write_manifest(tree: Path, facts: Mapping[str, object]) -> None:
     (tree / MANIFEST).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def _aside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     """Beside its place, so that renaming moves no data; a process of this number that was killed left it."""
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
@@ -110,7 +110,7 @@ def _make_durable(directory: Path) -> None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _translated_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:

@@ -18,7 +18,7 @@ PREFIX: Final = "smki_sync_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class MetricsSnapshot:
     """What is told. Of the run: when, how, how long. Of the mirror: ``None`` where it cannot be read.
 
     ``in_use`` and the like: certificates. ``days_left``: until the next delta may be gone.
@@ -46,8 +46,8 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
-class _Told(Collector):
-    snapshot: Snapshot
+class _SnapshotCollector(Collector):
+    snapshot: MetricsSnapshot
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every metric that has a value."""
@@ -55,14 +55,14 @@ class _Told(Collector):
         yield from _of_mirror(self.snapshot)
 
 
-def write_metrics(path: Path, snapshot: Snapshot) -> None:
+def write_metrics(path: Path, snapshot: MetricsSnapshot) -> None:
     """Replace the file; raises ``OSError``, and then the old file stands."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Told(snapshot))
+    registry.register(_SnapshotCollector(snapshot))
     write_to_textfile(str(path), registry)
 
 
-def _of_run(s: Snapshot) -> Iterator[GaugeMetricFamily]:
+def _of_run(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
     info = {"version": s.version, "command": s.command, "outcome": s.outcome, "reason": s.reason}
     yield _labelled(
         "run_info", "How the last run ended, as labels; always 1.", tuple(info), [(tuple(info.values()), 1)]
@@ -81,7 +81,7 @@ def _of_run(s: Snapshot) -> Iterator[GaugeMetricFamily]:
     yield from _optional("looked_timestamp_seconds", "When the Repository was last listed.", _at(s.looked))
 
 
-def _of_mirror(s: Snapshot) -> Iterator[GaugeMetricFamily]:
+def _of_mirror(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
     midnight = datetime.combine(s.position, time(), tzinfo=UTC) if s.position else None
     yield from _optional(
         "position_timestamp_seconds", "00:00 UTC of the day that the mirror has reached.", _at(midnight)

@@ -16,7 +16,7 @@ PROOF_DISTANCE = DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class AvailableExtracts:
     """The extracts that count. ``full``: the newest one, if any counts."""
 
     deltas: Mapping[date, Extract]
@@ -77,7 +77,9 @@ class Offer:
             day += step
 
 
-def weigh(catalogue: Catalogue, *, position: Position | None, policy: Policy, today: date) -> Offer:
+def usable_extracts(
+    catalogue: Catalogue, *, position: Position | None, policy: Policy, today: date
+) -> AvailableExtracts:
     """Keep the extracts of a catalogue that are to be believed on a day.
 
     Dropped are extracts dated ahead of the clock for which nothing else speaks: one file with a
@@ -91,10 +93,10 @@ def weigh(catalogue: Catalogue, *, position: Position | None, policy: Policy, to
     deltas = {d.day: d for d in catalogue.deltas if d.day <= newest}
     fulls = [f for f in catalogue.fulls if f.day <= latest or _is_proven(f, deltas)]
     full = max(fulls, key=lambda f: f.day, default=None)
-    return Offer(deltas=deltas, full=full, policy=policy, today=today)
+    return AvailableExtracts(deltas=deltas, full=full, policy=policy, today=today)
 
 
-def ahead(catalogue: Catalogue, today: date) -> tuple[Extract, ...]:
+def dated_in_future(catalogue: Catalogue, today: date) -> tuple[Extract, ...]:
     """Give the extracts dated later than tomorrow, in order: somebody's clock or name is wrong."""
     return tuple(
         sorted(
@@ -133,9 +135,9 @@ def plan(
     now, also of such as are no longer on offer. Never raises for dates that ``read_catalogue`` lets in.
     """
     held = position if state is MirrorState.HEALTHY else None
-    offer = weigh(catalogue, position=held, policy=policy, today=today)
+    offer = usable_extracts(catalogue, position=held, policy=policy, today=today)
     if held is None:
-        return _take_full(_why_anew(state), offer, held)
+        return _take_full(_why_rebuild(state), offer, held)
     if requested:
         return _take_full(Reason.REQUESTED, offer, held)
     if _has_changed(held, catalogue, changed):
@@ -143,7 +145,7 @@ def plan(
     return _go_on(held, offer)
 
 
-def suspects(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
+def suspect_deltas(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
     """Give the applied deltas on offer whose size is the same but whose time of change is not.
 
     Only their bytes can tell: the driver fetches and hashes these, and hands the names of those that
@@ -158,7 +160,7 @@ def suspects(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
     )
 
 
-def resized(position: Position, catalogue: Catalogue) -> frozenset[str]:
+def resized_files(position: Position, catalogue: Catalogue) -> frozenset[str]:
     """Name the applied deltas that are on offer with another size: they certainly have other bytes."""
     return frozenset(o.name for applied, o in _still_on_offer(position, catalogue) if applied.size != o.size)
 
@@ -172,7 +174,7 @@ def late_days(reached: date, policy: Policy, today: date) -> int:
     return max(0, (today - reached).days - policy.late_after_days)
 
 
-def _why_anew(state: MirrorState) -> Reason:
+def _why_rebuild(state: MirrorState) -> Reason:
     match state:
         case MirrorState.ABSENT | MirrorState.HEALTHY:  # healthy without a position: still empty
             return Reason.NO_MIRROR
@@ -187,10 +189,10 @@ def _why_anew(state: MirrorState) -> Reason:
 def _has_changed(position: Position, catalogue: Catalogue, changed: frozenset[str]) -> bool:
     """Whether a delta was applied from other bytes than it has now. A full's bytes prove nothing."""
     known = any(applied.extract.name in changed for applied in _applied_deltas(position))
-    return known or bool(resized(position, catalogue))
+    return known or bool(resized_files(position, catalogue))
 
 
-def _go_on(position: Position, offer: Offer) -> Plan:
+def _go_on(position: Position, offer: AvailableExtracts) -> Plan:
     """Follow a healthy mirror's position; a full only where the deltas do not lead on."""
     if offer.gone(position.day + DAY) and offer.goes_on_after(position.day):
         return _take_full(Reason.GAP_BEYOND_WINDOW, offer, position)
@@ -202,7 +204,7 @@ def _go_on(position: Position, offer: Offer) -> Plan:
     return _stop_at_hole(position, offer, missing)
 
 
-def _take_deltas(position: Position, offer: Offer) -> Plan:
+def _take_deltas(position: Position, offer: AvailableExtracts) -> Plan:
     overlap, deltas = _overlap_due(position, offer), offer.run_after(position.day)
     if not overlap and not deltas:
         return Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)
@@ -215,7 +217,7 @@ def _take_deltas(position: Position, offer: Offer) -> Plan:
     )
 
 
-def _stop_at_hole(position: Position, offer: Offer, missing: tuple[date, ...]) -> Plan:
+def _stop_at_hole(position: Position, offer: AvailableExtracts, missing: tuple[date, ...]) -> Plan:
     """Go as far as the hole: what lies before it is as true as ever, and newer than what is held."""
     overlap = _overlap_due(position, offer)
     return Plan(
@@ -228,7 +230,7 @@ def _stop_at_hole(position: Position, offer: Offer, missing: tuple[date, ...]) -
     )
 
 
-def _overlap_due(position: Position, offer: Offer) -> tuple[Extract, ...]:
+def _overlap_due(position: Position, offer: AvailableExtracts) -> tuple[Extract, ...]:
     """Give the overlap that the mirror's full still lacks, whole: its deltas only count in order.
 
     Nothing is due once a later delta is applied: an older one after it could undo it.
@@ -240,7 +242,7 @@ def _overlap_due(position: Position, offer: Offer) -> tuple[Extract, ...]:
     return overlap if any(delta.day not in replayed for delta in overlap) else ()
 
 
-def _take_full(reason: Reason, offer: Offer, held: Position | None) -> Plan:
+def _take_full(reason: Reason, offer: AvailableExtracts, held: Position | None) -> Plan:
     """Start from the newest full, if one is on offer from which the deltas lead on."""
     if offer.full is None:
         missing = offer.missing_after(held.day) if held else ()
@@ -258,7 +260,7 @@ def _take_full(reason: Reason, offer: Offer, held: Position | None) -> Plan:
     )
 
 
-def _unbridged(full: Extract, offer: Offer, held: Position | None) -> tuple[date, ...]:
+def _unbridged(full: Extract, offer: AvailableExtracts, held: Position | None) -> tuple[date, ...]:
     """Name the dates for want of which a full is of no use; none where it is.
 
     Either the deltas after it have left the window, or it would take a healthy mirror back.

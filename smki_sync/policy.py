@@ -25,7 +25,7 @@ class Weekday(StrEnum):
     SUNDAY = "sunday"
 
 
-class Outside(StrEnum):
+class OutsideWindow(StrEnum):
     """What becomes of a full that is needed at another time: taken, and told; or put off."""
 
     GO_AHEAD = "go-ahead"
@@ -33,7 +33,7 @@ class Outside(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hours:
+class TimeRange:
     """From the beginning of one hour to that of another, UTC; over midnight where ``until`` is not later."""
 
     start: int
@@ -56,12 +56,12 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class DownloadWindow:
     """When fulls may be taken; ``None``: at any time."""
 
     day: Weekday | None = None
-    hours: Hours | None = None
-    outside: Outside = Outside.GO_AHEAD
+    hours: TimeRange | None = None
+    outside: OutsideWindow = OutsideWindow.GO_AHEAD
 
     def holds(self, now: datetime) -> bool:
         """Whether a full may be taken now; ``now`` in UTC. Hours after midnight belong to the day before."""
@@ -79,20 +79,20 @@ class Agreement:
         return ", ".join(filter(None, (self.day.value if self.day else "", hours)))
 
 
-def is_outside(plan: Plan, agreement: Agreement, now: datetime) -> bool:
+def is_outside(plan: Plan, agreement: DownloadWindow, now: datetime) -> bool:
     """Whether a plan takes a full at a time that was not agreed."""
     return plan.action is Action.FULL and not agreement.holds(now)
 
 
-def hold_back(
-    plan: Plan, without_full: Plan, agreement: Agreement, now: datetime, *, requested: bool
+def postponed_fulls(
+    plan: Plan, without_full: Plan, agreement: DownloadWindow, now: datetime, *, requested: bool
 ) -> Plan:
     """Give the plan that the agreement allows.
 
     ``without_full``: what the planner would do were no full on offer: the deltas before the obstacle are as
     true as ever. ``requested``: the operator asked for a full now, and knows what was agreed.
     """
-    if requested or agreement.outside is Outside.GO_AHEAD or not is_outside(plan, agreement, now):
+    if requested or agreement.outside is OutsideWindow.GO_AHEAD or not is_outside(plan, agreement, now):
         return plan
     return Plan(
         action=Action.BLOCKED,
@@ -105,7 +105,7 @@ def hold_back(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class ChangeLimits:
     """What one file may do. A file at a bound is applied; one beyond it raises ``BadExtract``.
 
     ``shrink_share``: of the certificates In-Use that a file may cost, from 0 to 1, those that it brings

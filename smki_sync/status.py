@@ -9,7 +9,7 @@ from typing import Final
 
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, Offer
+from smki_sync.mirror.history import History, StoredListing
 from smki_sync.mirror.inspection import read_ledger
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.extract import ExtractKind
@@ -34,14 +34,14 @@ class Freshness:
     full_seconds: float | None = None
 
 
-def leaves_on(delta: date, window_days: int) -> date:
+def removed_on(delta: date, window_days: int) -> date:
     """From when on a delta may be gone (MP147: it stays on offer for seven days)."""
     return delta + window_days * _DAY
 
 
 def days_left(position: date, window_days: int, today: date) -> int:
     """Whole days until the delta after ``position`` may be gone; 0 when it may be."""
-    return max((leaves_on(position + _DAY, window_days) - today).days, 0)
+    return max((removed_on(position + _DAY, window_days) - today).days, 0)
 
 
 def freshness_of(
@@ -53,20 +53,20 @@ def freshness_of(
     return Freshness(
         looked=offer.at if offer else None,
         next_delta=position + _DAY if position else None,
-        leaves=leaves_on(position + _DAY, window_days) if position else None,
+        leaves=removed_on(position + _DAY, window_days) if position else None,
         days_left=days_left(position, window_days, today) if position else None,
         full_bytes=full,
         full_seconds=round(full * (taken + (1 / rate if rate else 0.0)), 3) if full and taken else None,
     )
 
 
-def _remembered(history: History) -> tuple[Offer | None, float | None]:
+def _remembered(history: History) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
         return history.offer(), history.fetch_rate()
     return None, None
 
 
-def _fulls(directory: MirrorDirectory, offer: Offer | None) -> tuple[int | None, float | None]:
+def _fulls(directory: MirrorDirectory, offer: StoredListing | None) -> tuple[int | None, float | None]:
     """Size of the newest full that is known, and seconds that applying one has taken for each byte."""
     with suppress(MirrorError), open_mirror(directory.link) as db:
         applied = [file for file in read_ledger(db) if file.kind is ExtractKind.FULL and file.size]
@@ -80,7 +80,7 @@ def _fulls(directory: MirrorDirectory, offer: Offer | None) -> tuple[int | None,
 _DAY_CLIFF = timedelta(days=1)
 
 
-class Seen(StrEnum):
+class AvailableFiles(StrEnum):
     """Whether the last listing had the delta of a day."""
 
     YES = "on offer"
@@ -94,12 +94,12 @@ class WindowDay:
 
     day: date
     applied: bool
-    seen: Seen
+    seen: AvailableFiles
     leaves: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cliff:
+class ResyncDeadline:
     """``next_day``: of the next delta that the mirror needs; ``left``: whole days until it may be gone."""
 
     next_day: date
@@ -109,14 +109,16 @@ class Cliff:
     days: tuple[WindowDay, ...]
 
 
-def cliff_of(position: date, *, offer: Offer | None, window: int, today: date) -> Cliff:
+def resync_deadline(
+    position: date, *, offer: StoredListing | None, window: int, today: date
+) -> ResyncDeadline:
     """Work it out. ``window``: days that a delta stays on offer (MP147: seven)."""
     next_day = position + _DAY_CLIFF
-    leaves = leaves_on(next_day, window)
+    leaves = removed_on(next_day, window)
     listed = {x.day: x.name for x in offer.extracts if x.kind is ExtractKind.DELTA} if offer else {}
     looked = date.fromisoformat(offer.at[:10]) if offer else None
     days = (today - back * _DAY_CLIFF for back in range(window, -1, -1))
-    return Cliff(
+    return ResyncDeadline(
         next_day=next_day,
         leaves=leaves,
         left=days_left(position, window, today),
@@ -126,14 +128,14 @@ def cliff_of(position: date, *, offer: Offer | None, window: int, today: date) -
                 day=day,
                 applied=day <= position,
                 seen=_seen(day, listed, looked),
-                leaves=leaves_on(day, window),
+                leaves=removed_on(day, window),
             )
             for day in days
         ),
     )
 
 
-def _seen(day: date, listed: Mapping[date, str], looked: date | None) -> Seen:
+def _seen(day: date, listed: Mapping[date, str], looked: date | None) -> AvailableFiles:
     if day in listed:
-        return Seen.YES
-    return Seen.NOT_LOOKED if looked is None or looked < day else Seen.NO
+        return AvailableFiles.YES
+    return AvailableFiles.NOT_LOOKED if looked is None or looked < day else AvailableFiles.NO

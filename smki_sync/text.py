@@ -10,7 +10,7 @@ COLUMNS: Final = 80
 """Width of text for people: the narrowest terminal in use, and what a cron mail shows unwrapped."""
 
 
-def block(text: str, *, indent: str = "", hanging: int = 2) -> list[str]:
+def wrapped(text: str, *, indent: str = "", hanging: int = 2) -> list[str]:
     """Lay one paragraph out in lines that fit; names are not cut at their hyphens.
 
     ``hanging``: how much further every line but the first is indented.
@@ -37,7 +37,7 @@ _STEP = 1000
 _SIXTY = 60
 
 
-def in_bytes(count: float) -> str:
+def bytes_text(count: float) -> str:
     """Write a number of bytes for people, in powers of 1000: ``16.2 GB``."""
     for unit in _UNITS:
         if count < _STEP or unit == _UNITS[-1]:
@@ -46,7 +46,7 @@ def in_bytes(count: float) -> str:
     return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
 
 
-def in_time(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Write a duration in seconds for people: ``0.4 s``, ``12 min``, ``3 h 05 min``."""
     if round(seconds, 1) < _SIXTY:
         return f"{seconds:.1f} s"
@@ -54,12 +54,12 @@ def in_time(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def in_age(hours: float) -> str:
+def age_text(hours: float) -> str:
     """Write an age for people: ``7.5 hours``, ``12 days``; a day counts once it has passed."""
     return f"{hours:.1f} hours" if hours <= _TWO_DAYS else f"{hours // 24:.0f} days"
 
 
-def in_days(days: int) -> str:
+def days_text(days: int) -> str:
     """Write the age of a date for people: ``today``, ``1 day old``, ``12 days old``."""
     return "today" if days < 1 else f"{days} day{'s' if days > 1 else ''} old"
 

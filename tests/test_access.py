@@ -6,7 +6,7 @@ import pytest
 
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan, Reason
-from smki_sync.policy import Agreement, Hours, Outside, Weekday, hold_back, is_outside
+from smki_sync.policy import DownloadWindow, OutsideWindow, TimeRange, Weekday, is_outside, postponed_fulls
 
 SUNDAY = datetime(2026, 11, 15, 12, tzinfo=UTC)
 FULL = Plan(action=Action.FULL, reason=Reason.GAP_BEYOND_WINDOW)
@@ -28,7 +28,7 @@ STOPPED = Plan(
 def test_hours_hold_from_the_first_to_the_last(
     hours: str, inside: tuple[int, ...], outside: tuple[int, ...]
 ) -> None:
-    read = Hours.parse(hours)
+    read = TimeRange.parse(hours)
     assert all(read.hold(hour) for hour in inside)
     assert not any(read.hold(hour) for hour in outside)
 
@@ -36,16 +36,16 @@ def test_hours_hold_from_the_first_to_the_last(
 @pytest.mark.parametrize("text", ["", "8-20", "24-06", "08-25", "08-08", "08:00-20:00"])
 def test_other_hours_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="HH-HH"):
-        Hours.parse(text)
+        TimeRange.parse(text)
 
 
 def test_without_an_agreement_every_time_holds() -> None:
-    assert Agreement().holds(SUNDAY)
-    assert Agreement().words == ""
+    assert DownloadWindow().holds(SUNDAY)
+    assert DownloadWindow().words == ""
 
 
 def test_a_night_belongs_to_the_day_on_which_it_begins() -> None:
-    night = Agreement(day=Weekday.SATURDAY, hours=Hours.parse("20-06"))
+    night = DownloadWindow(day=Weekday.SATURDAY, hours=TimeRange.parse("20-06"))
     assert night.words == "saturday, 20-06 UTC"
     assert night.holds(SUNDAY.replace(hour=3))
     assert night.holds(SUNDAY.replace(day=14, hour=21))
@@ -54,22 +54,22 @@ def test_a_night_belongs_to_the_day_on_which_it_begins() -> None:
 
 
 def test_only_a_full_can_be_outside() -> None:
-    monday = Agreement(day=Weekday.MONDAY)
+    monday = DownloadWindow(day=Weekday.MONDAY)
     assert is_outside(FULL, monday, SUNDAY)
     assert not is_outside(STOPPED, monday, SUNDAY)
-    assert not is_outside(FULL, Agreement(day=Weekday.SUNDAY), SUNDAY)
+    assert not is_outside(FULL, DownloadWindow(day=Weekday.SUNDAY), SUNDAY)
 
 
 def test_a_full_that_waits_leaves_the_deltas_before_the_obstacle() -> None:
-    waits = Agreement(day=Weekday.MONDAY, outside=Outside.WAIT)
-    plan = hold_back(FULL, STOPPED, waits, SUNDAY, requested=False)
+    waits = DownloadWindow(day=Weekday.MONDAY, outside=OutsideWindow.WAIT)
+    plan = postponed_fulls(FULL, STOPPED, waits, SUNDAY, requested=False)
     assert (plan.action, plan.reason) == (Action.BLOCKED, Reason.WAITING_FOR_AGREED_DAY)
     assert plan.deltas == (DELTA,)
     assert plan.missing == STOPPED.missing
 
 
 def test_a_full_goes_ahead_where_it_may_or_was_asked_for() -> None:
-    waits = Agreement(day=Weekday.MONDAY, outside=Outside.WAIT)
-    assert hold_back(FULL, STOPPED, waits, SUNDAY, requested=True) is FULL
-    assert hold_back(FULL, STOPPED, Agreement(day=Weekday.MONDAY), SUNDAY, requested=False) is FULL
-    assert hold_back(FULL, STOPPED, waits, SUNDAY.replace(day=16), requested=False) is FULL
+    waits = DownloadWindow(day=Weekday.MONDAY, outside=OutsideWindow.WAIT)
+    assert postponed_fulls(FULL, STOPPED, waits, SUNDAY, requested=True) is FULL
+    assert postponed_fulls(FULL, STOPPED, DownloadWindow(day=Weekday.MONDAY), SUNDAY, requested=False) is FULL
+    assert postponed_fulls(FULL, STOPPED, waits, SUNDAY.replace(day=16), requested=False) is FULL

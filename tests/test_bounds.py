@@ -3,15 +3,15 @@
 import pytest
 
 from smki_sync.errors import BadExtract
-from smki_sync.policy import Bounds
+from smki_sync.policy import ChangeLimits
 
 NAME = "SMKIKR_FULL_2026-11-15.xml.gz"
-BOUNDS = Bounds(
+BOUNDS = ChangeLimits(
     shrink_share=0.10, shrink_allowance=20, repeat_share=0.5, not_in_use_share=0.1, not_in_use_allowance=5
 )
 
 
-def refusal_of(bounds: Bounds, *, before: int, after: int) -> BadExtract | None:
+def refusal_of(bounds: ChangeLimits, *, before: int, after: int) -> BadExtract | None:
     try:
         bounds.check_shrink(NAME, before=before, after=after)
     except BadExtract as exc:
@@ -48,11 +48,11 @@ def test_a_refusal_names_the_file_both_figures_the_share_and_the_way_to_say_yes(
 
 
 def test_a_loss_that_was_accepted_is_not_refused_however_large() -> None:
-    assert refusal_of(Bounds(accept_shrink=True), before=1_000_000, after=0) is None
+    assert refusal_of(ChangeLimits(accept_shrink=True), before=1_000_000, after=0) is None
 
 
 def test_a_share_of_one_allows_any_loss() -> None:
-    assert refusal_of(Bounds(shrink_share=1), before=1_000_000, after=0) is None
+    assert refusal_of(ChangeLimits(shrink_share=1), before=1_000_000, after=0) is None
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_a_full_may_hold_few_that_are_not_in_use_and_at_least_one_that_is(
 
 
 def test_a_share_of_one_allows_a_full_without_any_certificate() -> None:
-    Bounds(not_in_use_share=1).check_full(NAME, certificates=0, in_use=0)
+    ChangeLimits(not_in_use_share=1).check_full(NAME, certificates=0, in_use=0)

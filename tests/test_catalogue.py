@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smki_sync.catalogue import DEFAULT_NAMES, Names, named_inside, read_catalogue
-from smki_sync.model.extract import Catalogue, ExtractKind, RemoteFile, StrangeName, Stranger
+from smki_sync.catalogue import DEFAULT_NAMES, FileNames, named_inside, read_catalogue
+from smki_sync.model.extract import Catalogue, ExtractKind, RemoteFile, UnrecognisedFile, UnrecognisedReason
 
 FULL = "SMKIKR_FULL_2026-11-15.xml.gz"
 DELTA = "SMKIKR_DELT_2026-11-16.xml.gz"
@@ -17,7 +17,7 @@ def listing(*names: str, size: int = 1) -> list[RemoteFile]:
     return [RemoteFile(name=name, size=size) for name in names]
 
 
-def only_stranger(name: str, *, size: int = 1, names: Names = DEFAULT_NAMES) -> StrangeName:
+def only_stranger(name: str, *, size: int = 1, names: FileNames = DEFAULT_NAMES) -> UnrecognisedReason:
     catalogue = read_catalogue(listing(name, size=size), names)
     assert catalogue == Catalogue(strangers=catalogue.strangers)
     (stranger,) = catalogue.strangers
@@ -45,7 +45,7 @@ def test_an_extract_keeps_what_the_listing_says_of_its_file() -> None:
 
 def test_extracts_come_in_order_of_date_whatever_the_order_of_the_listing() -> None:
     days = ["2026-12-01", "2025-12-31", "2026-11-30"]
-    files = listing(*(t.replace("{date}", d) for d in days for t in (Names().full, Names().delta)))
+    files = listing(*(t.replace("{date}", d) for d in days for t in (FileNames().full, FileNames().delta)))
     catalogue = read_catalogue(files)
     in_order = [date(2025, 12, 31), date(2026, 11, 30), date(2026, 12, 1)]
     assert [e.day for e in catalogue.fulls] == in_order
@@ -85,7 +85,7 @@ def test_a_companion_may_be_empty_because_it_is_not_taken_for_an_extract() -> No
     ],
 )
 def test_a_name_that_is_nearly_an_extracts_is_unknown(name: str) -> None:
-    assert only_stranger(name) is StrangeName.UNKNOWN
+    assert only_stranger(name) is UnrecognisedReason.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_a_name_that_is_nearly_an_extracts_is_unknown(name: str) -> None:
     ],
 )
 def test_only_ascii_makes_an_extracts_name(name: str) -> None:
-    assert only_stranger(name) is StrangeName.UNKNOWN
+    assert only_stranger(name) is UnrecognisedReason.UNKNOWN
 
 
 @pytest.mark.parametrize("path", ["in/", "../", "/", "..\\", "C:\\", "\0"])
 @pytest.mark.parametrize("name", [FULL, "CRL.gz", f".{DELTA}"])
 def test_a_name_with_a_path_is_neither_extract_nor_companion(path: str, name: str) -> None:
-    assert only_stranger(path + name) is StrangeName.UNKNOWN
+    assert only_stranger(path + name) is UnrecognisedReason.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_a_name_with_a_path_is_neither_extract_nor_companion(path: str, name: st
 )
 @pytest.mark.parametrize("kind", ExtractKind)
 def test_an_impossible_date_is_named_as_such(kind: ExtractKind, day: str) -> None:
-    name = Names().template(kind).replace("{date}", day)
-    assert only_stranger(name) is StrangeName.IMPOSSIBLE_DATE
+    name = FileNames().template(kind).replace("{date}", day)
+    assert only_stranger(name) is UnrecognisedReason.IMPOSSIBLE_DATE
 
 
 @pytest.mark.parametrize("day", ["2000-01-01", "2024-02-29", "2999-12-31"])
@@ -136,22 +136,22 @@ def test_a_possible_date_is_an_extract_however_far_away(day: str) -> None:
 @pytest.mark.parametrize("extract", [FULL, DELTA, FULL.upper(), "SMKIKR_FULL_2026-02-30.xml.gz"])
 @pytest.mark.parametrize("suffix", ["part", "tmp", "filepart", "partial", "writing", "PART"])
 def test_a_temporary_suffix_makes_an_extract_half_written(extract: str, suffix: str) -> None:
-    assert only_stranger(f"{extract}.{suffix}") is StrangeName.HALF_WRITTEN
+    assert only_stranger(f"{extract}.{suffix}") is UnrecognisedReason.HALF_WRITTEN
 
 
 @pytest.mark.parametrize("name", [f".{FULL}", f".{DELTA}", f".{FULL}.x7Yq2", f".{FULL}.part"])
 def test_a_hidden_extract_is_half_written(name: str) -> None:
-    assert only_stranger(name) is StrangeName.HALF_WRITTEN
+    assert only_stranger(name) is UnrecognisedReason.HALF_WRITTEN
 
 
 def test_another_hidden_or_temporary_file_is_only_unknown() -> None:
-    assert only_stranger(".bashrc") is StrangeName.UNKNOWN
-    assert only_stranger("upload.part") is StrangeName.UNKNOWN
+    assert only_stranger(".bashrc") is UnrecognisedReason.UNKNOWN
+    assert only_stranger("upload.part") is UnrecognisedReason.UNKNOWN
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_an_empty_file_is_no_extract(size: int) -> None:
-    assert only_stranger(FULL, size=size) is StrangeName.EMPTY
+    assert only_stranger(FULL, size=size) is UnrecognisedReason.EMPTY
 
 
 def test_optical_media_may_write_the_names_in_upper_case() -> None:
@@ -164,7 +164,7 @@ def test_of_two_names_for_one_extract_the_one_like_the_template_is_taken(*, reve
     files = [RemoteFile(name=FULL.upper(), size=9), RemoteFile(name=FULL, size=5)]
     catalogue = read_catalogue(files[::-1] if reverse else files)
     assert [(f.name, f.size) for f in catalogue.fulls] == [(FULL, 5)]
-    assert catalogue.strangers == (Stranger(name=FULL.upper(), why=StrangeName.TWICE),)
+    assert catalogue.strangers == (UnrecognisedFile(name=FULL.upper(), why=UnrecognisedReason.TWICE),)
 
 
 def test_of_two_inexact_names_one_is_taken_whatever_their_order() -> None:
@@ -172,14 +172,14 @@ def test_of_two_inexact_names_one_is_taken_whatever_their_order() -> None:
     catalogue = read_catalogue(files)
     assert catalogue == read_catalogue(files[::-1])
     assert len(catalogue.fulls) == 1
-    assert [s.why for s in catalogue.strangers] == [StrangeName.TWICE] * 2
+    assert [s.why for s in catalogue.strangers] == [UnrecognisedReason.TWICE] * 2
 
 
 def test_an_empty_file_does_not_displace_its_namesake() -> None:
     files = [RemoteFile(name=FULL, size=0), RemoteFile(name=FULL.upper(), size=9)]
     catalogue = read_catalogue(files)
     assert [f.name for f in catalogue.fulls] == [FULL.upper()]
-    empty = Stranger(name=FULL, why=StrangeName.EMPTY, day=date(2026, 11, 15))
+    empty = UnrecognisedFile(name=FULL, why=UnrecognisedReason.EMPTY, day=date(2026, 11, 15))
     assert catalogue.strangers == (empty,)
 
 
@@ -190,7 +190,7 @@ def test_a_full_and_a_delta_of_one_date_do_not_displace_each_other() -> None:
 
 
 def test_other_templates_and_patterns_can_be_configured() -> None:
-    names = Names(full="F-{date}+.gz", delta="{date}", companions=(), arl="A", crl="C", slots=())
+    names = FileNames(full="F-{date}+.gz", delta="{date}", companions=(), arl="A", crl="C", slots=())
     catalogue = read_catalogue(listing("F-2026-11-15+.gz", "2026-11-16", FULL, "CRL.gz"), names)
     assert [e.name for e in (*catalogue.fulls, *catalogue.deltas)] == ["F-2026-11-15+.gz", "2026-11-16"]
     assert [s.name for s in catalogue.strangers] == ["CRL.gz", FULL]
@@ -198,7 +198,7 @@ def test_other_templates_and_patterns_can_be_configured() -> None:
 
 
 def test_an_extract_is_never_taken_for_a_companion() -> None:
-    names = Names(companions=("*",))
+    names = FileNames(companions=("*",))
     catalogue = read_catalogue(
         listing(FULL, f"{DELTA}.part", "SMKIKR_DELT_2026-02-30.xml.gz", "notes"), names
     )
@@ -221,16 +221,16 @@ def test_an_extract_is_never_taken_for_a_companion() -> None:
 )
 def test_a_bad_template_says_what_is_wrong_with_it(template: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as full:
-        Names(full=template)
+        FileNames(full=template)
     assert "full template" in str(full.value)
     with pytest.raises(ValueError, match=complaint) as delta:
-        Names(delta=template)
+        FileNames(delta=template)
     assert "delta template" in str(delta.value)
 
 
 def test_fulls_and_deltas_cannot_share_a_template() -> None:
     with pytest.raises(ValueError, match="cannot both"):
-        Names(full="A{date}", delta="a{date}")
+        FileNames(full="A{date}", delta="a{date}")
 
 
 PIECES = st.sampled_from(
@@ -294,7 +294,7 @@ def test_a_name_inside_a_gz_means_the_extract_that_it_is_written_like(
 
 
 def test_a_template_without_the_ending_of_a_packed_file_is_its_own_inner_name() -> None:
-    names = Names(full="F-{date}", delta="D-{date}.GZ")
+    names = FileNames(full="F-{date}", delta="D-{date}.GZ")
     assert named_inside("F-2026-11-15", names) == (ExtractKind.FULL, date(2026, 11, 15))
     assert named_inside("F-2026-11-15.gz", names) is None
     assert named_inside("D-2026-11-15", names) == (ExtractKind.DELTA, date(2026, 11, 15))
@@ -302,7 +302,7 @@ def test_a_template_without_the_ending_of_a_packed_file_is_its_own_inner_name() 
 
 
 def test_a_template_may_have_any_letter() -> None:
-    names = Names(full="XYZ-{date}.xml.gz", delta="ABC-{date}.xml.gz")
+    names = FileNames(full="XYZ-{date}.xml.gz", delta="ABC-{date}.xml.gz")
     assert [full.name for full in read_catalogue(listing("XYZ-2026-11-15.xml.gz"), names).fulls] == [
         "XYZ-2026-11-15.xml.gz"
     ]

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.catalogue import Names
+from smki_sync.catalogue import FileNames
 from smki_sync.config.file import MAX_PASSWORD_BYTES, SYSTEM_FILE, mirror_here, user_place
 from smki_sync.config.loader import OPTIONS, VARIABLES, Config, load, load_here, nearest_key
 from smki_sync.config.schema import EXAMPLE, KEYS, SECTIONS, example, table, toml_value
 from smki_sync.config.settings import LogFormat
 from smki_sync.errors import ConfigError
 from smki_sync.model.plan import Policy
-from smki_sync.policy import Bounds
+from smki_sync.policy import ChangeLimits
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import Limits
 
@@ -184,7 +184,7 @@ def test_every_key_can_be_written_and_is_taken(site: Site) -> None:
     config = site.load()
     assert {config.origin(name) for name in KEYS} == {f"file {file}"}
     assert config.limits.ratio == 50
-    assert config.repository.companion_names == Names().companions
+    assert config.repository.companion_names == FileNames().companions
 
 
 def test_this_process_is_asked_for_its_own_environment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -426,10 +426,10 @@ def test_what_was_given_is_handed_on(site: Site) -> None:
 def test_the_parts_get_their_own_defaults_unless_told_otherwise() -> None:
     plain = Config()
     assert plain.policy.rules() == Policy()
-    assert plain.policy.bounds() == Bounds()
+    assert plain.policy.bounds() == ChangeLimits()
     assert plain.limits.of_source() == Limits()
     assert plain.reader_limits() == ReaderLimits()
-    assert plain.repository.names() == Names()
+    assert plain.repository.names() == FileNames()
 
 
 def test_the_parts_get_what_was_configured(site: Site) -> None:
@@ -443,7 +443,7 @@ def test_the_parts_get_what_was_configured(site: Site) -> None:
     )
     config = site.load()
     assert config.policy.rules() == Policy(window_days=8, full_overlap_days=3, late_after_days=4)
-    assert config.policy.bounds() == Bounds(
+    assert config.policy.bounds() == ChangeLimits(
         shrink_share=0.2,
         shrink_allowance=7,
         repeat_share=0.3,

@@ -23,22 +23,22 @@ import typer
 from docs_run.marks import is_run
 from jsonschema import Draft202012Validator
 from support.markdown import DOCS, PAGES, ROOT, TOGETHER, commands, fences, name_of, prose
-from test_layers import ASIDE, LAYERS, LIBRARIES, PACKAGE
+from test_architecture import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from smki_sync import errors
 from smki_sync.cli import build
-from smki_sync.cli.docs import shipped
+from smki_sync.cli.docs import generated_files
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.config.schema import KEYS, SECTIONS
 from smki_sync.download.retry import CAUSES
 from smki_sync.errors import Fault
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Flag, Kind, RejectReason, Status, Usage
-from smki_sync.model.extract import ListState, StrangeName
+from smki_sync.model.extract import ListState, UnrecognisedReason
 from smki_sync.model.plan import Action, Reason
-from smki_sync.model.report import AttentionCode
+from smki_sync.model.report import NoticeCode
 from smki_sync.simulator.faults import Fault as SimulatedFault
-from smki_sync.trust.profiles import Code, Step
+from smki_sync.trust.profiles import CheckStep, FindingCode
 
 SAMPLE = ROOT / "sample_data"
 
@@ -190,10 +190,10 @@ def test_shared_options_are_options_and_name_their_configuration_keys() -> None:
         assert set(ticked(key)) <= set(KEYS)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", generated_files())
 def test_what_is_made_from_the_code_is_what_would_be_made_now(name: str) -> None:
     """Where this fails, ``make generate`` mends it."""
-    assert (ROOT / name).read_text(encoding="utf-8") == shipped()[name]
+    assert (ROOT / name).read_text(encoding="utf-8") == generated_files()[name]
 
 
 def test_the_simulators_faults_are_all_documented() -> None:
@@ -261,7 +261,7 @@ def test_the_reasons_of_a_plan_are_documented_with_their_actions() -> None:
 
 def test_the_attention_codes_are_documented_with_their_levels() -> None:
     written = {ticked(row[0])[0]: row[1] for row in rows("reasons.md", "Attention codes")}
-    assert written == {code.value: "note" if code.is_note else "attention" for code in AttentionCode}
+    assert written == {code.value: "note" if code.is_note else "attention" for code in NoticeCode}
 
 
 def test_the_flags_are_documented_with_their_bits() -> None:
@@ -271,21 +271,21 @@ def test_the_flags_are_documented_with_their_bits() -> None:
 
 def test_the_findings_of_a_verification_are_documented_with_their_steps_and_severities() -> None:
     written = {ticked(row[0])[0]: (int(row[1]), row[2], row[3]) for row in rows("trust.md", "Findings")}
-    assert written == {code.value: (int(code.step), code.severity.value, code.words) for code in Code}
+    assert written == {code.value: (int(code.step), code.severity.value, code.words) for code in FindingCode}
     steps = {int(row[0]): (row[1], row[2]) for row in rows("trust.md", "verify")}
-    assert steps == {int(step): (step.words, step.rule) for step in Step}
+    assert steps == {int(step): (step.words, step.rule) for step in CheckStep}
 
 
 @pytest.mark.parametrize(
     ("heading", "enum"),
     [
-        ("Why a listed file is left alone", StrangeName),
+        ("Why a listed file is left alone", UnrecognisedReason),
         ("Reasons of the quarantine", RejectReason),
         ("Codes of a bad extract", Fault),
     ],
 )
 def test_a_table_of_codes_equals_its_enum(
-    heading: str, enum: type[StrangeName] | type[RejectReason] | type[Fault]
+    heading: str, enum: type[UnrecognisedReason] | type[RejectReason] | type[Fault]
 ) -> None:
     assert codes("reasons.md", heading) == [member.value for member in enum]
 
@@ -693,13 +693,13 @@ def test_a_schema_has_exactly_the_documented_fields(name: str) -> None:
 ENUMS: dict[str, type[Enum]] = {
     "sync/plan/action": Action,
     "sync/plan/reason": Reason,
-    "sync/attention/items/code": AttentionCode,
+    "sync/attention/items/code": NoticeCode,
     "sync/lists/items/state": ListState,
     "show/certificates/items/kind": Kind,
     "show/certificates/items/status": Status,
     "show/certificates/items/usage": Usage,
     "quarantine/records/items/reason": RejectReason,
-    "verify/codes/items/code": Code,
+    "verify/codes/items/code": FindingCode,
     "failure/error/exit": Exit,
 }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
-from smki_sync.planner import ahead, late_days, plan, suspects
+from smki_sync.planner import dated_in_future, late_days, plan, suspect_deltas
 
 TODAY = date(2026, 11, 22)
 DELTA_SIZE = 1_000
@@ -621,8 +621,8 @@ def test_a_lone_delta_that_follows_the_position_is_believed_whatever_the_clock_s
 
 def test_extracts_dated_later_than_tomorrow_are_named_in_order() -> None:
     offer = on_offer(fulls=[0, 1, 2, FAR], deltas=[0, 1, 3])
-    assert numbers(e.day for e in ahead(offer, TODAY)) == [2, 3, FAR]
-    assert ahead(on_offer(fulls=[1], deltas=[1]), TODAY) == ()
+    assert numbers(e.day for e in dated_in_future(offer, TODAY)) == [2, 3, FAR]
+    assert dated_in_future(on_offer(fulls=[1], deltas=[1]), TODAY) == ()
 
 
 # --- helpers of the driver ------------------------------------------------------------------------------
@@ -656,7 +656,7 @@ def test_a_delta_is_suspect_whose_time_alone_has_changed(
 ) -> None:
     position = Position(day=day(-1), full=day(-2), chain=applied(replace(delta(-1), modified=then)))
     offered = replace(delta(-1), modified=now, size=size)
-    found = suspects(position, Catalogue(deltas=(offered,)))
+    found = suspect_deltas(position, Catalogue(deltas=(offered,)))
     assert found == ((offered,) if suspected else ())
 
 
@@ -666,7 +666,7 @@ def test_only_applied_deltas_are_suspect() -> None:
     later = Catalogue(
         fulls=(replace(full, modified=MORNING),), deltas=(replace(delta(-1), modified=MORNING),)
     )
-    assert suspects(position, later) == ()
+    assert suspect_deltas(position, later) == ()
 
 
 # --- what holds of every plan ---------------------------------------------------------------------------
@@ -745,7 +745,7 @@ def test_nothing_is_done_only_where_nothing_on_offer_leads_on(
     if made.action is Action.NONE:
         assert position is not None
         assert not requested
-        doubted = ahead(offer, TODAY)
+        doubted = dated_in_future(offer, TODAY)
         assert all(d.day <= position.day or d in doubted for d in offer.deltas)
         assert made == Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)
     if made.action is Action.DELTAS:

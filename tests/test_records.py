@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smki_sync.model.certificate import Claims, Entry, Flag, Rejected, RejectReason, Status, Usage
-from smki_sync.records import DETAIL_LIMIT, _Unfit, understand
+from smki_sync.records import DETAIL_LIMIT, _Unfit, parse_record
 
 DATA = Path(__file__).parent / "data" / "certificates.json"
 BODIES: list[str] = [one["der"] for one in json.loads(DATA.read_text("utf-8"))["certificates"]]
@@ -42,13 +42,13 @@ def replace(claims: Claims, **changes: str | None) -> Claims:
 
 
 def entry(claims: Claims) -> Entry:
-    understood = understand(7, claims)
+    understood = parse_record(7, claims)
     assert isinstance(understood, Entry), understood
     return understood
 
 
 def rejected(claims: Claims) -> Rejected:
-    understood = understand(7, claims)
+    understood = parse_record(7, claims)
     assert isinstance(understood, Rejected), understood
     assert 0 < len(understood.detail) <= DETAIL_LIMIT
     assert understood.detail.isprintable()
@@ -324,7 +324,7 @@ RECORDS = st.builds(
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(RECORDS)
 def test_whatever_a_record_holds_it_is_understood_or_rejected_in_a_printable_line(claims: Claims) -> None:
-    understood = understand(1, claims)
+    understood = parse_record(1, claims)
     if isinstance(understood, Rejected):
         assert understood.detail.isprintable()
         assert 0 < len(understood.detail) <= DETAIL_LIMIT

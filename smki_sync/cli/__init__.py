@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.cli.output import open_streams, say_json
+from smki_sync.cli.output import open_streams, print_json
 from smki_sync.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def _run(words: Sequence[str]) -> int:
 
 def _result_of(words: Sequence[str]) -> int:
     if words[:1] == ["show"]:
-        from smki_sync.cli.certificate_view import answer_quick  # noqa: PLC0415 - no other command needs it
+        from smki_sync.cli.certificate_view import show_without_typer  # noqa: PLC0415 - no other command needs it
 
-        code = answer_quick(words[1:])
+        code = show_without_typer(words[1:])
         if code is not None:
             return code
     from smki_sync.cli.app import run  # noqa: PLC0415 - loads typer, which a plain `show` does without
@@ -115,7 +115,7 @@ def fail(words: Sequence[str], error: BaseException) -> int:
             traceback.print_exception(error)
         wants_json = "--json" in words or _has(words, "--format", "json")
         if wants_json:
-            say_json(failure(words[0] if words[0] in COMMANDS else "usage", error, code))
+            print_json(failure(words[0] if words[0] in COMMANDS else "usage", error, code))
         logs_json = _has(words, "--log-format", "json")
         if logs_json or not wants_json:
             sys.stderr.write((failure_line(error, code) if logs_json else failure_text(error)) + "\n")

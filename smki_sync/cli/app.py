@@ -9,7 +9,7 @@ import typer
 from smki_sync import __version__
 from smki_sync.cli import COMMANDS, fail, interrupted
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import give_up, say
+from smki_sync.cli.output import abandon_stdout, print_text
 from smki_sync.errors import UsageError
 
 _HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
@@ -23,14 +23,14 @@ Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in 
 def run(words: Sequence[str]) -> int:
     """Run the command that ``words`` name; its exit code. Raises what the command raises."""
     try:
-        command = _told(typer.main.get_command(build(words)))
+        command = _with_flowing_help(typer.main.get_command(build(words)))
         result = command(list(words), prog_name="smki-sync", standalone_mode=False)
     except typer.TyperException as error:
         return _misused(words, error)
     except OSError as error:
         if words and "--help" not in words:
             raise
-        give_up(error)  # the library has written the help
+        abandon_stdout(error)  # the library has written the help
         return Exit.OK
     except typer.Abort:
         return interrupted(words)
@@ -49,14 +49,14 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
-def _told(command: Any) -> Any:  # noqa: ANN401 - typer's own click has no public types
+def _with_flowing_help(command: Any) -> Any:  # noqa: ANN401 - typer's own click has no public types
     """The command, its help in paragraphs that flow, and no type shown for a flag, which takes no value."""
     command.help = "\n\n".join(" ".join(text.split()) for text in (command.help or "").split("\n\n"))
     for parameter in command.get_params(typer.Context(command)):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
     for below in getattr(command, "commands", {}).values():
-        _told(below)
+        _with_flowing_help(below)
     return command
 
 
@@ -64,7 +64,7 @@ def _say_version(wanted: bool) -> None:
     if wanted:
         from smki_sync.mirror.schema import SCHEMA_VERSION  # noqa: PLC0415 - no other command needs it here
 
-        say(f"smki-sync {__version__}, schema {SCHEMA_VERSION} of the mirror")
+        print_text(f"smki-sync {__version__}, schema {SCHEMA_VERSION} of the mirror")
         raise typer.Exit
 
 

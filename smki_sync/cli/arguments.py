@@ -10,7 +10,7 @@ import typer
 from smki_sync.cli.certificate_view import parse_role
 from smki_sync.config.file import path_of
 from smki_sync.errors import UsageError
-from smki_sync.mirror.queries import Standing, Wanted
+from smki_sync.mirror.queries import CertificateFilter, StatusFilter
 from smki_sync.model.certificate import Kind
 from smki_sync.model.certificate import Usage as KeyUsage
 
@@ -79,12 +79,12 @@ ExpiringWithin = Annotated[
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86_400
 _STANDINGS: Final = {
-    word: standing for standing in Standing for word in (standing.value, standing.name.replace("_", "-"))
+    word: standing for standing in StatusFilter for word in (standing.value, standing.name.replace("_", "-"))
 }
 _WORDS: Final = {word.upper(): standing for word, standing in _STANDINGS.items()}
 
 
-def wanted_of(
+def filter_from_options(
     *,
     kinds: list[Kind] | None,
     statuses: list[str] | None,
@@ -95,13 +95,13 @@ def wanted_of(
     changed_since: str | None,
     expiring_within: int | None,
     today: date,
-) -> Wanted:
+) -> CertificateFilter:
     """What the options ask for; :class:`UsageError` for what cannot be read."""
     if any_status and statuses:
         raise UsageError("--any-status and --status exclude one another", hint="Leave one of them out.")
-    return Wanted(
+    return CertificateFilter(
         kinds=tuple(kinds or ()),
-        standings=tuple(map(_standing, statuses or ())),
+        standings=tuple(map(_status_filter, statuses or ())),
         any_status=any_status,
         usage=usage,
         role=parse_role(role),
@@ -124,7 +124,7 @@ def parse_date(option: str, text: str) -> date:
         raise UsageError(f"{option}: {text!r:.40} is no date", hint="Write YYYY-MM-DD.") from exc
 
 
-def _standing(text: str) -> Standing:
+def _status_filter(text: str) -> StatusFilter:
     found = _WORDS.get(text.upper().replace("_", "-").replace(" ", "-"))
     if found is None:
         raise UsageError(

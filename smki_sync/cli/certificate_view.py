@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import Json, Progress, say, say_json, say_octets, schema_of
+from smki_sync.cli.output import Json, Progress, print_bytes, print_json, print_text, schema_of
 from smki_sync.config.file import mirror_here, path_of
 from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, UsageError
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import (
@@ -37,8 +37,8 @@ from smki_sync.model.certificate import (
     parse_serial,
     serial_from_decimal,
 )
-from smki_sync.text import block, in_days, visible
-from smki_sync.verify.inspector import Explanation, explain, judge_of
+from smki_sync.text import days_text, visible, wrapped
+from smki_sync.verify.inspector import Explanation, chain_validator, explain
 
 _HINT: Final = (
     "Write an EUI-64, serial:HEX or serial:DECIMAL, ski:HEX, sha1:HEX, sha256:HEX, or a certificate file."
@@ -51,7 +51,7 @@ _HASH_OCTETS: Final = {"sha1": 20, "sha256": 32}
 def link_in(directory: Path) -> Path:
     """Where the mirror is opened; :class:`MirrorError` (``no-mirror``) where there is none."""
     link = MirrorDirectory(directory).link
-    with named(link.parent):
+    with disk_errors(link.parent):
         is_there = link.is_symlink()
     if not is_there:
         raise MirrorError(
@@ -102,12 +102,12 @@ def _serial(text: str) -> Identity:
 
 
 def _ski(text: str) -> Identity:
-    return SkiIs(ski=KeyId(_octets(text).hex().upper()))
+    return SkiIs(ski=KeyId(_hex_bytes(text).hex().upper()))
 
 
 def _fingerprint(algorithm: str) -> Callable[[str], Identity]:
     def read(text: str) -> Identity:
-        digest = _octets(text)
+        digest = _hex_bytes(text)
         if len(digest) != _HASH_OCTETS[algorithm]:
             raise ValueError(f"{algorithm} has {_HASH_OCTETS[algorithm]} octets, this has {len(digest)}")
         return Fingerprint(algorithm=algorithm, digest=digest)
@@ -123,7 +123,7 @@ _READERS: Final[Mapping[str, Callable[[str], Identity]]] = {
 }
 
 
-def _octets(text: str) -> bytes:
+def _hex_bytes(text: str) -> bytes:
     try:
         return bytes.fromhex(text.replace(":", "").replace("-", ""))
     except ValueError as exc:
@@ -149,7 +149,7 @@ _MARKS = {True: "yes", False: "NO", None: "-"}
 def explained(settings: Config, found: Sequence[Certificate], now: datetime) -> list[tuple[Json, str]]:
     """An explanation of each certificate, in their order, as JSON and as text."""
     with open_mirror(link_in(settings.need_mirror())) as db:
-        judge = judge_of(db, settings.trust.read_anchors(), now)
+        judge = chain_validator(db, settings.trust.read_anchors(), now)
         every = [explain(db, judge, c) for c in found]
     return [(document_explain(one), text(one)) for one in every]
 
@@ -172,7 +172,7 @@ def text(explanation: Explanation) -> str:
     lines = [f"  {end} at {utc(explanation.at)}, step by step:"]
     for answer in explanation.answers:
         mark = _MARKS[answer.good]
-        lines += block(f"{mark:<4} {answer.question}: {answer.words}", indent="  ", hanging=5)
+        lines += wrapped(f"{mark:<4} {answer.question}: {answer.words}", indent="  ", hanging=5)
     return "\n".join(lines)
 
 
@@ -231,7 +231,7 @@ def facts(c: Certificate) -> list[str]:
 
 
 def _fact(name: str, value: str) -> list[str]:
-    return block(f"{name:<{_HANGING - 1}} {value}", indent=_INDENT, hanging=_HANGING)
+    return wrapped(f"{name:<{_HANGING - 1}} {value}", indent=_INDENT, hanging=_HANGING)
 
 
 def _text(moment: datetime) -> str:
@@ -240,7 +240,7 @@ def _text(moment: datetime) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ShowRequest:
     """What was asked, as it was written. At most one of ``pem``, ``der`` and ``as_json``.
 
     ``explain``: of any status, with an explanation; neither in PEM nor in DER.
@@ -258,7 +258,7 @@ class Asked:
     as_json: bool = False
 
 
-def answer(asked: Asked) -> Exit:
+def render_show(asked: ShowRequest) -> Exit:
     """Write the answer; :data:`Exit.FINDING` where there is none."""
     if asked.as_json + asked.pem + asked.der > 1:
         raise UsageError("--json, --pem and --der exclude one another")
@@ -267,30 +267,30 @@ def answer(asked: Asked) -> Exit:
     every, position, aside = _look_up(asked)
     found = [c for c in every if asked.any_status or asked.explain or c.in_use]
     if asked.as_json:
-        say_json(document(found, position, _explained(asked, found)))
+        print_json(document(found, position, _explained(asked, found)))
     elif not found:
-        _say_none(f"{asked.identity}{_restrictions(asked)}", position, others=len(every), aside=aside)
+        _print_none(f"{asked.identity}{_restrictions(asked)}", position, others=len(every), aside=aside)
     elif asked.der:
-        say_octets(_only(found).der)
+        print_bytes(_only(found).der)
     elif asked.pem:
-        _say_pem(found)
+        _print_pem(found)
     else:
-        _say_to_people(asked, found)
+        _print_text(asked, found)
     return Exit.OK if found else Exit.FINDING
 
 
-def _look_up(asked: Asked) -> tuple[list[Certificate], date, list[str]]:
+def _look_up(asked: ShowRequest) -> tuple[list[Certificate], date, list[str]]:
     """Those of any status, so that a no can say whether there are others; and if none, what is set aside."""
     wanted, role = parse_identity(asked.identity), parse_role(asked.role)
     link = link_in(mirror_here(mirror=asked.mirror, config=asked.config))
     with Progress(sys.stderr) as progress, open_mirror(link) as db:
         found = find_certificates(db, wanted, usage=asked.usage, role=role, any_status=True, told=progress)
-        return found, read_stamp(db).position, [] if found else _set_aside(db, wanted)
+        return found, read_stamp(db).position, [] if found else _quarantined_records(db, wanted)
 
 
-def _set_aside(db: Connection, wanted: Identity) -> list[str]:
+def _quarantined_records(db: Connection, wanted: Identity) -> list[str]:
     """Records in quarantine in which the EUI-64 or serial number stands."""
-    from smki_sync.mirror.inspection import records_aside  # noqa: PLC0415 - only where nothing was found
+    from smki_sync.mirror.inspection import quarantined_bodies  # noqa: PLC0415 - only where nothing was found
 
     match wanted:
         case EuiIs(eui=eui):
@@ -299,7 +299,7 @@ def _set_aside(db: Connection, wanted: Identity) -> list[str]:
             texts = serials
         case _:
             texts = ()
-    records = [record for text in texts for record in records_aside(db, text)]
+    records = [record for text in texts for record in quarantined_bodies(db, text)]
     return [f"{one.file}, record {one.number} ({one.reason})" for one in records]
 
 
@@ -315,13 +315,13 @@ def document(found: list[Certificate], position: date, explained: list[tuple[Jso
     }
 
 
-def _say_pem(found: list[Certificate]) -> None:
+def _print_pem(found: list[Certificate]) -> None:
     from smki_sync.x509.der import to_pem  # noqa: PLC0415 - no other form needs it
 
-    say("".join(to_pem(c.der) for c in found), end="")
+    print_text("".join(to_pem(c.der) for c in found), end="")
 
 
-def _explained(asked: Asked, found: list[Certificate]) -> list[tuple[Json, str]]:
+def _explained(asked: ShowRequest, found: list[Certificate]) -> list[tuple[Json, str]]:
     """An explanation of each, as JSON and as text; none where it was not asked for."""
     if not asked.explain:
         return []
@@ -329,30 +329,30 @@ def _explained(asked: Asked, found: list[Certificate]) -> list[tuple[Json, str]]
     return explained(configure(mirror=asked.mirror, config=asked.config), found, now_here())
 
 
-def _say_to_people(asked: Asked, found: list[Certificate]) -> None:
+def _print_text(asked: ShowRequest, found: list[Certificate]) -> None:
     """One paragraph a certificate; the line that says whether it may be used is coloured."""
     now = now_here()
     why = [text for _, text in _explained(asked, found)]
     for number, c in enumerate(found):
-        say(("\n" if number else "") + headline(c))
-        say(f"  {visible(standing(c, now))}", colour="green" if is_usable(c, now) else "yellow")
-        say("\n".join([*facts(c), *why[number : number + 1]]))
+        print_text(("\n" if number else "") + headline(c))
+        print_text(f"  {visible(standing(c, now))}", colour="green" if is_usable(c, now) else "yellow")
+        print_text("\n".join([*facts(c), *why[number : number + 1]]))
 
 
-def _say_none(what: str, position: date, *, others: int, aside: list[str]) -> None:
-    age = in_days((now_here().date() - position).days)
+def _print_none(what: str, position: date, *, others: int, aside: list[str]) -> None:
+    age = days_text((now_here().date() - position).days)
     held = "holds no certificate of" if not others else "holds no certificate In-Use of"
     more = f"; {others} not In-Use: --any-status shows them" if others else ""
-    lines = block(f"The mirror, as of {position} ({age}), {held} {what}{more}.")
+    lines = wrapped(f"The mirror, as of {position} ({age}), {held} {what}{more}.")
     if aside:
-        lines += block(
+        lines += wrapped(
             f"In the quarantine, not served: {'; '.join(aside)}. `smki-sync quarantine` says why.",
             indent="  ",
         )
     sys.stderr.write("\n".join(lines) + "\n")
 
 
-def _restrictions(asked: Asked) -> str:
+def _restrictions(asked: ShowRequest) -> str:
     wanted = [f"--usage {asked.usage}"] * bool(asked.usage) + [f"--role {asked.role}"] * bool(asked.role)
     return f"{' with ' if wanted else ''}{' and '.join(wanted)}"
 
@@ -384,13 +384,13 @@ OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], object] | None]]] = {
 """Options by their spelling: the parameter, and how its value is read; ``None`` for a flag."""
 
 
-def answer_quick(words: Sequence[str]) -> Exit | None:
+def show_without_typer(words: Sequence[str]) -> Exit | None:
     """Answer ``show`` with these words; ``None`` where typer had better look at them."""
     asked = read(words)
-    return None if asked is None else answer(asked)
+    return None if asked is None else render_show(asked)
 
 
-def read(words: Sequence[str]) -> Asked | None:
+def read(words: Sequence[str]) -> ShowRequest | None:
     """What these words ask, if that is plain."""
     given: dict[str, Any] = {}  # each by the name of its parameter, of the type that it has there
     rest = iter(words)
@@ -404,7 +404,7 @@ def read(words: Sequence[str]) -> Asked | None:
             if convert is None and equals:
                 return None
             _put(given, parameter, True if convert is None else convert(value if equals else next(rest)))
-        return Asked(**given)
+        return ShowRequest(**given)
     except (KeyError, StopIteration, TypeError, ValueError):
         return None
 

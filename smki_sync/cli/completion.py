@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, assert_never
 import typer
 
 from smki_sync.cli import build
-from smki_sync.cli.output import say
+from smki_sync.cli.output import print_text
 
 
-class Offered(Enum):
+class CompletionValues(Enum):
     """What a shell may offer for a value of which the words are not known."""
 
     NOTHING = auto()
@@ -20,12 +20,12 @@ class Offered(Enum):
     DIRECTORIES = auto()
 
 
-Value = Offered | tuple[str, ...]
+Value = CompletionValues | tuple[str, ...]
 """The words that a value may be, or what else to offer for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class CompletionOption:
     """One option. ``value``: ``None`` where it takes none."""
 
     names: tuple[str, ...]
@@ -34,17 +34,17 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class CompletionNode:
     """The program, a group or a command. ``argument``: what stands without an option, if anything does."""
 
     name: str
     help: str
-    options: tuple[Option, ...]
-    below: tuple["Node", ...] = ()
+    options: tuple[CompletionOption, ...]
+    below: tuple["CompletionNode", ...] = ()
     argument: Value | None = None
 
 
-def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
+def walk(node: CompletionNode, path: str = "") -> Iterator[tuple[str, CompletionNode]]:
     """Every node with its path: nothing, ``/simulate``, ``/simulate/create``."""
     yield path, node
     for sub in node.below:
@@ -93,7 +93,7 @@ complete -F {function} {program}
 """
 
 
-def bash(program: Node) -> str:
+def bash(program: CompletionNode) -> str:
     """Write the script for bash 4.4 and later."""
     nodes = list(walk(program))
     deeper = "|".join(quote(path) for path, _ in nodes if path)
@@ -118,11 +118,11 @@ def _quoted(path: str) -> str:
     return quote(path) if path else '""'
 
 
-def _names(node: Node) -> tuple[str, ...]:
+def _names(node: CompletionNode) -> tuple[str, ...]:
     return tuple(name for option in node.options for name in option.names)
 
 
-def _words(node: Node) -> Value:
+def _words(node: CompletionNode) -> Value:
     """What may stand there that is no option: a command, an argument, or else options after all."""
     if node.below:
         return tuple(sub.name for sub in node.below)
@@ -131,17 +131,17 @@ def _words(node: Node) -> Value:
 
 def _value(value: Value) -> str:
     match value:
-        case Offered.NOTHING:
+        case CompletionValues.NOTHING:
             return ":"
-        case Offered.FILES:
+        case CompletionValues.FILES:
             return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur")'
-        case Offered.DIRECTORIES:
+        case CompletionValues.DIRECTORIES:
             return 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur")'
         case words:
             return f'mapfile -t COMPREPLY < <(compgen -W {quote(" ".join(words))} -- "$cur")'
 
 
-def zsh(program: Node) -> str:
+def zsh(program: CompletionNode) -> str:
     """Write the script for zsh; it can be loaded by compinit or sourced after it."""
     functions = "\n".join(_function(program.name + path.replace("/", "_"), n) for path, n in walk(program))
     name = function(program.name)
@@ -157,7 +157,7 @@ fi
 """
 
 
-def _function(name: str, node: Node) -> str:
+def _function(name: str, node: CompletionNode) -> str:
     options = [f"        {_option(names, o)}" for o in node.options for names in o.names]
     if node.below:
         return _group(function(name), node, options)
@@ -165,7 +165,7 @@ def _function(name: str, node: Node) -> str:
     return "\n".join([f"{function(name)}() {{", "    _arguments \\", " \\\n".join(options + rest), "}"])
 
 
-def _group(name: str, node: Node, options: list[str]) -> str:
+def _group(name: str, node: CompletionNode, options: list[str]) -> str:
     described = "\n".join(f"        {quote(f'{sub.name}:{_plain(sub.help)}')}" for sub in node.below)
     chosen = "\n".join(f"            {sub.name}) {name}_{bare(sub.name)} ;;" for sub in node.below)
     known = " \\\n".join(options)
@@ -190,18 +190,18 @@ def _group(name: str, node: Node, options: list[str]) -> str:
 }}"""
 
 
-def _option(name: str, option: Option) -> str:
+def _option(name: str, option: CompletionOption) -> str:
     value = "" if option.value is None else f":value:{_value_zsh(option.value)}"
     return quote(f"*{name}[{_plain(option.help)}]{value}")
 
 
 def _value_zsh(value: Value) -> str:
     match value:
-        case Offered.NOTHING:
+        case CompletionValues.NOTHING:
             return " "
-        case Offered.FILES:
+        case CompletionValues.FILES:
             return "_files"
-        case Offered.DIRECTORIES:
+        case CompletionValues.DIRECTORIES:
             return "_files -/"
         case words:
             return f"({' '.join(words)})"
@@ -212,7 +212,7 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("[", "(").replace("]", ")").replace(":", ",")
 
 
-def fish(program: Node) -> str:
+def fish(program: CompletionNode) -> str:
     """Write the script for fish 3."""
     lines = [f"# {program.name} completion for fish, made by `{program.name} completion fish`"]
     lines.append(f"complete -c {program.name} -f")
@@ -225,11 +225,11 @@ def fish(program: Node) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fish(program: Node, condition: str) -> str:
+def _fish(program: CompletionNode, condition: str) -> str:
     return f"complete -c {program.name} -n {quote(condition)}"
 
 
-def _condition(path: str, node: Node) -> str:
+def _condition(path: str, node: CompletionNode) -> str:
     if not path:
         return "__fish_use_subcommand"
     seen = [f"__fish_seen_subcommand_from {word}" for word in path.strip("/").split("/")]
@@ -238,7 +238,7 @@ def _condition(path: str, node: Node) -> str:
     return "; and ".join(seen)
 
 
-def _option_fish(option: Option) -> str:
+def _option_fish(option: CompletionOption) -> str:
     names = " ".join(f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in option.names)
     value = "" if option.value is None else f" -r {_value_fish(option.value)}"
     return f"{names} -d {quote(option.help)}{value}"
@@ -246,18 +246,22 @@ def _option_fish(option: Option) -> str:
 
 def _value_fish(value: Value) -> str:
     match value:
-        case Offered.NOTHING:
+        case CompletionValues.NOTHING:
             return "-f"
-        case Offered.FILES:
+        case CompletionValues.FILES:
             return "-F"
-        case Offered.DIRECTORIES:
+        case CompletionValues.DIRECTORIES:
             return "-f -a '(__fish_complete_directories)'"
         case words:
             return f"-f -a {quote(' '.join(words))}"
 
 
 PROGRAM: Final = "smki-sync"
-_OFFERED: Final = {"DIR": Offered.DIRECTORIES, "FILE": Offered.FILES, "IDENTITY": Offered.FILES}
+_OFFERED: Final = {
+    "DIR": CompletionValues.DIRECTORIES,
+    "FILE": CompletionValues.FILES,
+    "IDENTITY": CompletionValues.FILES,
+}
 """What may stand for a value, by the word that the help has for it; an identity may be a file."""
 
 
@@ -290,33 +294,33 @@ def completion(
             script = fish(tree())
         case _:
             assert_never(shell)
-    say(script, end="")
+    print_text(script, end="")
 
 
-def tree() -> Node:
+def tree() -> CompletionNode:
     """The program with its commands, as they are defined."""
     return _node(PROGRAM, typer.main.get_command(build()))
 
 
-def _node(name: str, command: Any) -> Node:  # noqa: ANN401 - typer's own click has no public types
+def _node(name: str, command: Any) -> CompletionNode:  # noqa: ANN401 - typer's own click has no public types
     context = typer.Context(command)
     values = [p for p in command.params if p.param_type_name == "argument"]
-    return Node(
+    return CompletionNode(
         name=name,
         help=command.get_short_help_str(limit=100),
-        options=(*_options(command, context), Option(names=("--help",), help="Say what it takes.")),
+        options=(*_options(command, context), CompletionOption(names=("--help",), help="Say what it takes.")),
         below=tuple(_node(sub, one) for sub, one in getattr(command, "commands", {}).items()),
         argument=_offered(values[0], context) if values else None,
     )
 
 
-def _options(command: Any, context: typer.Context) -> Iterator[Option]:  # noqa: ANN401 - as above
+def _options(command: Any, context: typer.Context) -> Iterator[CompletionOption]:  # noqa: ANN401 - as above
     for p in command.params:
         if p.param_type_name == "option":
             value = None if p.is_flag else _offered(p, context)
-            yield Option(names=tuple(p.opts), help=p.help or "", value=value)
+            yield CompletionOption(names=tuple(p.opts), help=p.help or "", value=value)
 
 
-def _offered(p: Any, context: typer.Context) -> Offered | tuple[str, ...]:  # noqa: ANN401 - as above
+def _offered(p: Any, context: typer.Context) -> CompletionValues | tuple[str, ...]:  # noqa: ANN401 - as above
     words = tuple(item.value for item in p.shell_complete(context, "") if item.type == "plain")
-    return words or _OFFERED.get(p.metavar or "", Offered.NOTHING)
+    return words or _OFFERED.get(p.metavar or "", CompletionValues.NOTHING)

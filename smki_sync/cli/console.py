@@ -11,13 +11,13 @@ from rich.text import Text
 
 from smki_sync.cli.event_log import (
     Clock,
-    JsonTalk,
-    Pace,
+    EventReporter,
+    JsonReporter,
+    LineRateLimiter,
     Progress,
     Speed,
     Stopwatch,
-    Talk,
-    Volume,
+    Verbosity,
 )
 from smki_sync.cli.run_report import counts_text, files_text
 from smki_sync.config.settings import LogFormat
@@ -26,10 +26,10 @@ from smki_sync.events import (
     Checking,
     Committed,
     Detail,
+    Downloading,
     Event,
-    Fetching,
     Listing,
-    Noted,
+    Logged,
     Planned,
     Reading,
     Restarted,
@@ -40,17 +40,17 @@ from smki_sync.events import (
     Waiting,
 )
 from smki_sync.model.plan import Action, Plan
-from smki_sync.model.report import Applied, Attention
-from smki_sync.text import in_bytes, in_time, visible
+from smki_sync.model.report import AppliedExtract, Notice
+from smki_sync.text import bytes_text, duration_text, visible
 
-Said = Listing | Planned | Troubled | Building | Checking | Committed | Noted | Detail
+Said = Listing | Planned | Troubled | Building | Checking | Committed | Logged | Detail
 """Events that are said once, as a line."""
 
 
 def doing(event: Progress) -> str:
     """Say what is done to which file."""
     match event:
-        case Fetching():
+        case Downloading():
             return f"fetching {visible(event.file)}"
         case Reading():
             return f"reading {visible(event.file)}"
@@ -63,8 +63,8 @@ def doing(event: Progress) -> str:
 def amount_text(event: Progress) -> str:
     """Say how much there is: of bytes to fetch in all, of records read so far."""
     match event:
-        case Fetching():
-            return f"of {in_bytes(event.size)}"
+        case Downloading():
+            return f"of {bytes_text(event.size)}"
         case Reading():
             return f"{event.records:,} records"
         case Verifying():
@@ -76,8 +76,8 @@ def amount_text(event: Progress) -> str:
 def rate_text(event: Progress, speed: Speed) -> str:
     """Say how fast it goes, in bytes or in records a second."""
     match event:
-        case Fetching():
-            return f"{in_bytes(speed.octets)}/s"
+        case Downloading():
+            return f"{bytes_text(speed.octets)}/s"
         case Reading():
             return f"{speed.records:,.0f} records/s"
         case Verifying():
@@ -89,7 +89,7 @@ def rate_text(event: Progress, speed: Speed) -> str:
 def progress_text(event: Progress, speed: Speed) -> str:
     """Say in one line how far a phase is: file, share, amount, rate, time left."""
     share = f"{100 * event.done / event.size:.0f} % " if event.size else ""
-    left = f", {in_time(speed.left)} left" if speed.left is not None else ""
+    left = f", {duration_text(speed.left)} left" if speed.left is not None else ""
     return f"{doing(event)}: {share}{amount_text(event)}, {rate_text(event, speed)}{left}"
 
 
@@ -108,7 +108,7 @@ def event_text(event: Said) -> str:
             text = f"checking {event.file}: {event.step}"
         case Committed():
             text = _applied_text(event.applied)
-        case Noted():
+        case Logged():
             text = _attention_text(event.attention)
         case Detail():
             text = event.text
@@ -120,14 +120,14 @@ def event_text(event: Said) -> str:
 def _trouble_text(event: Troubled) -> str:
     match event:
         case Resumed():
-            return f"going on with {event.file} at {in_bytes(event.done)} of {in_bytes(event.size)}"
+            return f"going on with {event.file} at {bytes_text(event.done)} of {bytes_text(event.size)}"
         case Restarted():
             return f"fetching {event.file} from its beginning: {event.why}"
         case Retrying():
             tries = f"attempt {event.failed} of {event.attempts}"
-            return f"{event.message} ({event.code}, {tries}); trying again in {in_time(event.pause)}"
+            return f"{event.message} ({event.code}, {tries}); trying again in {duration_text(event.pause)}"
         case Waiting():
-            return f"{event.message}; looking again in {in_time(event.pause)}"
+            return f"{event.message}; looking again in {duration_text(event.pause)}"
         case _:
             assert_never(event)
 
@@ -145,12 +145,12 @@ _ACTIONS = {
 }
 
 
-def _applied_text(applied: Applied) -> str:
-    lasted = f", in {in_time(applied.seconds)}" if applied.seconds >= 1 else ""
+def _applied_text(applied: AppliedExtract) -> str:
+    lasted = f", in {duration_text(applied.seconds)}" if applied.seconds >= 1 else ""
     return f"applied {applied.file}: {counts_text((applied,))}{lasted}"
 
 
-def _attention_text(attention: Attention) -> str:
+def _attention_text(attention: Notice) -> str:
     mark = "note" if attention.code.is_note else "ATTENTION"
     hint = f" - {attention.hint}" if attention.hint else ""
     return f"{mark} {attention.code}: {attention.message}{hint}"
@@ -160,19 +160,19 @@ REDRAW: Final = timedelta(seconds=0.1)
 """Time between two drawings of the bars: smooth to the eye, and nothing beside the work."""
 
 
-class ConsoleTalk(Talk):
+class ConsoleReporter(EventReporter):
     """Talk for people: bars on a terminal, plain lines elsewhere."""
 
-    def __init__(self, stream: TextIO, *, volume: Volume, clock: Clock) -> None:
+    def __init__(self, stream: TextIO, *, volume: Verbosity, clock: Clock) -> None:
         """Look at the stream: bars need a terminal that can move its cursor."""
         super().__init__(stream, volume=volume)
         movable = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._bars = Bars(stream, clock) if movable else None
-        self._pace = Pace(clock)
+        self._pace = LineRateLimiter(clock)
         self._last: Event | None = None
 
     def _say(self, event: Event) -> None:
-        if isinstance(event, Fetching | Reading | Verifying):
+        if isinstance(event, Downloading | Reading | Verifying):
             self._progress(event)
         elif event != self._last:  # a step that is announced again is no news
             self._last = event
@@ -190,7 +190,7 @@ class ConsoleTalk(Talk):
             return
         if isinstance(event, Committed):
             self._bars.clear()
-        self._bars.print(event_text(event), style="bold yellow" if isinstance(event, Noted) else "")
+        self._bars.print(event_text(event), style="bold yellow" if isinstance(event, Logged) else "")
 
     def _close(self) -> None:
         if self._bars:
@@ -269,14 +269,16 @@ class Bars:
         self._progress.stop()
 
 
-def talk_on(stream: TextIO, *, form: LogFormat, volume: Volume, clock: Clock | None = None) -> Talk:
+def event_reporter_on(
+    stream: TextIO, *, form: LogFormat, volume: Verbosity, clock: Clock | None = None
+) -> EventReporter:
     """Choose how to talk on a stream; ``clock`` is the system's unless given."""
     clock = clock or _utc_now
     match form:
         case LogFormat.TEXT:
-            return ConsoleTalk(stream, volume=volume, clock=clock)
+            return ConsoleReporter(stream, volume=volume, clock=clock)
         case LogFormat.JSON:
-            return JsonTalk(stream, volume=volume, clock=clock)
+            return JsonReporter(stream, volume=volume, clock=clock)
         case _:
             assert_never(form)
 

@@ -12,7 +12,7 @@ import typer
 from smki_sync import __version__
 from smki_sync.cli import build
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.scheduler_units import DRILL, SERVICE_USER, SYNC, Place, Scheduler, files
+from smki_sync.cli.scheduler_units import DRILL, SERVICE_USER, SYNC, InstallationPaths, Scheduler, files
 from smki_sync.config.file import FILE_VARIABLE, PASSPHRASE_VARIABLE, PASSWORD_VARIABLE, SYSTEM_FILE
 from smki_sync.config.loader import VARIABLES
 
@@ -28,7 +28,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
+class DocumentedCommand:
     """One command. ``help``: its paragraphs."""
 
     name: str
@@ -43,12 +43,12 @@ class Leaf:
         return " ".join(("smki-sync", self.name, *values, *(["[OPTION]..."] if self.options else [])))
 
 
-def leaves() -> Iterator[Leaf]:
+def command_tree() -> Iterator[DocumentedCommand]:
     """Every command that does something, in the order of the help."""
     return _below(typer.main.get_command(build()), ())
 
 
-def _below(command: Any, path: tuple[str, ...]) -> Iterator[Leaf]:  # noqa: ANN401 - typer's own click has no public types
+def _below(command: Any, path: tuple[str, ...]) -> Iterator[DocumentedCommand]:  # noqa: ANN401 - typer's own click has no public types
     below = getattr(command, "commands", {})
     for name, one in below.items():
         yield from _below(one, (*path, name))
@@ -56,10 +56,10 @@ def _below(command: Any, path: tuple[str, ...]) -> Iterator[Leaf]:  # noqa: ANN4
         yield _leaf(" ".join(path), command)
 
 
-def _leaf(name: str, command: Any) -> Leaf:  # noqa: ANN401 - as above
+def _leaf(name: str, command: Any) -> DocumentedCommand:  # noqa: ANN401 - as above
     context = typer.Context(command)
     made = [(p.param_type_name, _parameter(p, context)) for p in command.params]
-    return Leaf(
+    return DocumentedCommand(
         name=name,
         help=tuple(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n")),
         arguments=tuple(one for kind, one in made if kind == "argument"),
@@ -97,10 +97,10 @@ _COLUMNS: Final = 118
 
 def reference() -> str:
     """The page."""
-    return "\n".join((_HEAD, *(line for leaf in leaves() for line in _section(leaf)))) + "\n"
+    return "\n".join((_HEAD, *(line for leaf in command_tree() for line in _section(leaf)))) + "\n"
 
 
-def _section(leaf: Leaf) -> Iterator[str]:
+def _section(leaf: DocumentedCommand) -> Iterator[str]:
     yield from ("", f"## {leaf.name}", "", f"`{leaf.usage}`")
     for paragraph in leaf.help:
         yield from ("", textwrap.fill(_text(paragraph), _COLUMNS, break_on_hyphens=False))
@@ -141,12 +141,12 @@ def _page() -> Iterator[str]:
     )
     yield _text_manual("Run `smki-sync sync` once a day; it decides by itself what to do and says why.")
     yield ".SH COMMANDS"
-    for leaf in leaves():
+    for leaf in command_tree():
         yield from _command(leaf)
     yield from _tail()
 
 
-def _command(leaf: Leaf) -> Iterator[str]:
+def _command(leaf: DocumentedCommand) -> Iterator[str]:
     yield f".SS {_text_manual(' '.join((leaf.name, *(one.value for one in leaf.arguments))))}"
     for number, paragraph in enumerate(leaf.help):
         if number:
@@ -184,7 +184,7 @@ def _text_manual(text: str) -> str:
     return f"\\&{plain}" if plain.startswith(_LEADING) else plain
 
 
-USUAL: Final = Place(
+USUAL: Final = InstallationPaths(
     program=("/opt/smki-sync/bin/smki-sync",),
     user=SERVICE_USER,
     config=SYSTEM_FILE,
@@ -193,7 +193,7 @@ USUAL: Final = Place(
 """Where things are on a server that is set up as docs/scheduling.md says."""
 
 
-def shipped() -> Mapping[str, str]:
+def generated_files() -> Mapping[str, str]:
     """The files, by their path in the checkout."""
     jobs = (SYNC, DRILL)
     return {
@@ -206,7 +206,7 @@ def shipped() -> Mapping[str, str]:
 
 def main(checkout: Path) -> None:
     """Write them all."""
-    for name, text in shipped().items():
+    for name, text in generated_files().items():
         path = checkout / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -17,10 +17,10 @@ from smki_sync.events import (
     Checking,
     Committed,
     Detail,
+    Downloading,
     Event,
-    Fetching,
     Listing,
-    Noted,
+    Logged,
     Planned,
     Reading,
     Restarted,
@@ -34,7 +34,7 @@ Clock = Callable[[], datetime]
 """Gives the time, in UTC."""
 
 
-class Volume(Enum):
+class Verbosity(Enum):
     """How much is said: only what keeps the mirror from being current; the usual; every detail."""
 
     QUIET = "quiet"
@@ -44,20 +44,20 @@ class Volume(Enum):
     def admits(self, event: Event) -> bool:
         """Tell whether an event is said at this volume."""
         match self:
-            case Volume.QUIET:
-                return isinstance(event, Noted) and not event.attention.code.is_note
-            case Volume.NORMAL:
+            case Verbosity.QUIET:
+                return isinstance(event, Logged) and not event.attention.code.is_note
+            case Verbosity.NORMAL:
                 return not isinstance(event, Detail)
-            case Volume.VERBOSE:
+            case Verbosity.VERBOSE:
                 return True
             case _:
                 assert_never(self)
 
 
-class Talk(ABC):
+class EventReporter(ABC):
     """A listener that says what it hears; a context manager that leaves the terminal in order."""
 
-    def __init__(self, stream: TextIO, *, volume: Volume) -> None:
+    def __init__(self, stream: TextIO, *, volume: Verbosity) -> None:
         """Talk on ``stream``, saying what ``volume`` admits."""
         self._stream = stream
         self._volume = volume
@@ -90,7 +90,7 @@ class Talk(ABC):
             self._close()
 
 
-Progress = Fetching | Reading | Verifying
+Progress = Downloading | Reading | Verifying
 """Events that tell how far a phase is; a phase is one verb on one file."""
 
 PROGRESS_SECONDS: Final = 30.0
@@ -132,7 +132,7 @@ def _records(event: Progress) -> int:
     return event.records if isinstance(event, Reading) else 0
 
 
-class Pace:
+class LineRateLimiter:
     """Lets progress through once in 30 seconds, the first time 30 seconds after the start."""
 
     def __init__(self, clock: Clock) -> None:
@@ -150,17 +150,17 @@ class Pace:
         return speed
 
 
-class JsonTalk(Talk):
+class JsonReporter(EventReporter):
     """Talk for a collector: one JSON object a line, with time, level, event and its fields."""
 
-    def __init__(self, stream: TextIO, *, volume: Volume, clock: Clock) -> None:
+    def __init__(self, stream: TextIO, *, volume: Verbosity, clock: Clock) -> None:
         """Stamp lines with ``clock``; progress comes at most every 30 seconds here too."""
         super().__init__(stream, volume=volume)
         self._clock = clock
-        self._pace = Pace(clock)
+        self._pace = LineRateLimiter(clock)
 
     def _say(self, event: Event) -> None:
-        if isinstance(event, Fetching | Reading | Verifying) and not self._pace.take(event):
+        if isinstance(event, Downloading | Reading | Verifying) and not self._pace.take(event):
             return
         stamp = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         head = {"time": stamp, "level": _level_of(event), "event": type(event).__name__.lower()}
@@ -171,7 +171,7 @@ def _level_of(event: Event) -> str:
     match event:
         case Detail():
             return "debug"
-        case Noted(attention=attention) if not attention.code.is_note:
+        case Logged(attention=attention) if not attention.code.is_note:
             return "warning"
         case Retrying() | Waiting() | Restarted():
             return "warning"
@@ -185,10 +185,10 @@ def _fields_of(event: Event) -> Json:
             return plan_document(event.plan)
         case Committed():
             return applied_document(event.applied)
-        case Noted():
+        case Logged():
             about = attention_document(event.attention)
             return {name: about[name] for name in ("code", "message", "hint")}
-        case Listing() | Fetching() | Reading() | Building() | Checking() | Verifying() | Detail():
+        case Listing() | Downloading() | Reading() | Building() | Checking() | Verifying() | Detail():
             return asdict(event)
         case Resumed() | Restarted() | Retrying() | Waiting():
             return asdict(event)

@@ -17,7 +17,7 @@ from smki_sync.errors import (
     SourceRefused,
     UsageError,
 )
-from smki_sync.text import block
+from smki_sync.text import wrapped
 
 if TYPE_CHECKING:
     from smki_sync.model.report import Outcome
@@ -140,8 +140,8 @@ def failure_text(error: BaseException) -> str:
     _, message, hint = _facts_of(error)
     # The findings of a configuration are ours and stand one a line; any other line end is from outside.
     first, *more = message.split("\n") if isinstance(error, ConfigError) else [message]
-    lines = [*block(f"smki-sync: {first}"), *(line for text in more for line in block(text, indent="  "))]
-    return "\n".join((*lines, *block(hint, indent="  ")))
+    lines = [*wrapped(f"smki-sync: {first}"), *(line for text in more for line in wrapped(text, indent="  "))]
+    return "\n".join((*lines, *wrapped(hint, indent="  ")))
 
 
 def _facts_of(error: BaseException) -> tuple[str, str, str]:

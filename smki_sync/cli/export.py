@@ -11,15 +11,23 @@ from smki_sync.cli import arguments
 from smki_sync.cli.certificate_view import link_in
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import Json, Progress, check_place, outside_mirror, say, say_json, schema_of
-from smki_sync.cli.status import EXITS, hours_of, trusted_of
+from smki_sync.cli.output import (
+    Json,
+    Progress,
+    check_place,
+    outside_mirror,
+    print_json,
+    print_text,
+    schema_of,
+)
+from smki_sync.cli.status import EXITS, hours_of, trust_status
 from smki_sync.errors import UsageError
-from smki_sync.export.export import Export, Exported, Form
+from smki_sync.export.export import Export, ExportFormat, ExportResult
 from smki_sync.export.export import export as export_from
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.report.data import gather
 from smki_sync.report.page import page
-from smki_sync.text import in_bytes, visible
+from smki_sync.text import bytes_text, visible
 
 
 def register_export(app: typer.Typer) -> None:
@@ -30,7 +38,7 @@ def register_export(app: typer.Typer) -> None:
 def export(
     *,
     form: Annotated[
-        Form, typer.Option("--format", help="What to write; parquet and der-tree are directories.")
+        ExportFormat, typer.Option("--format", help="What to write; parquet and der-tree are directories.")
     ],
     output: Annotated[Path, typer.Option("--output", metavar="PATH", help="The file or directory to make.")],
     force: Annotated[
@@ -52,7 +60,7 @@ def export(
 
     All of it is of one state of the mirror; what it says of that state is where `changes` goes on.
     """
-    wanted = arguments.wanted_of(
+    wanted = arguments.filter_from_options(
         kinds=kinds,
         statuses=statuses,
         any_status=any_status,
@@ -69,11 +77,11 @@ def export(
     job = Export(form=form, output=output, wanted=wanted, force=force)
     with Progress(sys.stderr) as progress:
         done = export_from(link, job, told=progress)
-    say_json(document(job, done)) if as_json else say(text(job, done))
+    print_json(document(job, done)) if as_json else print_text(text(job, done))
     raise typer.Exit(Exit.OK)
 
 
-def document(job: Export, done: Exported) -> Json:
+def document(job: Export, done: ExportResult) -> Json:
     """The document of ``export --json``."""
     return {
         "schema": schema_of("export"),
@@ -90,12 +98,12 @@ def document(job: Export, done: Exported) -> Json:
     }
 
 
-def text(job: Export, done: Exported) -> str:
+def text(job: Export, done: ExportResult) -> str:
     """The same for people, one fact a line."""
     files = "1 file" if done.files == 1 else f"{done.files:,} files"
     return "\n".join(
         (
-            f"{done.certificates:,} certificates in {files}, {in_bytes(done.bytes)}",
+            f"{done.certificates:,} certificates in {files}, {bytes_text(done.bytes)}",
             f"output  {visible(str(job.output))}",
             f"as of   {done.stamp.position}",
             f"digest  {done.stamp.digest}",
@@ -142,13 +150,13 @@ def report(
         max_age=hours_of(max_age, settings),
         days=days,
         policy=settings.policy.rules(),
-        trusted=trusted_of(settings, directory),
+        trusted=trust_status(settings, directory),
     )
     if str(output) in _STDOUT:
-        say(page(facts), end="")
+        print_text(page(facts), end="")
     else:
         _write(output, page(facts))
-        say(f"{visible(str(output))}: the mirror is {facts.finding.state.value}")
+        print_text(f"{visible(str(output))}: the mirror is {facts.finding.state.value}")
     raise typer.Exit(EXITS[facts.finding.state])
 
 

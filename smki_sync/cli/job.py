@@ -10,50 +10,50 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from smki_sync import __version__
-from smki_sync.cli.console import talk_on
+from smki_sync.cli.console import event_reporter_on
 from smki_sync.cli.context import now_here
-from smki_sync.cli.event_log import Talk, Volume
+from smki_sync.cli.event_log import EventReporter, Verbosity
 from smki_sync.cli.exit_codes import exit_of, exit_of_outcome, failure
 from smki_sync.cli.run_report import document
-from smki_sync.cli.status import hours_of, survey
+from smki_sync.cli.status import hours_of, mirror_status
 from smki_sync.config.loader import Config
 from smki_sync.download import (
     BY_ITSELF,
-    CarefulSource,
-    LoginMemory,
-    Opening,
-    PatientSource,
-    Retry,
-    Ring,
-    Terms,
+    DownloadOptions,
+    FallbackSources,
+    LoginGuard,
+    LoginLockout,
+    ReconnectingSource,
+    RetryPolicy,
+    SourceConfig,
 )
 from smki_sync.download.archive import Archive
 from smki_sync.errors import Locked, SmkiSyncError
-from smki_sync.events import Detail, Listener, Noted
+from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, Logins, Run
+from smki_sync.mirror.history import History, RefusedLogins, Run
 from smki_sync.mirror.ledger import utc
-from smki_sync.model.report import Attention, AttentionCode, Outcome, SyncReport
+from smki_sync.model.report import Notice, NoticeCode, Outcome, SyncReport
 from smki_sync.monitoring import call_hook
 from smki_sync.sources.base import OpenSource, SftpAddress, Source, parse_address
 from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.status import freshness_of
-from smki_sync.sync import Job
+from smki_sync.sync import SyncJob
 
 
 @contextmanager
-def talking(config: Config, *, quiet: bool, verbose: bool) -> Iterator[Talk]:
+def event_reporter(config: Config, *, quiet: bool, verbose: bool) -> Iterator[EventReporter]:
     """Talk on stderr for the length of a deed."""
-    volume = Volume.VERBOSE if verbose else Volume.QUIET if quiet else Volume.NORMAL
-    with talk_on(sys.stderr, form=config.log.format, volume=volume) as talk:
+    volume = Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
+    with event_reporter_on(sys.stderr, form=config.log.format, volume=volume) as talk:
         yield talk
 
 
-def job_of(config: Config, hear: Listener) -> Job:
+def job_of(config: Config, hear: EventListener) -> SyncJob:
     """The job that a configuration describes, today."""
     config.need_url()
-    ring = ring_of(config, hear)
-    return Job(
+    ring = fallback_sources_of(config, hear)
+    return SyncJob(
         directory=MirrorDirectory(config.need_mirror()),
         open_source=ring.open if ring else lambda: source_of(config, hear),
         ring=ring,
@@ -64,7 +64,7 @@ def job_of(config: Config, hear: Listener) -> Job:
         agreement=config.policy.agreement(),
         limits=config.reader_limits(),
         lists=config.lists(),
-        terms=terms_of(config),
+        terms=download_options_of(config),
         overlap_bytes=config.repository.overlap_bytes,
         bounds=config.policy.bounds(),
         check_inner_names=config.policy.check_inner_names,
@@ -78,11 +78,11 @@ def job_of(config: Config, hear: Listener) -> Job:
     )
 
 
-def terms_of(config: Config) -> Terms:
+def download_options_of(config: Config) -> DownloadOptions:
     """The configured terms on which files are fetched."""
     repository, retry = config.repository, config.retry
-    return Terms(
-        retry=Retry(
+    return DownloadOptions(
+        retry=RetryPolicy(
             attempts=retry.attempts,
             first_pause=retry.first_pause_seconds,
             factor=retry.factor,
@@ -93,23 +93,23 @@ def terms_of(config: Config) -> Terms:
         changing=repository.changing_seconds,
         bandwidth=repository.bandwidth_limit,
         # With several sources nobody knows beforehand which of them a second session would be with.
-        second=None if repository.parallel == 1 or repository.fallbacks else lambda: opening_of(config),
+        second=None if repository.parallel == 1 or repository.fallbacks else lambda: source_config_of(config),
     )
 
 
-def source_of(config: Config, hear: Listener, url: str | None = None) -> Source:
+def source_of(config: Config, hear: EventListener, url: str | None = None) -> Source:
     """The configured source, or another, not yet entered; it repeats no login refused a while ago."""
-    source, memory = opening_of(config, url).heard_by(hear), login_memory_of(config, url=url)
-    return CarefulSource(source, memory=memory) if memory else source
+    source, memory = source_config_of(config, url).heard_by(hear), login_lockout_of(config, url=url)
+    return LoginGuard(source, memory=memory) if memory else source
 
 
-def login_memory_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginMemory | None:
+def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginLockout | None:
     """What is remembered of refused logins; ``None`` for a source without a login."""
     address = parse_address(url or config.need_url())
     if not isinstance(address, SftpAddress):
         return None
-    return LoginMemory(
-        logins=Logins(MirrorDirectory(config.need_mirror()).history),
+    return LoginLockout(
+        logins=RefusedLogins(MirrorDirectory(config.need_mirror()).history),
         account=f"{address.user}@{address.peer}",
         lockout=timedelta(minutes=config.policy.login_lockout_minutes),
         clock=now_here,
@@ -117,11 +117,11 @@ def login_memory_of(config: Config, *, url: str | None = None, most: int = BY_IT
     )
 
 
-def ring_of(config: Config, hear: Listener) -> Ring | None:
+def fallback_sources_of(config: Config, hear: EventListener) -> FallbackSources | None:
     """The configured source and its fallbacks, where there are any."""
 
     def patient(opener: OpenSource) -> OpenSource:
-        return lambda: PatientSource(opener, terms=terms_of(config), hear=hear)
+        return lambda: ReconnectingSource(opener, terms=download_options_of(config), hear=hear)
 
     def fallback(url: str) -> OpenSource:
         return lambda: source_of(config, hear, url)
@@ -129,7 +129,7 @@ def ring_of(config: Config, hear: Listener) -> Ring | None:
     if not config.repository.fallbacks:
         return None
     openers = [lambda: source_of(config, hear), *map(fallback, config.repository.fallbacks)]
-    return Ring(openers=[patient(opener) for opener in openers])
+    return FallbackSources(openers=[patient(opener) for opener in openers])
 
 
 def archive_of(config: Config) -> Archive | None:
@@ -144,7 +144,7 @@ def archive_of(config: Config) -> Archive | None:
     )
 
 
-def opening_of(config: Config, url: str | None = None) -> Opening:
+def source_config_of(config: Config, url: str | None = None) -> SourceConfig:
     """How to open the configured source, or another with the same login; reads the secrets."""
     repository, secrets = config.repository, config.secrets()
     login = SftpLogin(
@@ -155,11 +155,11 @@ def opening_of(config: Config, url: str | None = None) -> Opening:
         allow_agent=repository.allow_agent,
         legacy_algorithms=repository.legacy_algorithms,
     )
-    return Opening(url=url or config.need_url(), login=login, limits=config.limits.of_source())
+    return SourceConfig(url=url or config.need_url(), login=login, limits=config.limits.of_source())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class RunOutcome:
     """A run that has ended: with a report, or with an error."""
 
     run: Run
@@ -167,12 +167,12 @@ class Ended:
     error: BaseException | None = None
 
 
-def tell(settings: Config, ended: Ended) -> tuple[Attention, ...]:
+def notify(settings: Config, ended: RunOutcome) -> tuple[Notice, ...]:
     """Write the metrics, call the hooks; what could not be done."""
     return (*_metrics(settings, ended), *_hooks(settings, ended))
 
 
-def _metrics(settings: Config, ended: Ended) -> tuple[Attention, ...]:
+def _metrics(settings: Config, ended: RunOutcome) -> tuple[Notice, ...]:
     path = settings.metrics.textfile
     if path is None:
         return ()
@@ -181,8 +181,8 @@ def _metrics(settings: Config, ended: Ended) -> tuple[Attention, ...]:
     except Exception as error:  # noqa: BLE001 - a run never fails because it cannot be told
         why = (isinstance(error, OSError) and error.strerror) or error
         return (
-            Attention(
-                code=AttentionCode.METRICS_NOT_WRITTEN,
+            Notice(
+                code=NoticeCode.METRICS_NOT_WRITTEN,
                 message=f"The metrics could not be written to {path}: {why}.",
                 hint="Let the user that runs smki-sync write there, or configure another metrics.textfile.",
             ),
@@ -190,17 +190,17 @@ def _metrics(settings: Config, ended: Ended) -> tuple[Attention, ...]:
     return ()
 
 
-def _write(path: Path, settings: Config, ended: Ended) -> None:
-    from smki_sync.monitoring import Snapshot, write_metrics  # noqa: PLC0415 - loads what few configure
+def _write(path: Path, settings: Config, ended: RunOutcome) -> None:
+    from smki_sync.monitoring import MetricsSnapshot, write_metrics  # noqa: PLC0415 - loads what few configure
 
     now, run, report = now_here(), ended.run, ended.report
     directory = MirrorDirectory(settings.need_mirror())
-    found = survey(directory, now=now, max_age=hours_of(None, settings))
+    found = mirror_status(directory, now=now, max_age=hours_of(None, settings))
     fresh = freshness_of(
         directory, position=found.position, window_days=settings.policy.window_days, today=now.date()
     )
     census, applied = found.census, report.applied if report else ()
-    snapshot = Snapshot(
+    snapshot = MetricsSnapshot(
         version=__version__,
         command=run.command,
         began=datetime.fromisoformat(run.at),
@@ -228,7 +228,7 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _hooks(settings: Config, ended: Ended) -> tuple[Attention, ...]:
+def _hooks(settings: Config, ended: RunOutcome) -> tuple[Notice, ...]:
     """Call what is configured for this end; an updated mirror that is behind calls two."""
     hooks, report, text = settings.hooks, ended.report, _document(ended)
     due = {
@@ -245,7 +245,7 @@ def _hooks(settings: Config, ended: Ended) -> tuple[Attention, ...]:
     return tuple(notes)
 
 
-def _document(ended: Ended) -> str:
+def _document(ended: RunOutcome) -> str:
     if ended.report:
         made = document(ended.report, command=ended.run.command)
     else:
@@ -254,15 +254,15 @@ def _document(ended: Ended) -> str:
     return json.dumps(made, indent=2) + "\n"
 
 
-def _hook_failed(name: str, fault: str) -> Attention:
-    return Attention(
-        code=AttentionCode.HOOK_FAILED,
+def _hook_failed(name: str, fault: str) -> Notice:
+    return Notice(
+        code=NoticeCode.HOOK_FAILED,
         message=f"The hook hooks.{name} failed: {fault}.",
         hint="The run is not touched by that. Run the command by hand with the JSON document on its stdin.",
     )
 
 
-def recorded(settings: Config, job: Job, command: str, deed: Callable[[], SyncReport]) -> SyncReport:
+def record_run(settings: Config, job: SyncJob, command: str, deed: Callable[[], SyncReport]) -> SyncReport:
     """Run a deed, remember how it went, also where it failed, and tell it."""
     began = job.clock()
     try:
@@ -272,16 +272,16 @@ def recorded(settings: Config, job: Job, command: str, deed: Callable[[], SyncRe
     except (Exception, KeyboardInterrupt) as error:
         run = _failed(job, began, command, error)
         _record(job, run)
-        for note in tell(settings, Ended(run=run, error=error)):
-            job.hear.hear(Noted(attention=note))
+        for note in notify(settings, RunOutcome(run=run, error=error)):
+            job.hear.hear(Logged(attention=note))
         raise
     run = _ended(job, began, command, report)
     _record(job, run)
-    notes = tell(settings, Ended(run=run, report=report))
+    notes = notify(settings, RunOutcome(run=run, report=report))
     return replace(report, attention=(*report.attention, *notes))
 
 
-def _failed(job: Job, began: datetime, command: str, error: BaseException) -> Run:
+def _failed(job: SyncJob, began: datetime, command: str, error: BaseException) -> Run:
     interrupted = "interrupted" if isinstance(error, KeyboardInterrupt) else "unexpected"
     return Run(
         at=utc(began),
@@ -294,7 +294,7 @@ def _failed(job: Job, began: datetime, command: str, error: BaseException) -> Ru
     )
 
 
-def _ended(job: Job, began: datetime, command: str, report: SyncReport) -> Run:
+def _ended(job: SyncJob, began: datetime, command: str, report: SyncReport) -> Run:
     return Run(
         at=utc(began),
         command=command,
@@ -306,11 +306,11 @@ def _ended(job: Job, began: datetime, command: str, report: SyncReport) -> Run:
     )
 
 
-def _seconds_since(job: Job, began: datetime) -> float:
+def _seconds_since(job: SyncJob, began: datetime) -> float:
     return round((job.clock() - began).total_seconds(), 3)
 
 
-def _record(job: Job, run: Run) -> None:
+def _record(job: SyncJob, run: Run) -> None:
     try:
         History(job.directory.history).record(run)
     except Exception as error:  # noqa: BLE001 - a run never fails because it cannot be remembered

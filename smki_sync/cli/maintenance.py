@@ -14,17 +14,32 @@ from smki_sync.cli.certificate_view import link_in
 from smki_sync.cli.context import configure
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.job import archive_of
-from smki_sync.cli.output import Json, Progress, check_place, outside_mirror, say, say_json, schema_of
+from smki_sync.cli.output import (
+    Json,
+    Progress,
+    check_place,
+    outside_mirror,
+    print_json,
+    print_text,
+    schema_of,
+)
 from smki_sync.config.file import mirror_here
 from smki_sync.errors import UsageError
-from smki_sync.mirror.directory import MirrorDirectory, hold
-from smki_sync.mirror.integrity import SHARDS, Member, back_up
+from smki_sync.mirror.directory import MirrorDirectory, hold_lock
+from smki_sync.mirror.integrity import SHARDS, Member
+from smki_sync.mirror.integrity import backup as back_up
 from smki_sync.mirror.queries import Quarantined, open_mirror, read_quarantine
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.mirror.store import Store
-from smki_sync.text import block, in_bytes, visible
-from smki_sync.verify.manifest import Comparison, Side, Statement, open_side, state
-from smki_sync.verify.manifest import compare as compare_sides
+from smki_sync.mirror.store import MirrorStore
+from smki_sync.text import bytes_text, visible, wrapped
+from smki_sync.verify.manifest import (
+    Manifest,
+    ManifestComparison,
+    ManifestSource,
+    build_manifest,
+    open_manifest_source,
+)
+from smki_sync.verify.manifest import compare_manifests as compare_sides
 
 
 def register_prove(app: typer.Typer) -> None:
@@ -51,8 +66,8 @@ def prove(
     wanted = parse_shards(members)
     link = link_in(mirror_here(mirror=mirror, config=config))
     with Progress(sys.stderr) as progress, open_mirror(link) as db:
-        statement = state(db, shards=shards or bool(wanted), members=wanted, told=progress)
-    say_json(document(statement)) if as_json else say(text(statement))
+        statement = build_manifest(db, shards=shards or bool(wanted), members=wanted, told=progress)
+    print_json(manifest_document(statement)) if as_json else print_text(manifest_text(statement))
 
 
 def parse_shards(text: str) -> range | list[int]:
@@ -65,8 +80,8 @@ def parse_shards(text: str) -> range | list[int]:
     return sorted({int(word) for word in words})
 
 
-def document(statement: Statement) -> Json:
-    """The document of ``prove --json``; what :func:`smki_sync.verify.manifest.read_statement` reads."""
+def manifest_document(statement: Manifest) -> Json:
+    """The document of ``prove --json``; what :func:`smki_sync.verify.manifest.read_manifest` reads."""
     stamp, census = statement.stamp, statement.census
     return {
         "schema": schema_of("prove"),
@@ -107,12 +122,13 @@ def member_document(member: Member) -> Json:
     return dict(member._asdict())
 
 
-def text(statement: Statement) -> str:
+def manifest_text(statement: Manifest) -> str:
     """The statement for people."""
     stamp, census = statement.stamp, statement.census
     proven = "made by the rows, all of them read" if statement.shards else "as carried; --shards proves it"
     files = [
-        f"    {file.extract.name}  {in_bytes(file.size):>9}\n      {file.sha256}" for file in statement.chain
+        f"    {file.extract.name}  {bytes_text(file.size):>9}\n      {file.sha256}"
+        for file in statement.chain
     ]
     return "\n".join(
         (
@@ -145,16 +161,16 @@ def compare(one: _What, other: _What, *, as_json: arguments.Json = False) -> Non
     """
     with (
         Progress(sys.stderr) as progress,
-        open_side(one, told=progress) as here,
-        open_side(other, told=progress) as there,
+        open_manifest_source(one, told=progress) as here,
+        open_manifest_source(other, told=progress) as there,
     ):
         found = compare_sides(here, there)
         progress.clear()
-        say_json(document_compare(found)) if as_json else say("\n".join(lines(found)))
+        print_json(comparison_document(found)) if as_json else print_text("\n".join(comparison_lines(found)))
     raise typer.Exit(Exit.OK if found.equal else Exit.FINDING)
 
 
-def document_compare(found: Comparison) -> Json:
+def comparison_document(found: ManifestComparison) -> Json:
     """The document of ``compare --json``."""
     return {
         "schema": schema_of("compare"),
@@ -168,7 +184,7 @@ def document_compare(found: Comparison) -> Json:
     }
 
 
-def _side(side: Side) -> Json:
+def _side(side: ManifestSource) -> Json:
     return {
         "title": side.title,
         "position": side.position.isoformat(),
@@ -177,7 +193,7 @@ def _side(side: Side) -> Json:
     }
 
 
-def lines(found: Comparison) -> Iterator[str]:
+def comparison_lines(found: ManifestComparison) -> Iterator[str]:
     """The comparison for people."""
     yield "Equal." if found.equal else "Different."
     for side in (found.one, found.other):
@@ -191,22 +207,22 @@ def lines(found: Comparison) -> Iterator[str]:
     yield from _unknown(found)
 
 
-def _only(side: Side, members: tuple[Member, ...]) -> Iterator[str]:
+def _only(side: ManifestSource, members: tuple[Member, ...]) -> Iterator[str]:
     if members:
         yield f"In-Use in {visible(side.title)} alone: {len(members):,}"
     for member in members[:_SHOWN]:
         who = " ".join(filter(None, (member.kind, member.eui, member.serial)))
-        yield from block(f"{who} of {member.issuer}", indent="  ")
+        yield from wrapped(f"{who} of {member.issuer}", indent="  ")
     if len(members) > _SHOWN:
         yield f"  and {len(members) - _SHOWN:,} more; --json lists them"
 
 
-def _unknown(found: Comparison) -> Iterator[str]:
+def _unknown(found: ManifestComparison) -> Iterator[str]:
     if not found.shards:
-        yield from block("Where they part is not known: a statement was made without --shards.")
+        yield from wrapped("Where they part is not known: a statement was made without --shards.")
     elif found.unread:
         some = ",".join(str(n) for n in found.unread[:_SHOWN])
-        yield from block(
+        yield from wrapped(
             f"{len(found.unread)} of {len(found.shards)} shards that differ were not looked into, because a"
             f" statement does not list them or they are too many at once: `smki-sync prove --members {some}`"
             " lists some.",
@@ -241,10 +257,12 @@ def backup(
     size = target.stat().st_size
     if as_json:
         document = {"position": stamp.position.isoformat(), "digest": stamp.digest, "bytes": size}
-        say_json({"schema": schema_of("backup"), "file": str(target), **document})
+        print_json({"schema": schema_of("backup"), "file": str(target), **document})
     else:
-        say(f"{visible(str(target))} holds the mirror as of {stamp.position}: {in_bytes(size)}, read again.")
-        say(f"  digest  {stamp.digest}")
+        print_text(
+            f"{visible(str(target))} holds the mirror as of {stamp.position}: {bytes_text(size)}, read again."
+        )
+        print_text(f"  digest  {stamp.digest}")
 
 
 def register_prune(app: typer.Typer) -> None:
@@ -262,7 +280,7 @@ def prune(
     settings = configure(mirror=mirror, config=config)
     link_in(settings.need_mirror())
     directory = MirrorDirectory(settings.need_mirror())
-    with hold(directory.lock, since=datetime.now(UTC)):
+    with hold_lock(directory.lock, since=datetime.now(UTC)):
         sizes = {path: path.stat().st_size for path in directory.generations.glob("*.db")}
         gone = directory.discard_superseded(keep=0)
         archive = archive_of(settings)
@@ -270,10 +288,10 @@ def prune(
     freed = sum(sizes.get(path, 0) for path in gone)
     if as_json:
         names, extracts = [path.name for path in gone], [path.name for path in old]
-        say_json({"schema": schema_of("prune"), "removed": names, "archive": extracts, "bytes": freed})
+        print_json({"schema": schema_of("prune"), "removed": names, "archive": extracts, "bytes": freed})
     else:
-        say(f"removed {len(gone)} generation{'s' * (len(gone) != 1)}, {in_bytes(freed)}")
-        say(f"removed {len(old)} extract{'s' * (len(old) != 1)} from the archive")
+        print_text(f"removed {len(gone)} generation{'s' * (len(gone) != 1)}, {bytes_text(freed)}")
+        print_text(f"removed {len(old)} extract{'s' * (len(old) != 1)} from the archive")
 
 
 def register_quarantine(app: typer.Typer) -> None:
@@ -300,7 +318,7 @@ def quarantine(
         _accept(MirrorDirectory(settings.need_mirror()))
     with open_mirror(link) as db:
         held = read_quarantine(db)
-    say_json(document_quarantine(held)) if as_json else say(text_quarantine(held))
+    print_json(quarantine_document(held)) if as_json else print_text(quarantine_text(held))
     raise typer.Exit(Exit.FINDING if any(not q.accepted for q in held) else Exit.OK)
 
 
@@ -308,11 +326,11 @@ def _accept(directory: MirrorDirectory) -> None:
     now = datetime.now(UTC)
     generation = directory.current()
     assert generation is not None
-    with hold(directory.lock, since=now), Store(generation) as store:
+    with hold_lock(directory.lock, since=now), MirrorStore(generation) as store:
         store.accept_quarantine(now)
 
 
-def document_quarantine(held: list[Quarantined]) -> Json:
+def quarantine_document(held: list[Quarantined]) -> Json:
     """The document of ``quarantine --json``."""
     return {
         "schema": schema_of("quarantine"),
@@ -330,11 +348,11 @@ def document_quarantine(held: list[Quarantined]) -> Json:
     }
 
 
-def text_quarantine(held: list[Quarantined]) -> str:
+def quarantine_text(held: list[Quarantined]) -> str:
     """The same for people, without the XML."""
     if not held:
         return "The quarantine is empty."
-    return "\n".join(line for q in held for line in block(_sentence(q)))
+    return "\n".join(line for q in held for line in wrapped(_sentence(q)))
 
 
 def _sentence(q: Quarantined) -> str:

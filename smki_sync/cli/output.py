@@ -28,7 +28,7 @@ _COLOURS: Final = {"green": "\x1b[1;32m", "yellow": "\x1b[1;33m"}
 _PLAIN: Final = "\x1b[0m"
 
 
-def say(text: str, *, colour: str = "", end: str = "\n") -> None:
+def print_text(text: str, *, colour: str = "", end: str = "\n") -> None:
     """Write text for people; ``colour`` shows on a terminal only, and not where NO_COLOR is set."""
     if colour and _is_coloured():
         text = f"{_COLOURS[colour]}{text}{_PLAIN}"
@@ -36,10 +36,10 @@ def say(text: str, *, colour: str = "", end: str = "\n") -> None:
         sys.stdout.write(text + end)
         sys.stdout.flush()
     except OSError as error:
-        give_up(error)
+        abandon_stdout(error)
 
 
-def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
+def print_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
     """Write lines as they come, the first at once; a reader that has gone away ends it.
 
     A file or a pipe gets them as they are; on a terminal whatever does not print is written out.
@@ -54,23 +54,23 @@ def say_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: Non
                 sys.stdout.flush()
         sys.stdout.flush()
     except OSError as error:
-        give_up(error)
+        abandon_stdout(error)
 
 
-def say_json(document: Json) -> None:
+def print_json(document: Json) -> None:
     """Write the one JSON document of a command."""
     import json  # noqa: PLC0415 - no other output needs it
 
-    say(json.dumps(document, indent=2))
+    print_text(json.dumps(document, indent=2))
 
 
-def say_octets(octets: bytes) -> None:
+def print_bytes(octets: bytes) -> None:
     """Write octets as they are."""
     try:
         sys.stdout.buffer.write(octets)
         sys.stdout.buffer.flush()
     except OSError as error:
-        give_up(error)
+        abandon_stdout(error)
 
 
 def open_streams() -> None:
@@ -92,7 +92,7 @@ def _is_coloured() -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
-def give_up(error: OSError) -> None:
+def abandon_stdout(error: OSError) -> None:
     """Nothing where nobody reads stdout any more; :class:`UsageError` where it cannot be written."""
     _write_nowhere()
     if not isinstance(error, BrokenPipeError):

@@ -14,10 +14,19 @@ import typer
 
 from smki_sync.cli import arguments
 from smki_sync.cli.arguments import parse_date
-from smki_sync.cli.certificate_view import Asked, answer, link_in
+from smki_sync.cli.certificate_view import ShowRequest, link_in, render_show
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
-from smki_sync.cli.output import Column, Json, Progress, say, say_stream, schema_of, table, width_here
+from smki_sync.cli.output import (
+    Column,
+    Json,
+    Progress,
+    print_stream,
+    print_text,
+    schema_of,
+    table,
+    width_here,
+)
 from smki_sync.config.file import mirror_here
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import (
@@ -32,19 +41,26 @@ from smki_sync.export.formats import (
 )
 from smki_sync.mirror.journal import (
     AfterLine,
-    Gap,
+    FromDate,
     JournalFeed,
-    Line,
-    OnDay,
+    JournalGapError,
+    JournalLine,
     Place,
     read_changes,
     read_journal,
     start_after,
 )
-from smki_sync.mirror.queries import Certificate, Connection, Wanted, open_mirror, read_issuers, read_position
+from smki_sync.mirror.queries import (
+    Certificate,
+    CertificateFilter,
+    Connection,
+    open_mirror,
+    read_issuers,
+    read_position,
+)
 from smki_sync.mirror.queries import find as find_in
 from smki_sync.model.certificate import Usage
-from smki_sync.text import block, in_days
+from smki_sync.text import days_text, wrapped
 
 _ISSUERS: Final = 20
 """Issuers that are named where none of that name has issued anything: there are tens."""
@@ -140,7 +156,7 @@ def find(
     Exit code 10 when there is none.
     """
     form = _form(form, as_json=as_json)
-    wanted = arguments.wanted_of(
+    wanted = arguments.filter_from_options(
         kinds=kinds,
         statuses=statuses,
         any_status=any_status,
@@ -157,10 +173,10 @@ def find(
     except (SmkiSyncError, KeyboardInterrupt) as error:
         if form is not Format.JSON or not shown.begun:
             raise
-        say(_json_end(shown, error))
+        print_text(_json_end(shown, error))
         raise typer.Exit(exit_of(error)) from None
     if form is Format.JSON:
-        say(_json_end(shown))
+        print_text(_json_end(shown))
     _say_rest(shown, issuers)
     raise typer.Exit(Exit.OK if shown.count else Exit.FINDING)
 
@@ -171,12 +187,12 @@ def _form(form: Format | None, *, as_json: bool) -> Format:
     return Format.JSON if as_json else form or Format.TABLE
 
 
-def _write(form: Format, wanted: Wanted, shown: Shown, link: Path) -> str:
+def _write(form: Format, wanted: CertificateFilter, shown: Shown, link: Path) -> str:
     """Write all but the end of a JSON document; what to say on stderr where nothing was found."""
     with Progress(sys.stderr) as progress, open_mirror(link) as db:
         position = read_position(db).day
         rows = shown.pass_on(find_in(db, wanted, told=progress))
-        say_stream(_lines(form, rows, shown, position), before=progress.clear)
+        print_stream(_lines(form, rows, shown, position), before=progress.clear)
         return "" if shown.count else _none(db, wanted, position)
 
 
@@ -215,8 +231,8 @@ def _json_end(shown: Shown, error: BaseException | None = None) -> str:
     return "\n  ],\n" + json.dumps(tail, indent=2).removeprefix("{\n")
 
 
-def _none(db: Connection, wanted: Wanted, position: date) -> str:
-    age = in_days((now_here().date() - position).days)
+def _none(db: Connection, wanted: CertificateFilter, position: date) -> str:
+    age = days_text((now_here().date() - position).days)
     issuers = "" if wanted.issuer is None else f" Issuers are: {'; '.join(read_issuers(db)[:_ISSUERS])}."
     return f"No certificate in the mirror, as of {position} ({age}), passes these filters.{issuers}"
 
@@ -225,10 +241,10 @@ def _say_rest(shown: Shown, nothing: str) -> None:
     """What stdout does not say."""
     cut = f"Only the first {shown.count:,} are shown: --limit N shows more, --limit 0 all."
     if shown.cut or nothing:
-        sys.stderr.write("\n".join(block(cut if shown.cut else nothing)) + "\n")
+        sys.stderr.write("\n".join(wrapped(cut if shown.cut else nothing)) + "\n")
 
 
-class FormatChanges(StrEnum):
+class ChangesFormat(StrEnum):
     """How the changes are written."""
 
     JSONL = "jsonl"
@@ -241,16 +257,18 @@ FIELDS: Final = (
 )
 """The columns of CSV: the fields of a JSON line."""
 
-COLUMNS_CHANGES: Final = (
-    Column[Line](title="sequence", width=8, cell=lambda line: str(line.sequence)),
-    Column[Line](title="date", width=10, cell=lambda line: line.day),
-    Column[Line](title="change", width=10, cell=lambda line: line.change),
-    Column[Line](title="status", width=6, cell=lambda line: f"{line.before or '-'} > {line.after or '-'}"),
-    Column[Line](title="serial", width=32, cell=lambda line: line.serial),
-    Column[Line](title="EUI-64", width=23, cell=lambda line: line.eui or ""),
-    Column[Line](title="kind", width=12, cell=lambda line: line.kind),
-    Column[Line](title="issuer", width=32, cell=lambda line: line.issuer),
-    Column[Line](title="file", width=32, cell=lambda line: line.file),
+CHANGES_COLUMNS: Final = (
+    Column[JournalLine](title="sequence", width=8, cell=lambda line: str(line.sequence)),
+    Column[JournalLine](title="date", width=10, cell=lambda line: line.day),
+    Column[JournalLine](title="change", width=10, cell=lambda line: line.change),
+    Column[JournalLine](
+        title="status", width=6, cell=lambda line: f"{line.before or '-'} > {line.after or '-'}"
+    ),
+    Column[JournalLine](title="serial", width=32, cell=lambda line: line.serial),
+    Column[JournalLine](title="EUI-64", width=23, cell=lambda line: line.eui or ""),
+    Column[JournalLine](title="kind", width=12, cell=lambda line: line.kind),
+    Column[JournalLine](title="issuer", width=32, cell=lambda line: line.issuer),
+    Column[JournalLine](title="file", width=32, cell=lambda line: line.file),
 )
 """What a table shows, the first the last to go where the terminal is narrow."""
 
@@ -271,8 +289,8 @@ def changes(
         ),
     ],
     form: Annotated[
-        FormatChanges, typer.Option("--format", help="How they are written.")
-    ] = FormatChanges.JSONL,
+        ChangesFormat, typer.Option("--format", help="How they are written.")
+    ] = ChangesFormat.JSONL,
     mirror: arguments.Mirror = None,
     config: arguments.ConfigFile = None,
 ) -> None:
@@ -285,10 +303,10 @@ def changes(
     with open_mirror(link_in(mirror_here(mirror=mirror, config=config))) as db:
         journal = read_journal(db)
         start = start_after(db, journal, place)
-        if not isinstance(start, Gap):
-            say_stream(_lines_changes(form, read_changes(db, start), journal))
-    if isinstance(start, Gap):
-        sys.stderr.write("\n".join((*block(start.why), *block(start.hint, indent="  "))) + "\n")
+        if not isinstance(start, JournalGapError):
+            print_stream(_changes_lines(form, read_changes(db, start), journal))
+    if isinstance(start, JournalGapError):
+        sys.stderr.write("\n".join((*wrapped(start.why), *wrapped(start.hint, indent="  "))) + "\n")
         raise typer.Exit(Exit.FINDING)
 
 
@@ -299,22 +317,22 @@ def parse_place(text: str) -> Place:
     except ValueError as exc:
         if ":" in text or text.isdigit():
             raise UsageError(f"--since: {exc}", hint="Give it as it stood in a line.") from exc
-    return OnDay(day=parse_date("--since", text))
+    return FromDate(day=parse_date("--since", text))
 
 
-def _lines_changes(form: FormatChanges, found: Iterator[Line], journal: JournalFeed) -> Iterator[str]:
+def _changes_lines(form: ChangesFormat, found: Iterator[JournalLine], journal: JournalFeed) -> Iterator[str]:
     match form:
-        case FormatChanges.JSONL:
+        case ChangesFormat.JSONL:
             return json_lines(_fields(line, journal) for line in found)
-        case FormatChanges.CSV:
+        case ChangesFormat.CSV:
             return csv_lines(FIELDS, (_fields(line, journal) for line in found))
-        case FormatChanges.TABLE:
-            return table(COLUMNS_CHANGES, found, width=width_here())
+        case ChangesFormat.TABLE:
+            return table(CHANGES_COLUMNS, found, width=width_here())
         case _:
             assert_never(form)
 
 
-def _fields(line: Line, journal: JournalFeed) -> Fields:
+def _fields(line: JournalLine, journal: JournalFeed) -> Fields:
     return {
         "sequence": line.sequence,
         "date": line.day,
@@ -368,7 +386,7 @@ def show(
 
     Exit code 10 when there is none.
     """
-    asked = Asked(
+    asked = ShowRequest(
         identity=identity,
         usage=usage,
         role=role,
@@ -380,4 +398,4 @@ def show(
         config=config,
         as_json=as_json,
     )
-    raise typer.Exit(answer(asked))
+    raise typer.Exit(render_show(asked))

@@ -14,26 +14,26 @@ from smki_sync.cli.arguments import parse_date
 from smki_sync.cli.certificate_view import link_in
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome, failure
-from smki_sync.cli.job import job_of, recorded, talking
-from smki_sync.cli.output import Json, check_place, outside_mirror, say, say_json, schema_of
+from smki_sync.cli.job import event_reporter, job_of, record_run
+from smki_sync.cli.output import Json, check_place, outside_mirror, print_json, print_text, schema_of
 from smki_sync.cli.run_report import applied_document, attention_document
 from smki_sync.cli.run_report import document as sync_document
 from smki_sync.cli.sync import show_report
 from smki_sync.errors import UsageError
-from smki_sync.events import Noted
+from smki_sync.events import Logged
 from smki_sync.export.formats import csv_lines
-from smki_sync.files import whole_file
-from smki_sync.mirror.connection import named
+from smki_sync.files import atomic_file
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.reconcile import Difference
+from smki_sync.mirror.reconcile import DriftDifference
 from smki_sync.model.report import SyncReport
-from smki_sync.recovery import Drilled, NotDrilled, Restored
-from smki_sync.recovery import drill as carry_out
+from smki_sync.recovery import RehearsalFailed, RehearsalResult, RestoreResult
+from smki_sync.recovery import rehearse_restore as carry_out
 from smki_sync.recovery import restore as restore_from
-from smki_sync.recovery.reconcile import Keep, Reconciled, forget
+from smki_sync.recovery.reconcile import Keep, ReconcileResult, forget
 from smki_sync.recovery.reconcile import reconcile as reconcile_with
 from smki_sync.report.page import drill_page
-from smki_sync.text import block, in_time, visible
+from smki_sync.text import duration_text, visible, wrapped
 
 _COLUMNS = ("drift", "kind", "eui", "serial", "issuer", "held", "listed", "what")
 
@@ -78,12 +78,12 @@ def reconcile(
     )
     if list_to:
         check_place(outside_mirror(list_to, settings))
-    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
         found = reconcile_with(job_of(settings, talk), repair=repair, keep=_writer(list_to))
     if as_json:
-        say_json(document_reconcile(found))
+        print_json(reconcile_document(found))
     elif not quiet:
-        say("\n".join(lines(found)))
+        print_text("\n".join(reconcile_lines(found)))
     raise typer.Exit(Exit.OK if found.agrees else Exit.FINDING)
 
 
@@ -91,20 +91,20 @@ def _writer(path: Path | None) -> Keep:
     if path is None:
         return forget
 
-    def write(differences: Iterable[Difference]) -> None:
-        with whole_file(path, force=True) as file:
+    def write(differences: Iterable[DriftDifference]) -> None:
+        with atomic_file(path, force=True) as file:
             file.writelines(csv_lines(_COLUMNS, map(asdict_of, differences)))
 
     return write
 
 
-def asdict_of(found: Difference) -> Json:
+def asdict_of(found: DriftDifference) -> Json:
     """One difference as the fields of JSON and CSV."""
     values = asdict(found) | {"drift": found.drift.value, "what": " ".join(found.what)}
     return {name: values[name] for name in _COLUMNS}
 
 
-def document_reconcile(found: Reconciled) -> Json:
+def reconcile_document(found: ReconcileResult) -> Json:
     """The document of ``reconcile --json``."""
     repaired = found.repaired
     return {
@@ -128,7 +128,7 @@ def document_reconcile(found: Reconciled) -> Json:
     }
 
 
-def lines(found: Reconciled) -> Iterator[str]:
+def reconcile_lines(found: ReconcileResult) -> Iterator[str]:
     """The comparison for people."""
     yield _headline(found)
     yield f"  mirror      as of {found.position}"
@@ -140,14 +140,14 @@ def lines(found: Reconciled) -> Iterator[str]:
     if found.quarantined:
         yield f"  quarantine  {found.quarantined:,} records of the full could not be understood"
     for example in found.examples:
-        yield from block(_line(example), indent="  ")
+        yield from wrapped(_line(example), indent="  ")
     if not found.agrees:
-        yield from block(
+        yield from wrapped(
             "`smki-sync reconcile --repair` makes it good; `--list FILE` writes every difference."
         )
 
 
-def _headline(found: Reconciled) -> str:
+def _headline(found: ReconcileResult) -> str:
     if found.repaired:
         return f"Repaired: the mirror agrees with {found.full} now."
     return (
@@ -157,7 +157,7 @@ def _headline(found: Reconciled) -> str:
     )
 
 
-def _line(found: Difference) -> str:
+def _line(found: DriftDifference) -> str:
     who = f"{found.kind} {found.eui or ''} {found.serial} of {visible(found.issuer)}"
     what = f" ({', '.join(found.what)})" if found.what else ""
     return f"{found.drift}: {who}: held {found.held or 'not'}, listed {found.listed or 'not'}{what}"
@@ -201,27 +201,27 @@ def restore(
     day = parse_date("--to", to) if to else None
     if day and day > now_here().date():
         raise UsageError(f"--to: {day} has not come yet", hint="Without --to the newest state is restored.")
-    done: list[Restored] = []
-    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+    done: list[RestoreResult] = []
+    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
 
         def deed() -> SyncReport:
             done.append(restore_from(job, until=day, anchors=settings.trust.read_anchors()))
             return done[0].report
 
-        report = recorded(settings, job, "restore", deed)
+        report = record_run(settings, job, "restore", deed)
         if as_json or quiet:
             for attention in report.attention:
-                talk.hear(Noted(attention=attention))
+                talk.hear(Logged(attention=attention))
     if as_json:
-        say_json(document_restore(done[0]))
+        print_json(restore_document(done[0]))
     elif not quiet:
         show_report(report)
-        say("\n".join(lines_restore(done[0])))
+        print_text("\n".join(restore_lines(done[0])))
     raise typer.Exit(exit_of_outcome(report.outcome))
 
 
-def document_restore(restored: Restored) -> Json:
+def restore_document(restored: RestoreResult) -> Json:
     """The document of ``restore --json``: that of ``sync``, with phases and checks."""
     return {
         **sync_document(restored.report, command="restore"),
@@ -230,12 +230,12 @@ def document_restore(restored: Restored) -> Json:
     }
 
 
-def phases_document(restored: Restored) -> list[Json]:
+def phases_document(restored: RestoreResult) -> list[Json]:
     """How long each phase took, in seconds to the millisecond."""
     return [{"phase": phase.name, "seconds": round(phase.seconds, 3)} for phase in restored.phases]
 
 
-def checks_document(restored: Restored) -> list[Json]:
+def checks_document(restored: RestoreResult) -> list[Json]:
     """What was checked before it took over."""
     return [
         {"check": check.name, "passed": check.passed, "detail": check.detail} for check in restored.checks
@@ -245,16 +245,16 @@ def checks_document(restored: Restored) -> list[Json]:
 _MARKS = {True: "passed", False: "FAILED", None: "not made"}
 
 
-def lines_restore(restored: Restored) -> list[str]:
+def restore_lines(restored: RestoreResult) -> list[str]:
     """Phases and checks for people."""
     total = sum(phase.seconds for phase in restored.phases)
-    times = ", ".join(f"{phase.name} {in_time(phase.seconds)}" for phase in restored.phases)
+    times = ", ".join(f"{phase.name} {duration_text(phase.seconds)}" for phase in restored.phases)
     return [
-        *block(f"  took          {in_time(total)}: {times}", hanging=16),
+        *wrapped(f"  took          {duration_text(total)}: {times}", hanging=16),
         *(
             line
             for check in restored.checks
-            for line in block(
+            for line in wrapped(
                 f"  check         {check.name} {_MARKS[check.passed]}: {check.detail}", hanging=16
             )
         ),
@@ -302,15 +302,15 @@ def drill(
     )
     root = link_in(settings.need_mirror()).parent
     reports = check_place(output or root / "drills", directory=True)
-    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         done = carry_out(job, scratch or root / "drill", anchors=settings.trust.read_anchors())
-    made = document(done)
+    made = drill_document(done)
     report = _write(reports, made)
     if as_json:
-        say_json(made)
+        print_json(made)
     elif not quiet:
-        say("\n".join(text(done, report)))
+        print_text("\n".join(drill_text(done, report)))
     raise typer.Exit(Exit.OK if made["agrees"] else Exit.FINDING)
 
 
@@ -319,27 +319,27 @@ def _write(directory: Path, made: Json) -> Path:
     written = json.dumps(made, indent=2) + "\n"
     stem = f"drill-{str(made['began']).replace(':', '')}"
     page = directory / f"{stem}.html"
-    with named(directory):
+    with disk_errors(directory):
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         (directory / f"{stem}.json").write_text(written, encoding="utf-8")
         page.write_text(drill_page(made, sha256=sha256(written.encode()).hexdigest()), encoding="utf-8")
     return page
 
 
-def document(done: Drilled | NotDrilled) -> Json:
+def drill_document(done: RehearsalResult | RehearsalFailed) -> Json:
     """The document of ``drill --json``; what was never found out is ``null`` or empty."""
     frame = {
         "schema": schema_of("drill"),
-        "agrees": isinstance(done, Drilled) and done.agrees,
+        "agrees": isinstance(done, RehearsalResult) and done.agrees,
         "began": utc(done.began),
         "ended": utc(done.ended),
         "live": done.live and {"position": done.live.position.isoformat(), "digest": done.live.digest},
         "machine": dict(done.machine),
     }
-    return frame | (_found(done) if isinstance(done, Drilled) else _failed(done))
+    return frame | (_found(done) if isinstance(done, RehearsalResult) else _failed(done))
 
 
-def _found(done: Drilled) -> Json:
+def _found(done: RehearsalResult) -> Json:
     report, parted = done.restored.report, done.parted
     return {
         "recovery_seconds": round(done.recovery_seconds, 3),
@@ -357,7 +357,7 @@ def _found(done: Drilled) -> Json:
     }
 
 
-def _failed(done: NotDrilled) -> Json:
+def _failed(done: RehearsalFailed) -> Json:
     nothing = ("recovery_seconds", "recovery_point", "recovery_point_age_days", "certificates", "digest")
     return {
         **dict.fromkeys((*nothing, "only_live", "only_restored")),
@@ -366,20 +366,20 @@ def _failed(done: NotDrilled) -> Json:
     }
 
 
-def text(done: Drilled | NotDrilled, report: Path) -> list[str]:
+def drill_text(done: RehearsalResult | RehearsalFailed, report: Path) -> list[str]:
     """The drill for people."""
     where = f"  report        {visible(str(report))}"
-    if isinstance(done, NotDrilled):
+    if isinstance(done, RehearsalFailed):
         error = done.error
-        said = block(f"{error.message}. {error.hint}", indent="  ")
+        said = wrapped(f"{error.message}. {error.hint}", indent="  ")
         return ["The drill FAILED: it could not be carried out.", *said, where]
     word = "passed" if done.agrees else "FAILED"
     parted = done.parted
     return [
-        f"The drill {word}: restored in {in_time(done.recovery_seconds)}, as of {done.live.position}.",
-        *lines_restore(done.restored),
+        f"The drill {word}: restored in {duration_text(done.recovery_seconds)}, as of {done.live.position}.",
+        *restore_lines(done.restored),
         *(
-            block(
+            wrapped(
                 f"  parted        {len(parted.only_one):,} certificates are In-Use in the live mirror alone,"
                 f" {len(parted.only_other):,} in the restored one alone",
                 hanging=16,

@@ -6,14 +6,14 @@ from typing import assert_never
 from smki_sync.cli.output import Json, schema_of
 from smki_sync.model.extract import Extract, ExtractKind, ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan
-from smki_sync.model.report import Applied, Attention, Outcome, SyncReport
-from smki_sync.text import block, in_bytes
+from smki_sync.model.report import AppliedExtract, Notice, Outcome, SyncReport
+from smki_sync.text import bytes_text, wrapped
 from smki_sync.timestamps import text_of
 
 
 def sync_text(report: SyncReport) -> str:
     """Say what a sync did, to what, and what to do next, in at most 80 columns."""
-    lines = [*block(_headline(report)), *_facts(report)]
+    lines = [*wrapped(_headline(report)), *_facts(report)]
     for attention in report.attention:
         lines += _attention_lines(attention)
     return "\n".join(lines)
@@ -73,7 +73,7 @@ _LIST_STATES = {
 
 
 def _fact(name: str, text: str) -> list[str]:
-    return block(f"{name:<13} {text}", indent="  ", hanging=14)
+    return wrapped(f"{name:<13} {text}", indent="  ", hanging=14)
 
 
 def files_text(files: tuple[Extract, ...]) -> str:
@@ -87,15 +87,15 @@ def files_text(files: tuple[Extract, ...]) -> str:
 
 def _to_read(plan: Plan) -> str:
     size = sum(extract.size for extract in plan.extracts)
-    return f"{files_text(plan.extracts)}; {in_bytes(size)} in all" if plan.extracts else "nothing"
+    return f"{files_text(plan.extracts)}; {bytes_text(size)} in all" if plan.extracts else "nothing"
 
 
-def _done(applied: tuple[Applied, ...]) -> str:
-    size = in_bytes(sum(a.bytes for a in applied))
+def _done(applied: tuple[AppliedExtract, ...]) -> str:
+    size = bytes_text(sum(a.bytes for a in applied))
     return f"{len(applied)} file{'s' * (len(applied) > 1)}, {size}, {counts_text(applied)}"
 
 
-def counts_text(applied: tuple[Applied, ...]) -> str:
+def counts_text(applied: tuple[AppliedExtract, ...]) -> str:
     """Say what files did, together; what is zero is not said."""
     total = {name: sum(getattr(a.counts, name) for a in applied) for name in ("records", *_COUNTS)}
     counts = ", ".join(f"{total[name]:,} {word}" for name, word in _COUNTS.items() if total[name])
@@ -111,10 +111,10 @@ _COUNTS = {
 }
 
 
-def _attention_lines(attention: Attention) -> Iterator[str]:
+def _attention_lines(attention: Notice) -> Iterator[str]:
     mark = "note" if attention.code.is_note else "ATTENTION"
-    yield from block(f"{mark} {attention.code.value}: {attention.message}")
-    yield from block(attention.hint, indent="  ")
+    yield from wrapped(f"{mark} {attention.code.value}: {attention.message}")
+    yield from wrapped(attention.hint, indent="  ")
 
 
 def document(report: SyncReport, *, command: str = "sync") -> Json:
@@ -166,7 +166,7 @@ def plan_document(plan: Plan) -> Json:
     }
 
 
-def applied_document(applied: Applied) -> Json:
+def applied_document(applied: AppliedExtract) -> Json:
     """Give one applied file as JSON; counts in certificates, ``seconds`` to the millisecond."""
     counts = applied.counts
     return {
@@ -184,7 +184,7 @@ def applied_document(applied: Applied) -> Json:
     }
 
 
-def attention_document(attention: Attention) -> Json:
+def attention_document(attention: Notice) -> Json:
     """Give one thing to know as JSON; ``level`` is ``note`` where the mirror is current all the same."""
     return {
         "code": attention.code.value,

@@ -17,33 +17,35 @@ import typer
 
 from smki_sync.cli import arguments
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import Json, say, say_json, schema_of
+from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.scheduler_units import (
     DRILL,
     SYNC,
-    Job,
-    Place,
+    InstallationPaths,
+    ScheduledJob,
     Scheduler,
     files,
-    place_at,
-    place_of,
+    installation_paths,
+    installation_paths_at,
     state_name,
 )
 from smki_sync.config.file import FILE_VARIABLE, user_place
 from smki_sync.config.loader import Config, load
 from smki_sync.errors import UsageError
-from smki_sync.files import whole_file
+from smki_sync.files import atomic_file
 from smki_sync.sources.base import DirectoryAddress, parse_address
-from smki_sync.text import block, visible
+from smki_sync.text import visible, wrapped
 
 
-def steps(scheduler: Scheduler, place: Place, jobs: Sequence[Job], files: Sequence[Path]) -> tuple[str, ...]:
+def steps(
+    scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[ScheduledJob], files: Sequence[Path]
+) -> tuple[str, ...]:
     """Give the commands, in order; each is one line for a shell. ``files``: where they were put."""
     words = (*_rights(scheduler, place), *_enabling(scheduler, jobs, files))
     return tuple(map(shlex.join, words))
 
 
-def _rights(scheduler: Scheduler, place: Place) -> Iterator[list[str]]:
+def _rights(scheduler: Scheduler, place: InstallationPaths) -> Iterator[list[str]]:
     owner = _number_of(place.user)
     if owner is None:
         home = str(place.own[0])
@@ -55,7 +57,9 @@ def _rights(scheduler: Scheduler, place: Place) -> Iterator[list[str]]:
         yield from _ownership(scheduler, path, place.user, owner)
 
 
-def _enabling(scheduler: Scheduler, jobs: Sequence[Job], files: Sequence[Path]) -> Iterator[list[str]]:
+def _enabling(
+    scheduler: Scheduler, jobs: Sequence[ScheduledJob], files: Sequence[Path]
+) -> Iterator[list[str]]:
     elsewhere = [str(path) for path in files if path.parent != scheduler.directory]
     if elsewhere:
         yield ["install", "-m", "0644", *elsewhere, str(scheduler.directory)]
@@ -84,7 +88,7 @@ def _ownership(scheduler: Scheduler, path: Path, user: str, owner: int | None) -
         yield ["chown", "-R", f"{user}:", str(path)]
 
 
-def hindrances(place: Place) -> Iterator[str]:
+def hindrances(place: InstallationPaths) -> Iterator[str]:
     """Say what the user of the service cannot reach, and it could not start without.
 
     The mirror's directory counts with the one above it: the last is made by a step, or by systemd.
@@ -133,7 +137,7 @@ Agree = Callable[[Path], bool]
 """Asked whether a file that differs may be replaced."""
 
 
-class State(StrEnum):
+class FileState(StrEnum):
     """What is the matter with a file: not there, there word for word, or there and different."""
 
     NEW = "new"
@@ -142,12 +146,12 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class WrittenFile:
     """One file, and where it belongs."""
 
     path: Path
     text: str
-    state: State
+    state: FileState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +159,9 @@ class Schedule:
     """What runs the jobs: the files, and what they were made from."""
 
     scheduler: Scheduler
-    place: Place
-    jobs: tuple[Job, ...]
-    made: tuple[Made, ...]
+    place: InstallationPaths
+    jobs: tuple[ScheduledJob, ...]
+    made: tuple[WrittenFile, ...]
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -170,18 +174,20 @@ class Schedule:
         return tuple(hindrances(self.place))
 
 
-def schedule_of(scheduler: Scheduler, place: Place, jobs: Sequence[Job], *, into: Path | None) -> Schedule:
+def schedule_of(
+    scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[ScheduledJob], *, into: Path | None
+) -> Schedule:
     """Make the files for ``into``, or for where the scheduler looks; nothing is written yet."""
     directory = (into or scheduler.directory).absolute()
     texts = {directory / file.name: file.text for file in files(scheduler, place, jobs)}
-    made = (Made(path=path, text=text, state=_state(path, text)) for path, text in texts.items())
+    made = (WrittenFile(path=path, text=text, state=_state(path, text)) for path, text in texts.items())
     return Schedule(scheduler=scheduler, place=place, jobs=tuple(jobs), made=tuple(made))
 
 
 def prepare(schedule: Schedule, *, agree: Agree) -> None:
     """Refuse now what would fail later; raises ``UsageError``: ``output-exists``, ``output-not-writable``."""
     for one in schedule.made:
-        if one.state is State.REPLACED and not (one.path.is_file() and agree(one.path)):
+        if one.state is FileState.REPLACED and not (one.path.is_file() and agree(one.path)):
             raise UsageError(
                 f"{one.path} exists, differs, and is left as it is",
                 hint="Give --force to `smki-sync schedule`, or --into another directory.",
@@ -203,18 +209,18 @@ def prepare(schedule: Schedule, *, agree: Agree) -> None:
 def write(schedule: Schedule) -> None:
     """Write what is not there as it should be; raises ``UsageError``: ``output-not-writable``."""
     for one in schedule.made:
-        if one.state is not State.UNCHANGED:
-            with whole_file(one.path, force=one.state is State.REPLACED) as file:
+        if one.state is not FileState.UNCHANGED:
+            with atomic_file(one.path, force=one.state is FileState.REPLACED) as file:
                 file.write(one.text)
 
 
-def _state(path: Path, text: str) -> State:
+def _state(path: Path, text: str) -> FileState:
     if not os.path.lexists(path):
-        return State.NEW
+        return FileState.NEW
     with suppress(OSError, UnicodeDecodeError):
         if path.read_text(encoding="utf-8") == text:
-            return State.UNCHANGED
-    return State.REPLACED
+            return FileState.UNCHANGED
+    return FileState.REPLACED
 
 
 class Scheduling(StrEnum):
@@ -244,7 +250,7 @@ def offered(
         return None
     address = parse_address(source)
     directory = address.path if isinstance(address, DirectoryAddress) else None
-    place = place_at(
+    place = installation_paths_at(
         user=scheduler.user,
         config=config,
         own=[mirror.expanduser()],
@@ -315,15 +321,15 @@ def schedule(
     The paths are those of the configuration file and of this installation. The last lines say which
     commands are left to do; nothing is enabled.
     """
-    place = place_of(_alone(config), user=scheduler.user)
+    place = installation_paths(_alone(config), user=scheduler.user)
     made = schedule_of(scheduler, place, (SYNC, DRILL) if drill else (SYNC,), into=into)
     if not show:
         prepare(made, agree=lambda path: force or may_replace(path))
         write(made)
     if as_json:
-        say_json(document(made))
+        print_json(schedule_document(made))
     else:
-        say("\n".join(_printed(made) if show else lines(made)))
+        print_text("\n".join(_printed(made) if show else schedule_lines(made)))
     raise typer.Exit(Exit.OK)
 
 
@@ -333,7 +339,7 @@ def _alone(config: Path | None) -> Config:
     return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_place())
 
 
-def document(made: Schedule) -> Json:
+def schedule_document(made: Schedule) -> Json:
     """The document of ``schedule --json``; ``state``: what was found before."""
     return {
         "schema": schema_of("schedule"),
@@ -345,15 +351,15 @@ def document(made: Schedule) -> Json:
     }
 
 
-def lines(made: Schedule) -> Iterator[str]:
+def schedule_lines(made: Schedule) -> Iterator[str]:
     """What was done, and what is left to do, for people."""
     for one in made.made:
-        word = "There:  " if one.state is State.UNCHANGED else "Written:"
+        word = "There:  " if one.state is FileState.UNCHANGED else "Written:"
         yield f"{word} {visible(str(one.path))}"
     for number, step in enumerate(made.steps):
         yield f"{'' if number else 'Then:':<8} {step}"
     for hindrance in made.hindrances:
-        yield from block(f"LOOK:    {hindrance}", hanging=9)
+        yield from wrapped(f"LOOK:    {hindrance}", hanging=9)
 
 
 def _printed(made: Schedule) -> Iterator[str]:

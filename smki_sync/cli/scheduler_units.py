@@ -24,7 +24,7 @@ from smki_sync.sources.base import DirectoryAddress, parse_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class InstallationPaths:
     """Where things are; every path is absolute.
 
     ``program``: the words that start it. ``user``: as whom it runs. ``own``: directories that are the
@@ -53,17 +53,17 @@ class Place:
         return (*written, *(path.resolve() for path in written), *self.started)
 
 
-def place_of(config: Config, *, user: str) -> Place:
+def installation_paths(config: Config, *, user: str) -> InstallationPaths:
     """Read the paths off a configuration that came from a file alone.
 
-    Raises ``ConfigError`` where no file was read, it names no mirror, or as :func:`place_at`.
+    Raises ``ConfigError`` where no file was read, it names no mirror, or as :func:`installation_paths_at`.
     """
     if config.file is None:
         raise ConfigError(
             "no configuration file was found, and what runs by itself needs one",
             hint="Write one with `smki-sync init`, or name it with --config.",
         )
-    return place_at(
+    return installation_paths_at(
         user=user,
         config=config.file,
         own=[path for path in (config.need_mirror(), config.archive.path) if path],
@@ -72,20 +72,20 @@ def place_of(config: Config, *, user: str) -> Place:
     )
 
 
-def place_at(
+def installation_paths_at(
     *,
     user: str,
     config: Path,
     own: Sequence[Path],
     shared: Sequence[Path] = (),
     read: Sequence[Path] = (),
-) -> Place:
+) -> InstallationPaths:
     """Put a place together for this very installation, each path absolute and once.
 
     Raises ``ConfigError`` where a path holds what does not print: no unit and no crontab could name it.
     """
     written = {_plain(path) for path in own}
-    place = Place(
+    place = InstallationPaths(
         program=_program(),
         interpreter=(Path(sys.executable).resolve(), Path(sys.base_prefix)),
         user=user,
@@ -129,7 +129,7 @@ def _program() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ScheduledJob:
     """A command that runs by itself.
 
     ``name``: of its units. ``ending``: what its exit codes mean to systemd. ``calendar``: as systemd writes
@@ -148,7 +148,7 @@ class Job:
     ending: str = ""
 
 
-SYNC: Final = Job(
+SYNC: Final = ScheduledJob(
     name="smki-sync",
     command="sync",
     about="The daily sync.",
@@ -161,7 +161,7 @@ SYNC: Final = Job(
     ending="# 3: the mirror can be used and is behind; the report says why. A monitor reads the exit code"
     " from the metrics.\nSuccessExitStatus=3\n",
 )
-DRILL: Final = Job(
+DRILL: Final = ScheduledJob(
     name="smki-sync-drill",
     command="drill",
     about="The recovery drill: a restore that touches nothing, with a report.",
@@ -215,7 +215,7 @@ class Scope(Enum):
     USER = auto()
 
 
-def service_facts(scope: Scope, place: Place, words: Sequence[str]) -> dict[str, str]:
+def service_facts(scope: Scope, place: InstallationPaths, words: Sequence[str]) -> dict[str, str]:
     """What the template of a service is filled with that depends on the machine."""
     system = scope is Scope.SYSTEM
     return {
@@ -228,7 +228,7 @@ def service_facts(scope: Scope, place: Place, words: Sequence[str]) -> dict[str,
     }
 
 
-def _writable(scope: Scope, place: Place) -> Iterator[str]:
+def _writable(scope: Scope, place: InstallationPaths) -> Iterator[str]:
     """Say what may be written; what systemd can make and hand over by itself is left to it."""
     states = [name for path in place.own if (name := state_name(path))] if scope is Scope.SYSTEM else []
     for name in states:
@@ -248,7 +248,7 @@ def state_name(path: Path) -> str | None:
     return name if _STATE_NAME.fullmatch(name) else None
 
 
-def _any_below(place: Place, tops: Sequence[Path]) -> bool:
+def _any_below(place: InstallationPaths, tops: Sequence[Path]) -> bool:
     every = {*tops, *(top.resolve() for top in tops)}  # /home is a link on some machines
     return any(path.is_relative_to(top) for path in place.everything for top in every)
 
@@ -298,7 +298,7 @@ class File:
     text: str
 
 
-def files(scheduler: Scheduler, place: Place, jobs: Sequence[Job]) -> tuple[File, ...]:
+def files(scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[ScheduledJob]) -> tuple[File, ...]:
     """Make what ``scheduler`` needs in order to run ``jobs``."""
     match scheduler:
         case Scheduler.SYSTEMD:
@@ -312,7 +312,7 @@ def files(scheduler: Scheduler, place: Place, jobs: Sequence[Job]) -> tuple[File
             assert_never(scheduler)
 
 
-def _units(scope: Scope, place: Place, jobs: Sequence[Job]) -> Iterator[File]:
+def _units(scope: Scope, place: InstallationPaths, jobs: Sequence[ScheduledJob]) -> Iterator[File]:
     for job in jobs:
         words = (*place.program, job.command, "--config", str(place.config), "--log-format", "json")
         text = filled(
@@ -330,12 +330,12 @@ def _units(scope: Scope, place: Place, jobs: Sequence[Job]) -> Iterator[File]:
         yield File(name=f"{job.name}.timer", text=text)
 
 
-def _line(place: Place, job: Job) -> str:
+def _line(place: InstallationPaths, job: ScheduledJob) -> str:
     words = (*place.program, job.command, "--quiet", "--config", str(place.config))
     return f"{minute_of(place)} {job.cron} {place.user} {job.unless}{cron_command(words)}"
 
 
-def minute_of(place: Place) -> int:
+def minute_of(place: InstallationPaths) -> int:
     """A minute that stays the same for a mirror, and is not everybody's."""
     return zlib.crc32(f"{place.user} {place.own[0]}".encode()) % 60
 

@@ -12,24 +12,24 @@ import typer
 from smki_sync.cli import arguments
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.cli.job import login_memory_of, opening_of
-from smki_sync.cli.output import Json, say, say_json, schema_of
-from smki_sync.cli.schedule import Into, Schedule, Scheduling, lines, offered, write
+from smki_sync.cli.job import login_lockout_of, source_config_of
+from smki_sync.cli.output import Json, print_json, print_text, schema_of
+from smki_sync.cli.schedule import Into, Schedule, Scheduling, offered, schedule_lines, write
 from smki_sync.config.file import at_home
 from smki_sync.config.loader import Config
 from smki_sync.config.schema import example
-from smki_sync.doctor import Finding, Patient, Places, Verdict, examine
-from smki_sync.doctor.local import failed, fine
+from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
+from smki_sync.doctor.local import failed, passed
 from smki_sync.doctor.remote import OpenHeard
-from smki_sync.download import BY_HAND, CarefulSource
+from smki_sync.download import BY_HAND, LoginGuard
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
-from smki_sync.events import Listener
-from smki_sync.mirror.connection import named
+from smki_sync.events import EventListener
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.sources import fetch_host_key
 from smki_sync.sources.base import Address, Limits, SftpAddress, Source, parse_address
 from smki_sync.sources.ssh_settings import HostKey
-from smki_sync.text import block
+from smki_sync.text import wrapped
 
 PRIVATE: Final = 0o600
 """Mode of every file made here: its owner alone reads it."""
@@ -120,7 +120,7 @@ def init(
     _write(answers)
     if made:
         write(made)
-    say_json(document(answers, made)) if as_json else say("\n".join(_lines(answers, made)))
+    print_json(init_document(answers, made)) if as_json else print_text("\n".join(_lines(answers, made)))
     raise typer.Exit(Exit.OK)
 
 
@@ -161,7 +161,7 @@ def _compared(address: Address, fingerprint: str | None) -> HostKey | None:
             f"{shown}; nobody can be asked whether it is the right one",
             hint="Compare it with the one that the DCC gave you; then give it as --accept-fingerprint.",
         )
-    sys.stderr.write("\n".join(block(f"{shown}.")) + "\n")
+    sys.stderr.write("\n".join(wrapped(f"{shown}.")) + "\n")
     if not typer.confirm("Is this the fingerprint that the DCC gave you by another way?", err=True):
         raise SourceRefused(
             "The host key was not accepted; nothing was written",
@@ -199,13 +199,13 @@ def _values(answers: Answers) -> dict[str, object]:
 
 def _create(path: Path, text: str) -> None:
     """Make a file that was not there, for its owner alone; what a symlink points at is not touched."""
-    with named(path):
+    with disk_errors(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
 
 
-def document(answers: Answers, made: Schedule | None) -> Json:
+def init_document(answers: Answers, made: Schedule | None) -> Json:
     """The document of ``init --json``."""
     return {
         "schema": schema_of("init"),
@@ -225,7 +225,7 @@ def _lines(answers: Answers, made: Schedule | None) -> Iterator[str]:
     named_so = "" if answers.file == Path("smki-sync.toml") else f" --config {answers.file}"
     yield f"Next:    smki-sync doctor{named_so}"
     if made:
-        yield from lines(made)
+        yield from schedule_lines(made)
         return
     yield f"         smki-sync sync{named_so}"
     yield f"         smki-sync schedule{named_so}"
@@ -258,7 +258,9 @@ def doctor(
         if not as_json:
             _say(finding)
     code = exit_of_findings(findings)
-    say_json(document_doctor(findings, code)) if as_json else say(_CLOSING.get(code, "A sync would fail."))
+    print_json(doctor_document(findings, code)) if as_json else print_text(
+        _CLOSING.get(code, "A sync would fail.")
+    )
     raise typer.Exit(code)
 
 
@@ -268,23 +270,23 @@ _CLOSING = {
 }
 
 
-def _findings(**given: Path | str | None) -> Iterator[Finding]:
+def _findings(**given: Path | str | None) -> Iterator[CheckResult]:
     try:
         settings = configure(**given)
-        patient = _patient(settings)
+        patient = _check_context(settings)
     except ConfigError as error:
         yield failed("configuration", error)
         return
     named = f"{settings.file} was read" if settings.file else "no file; options and environment"
-    yield fine("configuration", f"{named}; {len(settings.origins)} keys are set")
+    yield passed("configuration", f"{named}; {len(settings.origins)} keys are set")
     yield from examine(patient)
 
 
-def _patient(settings: Config) -> Patient:
+def _check_context(settings: Config) -> CheckContext:
     """The configured set-up; raises ``ConfigError`` for what shows without looking further."""
     settings.secrets()
     settings.trust.read_anchors()
-    return Patient(
+    return CheckContext(
         address=parse_address(settings.need_url()),
         open_source=lambda hear: _watched(settings, hear),
         directory=MirrorDirectory(settings.need_mirror()),
@@ -295,7 +297,7 @@ def _patient(settings: Config) -> Patient:
     )
 
 
-def _places(settings: Config) -> Places:
+def _places(settings: Config) -> ConfiguredPaths:
     """What is configured beside; raises ``ConfigError`` for a fallback that is no address."""
     hooks = settings.hooks
 
@@ -303,7 +305,7 @@ def _places(settings: Config) -> Places:
         parse_address(url)
         return lambda hear: _watched(settings, hear, url)
 
-    return Places(
+    return ConfiguredPaths(
         fallbacks=tuple(map(opener, settings.repository.fallbacks)),
         archive=settings.archive.path,
         textfile=settings.metrics.textfile,
@@ -315,21 +317,21 @@ def _places(settings: Config) -> Places:
     )
 
 
-def _watched(settings: Config, hear: Listener, url: str | None = None) -> Source:
-    source = opening_of(settings, url).heard_by(hear)
-    memory = login_memory_of(settings, url=url, most=BY_HAND)
-    return CarefulSource(source, memory=memory) if memory else source
+def _watched(settings: Config, hear: EventListener, url: str | None = None) -> Source:
+    source = source_config_of(settings, url).heard_by(hear)
+    memory = login_lockout_of(settings, url=url, most=BY_HAND)
+    return LoginGuard(source, memory=memory) if memory else source
 
 
-def exit_of_findings(findings: list[Finding]) -> Exit:
+def exit_of_findings(findings: list[CheckResult]) -> Exit:
     """The code of the first cause; attention where there are only warnings."""
     causes = [finding.error for finding in findings if finding.error]
     if causes:
         return exit_of(causes[0])
-    return Exit.ATTENTION if any(f.verdict is Verdict.WARN for f in findings) else Exit.OK
+    return Exit.ATTENTION if any(f.verdict is CheckOutcome.WARN for f in findings) else Exit.OK
 
 
-def document_doctor(findings: list[Finding], code: Exit) -> Json:
+def doctor_document(findings: list[CheckResult], code: Exit) -> Json:
     """The document of ``doctor --json``."""
     outcome = {Exit.OK: "ready", Exit.ATTENTION: "attention"}.get(code, "hindered")
     return {
@@ -350,14 +352,24 @@ def document_doctor(findings: list[Finding], code: Exit) -> Json:
     }
 
 
-_COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "yellow", Verdict.SKIPPED: ""}
-_MARKS = {Verdict.OK: "ok", Verdict.WARN: "LOOK", Verdict.FAIL: "FAIL", Verdict.SKIPPED: "-"}
+_COLOURS = {
+    CheckOutcome.OK: "green",
+    CheckOutcome.WARN: "yellow",
+    CheckOutcome.FAIL: "yellow",
+    CheckOutcome.SKIPPED: "",
+}
+_MARKS = {
+    CheckOutcome.OK: "ok",
+    CheckOutcome.WARN: "LOOK",
+    CheckOutcome.FAIL: "FAIL",
+    CheckOutcome.SKIPPED: "-",
+}
 
 
-def _say(finding: Finding) -> None:
+def _say(finding: CheckResult) -> None:
     head = f"{_MARKS[finding.verdict]:<5}{finding.check:<17} {finding.seen}"
-    first, *more = block(head.replace("\n", "; "), hanging=23)
-    say(first, colour=_COLOURS[finding.verdict])
-    lines = [*more, *(block(f"mend: {finding.mend}", indent=" " * 23, hanging=2) if finding.mend else [])]
+    first, *more = wrapped(head.replace("\n", "; "), hanging=23)
+    print_text(first, colour=_COLOURS[finding.verdict])
+    lines = [*more, *(wrapped(f"mend: {finding.mend}", indent=" " * 23, hanging=2) if finding.mend else [])]
     if lines:
-        say("\n".join(lines))
+        print_text("\n".join(lines))

@@ -20,7 +20,7 @@ from rich.table import Table
 from smki_sync.cli.arguments import parse_date
 from smki_sync.cli.context import TODAY_VARIABLE, now_here
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import say
+from smki_sync.cli.output import print_text
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.simulator.faults import Fault
@@ -29,6 +29,7 @@ from smki_sync.simulator.repository import Repository
 
 if TYPE_CHECKING:
     from smki_sync.simulator.sftp_server import Service
+
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of the simulated repository.")]
 
@@ -140,9 +141,11 @@ def _touched(directory: Path) -> Iterator[None]:
 def _say_state(repository: Repository) -> None:
     files = sorted(path.name for path in repository.path.iterdir() if path.is_file())
     held = len(repository.in_use())
-    say(f"{repository.path} stands at {repository.today}: {held:,} certificates In-Use, {len(files)} files")
+    print_text(
+        f"{repository.path} stands at {repository.today}: {held:,} certificates In-Use, {len(files)} files"
+    )
     for name in files:
-        say(f"  {name}")
+        print_text(f"  {name}")
 
 
 _FIRST_DAYS: Final = 10
@@ -158,7 +161,7 @@ def register_demo(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class DemoRunner:
     """Where the story plays."""
 
     console: Console
@@ -220,11 +223,13 @@ def demo(
             )
             console.print(f"It is served over SFTP at {service.url}; its host key is pinned.")
             _play(
-                Stage(console=console, repository=repository, mirror=Path(place) / "mirror", service=service)
+                DemoRunner(
+                    console=console, repository=repository, mirror=Path(place) / "mirror", service=service
+                )
             )
 
 
-def _play(stage: Stage) -> None:
+def _play(stage: DemoRunner) -> None:
     stage.tell("The first morning. There is no mirror: the newest full is taken, then every later delta.")
     stage.run("sync")
     stage.repository.advance()
@@ -245,12 +250,12 @@ def _play(stage: Stage) -> None:
     _prove(stage)
 
 
-def _device(stage: Stage) -> str:
+def _device(stage: DemoRunner) -> str:
     with open_mirror(stage.mirror / "mirror.db") as db:
         return str(db.execute(_ONE_DEVICE).get)
 
 
-def _prove(stage: Stage) -> None:
+def _prove(stage: DemoRunner) -> None:
     with open_mirror(stage.mirror / "mirror.db") as db:
         rows = db.execute(_BY_KIND).fetchall()
         held = {der for (der,) in db.execute(_IN_USE)}

@@ -12,20 +12,20 @@ import typer
 from smki_sync.cli import arguments
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.output import Json, say, say_json, schema_of
+from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run
-from smki_sync.mirror.queries import open_mirror, read_census, read_position
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
 from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.certificate import Status
-from smki_sync.model.report import Census, Outcome
+from smki_sync.model.report import CertificateCounts, Outcome
 from smki_sync.status import Freshness, freshness_of
-from smki_sync.text import block, in_age, in_bytes, in_time
+from smki_sync.text import age_text, bytes_text, duration_text, wrapped
 
 
-def document_freshness(fresh: Freshness) -> Json:
+def freshness_document(fresh: Freshness) -> Json:
     """As JSON: every field is there, and null where it is not known."""
     return {
         "looked": fresh.looked,
@@ -38,13 +38,13 @@ def document_freshness(fresh: Freshness) -> Json:
     }
 
 
-def lines(fresh: Freshness) -> list[str]:
+def freshness_lines(fresh: Freshness) -> list[str]:
     """For people, one fact a line; what is not known is not said."""
     looked = [f"last looked   {fresh.looked}"] if fresh.looked else []
-    return [*looked, *_cliff(fresh), *_forecast(fresh)]
+    return [*looked, *_deadline_line(fresh), *_forecast(fresh)]
 
 
-def _cliff(fresh: Freshness) -> list[str]:
+def _deadline_line(fresh: Freshness) -> list[str]:
     if fresh.days_left is None:
         return []
     if fresh.days_left == 0:
@@ -56,12 +56,12 @@ def _cliff(fresh: Freshness) -> list[str]:
 def _forecast(fresh: Freshness) -> list[str]:
     if fresh.full_bytes is None:
         return []
-    time = f", about {in_time(fresh.full_seconds)} at the measured rates" if fresh.full_seconds else ""
-    return [f"a full        would be {in_bytes(fresh.full_bytes)}{time}"]
+    time = f", about {duration_text(fresh.full_seconds)} at the measured rates" if fresh.full_seconds else ""
+    return [f"a full        would be {bytes_text(fresh.full_bytes)}{time}"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trusted:
+class TrustStatus:
     """``anchors``: trust anchors that are configured. ``last``: the last whole verification that is known.
 
     ``replaced``: another generation has taken the place of the one that was verified.
@@ -105,11 +105,11 @@ class Trusted:
         return f"{self.last.at}  {end}{loose}, as of {self.last.position}{gone}"
 
 
-def trusted_of(settings: Config, directory: MirrorDirectory) -> Trusted:
+def trust_status(settings: Config, directory: MirrorDirectory) -> TrustStatus:
     """Read the anchors, which fails where one that is named is not there, and what is remembered."""
     anchors = len(settings.trust.read_anchors())
     last = last_verification(directory.proofs)
-    return Trusted(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
+    return TrustStatus(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
 
 
 def _is_replaced(last: LastVerification | None, directory: MirrorDirectory) -> bool:
@@ -125,7 +125,7 @@ def _is_replaced(last: LastVerification | None, directory: MirrorDirectory) -> b
 _DAY_HOURS: Final = 24
 
 
-class State(StrEnum):
+class StatusState(StrEnum):
     """What monitoring asks for."""
 
     EMPTY = "empty"
@@ -135,27 +135,27 @@ class State(StrEnum):
 
 
 EXITS: Final = {
-    State.EMPTY: Exit.ATTENTION,
-    State.CURRENT: Exit.OK,
-    State.STALE: Exit.ATTENTION,
-    State.DAMAGED: Exit.MIRROR,
+    StatusState.EMPTY: Exit.ATTENTION,
+    StatusState.CURRENT: Exit.OK,
+    StatusState.STALE: Exit.ATTENTION,
+    StatusState.DAMAGED: Exit.MIRROR,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class StatusFinding:
     """What was found. ``age_hours``: since the position's date began, UTC; ``bytes``: of the mirror.
 
     ``message``, ``hint``: why it cannot be read, and what to do.
     """
 
-    state: State
+    state: StatusState
     position: date | None = None
     age_hours: float | None = None
     last_full: date | None = None
     last_run: Run | None = None
     last_success: Run | None = None
-    census: Census | None = None
+    census: CertificateCounts | None = None
     bytes: int = 0
     message: str = ""
     hint: str = ""
@@ -179,16 +179,16 @@ def status(
     """
     settings = configure(mirror=mirror, config=config)
     directory = MirrorDirectory(settings.need_mirror())
-    trusted = trusted_of(settings, directory)
+    trusted = trust_status(settings, directory)
     now = now_here()
-    finding = survey(directory, now=now, max_age=hours_of(max_age, settings))
+    finding = mirror_status(directory, now=now, max_age=hours_of(max_age, settings))
     fresh = freshness_of(
         directory, position=finding.position, window_days=settings.policy.window_days, today=now.date()
     )
     if as_json:
-        say_json(document(finding) | document_freshness(fresh) | trusted.document())
+        print_json(status_document(finding) | freshness_document(fresh) | trusted.document())
     else:
-        say("\n".join([text(finding), *lines(fresh), *trusted.lines()]))
+        print_text("\n".join([status_text(finding), *freshness_lines(fresh), *trusted.lines()]))
     raise typer.Exit(EXITS[finding.state])
 
 
@@ -197,7 +197,7 @@ def hours_of(max_age: float | None, settings: Config) -> float:
     return max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
 
 
-def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Finding:
+def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) -> StatusFinding:
     """Find out the state; ``max_age`` in hours.
 
     Raises ``MirrorNotWritable`` where this user may not look: that is no damage, and a sync mends nothing.
@@ -207,14 +207,16 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
         generation = directory.current()
         if generation is None:
             message, hint = _emptiness(directory)
-            return Finding(state=State.EMPTY, last_run=last, last_success=success, message=message, hint=hint)
+            return StatusFinding(
+                state=StatusState.EMPTY, last_run=last, last_success=success, message=message, hint=hint
+            )
         with open_mirror(directory.link) as db:
-            position, census = read_position(db), read_census(db)
+            position, census = read_position(db), read_counts(db)
     except MirrorNotWritable:
         raise
     except MirrorError as error:
-        return Finding(
-            state=State.DAMAGED,
+        return StatusFinding(
+            state=StatusState.DAMAGED,
             last_run=last,
             last_success=success,
             message=error.message,
@@ -222,8 +224,8 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
         )
     began = datetime.combine(position.day, time(), tzinfo=UTC)
     age = max((now - began).total_seconds() / 3600, 0.0)
-    return Finding(
-        state=State.STALE if age > max_age else State.CURRENT,
+    return StatusFinding(
+        state=StatusState.STALE if age > max_age else StatusState.CURRENT,
         position=position.day,
         age_hours=round(age, 1),
         last_full=position.full,
@@ -254,9 +256,9 @@ def _size(generation: Path) -> int:
     return sum(path.stat().st_size for path in side if path.exists())
 
 
-def document(finding: Finding) -> Json:
+def status_document(finding: StatusFinding) -> Json:
     """The document of ``status --json``."""
-    census = finding.census or Census()
+    census = finding.census or CertificateCounts()
     run = finding.last_run
     return {
         "schema": schema_of("status"),
@@ -282,17 +284,17 @@ def document(finding: Finding) -> Json:
 
 
 _HEADLINES: Final = {
-    State.EMPTY: "The mirror is empty.",
-    State.CURRENT: "The mirror is current.",
-    State.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
-    State.DAMAGED: "The mirror CANNOT BE READ.",
+    StatusState.EMPTY: "The mirror is empty.",
+    StatusState.CURRENT: "The mirror is current.",
+    StatusState.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
+    StatusState.DAMAGED: "The mirror CANNOT BE READ.",
 }
 
 
-def text(finding: Finding) -> str:
+def status_text(finding: StatusFinding) -> str:
     """The same for people, one fact a line."""
     lines = [_HEADLINES[finding.state]]
-    lines += [*block(finding.message, indent="  "), *block(finding.hint, indent="  ")]
+    lines += [*wrapped(finding.message, indent="  "), *wrapped(finding.hint, indent="  ")]
     if finding.census:
         lines += _holdings(finding, finding.census)
     if finding.last_run:
@@ -303,17 +305,17 @@ def text(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def _holdings(finding: Finding, census: Census) -> list[str]:
+def _holdings(finding: StatusFinding, census: CertificateCounts) -> list[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
     words = {status.value: status.words for status in Status} | {"revoked": "revoked by a list"}
     statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in census.by_status.items())
     return [
-        f"as of         {finding.position}  (that day began {in_age(finding.age_hours or 0)} ago, UTC)",
+        f"as of         {finding.position}  (that day began {age_text(finding.age_hours or 0)} ago, UTC)",
         f"last full     {finding.last_full}",
         f"certificates  {census.total:,}, {census.in_use:,} In-Use",
-        *block(f"  by kind     {kinds}", hanging=14),
-        *block(f"  by status   {statuses}", hanging=14),
+        *wrapped(f"  by kind     {kinds}", hanging=14),
+        *wrapped(f"  by status   {statuses}", hanging=14),
         f"quarantined   {census.quarantined:,}",
         f"digest        {census.digest}",
-        f"size          {in_bytes(finding.bytes)}",
+        f"size          {bytes_text(finding.bytes)}",
     ]

@@ -13,22 +13,22 @@ from smki_sync.cli import arguments
 from smki_sync.cli.certificate_view import link_in
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.job import talking
-from smki_sync.cli.output import Json, outside_mirror, say, say_json, schema_of
+from smki_sync.cli.job import event_reporter
+from smki_sync.cli.output import Json, outside_mirror, print_json, print_text, schema_of
 from smki_sync.config.file import mirror_here
 from smki_sync.errors import UsageError
 from smki_sync.export.formats import role_name_of
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.integrity import Aspect
+from smki_sync.mirror.integrity import CheckedPart
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import Publication, is_in_use, read_publications
-from smki_sync.text import block, in_time, visible
-from smki_sync.trust.anchor_slots import Changes, Difference, SlotCertificate, changes, differences
-from smki_sync.trust.profiles import Code, Severity
+from smki_sync.text import duration_text, visible, wrapped
+from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, SlotDifference, changes, differences
+from smki_sync.trust.profiles import FindingCode, Severity
 from smki_sync.verify import Scope, VerifyJob
 from smki_sync.verify import verify as carry_out
-from smki_sync.verify.inspector import Found, Verification
+from smki_sync.verify.inspector import FoundProblem, Verification
 from smki_sync.verify.runner import document_of
 from smki_sync.x509.der import to_pem
 
@@ -46,7 +46,7 @@ _NAMED = 3
 """Certificates that are named below each code; the file of `--list` has all."""
 
 
-def document(done: Verification) -> Json:
+def verify_document(done: Verification) -> Json:
     """The document of ``verify --json``."""
     tally = done.tally
     held = {damage.aspect for damage in done.damages}
@@ -72,7 +72,7 @@ def document(done: Verification) -> Json:
             else "sound"
             if aspect in done.aspects
             else "not-checked"
-            for aspect in Aspect
+            for aspect in CheckedPart
         },
         "damages": [{"aspect": d.aspect.value, "detail": d.detail} for d in done.damages],
         "errors": done.errors,
@@ -93,9 +93,9 @@ def document(done: Verification) -> Json:
     }
 
 
-def text(done: Verification) -> str:
+def verify_text(done: Verification) -> str:
     """The same for people, in at most 80 columns."""
-    return "\n".join([*block(_headline(done)), *_facts(done), *_damages(done), *_codes(done)])
+    return "\n".join([*wrapped(_headline(done)), *_facts(done), *_damages(done), *_codes(done)])
 
 
 def _headline(done: Verification) -> str:
@@ -122,22 +122,22 @@ def _facts(done: Verification) -> Iterator[str]:
     if done.aspects:
         damaged = {damage.aspect for damage in done.damages}
         held = {aspect: "DAMAGED" if aspect in damaged else "sound" for aspect in done.aspects}
-        words = [f"{aspect.value} {held.get(aspect, 'not checked')}" for aspect in Aspect]
+        words = [f"{aspect.value} {held.get(aspect, 'not checked')}" for aspect in CheckedPart]
         yield from _fact("mirror", ", ".join(words))
     else:
         yield from _fact("mirror", "pages, indexes, counts and digest not checked: that takes --all")
-    yield from _fact("took", in_time(done.seconds))
+    yield from _fact("took", duration_text(done.seconds))
 
 
 def _fact(name: str, words: str) -> list[str]:
-    return block(f"{name:<13} {words}", indent="  ", hanging=14)
+    return wrapped(f"{name:<13} {words}", indent="  ", hanging=14)
 
 
 def _damages(done: Verification) -> Iterator[str]:
     for damage in done.damages:
-        yield from block(f"ERROR {damage.aspect.value}: {damage.detail}")
+        yield from wrapped(f"ERROR {damage.aspect.value}: {damage.detail}")
     if done.damages:
-        yield from block(
+        yield from wrapped(
             "The next `smki-sync sync` builds the mirror anew, unless policy.repair_damage is off.",
             indent="  ",
         )
@@ -146,19 +146,19 @@ def _damages(done: Verification) -> Iterator[str]:
 def _codes(done: Verification) -> Iterator[str]:
     for code, count in sorted(done.tally.counts.items(), key=lambda pair: (pair[0].step, pair[0])):
         mark = "ERROR" if code.severity is Severity.ERROR else "warning"
-        yield from block(
+        yield from wrapped(
             f"{mark} {code.value}, {count:,}: {code.words} (step {int(code.step)}: {code.step.rule})"
         )
         of_code = [found for found in done.tally.found if found.finding.code is code]
         for found in of_code[:_NAMED]:
-            yield from block(_named(found), indent="  ")
+            yield from wrapped(_named(found), indent="  ")
         if count > _NAMED:
             yield f"  and {count - _NAMED:,} more; --list FILE writes them all"
-        if code is Code.NOT_ANCHORED:
-            yield from block(_UNANCHORED, indent="  ")
+        if code is FindingCode.NOT_ANCHORED:
+            yield from wrapped(_UNANCHORED, indent="  ")
 
 
-def _named(found: Found) -> str:
+def _named(found: FoundProblem) -> str:
     subject, detail = found.subject, found.finding.detail
     who = subject.eui or subject.name or "no name"
     return visible(f"{subject.kind} {who}, serial {subject.serial}{f': {detail}' if detail else ''}")
@@ -209,7 +209,7 @@ def verify(
     settings = configure(mirror=mirror, config=config, log_format=log_format)
     if complete:
         outside_mirror(complete, settings)
-    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
         job = VerifyJob(
             directory=MirrorDirectory(settings.need_mirror()),
             at=parse_time(at) if at else now_here(),
@@ -220,11 +220,11 @@ def verify(
         )
         done = carry_out(job)
     if as_json:
-        say_json(document(done))
+        print_json(verify_document(done))
     else:
-        headline, *rest = text(done).split("\n")
-        say(headline, colour="green" if done.is_sound else "yellow")
-        say("\n".join(rest))
+        headline, *rest = verify_text(done).split("\n")
+        print_text(headline, colour="green" if done.is_sound else "yellow")
+        print_text("\n".join(rest))
     raise typer.Exit(Exit.OK if done.is_sound else Exit.FINDING)
 
 
@@ -253,9 +253,9 @@ class Region:
     used: tuple[bool | None, ...]
 
     @property
-    def changes(self) -> Changes:
+    def changes(self) -> SlotChanges:
         """What the newest publication changed."""
-        return changes(self.before.certificates, self.now.certificates) if self.before else Changes()
+        return changes(self.before.certificates, self.now.certificates) if self.before else SlotChanges()
 
 
 def register_anchors(app: typer.Typer) -> None:
@@ -289,11 +289,11 @@ def anchors(
         ]
     odd = differences({now.region: now.certificates for now, _ in every})
     if as_json:
-        say_json(document_anchors(found, odd))
+        print_json(anchors_document(found, odd))
     elif pem:
-        say("".join(to_pem(one.der) for one in _only(found).now.certificates), end="")
+        print_text("".join(to_pem(one.der) for one in _only(found).now.certificates), end="")
     else:
-        say("\n".join(line for one in found for line in _lines(one)) or _none(region, every))
+        print_text("\n".join(line for one in found for line in _lines(one)) or _none(region, every))
     if not as_json:
         sys.stderr.write("".join(f"{line}\n" for line in _warnings(found, odd)))
     sound = found and not odd and all(all(one.used) for one in found)
@@ -304,7 +304,7 @@ def _none(region: str | None, every: list[tuple[Publication, Publication | None]
     """What to say where nothing is listed: another region may be."""
     names = ", ".join(sorted({now.region for now, _ in every}))
     if region and names:
-        return "\n".join(block(f"No anchor slots of {region} have been taken in; there are: {names}."))
+        return "\n".join(wrapped(f"No anchor slots of {region} have been taken in; there are: {names}."))
     return "No anchor slots have been taken in."
 
 
@@ -323,7 +323,7 @@ def _only(found: list[Region]) -> Region:
     return found[0]
 
 
-def document_anchors(found: list[Region], odd: tuple[Difference, ...]) -> Json:
+def anchors_document(found: list[Region], odd: tuple[SlotDifference, ...]) -> Json:
     """The document of ``anchors --json``."""
     return {
         "schema": schema_of("anchors"),
@@ -366,11 +366,11 @@ def _certificate(one: SlotCertificate) -> Json:
 
 def _lines(one: Region) -> list[str]:
     now = one.now
-    lines = block(f"{now.region}: {len(now.certificates)} certificates, {now.file}, taken in {now.day}")
+    lines = wrapped(f"{now.region}: {len(now.certificates)} certificates, {now.file}, taken in {now.day}")
     pairs = zip(now.certificates, one.used, strict=True)
     lines += [f"  {_row(certificate)}  {_USED[used]}".rstrip() for certificate, used in pairs]
     if one.before:
-        lines += block(f"since the publication of {one.before.day}: {_moved(one.changes)}", indent="  ")
+        lines += wrapped(f"since the publication of {one.before.day}: {_moved(one.changes)}", indent="  ")
     return lines
 
 
@@ -382,12 +382,12 @@ def _row(one: SlotCertificate) -> str:
     return f"{role:<19}  {one.usage or '':<2}  {one.serial:<32}"
 
 
-def _moved(moved: Changes) -> str:
+def _moved(moved: SlotChanges) -> str:
     parts = [f"new {one.label}" for one in moved.added] + [f"gone {one.label}" for one in moved.removed]
     return "; ".join(parts) or "the same certificates"
 
 
-def _warnings(found: list[Region], odd: tuple[Difference, ...]) -> list[str]:
+def _warnings(found: list[Region], odd: tuple[SlotDifference, ...]) -> list[str]:
     said = [
         f"{one.certificate.label} stands in {', '.join(one.present)} and not in {', '.join(one.absent)}: do"
         " not load devices before the DCC has said which is right."
@@ -396,4 +396,4 @@ def _warnings(found: list[Region], odd: tuple[Difference, ...]) -> list[str]:
     unused = sum(not used for one in found for used in one.used)
     if unused:
         said.append(f"{unused} of these are not In-Use in the mirror: do not load them.")
-    return [line for text in said for line in block(text)]
+    return [line for text in said for line in wrapped(text)]

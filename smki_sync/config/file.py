@@ -20,7 +20,7 @@ MAX_FILE_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class ConfigFile:
     """A configuration file, parsed but not judged."""
 
     path: Path
@@ -47,7 +47,7 @@ def file_of(
     cwd: Path,
     user_dir: Path,
     system_file: Path = SYSTEM_FILE,
-) -> File | None:
+) -> ConfigFile | None:
     """The file that the option names, else the environment, else the first that is found.
 
     ``option``: the value of ``--config`` or ``None``. ``cwd``: where relative paths start, and the first
@@ -71,7 +71,7 @@ def at_home(path: Path) -> Path:
         ) from exc
 
 
-def find_file(places: Iterable[Path]) -> File | None:
+def find_file(places: Iterable[Path]) -> ConfigFile | None:
     """Read the first file that is there; ``None`` where there is none. Errors as :func:`read_file`.
 
     A directory that this user may not enter holds no file for this user, so that a job which starts
@@ -91,7 +91,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def read_file(path: Path, *, hint: str = "") -> File:
+def read_file(path: Path, *, hint: str = "") -> ConfigFile:
     """Read and parse one file; raises ``ConfigError`` where it is absent, unreadable or no TOML."""
     try:
         with path.open("rb") as file:
@@ -102,7 +102,7 @@ def read_file(path: Path, *, hint: str = "") -> File:
         raise ConfigError(
             f"{path} is no configuration: it is longer than {MAX_FILE_BYTES:,} bytes", hint=hint
         )
-    return File(path=path, tree=_parse(path, octets))
+    return ConfigFile(path=path, tree=_parse(path, octets))
 
 
 def _parse(path: Path, octets: bytes) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from smki_sync.config.file import (
     MIRROR_VARIABLE,
     SYSTEM_FILE,
-    File,
+    ConfigFile,
     Secrets,
     file_of,
     forbid_cores,
@@ -160,7 +160,7 @@ def _close(name: str, words: Iterable[str], likeness: float) -> list[str]:
     return difflib.get_close_matches(name, list(words), n=1, cutoff=likeness)
 
 
-def strange_names(file: File) -> Iterator[str]:
+def strange_names(file: ConfigFile) -> Iterator[str]:
     """Name each section and key of the file that does not exist, with its nearest known neighbour."""
     for name, content in file.tree.items():
         if name not in SECTIONS:
@@ -250,7 +250,7 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> Iterator[_Given]
             yield _Given(key=key, value=value, origin=f"environment {name}", base=cwd)
 
 
-def _from_file(file: File | None) -> Iterator[_Given]:
+def _from_file(file: ConfigFile | None) -> Iterator[_Given]:
     if file is None:
         return
     for key in KEYS:

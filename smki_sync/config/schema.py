@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import get_args, get_type_hints
 
 from smki_sync.config.file import path_of
-from smki_sync.config.policy_settings import UNBOUNDED, About, LimitSettings, PolicySettings
+from smki_sync.config.policy_settings import UNBOUNDED, KeyInfo, LimitSettings, PolicySettings
 from smki_sync.config.settings import (
     ArchiveSettings,
     HookSettings,
@@ -22,7 +22,7 @@ from smki_sync.config.settings import (
     TrustSettings,
 )
 from smki_sync.model.plan import ReconcilePolicy, VerifyPolicy
-from smki_sync.policy import Outside, Weekday
+from smki_sync.policy import OutsideWindow, Weekday
 from smki_sync.sources.ssh_settings import LegacyAlgorithm
 
 SECTIONS: Mapping[str, type] = {
@@ -50,18 +50,18 @@ _KIND_WORDS: Mapping[object, str] = {
     ReconcilePolicy: " or ".join(f'"{choice}"' for choice in ReconcilePolicy),
     VerifyPolicy: " or ".join(f'"{choice}"' for choice in VerifyPolicy),
     Weekday: " or ".join(f'"{choice}"' for choice in Weekday),
-    Outside: " or ".join(f'"{choice}"' for choice in Outside),
+    OutsideWindow: " or ".join(f'"{choice}"' for choice in OutsideWindow),
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class ConfigKey:
     """One setting: ``name`` is ``section.key``; ``kind`` its type, without a ``None`` for no default."""
 
     name: str
     kind: object
-    about: About
+    about: KeyInfo
     default: object
 
     @property
@@ -113,12 +113,14 @@ class Key:
                 return value
 
 
-def _keys() -> Iterator[Key]:
+def _keys() -> Iterator[ConfigKey]:
     for section, cls in SECTIONS.items():
         hints = get_type_hints(cls, include_extras=True)
         for field in fields(cls):
             hint, about = get_args(hints[field.name])
-            yield Key(name=f"{section}.{field.name}", kind=_bare(hint), about=about, default=field.default)
+            yield ConfigKey(
+                name=f"{section}.{field.name}", kind=_bare(hint), about=about, default=field.default
+            )
 
 
 def _bare(hint: object) -> object:
@@ -126,7 +128,7 @@ def _bare(hint: object) -> object:
     return next(arm for arm in get_args(hint) if arm is not NoneType) if isinstance(hint, UnionType) else hint
 
 
-KEYS: Mapping[str, Key] = {key.name: key for key in _keys()}
+KEYS: Mapping[str, ConfigKey] = {key.name: key for key in _keys()}
 """Every key by its name, in the order of the documentation."""
 
 
@@ -165,14 +167,14 @@ def _lines(values: Mapping[str, object]) -> Iterator[str]:
                 yield from _entry(key, values)
 
 
-def _entry(key: Key, values: Mapping[str, object]) -> Iterator[str]:
+def _entry(key: ConfigKey, values: Mapping[str, object]) -> Iterator[str]:
     yield f"# {key.about.meaning.replace('`', '')} Wants {key.wanted}."
     shown = key.about.example if key.default is None else key.default
     mark, value = ("", values[key.name]) if key.name in values else ("#", shown)
     yield f"{mark}{key.name.partition('.')[2]} = {toml_value(value)}"
 
 
-def _default(key: Key) -> str:
+def _default(key: ConfigKey) -> str:
     if key.default is not None:
         return f"`{toml_value(key.default)}`"
     return f"the reader's, `{toml_value(key.about.example)}`" if key.name.startswith("limits.") else "none"

@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
-from smki_sync.catalogue import Names
-from smki_sync.config.policy_settings import BLINK, WEEK, About
+from smki_sync.catalogue import FileNames
+from smki_sync.config.policy_settings import BLINK, WEEK, KeyInfo
 from smki_sync.errors import ConfigError
 from smki_sync.sources.ssh_settings import LegacyAlgorithm
 from smki_sync.trust.chain import anchors_in
@@ -54,7 +54,7 @@ class LogFormat(StrEnum):
 class LogSettings:
     """``[log]``: the talk on stderr."""
 
-    format: Annotated[LogFormat, About(meaning="For people, or one JSON object a line.")] = LogFormat.TEXT
+    format: Annotated[LogFormat, KeyInfo(meaning="For people, or one JSON object a line.")] = LogFormat.TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class MetricsSettings:
 
     textfile: Annotated[
         Path | None,
-        About(
+        KeyInfo(
             meaning="Prometheus textfile that every run replaces, failed ones too.",
             example="/var/lib/prometheus/node-exporter/smki-sync.prom",
         ),
@@ -75,19 +75,19 @@ class HookSettings:
     """``[hooks]``: commands that are told how a run ended, with its JSON document on stdin."""
 
     on_updated: Annotated[
-        tuple[str, ...], About(meaning="Command, as a list of words, after a run that applied a file.")
+        tuple[str, ...], KeyInfo(meaning="Command, as a list of words, after a run that applied a file.")
     ] = ()
     on_attention: Annotated[
-        tuple[str, ...], About(meaning="The same after a run that left the mirror behind.")
+        tuple[str, ...], KeyInfo(meaning="The same after a run that left the mirror behind.")
     ] = ()
-    on_failed: Annotated[tuple[str, ...], About(meaning="The same after a run that failed.")] = ()
+    on_failed: Annotated[tuple[str, ...], KeyInfo(meaning="The same after a run that failed.")] = ()
     timeout_seconds: Annotated[
         float,
-        About(meaning="After so long a hook is stopped.", unit="seconds", low=BLINK, high=WEEK),
+        KeyInfo(meaning="After so long a hook is stopped.", unit="seconds", low=BLINK, high=WEEK),
     ] = 60.0
 
 
-_NAMES = Names()
+_NAMES = FileNames()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,52 +96,52 @@ class Repository:
 
     url: Annotated[
         str | None,
-        About(
+        KeyInfo(
             meaning="Where extracts come from: `sftp://user@host:port/path` or `file:///directory`.",
             example="sftp://party@smki.example:22/extracts",
         ),
     ] = None
     fallbacks: Annotated[
         tuple[str, ...],
-        About(
+        KeyInfo(
             meaning="Further sources, tried in order for what the first does not offer: archives, such as"
             " `file:///directory`. Logins are as for the first."
         ),
     ] = ()
     identity_file: Annotated[
-        Path | None, About(meaning="Private key for the login.", example="id_ed25519")
+        Path | None, KeyInfo(meaning="Private key for the login.", example="id_ed25519")
     ] = None
     known_hosts: Annotated[
         Path | None,
-        About(
+        KeyInfo(
             meaning="Host keys that are trusted, in OpenSSH's format. SFTP needs it.", example="known_hosts"
         ),
     ] = None
     password_file: Annotated[
         Path | None,
-        About(meaning="File that holds the password, readable by its owner alone.", example="password"),
+        KeyInfo(meaning="File that holds the password, readable by its owner alone.", example="password"),
     ] = None
-    allow_agent: Annotated[bool, About(meaning="Whether keys of an SSH agent are offered too.")] = False
+    allow_agent: Annotated[bool, KeyInfo(meaning="Whether keys of an SSH agent are offered too.")] = False
     legacy_algorithms: Annotated[
         tuple[LegacyAlgorithm, ...],
-        About(meaning="Old ciphers and MACs to offer too, where a server has no better ones."),
+        KeyInfo(meaning="Old ciphers and MACs to offer too, where a server has no better ones."),
     ] = ()
-    full_name: Annotated[str, About(meaning="Name of a full; `{date}` is YYYY-MM-DD.")] = _NAMES.full
-    delta_name: Annotated[str, About(meaning="Name of a delta; `{date}` is YYYY-MM-DD.")] = _NAMES.delta
+    full_name: Annotated[str, KeyInfo(meaning="Name of a full; `{date}` is YYYY-MM-DD.")] = _NAMES.full
+    delta_name: Annotated[str, KeyInfo(meaning="Name of a delta; `{date}` is YYYY-MM-DD.")] = _NAMES.delta
     companion_names: Annotated[
         tuple[str, ...],
-        About(meaning="Patterns of files that are no extracts and no surprise: ARL, CRL, anchor slots."),
+        KeyInfo(meaning="Patterns of files that are no extracts and no surprise: ARL, CRL, anchor slots."),
     ] = _NAMES.companions
-    arl_name: Annotated[str, About(meaning="Pattern of the Organisation ARL's name.")] = _NAMES.arl
-    crl_name: Annotated[str, About(meaning="Pattern of the Organisation CRL's name.")] = _NAMES.crl
+    arl_name: Annotated[str, KeyInfo(meaning="Pattern of the Organisation ARL's name.")] = _NAMES.arl
+    crl_name: Annotated[str, KeyInfo(meaning="Pattern of the Organisation CRL's name.")] = _NAMES.crl
     slot_names: Annotated[
         tuple[str, ...],
-        About(meaning="Patterns of the anchor-slot files; `{region}` stands for the region."),
+        KeyInfo(meaning="Patterns of the anchor-slot files; `{region}` stands for the region."),
     ] = _NAMES.slots
 
     parallel: Annotated[
         int,
-        About(
+        KeyInfo(
             meaning="In how many sessions the halves of a large file are fetched side by side; the server may"
             " count sessions.",
             unit="sessions",
@@ -150,11 +150,11 @@ class Repository:
         ),
     ] = 1
     bandwidth_limit: Annotated[
-        int, About(meaning="Most bytes fetched in a second; 0 is without limit.", unit="bytes", low=0)
+        int, KeyInfo(meaning="Most bytes fetched in a second; 0 is without limit.", unit="bytes", low=0)
     ] = 0
     settle_seconds: Annotated[
         float,
-        About(
+        KeyInfo(
             meaning="A file that changed less long ago is looked at once more after it was fetched.",
             unit="seconds",
             low=0,
@@ -163,21 +163,21 @@ class Repository:
     ] = 600.0
     changing_seconds: Annotated[
         float,
-        About(meaning="Longest wait for a file that is changing.", unit="seconds", low=0, high=WEEK),
+        KeyInfo(meaning="Longest wait for a file that is changing.", unit="seconds", low=0, high=WEEK),
     ] = 300.0
 
     overlap_bytes: Annotated[
         int,
-        About(
+        KeyInfo(
             meaning="A full of so many bytes or more is loaded while it is still being fetched; 0: none is.",
             unit="bytes",
             low=0,
         ),
     ] = 4 << 20
 
-    def names(self) -> Names:
+    def names(self) -> FileNames:
         """Give what the catalogue asks for; raises ``ValueError`` for a template that names no extract."""
-        return Names(
+        return FileNames(
             full=self.full_name,
             delta=self.delta_name,
             companions=self.companion_names,
@@ -193,17 +193,19 @@ class RetrySettings:
 
     attempts: Annotated[
         int,
-        About(meaning="Attempts in a row without progress before a run gives up.", low=1, high=100),
+        KeyInfo(meaning="Attempts in a row without progress before a run gives up.", low=1, high=100),
     ] = 6
     first_pause_seconds: Annotated[
-        float, About(meaning="Pause after the first failure.", unit="seconds", low=0, high=WEEK)
+        float, KeyInfo(meaning="Pause after the first failure.", unit="seconds", low=0, high=WEEK)
     ] = 5.0
-    factor: Annotated[float, About(meaning="Each next pause is so many times longer.", low=1, high=10)] = 3.0
+    factor: Annotated[float, KeyInfo(meaning="Each next pause is so many times longer.", low=1, high=10)] = (
+        3.0
+    )
     longest_pause_seconds: Annotated[
-        float, About(meaning="Longest pause.", unit="seconds", low=0, high=WEEK)
+        float, KeyInfo(meaning="Longest pause.", unit="seconds", low=0, high=WEEK)
     ] = 300.0
     jitter: Annotated[
-        float, About(meaning="Share by which a pause is drawn longer or shorter.", low=0, high=1)
+        float, KeyInfo(meaning="Share by which a pause is drawn longer or shorter.", low=0, high=1)
     ] = 0.2
 
 
@@ -212,14 +214,14 @@ class MirrorPaths:
     """``[mirror]``: the directory that is the mirror."""
 
     path: Annotated[
-        Path | None, About(meaning="Directory of the mirror; `mirror.db` stands in it.", example="mirror")
+        Path | None, KeyInfo(meaning="Directory of the mirror; `mirror.db` stands in it.", example="mirror")
     ] = None
-    keep_previous: Annotated[bool, About(meaning="Whether the generation before a full resync is kept.")] = (
-        True
-    )
+    keep_previous: Annotated[
+        bool, KeyInfo(meaning="Whether the generation before a full resync is kept.")
+    ] = True
     keep_changes_days: Annotated[
         int | None,
-        About(
+        KeyInfo(
             meaning="How many days of the change journal are kept; without it, all.",
             unit="days",
             low=1,
@@ -228,7 +230,9 @@ class MirrorPaths:
     ] = None
     index_devices: Annotated[
         bool,
-        About(meaning="Whether devices have an index by key identifier and hash too, from the next full on."),
+        KeyInfo(
+            meaning="Whether devices have an index by key identifier and hash too, from the next full on."
+        ),
     ] = False
 
 
@@ -238,10 +242,10 @@ class ArchiveSettings:
 
     path: Annotated[
         Path | None,
-        About(meaning="Directory in which applied extracts are kept; none without it.", example="archive"),
+        KeyInfo(meaning="Directory in which applied extracts are kept; none without it.", example="archive"),
     ] = None
     keep_fulls: Annotated[
-        int, About(meaning="So many fulls are kept, with the deltas after them.", unit="fulls", low=1)
+        int, KeyInfo(meaning="So many fulls are kept, with the deltas after them.", unit="fulls", low=1)
     ] = 2
 
 
@@ -251,14 +255,14 @@ class TrustSettings:
 
     anchors: Annotated[
         tuple[Path, ...],
-        About(
+        KeyInfo(
             meaning="Files of trust anchors, PEM (any number in one) or DER: root OCA, root DCA, or an"
             " issuing authority that is trusted."
         ),
     ] = ()
     arl_max_age_days: Annotated[
         int | None,
-        About(
+        KeyInfo(
             meaning="An ARL older than this is stale; without it, its own nextUpdate says.",
             unit="days",
             low=1,
@@ -267,7 +271,7 @@ class TrustSettings:
     ] = None
     crl_max_age_days: Annotated[
         int | None,
-        About(
+        KeyInfo(
             meaning="A CRL older than this is stale; without it, its own nextUpdate says.",
             unit="days",
             low=1,
@@ -276,7 +280,7 @@ class TrustSettings:
     ] = None
 
     expect_lists: Annotated[
-        bool, About(meaning="Whether it is noted that no ARL, or no CRL, is on offer.")
+        bool, KeyInfo(meaning="Whether it is noted that no ARL, or no CRL, is on offer.")
     ] = True
 
     def read_anchors(self) -> tuple[bytes, ...]:

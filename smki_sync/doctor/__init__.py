@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from smki_sync.catalogue import Names
+from smki_sync.catalogue import FileNames
 from smki_sync.doctor import local, remote
-from smki_sync.doctor.local import Finding, Verdict, skipped
+from smki_sync.doctor.local import CheckOutcome, CheckResult, skipped
 from smki_sync.doctor.remote import (
     LISTING,
-    Journey,
+    ConfiguredPaths,
     OpenHeard,
-    Places,
-    judge_archive,
-    judge_fallback,
-    judge_hooks,
-    judge_textfile,
+    RemoteCheck,
+    check_archive,
+    check_fallback,
+    check_hooks,
+    check_metrics_file,
 )
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
@@ -26,21 +26,21 @@ from smki_sync.sources.base import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
+class CheckContext:
     """A set-up. ``now``: UTC."""
 
     address: Address
     open_source: OpenHeard
     directory: MirrorDirectory
-    names: Names
+    names: FileNames
     policy: Policy
     now: datetime
-    places: Places
+    places: ConfiguredPaths
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(patient: CheckContext) -> Iterator[CheckResult]:
     """Look at everything; each finding comes as soon as it is known."""
-    journey = Journey(address=patient.address, open_source=patient.open_source)
+    journey = RemoteCheck(address=patient.address, open_source=patient.open_source)
     yield from journey.steps()
     fulls: tuple[Extract, ...] = ()
     if journey.files is None:
@@ -48,35 +48,35 @@ def examine(patient: Patient) -> Iterator[Finding]:
     else:
         catalogue = remote.read_offer(journey.files, patient.names)
         fulls = catalogue.fulls
-        yield remote.judge_names(catalogue, patient.names)
-        yield remote.judge_clock(journey.files, catalogue, patient.now)
+        yield remote.check_names(catalogue, patient.names)
+        yield remote.check_clock(journey.files, catalogue, patient.now)
     yield from _beside(patient.places, patient.names)
     yield from _local(patient, fulls or _remembered(patient.directory))
 
 
-def _beside(places: Places, names: Names) -> Iterator[Finding]:
+def _beside(places: ConfiguredPaths, names: FileNames) -> Iterator[CheckResult]:
     for number, open_source in enumerate(places.fallbacks, start=1):
-        yield judge_fallback(number, open_source, names)
+        yield check_fallback(number, open_source, names)
     if places.archive:
-        yield judge_archive(places.archive)
+        yield check_archive(places.archive)
     if places.textfile:
-        yield judge_textfile(places.textfile)
+        yield check_metrics_file(places.textfile)
     if any(places.hooks.values()):
-        yield judge_hooks(places.hooks)
+        yield check_hooks(places.hooks)
 
 
-def _local(patient: Patient, fulls: tuple[Extract, ...]) -> Iterator[Finding]:
+def _local(patient: CheckContext, fulls: tuple[Extract, ...]) -> Iterator[CheckResult]:
     directory = patient.directory
-    yield local.judge_directory(directory)
-    yield local.judge_space(directory, max((full.size for full in fulls), default=None))
-    yield local.judge_lock(directory)
-    finding, held = local.judge_mirror(directory)
+    yield local.check_directory(directory)
+    yield local.check_disk_space(directory, max((full.size for full in fulls), default=None))
+    yield local.check_lock(directory)
+    finding, held = local.check_mirror(directory)
     yield finding
-    if finding.verdict is Verdict.FAIL:
+    if finding.verdict is CheckOutcome.FAIL:
         yield skipped("age", "not tried: mirror")
     else:
-        yield local.judge_age(held, patient.policy, patient.now)
-    yield local.judge_sqlite()
+        yield local.check_age(held, patient.policy, patient.now)
+    yield local.check_sqlite()
 
 
 def _remembered(directory: MirrorDirectory) -> tuple[Extract, ...]:
@@ -88,4 +88,4 @@ def _remembered(directory: MirrorDirectory) -> tuple[Extract, ...]:
     return tuple(x for x in offered.extracts if x.kind is ExtractKind.FULL) if offered else ()
 
 
-__all__ = ["Finding", "Patient", "Places", "Verdict", "examine"]
+__all__ = ["CheckContext", "CheckOutcome", "CheckResult", "ConfiguredPaths", "examine"]

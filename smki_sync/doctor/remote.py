@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from smki_sync.catalogue import Names, read_catalogue
-from smki_sync.doctor.local import Finding, failed, fine, skipped, warned
+from smki_sync.catalogue import FileNames, read_catalogue
+from smki_sync.doctor.local import CheckResult, failed, passed, skipped, warned
 from smki_sync.errors import ConfigError, SmkiSyncError, SourceUnreachable
-from smki_sync.events import Detail, Event, Listener
+from smki_sync.events import Detail, Event, EventListener
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.extract import Catalogue, Extract, RemoteFile
 from smki_sync.sources.base import Address, DirectoryAddress, SftpAddress, Source
@@ -32,12 +32,12 @@ _TCP_CODES: Final = {"host-unknown", "connect-timeout", "connection-refused", "s
 _HANDSHAKE_CODES: Final = {"banner-timeout", "handshake-failed", "no-common-algorithm", "server-busy"}
 _HOST_KEY_CODES: Final = {"known-hosts", "host-key-unknown", "host-key-changed", "host-key-revoked"}
 
-OpenHeard = Callable[[Listener], Source]
+OpenHeard = Callable[[EventListener], Source]
 """Makes the configured source, not yet entered, that tells a listener what it negotiates."""
 
 
 @dataclass(slots=True)
-class Heard:
+class LoginEvents:
     """A listener that keeps what is said."""
 
     texts: list[str] = field(default_factory=list)
@@ -49,14 +49,14 @@ class Heard:
 
 
 @dataclass(slots=True)
-class Journey:
+class RemoteCheck:
     """The steps to the listing; ``files`` is what it holds, once :meth:`steps` has come that far."""
 
     address: Address
     open_source: OpenHeard
     files: tuple[RemoteFile, ...] | None = None
 
-    def steps(self) -> Iterator[Finding]:
+    def steps(self) -> Iterator[CheckResult]:
         """Take one step after the other; those after one that fails are skipped."""
         match self.address:
             case SftpAddress() as address:
@@ -64,7 +64,7 @@ class Journey:
             case DirectoryAddress():
                 yield from self._listed()
 
-    def _to_server(self, address: SftpAddress) -> Iterator[Finding]:
+    def _to_server(self, address: SftpAddress) -> Iterator[CheckResult]:
         resolved = _resolve(address)
         yield resolved
         if resolved.error:
@@ -72,9 +72,9 @@ class Journey:
         else:
             yield from self._listed()
 
-    def _listed(self) -> Iterator[Finding]:
+    def _listed(self) -> Iterator[CheckResult]:
         """Enter the source and list; what cannot be entered says which step failed."""
-        heard = Heard()
+        heard = LoginEvents()
         with ExitStack() as stack:
             try:
                 source = stack.enter_context(self.open_source(heard))
@@ -85,14 +85,14 @@ class Journey:
                 yield from _entered(heard, self.address)
             yield self._list(source)
 
-    def _list(self, source: Source) -> Finding:
+    def _list(self, source: Source) -> CheckResult:
         try:
             self.files = source.fetch_listing()
         except SmkiSyncError as error:
             return failed(LISTING, error)
-        return fine(LISTING, f"{source.title} lists {len(self.files)} file{'s' * (len(self.files) != 1)}")
+        return passed(LISTING, f"{source.title} lists {len(self.files)} file{'s' * (len(self.files) != 1)}")
 
-    def _not_entered(self, error: SmkiSyncError) -> Iterator[Finding]:
+    def _not_entered(self, error: SmkiSyncError) -> Iterator[CheckResult]:
         if isinstance(self.address, DirectoryAddress):
             yield failed(LISTING, error)
             return
@@ -114,22 +114,22 @@ def _step_of(error: SmkiSyncError) -> str:
     return HOST_KEY if error.reason in _HOST_KEY_CODES else LOGIN
 
 
-def _before(step: str, error: SmkiSyncError) -> Finding:
+def _before(step: str, error: SmkiSyncError) -> CheckResult:
     """A step before the one that failed: passed, unless the fault showed before anything was sent."""
     if isinstance(error, ConfigError) or error.reason == "refused-recently":
         return skipped(step, "not tried: nothing was sent")
-    return fine(step, "passed")
+    return passed(step, "passed")
 
 
-def _entered(heard: Heard, address: SftpAddress) -> Iterator[Finding]:
+def _entered(heard: LoginEvents, address: SftpAddress) -> Iterator[CheckResult]:
     server, _, key = (heard.texts[0] if heard.texts else "passed").partition("; host key ")
-    yield fine(TCP, f"{address.peer} takes connections")
-    yield fine(HANDSHAKE, server)
-    yield fine(HOST_KEY, f"{key.partition('; ')[0] or 'the pinned one'}, as pinned")
-    yield fine(LOGIN, f"{address.user} is let in")
+    yield passed(TCP, f"{address.peer} takes connections")
+    yield passed(HANDSHAKE, server)
+    yield passed(HOST_KEY, f"{key.partition('; ')[0] or 'the pinned one'}, as pinned")
+    yield passed(LOGIN, f"{address.user} is let in")
 
 
-def _resolve(address: SftpAddress) -> Finding:
+def _resolve(address: SftpAddress) -> CheckResult:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
@@ -143,7 +143,7 @@ def _resolve(address: SftpAddress) -> Finding:
             ),
         )
     places = sorted({str(info[4][0]) for info in found})
-    return fine(NAME, f"{address.host} is {', '.join(places)}")
+    return passed(NAME, f"{address.host} is {', '.join(places)}")
 
 
 _SHOWN: Final = 5  # names that are spelled out
@@ -151,7 +151,7 @@ SKEW: Final = timedelta(minutes=5)
 """A file from further in the future than this means that one of the two clocks is wrong."""
 
 
-def judge_names(catalogue: Catalogue, names: Names) -> Finding:
+def check_names(catalogue: Catalogue, names: FileNames) -> CheckResult:
     """Whether the listing holds extracts, and nothing that nobody knows."""
     extracts = f"{len(catalogue.fulls)} fulls and {len(catalogue.deltas)} deltas"
     strangers = [f"{s.name} ({s.why})" for s in catalogue.strangers]
@@ -170,10 +170,10 @@ def judge_names(catalogue: Catalogue, names: Names) -> Finding:
             "If one of them is an extract, set its name in [repository]; if not, add it to companion_names."
         )
         return warned("names", f"{extracts}; left alone: {shown}", mend)
-    return fine("names", f"{extracts}, and {len(catalogue.companions)} companions; no other name")
+    return passed("names", f"{extracts}, and {len(catalogue.companions)} companions; no other name")
 
 
-def judge_clock(files: tuple[RemoteFile, ...], catalogue: Catalogue, now: datetime) -> Finding:
+def check_clock(files: tuple[RemoteFile, ...], catalogue: Catalogue, now: datetime) -> CheckResult:
     """This machine's clock against the newest time of a file, and against the newest date in a name."""
     times = [file.modified for file in files if file.modified]
     ahead = [x.name for x in _extracts(catalogue) if x.day > now.date() + timedelta(days=1)]
@@ -184,20 +184,20 @@ def judge_clock(files: tuple[RemoteFile, ...], catalogue: Catalogue, now: dateti
         seen = f"{ahead[0]} is dated ahead of this machine's date, {now.date()}"
         return warned("clock", seen, "Set this machine's clock (NTP). If it is right, tell the DCC.")
     newest = f"; the newest file on offer is of {utc(max(times))}" if times else ""
-    return fine("clock", f"{utc(now)} here{newest}")
+    return passed("clock", f"{utc(now)} here{newest}")
 
 
 def _extracts(catalogue: Catalogue) -> Iterator[Extract]:
     yield from (*catalogue.fulls, *catalogue.deltas)
 
 
-def read_offer(files: tuple[RemoteFile, ...], names: Names) -> Catalogue:
+def read_offer(files: tuple[RemoteFile, ...], names: FileNames) -> Catalogue:
     """Sort the listing."""
     return read_catalogue(files, names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class ConfiguredPaths:
     """What is configured of them. ``hooks``: the words of each command, by its key; empty: there is none."""
 
     fallbacks: tuple[OpenHeard, ...] = ()
@@ -206,43 +206,43 @@ class Places:
     hooks: Mapping[str, Sequence[str]]
 
 
-def judge_fallback(number: int, open_source: OpenHeard, names: Names) -> Finding:
+def check_fallback(number: int, open_source: OpenHeard, names: FileNames) -> CheckResult:
     """Whether a fallback can be listed, and holds extracts. ``number``: its place in the list, from 1."""
     check = f"fallback {number}"
     try:
-        with open_source(Heard()) as source:
+        with open_source(LoginEvents()) as source:
             title, found = source.title, read_offer(source.fetch_listing(), names)
     except SmkiSyncError as error:
         return warned(check, error.message, error.hint)
     held = f"{title} holds {len(found.fulls)} fulls and {len(found.deltas)} deltas"
     if not found.fulls and not found.deltas:
         return warned(check, held, "Fill it, or take it out of repository.fallbacks.")
-    return fine(check, held)
+    return passed(check, held)
 
 
-def judge_archive(path: Path) -> Finding:
+def check_archive(path: Path) -> CheckResult:
     """Whether extracts can be put there."""
     if not _can_be_made(path):
         mend = "Let the user that runs smki-sync write there, or configure another archive.path."
         return warned("archive", f"{path} cannot be written, and what is applied is to be kept there", mend)
-    return fine("archive", f"{path} can be " + ("written" if path.is_dir() else "made"))
+    return passed("archive", f"{path} can be " + ("written" if path.is_dir() else "made"))
 
 
-def judge_textfile(path: Path) -> Finding:
+def check_metrics_file(path: Path) -> CheckResult:
     """Whether the metrics can be replaced: written beside, and renamed."""
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
         mend = "Make the directory, with the right to write, or configure another metrics.textfile."
         return warned("metrics", f"{path.parent} is no directory that this user may write to", mend)
-    return fine("metrics", f"{path} can be written")
+    return passed("metrics", f"{path} can be written")
 
 
-def judge_hooks(hooks: Mapping[str, Sequence[str]]) -> Finding:
+def check_hooks(hooks: Mapping[str, Sequence[str]]) -> CheckResult:
     """Whether the programs are there; none is started."""
     missing = [f"{key}: {words[0]}" for key, words in hooks.items() if words and not shutil.which(words[0])]
     if missing:
         mend = "Install it, or name it with its whole path; the service may have another PATH than you."
         return warned("hooks", f"no such program: {', '.join(missing)}", mend)
-    return fine("hooks", f"{', '.join(key for key, words in hooks.items() if words)} can be started")
+    return passed("hooks", f"{', '.join(key for key, words in hooks.items() if words)} can be started")
 
 
 def _can_be_made(path: Path) -> bool:

@@ -16,9 +16,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
-from smki_sync.catalogue import Names, read_catalogue
-from smki_sync.download import Fetched
-from smki_sync.mirror.connection import named
+from smki_sync.catalogue import FileNames, read_catalogue
+from smki_sync.download import DownloadedFile
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import sync_directory
 from smki_sync.model.extract import Extract, RemoteFile
 from smki_sync.sources.directory import SIDECAR
@@ -36,17 +36,17 @@ class Archive:
 
     path: Path
     keep_fulls: int
-    names: Names
+    names: FileNames
     overlap_days: int
 
-    def keep(self, fetched: Fetched) -> None:
+    def keep(self, fetched: DownloadedFile) -> None:
         """Take a file that was applied into the archive; where it was, it stays.
 
         Raises :class:`MirrorNotWritable` where that fails; what the archive had before is whole.
         """
         target = self.path / fetched.path.name
         stated = self.path / f"{target.name}{SIDECAR}"
-        with named(self.path):
+        with disk_errors(self.path):
             self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
             with _made_aside(target) as file:
                 _bring(fetched.path, file)
@@ -67,7 +67,7 @@ class Archive:
             *(full for full in fulls if full not in kept),
             *(delta for delta in deltas if delta.day < first),
         ]
-        with named(self.path):
+        with disk_errors(self.path):
             for half in self._half_made():
                 half.unlink(missing_ok=True)
             for extract in gone:  # the hash first: a file without one is found again, and not the reverse
@@ -76,7 +76,7 @@ class Archive:
         return tuple(self.path / extract.name for extract in gone)
 
     def _extracts(self) -> tuple[list[Extract], list[Extract]]:
-        with named(self.path):
+        with disk_errors(self.path):
             files = [RemoteFile(name=path.name, size=path.stat().st_size) for path in self._files()]
         found = read_catalogue(files, self.names)
         return [*found.fulls], [*found.deltas]

@@ -8,9 +8,9 @@ from os import fsync
 from pathlib import Path
 from typing import Final
 
-from smki_sync.download.partial_file import stamp_of
+from smki_sync.download.partial_file import file_stamp
 from smki_sync.errors import SourceUnreachable
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
 
@@ -18,7 +18,7 @@ _READ: Final = 1 << 18  # octets handed on at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class DownloadedFile:
     """A file that is here, whole. ``file``: what the ledger will remember of it.
 
     ``pieces``: runs or connections in which it came.
@@ -30,7 +30,7 @@ class Fetched:
 
     def chunks(self) -> Iterator[bytes]:
         """Its bytes, in order."""
-        return chunks_of(self.path)
+        return read_chunks(self.path)
 
     def set_aside(self) -> None:
         """It is damaged: keep it as evidence, ``NAME.bad``, and fetch it again next time.
@@ -41,64 +41,64 @@ class Fetched:
         removed.
         """
         if self.file.extract.kind is ExtractKind.DELTA:
-            with named(self.path):
+            with disk_errors(self.path):
                 self.path.replace(self.path.with_name(self.path.name + ".bad"))
-                card_of(self.path).unlink(missing_ok=True)
+                sidecar_of(self.path).unlink(missing_ok=True)
         elif self.pieces > 1:
             self.remove()
 
     def remove(self) -> None:
         """It is applied and no longer needed."""
-        with named(self.path):
+        with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
-            card_of(self.path).unlink(missing_ok=True)
+            sidecar_of(self.path).unlink(missing_ok=True)
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
+def read_chunks(path: Path) -> Iterator[bytes]:
     """The bytes of a file on this disk, in order."""
-    with named(path), path.open("rb") as handle:
+    with disk_errors(path), path.open("rb") as handle:
         while chunk := handle.read(_READ):
             yield chunk
 
 
-def held(path: Path, extract: Extract) -> Fetched | None:
+def hold_downloaded(path: Path, extract: Extract) -> DownloadedFile | None:
     """What an earlier run fetched and did not come to apply, if it is still the same file and intact."""
     try:
-        card = json.loads(card_of(path).read_text())
+        card = json.loads(sidecar_of(path).read_text())
         pieces = int(card.get("pieces", 1))
         with path.open("rb") as handle:
             found = file_digest(handle, "sha256").hexdigest()
     except (OSError, ValueError, AttributeError, TypeError):
         return None
     file = AppliedFile(extract=extract, size=extract.size, sha256=found)
-    fetched = Fetched(file=file, path=path, pieces=pieces)
+    fetched = DownloadedFile(file=file, path=path, pieces=pieces)
     return fetched if card == _particulars(fetched) else None
 
 
-def left_behind(path: Path, known: Collection[AppliedFile]) -> Fetched | None:
+def leftover_files(path: Path, known: Collection[AppliedFile]) -> DownloadedFile | None:
     """A file that an earlier run has applied, if it is one of ``known`` of its name and intact."""
     if not known or not path.is_file():
         return None
-    with named(path), path.open("rb") as handle:
+    with disk_errors(path), path.open("rb") as handle:
         found = file_digest(handle, "sha256").hexdigest()
-    return next((Fetched(file=file, path=path) for file in known if file.sha256 == found), None)
+    return next((DownloadedFile(file=file, path=path) for file in known if file.sha256 == found), None)
 
 
-def write_card(fetched: Fetched) -> None:
+def write_sidecar(fetched: DownloadedFile) -> None:
     """Say beside the file what it is, before it takes its name."""
-    with card_of(fetched.path).open("w") as card:
+    with sidecar_of(fetched.path).open("w") as card:
         json.dump(_particulars(fetched), card)
         card.flush()
         fsync(card.fileno())
 
 
-def _particulars(fetched: Fetched) -> dict[str, object]:
+def _particulars(fetched: DownloadedFile) -> dict[str, object]:
     file = fetched.file
-    stamp = stamp_of(file.extract)
+    stamp = file_stamp(file.extract)
     return {"size": file.size, "modified": stamp, "sha256": file.sha256, "pieces": fetched.pieces}
 
 
-def card_of(path: Path) -> Path:
+def sidecar_of(path: Path) -> Path:
     """The card of the file at ``path``."""
     return path.with_name(path.name + ".json")
 
@@ -106,7 +106,7 @@ def card_of(path: Path) -> Path:
 _READ_FOLLOW: Final = 1 << 18
 
 
-def follow(part: Path, marks: Iterable[int]) -> Iterator[bytes]:
+def read_growing_file(part: Path, marks: Iterable[int]) -> Iterator[bytes]:
     """Give the bytes of ``part`` up to each mark as it comes; ends with the marks.
 
     The file may take its final name meanwhile. Raises ``SourceUnreachable`` (``changed-while-fetched``)
@@ -114,7 +114,7 @@ def follow(part: Path, marks: Iterable[int]) -> Iterator[bytes]:
     """
     at = 0
     # Without a buffer: one would read beyond the mark, and there a second session has left a hole for now.
-    with named(part), part.open("rb", buffering=0) as file:
+    with disk_errors(part), part.open("rb", buffering=0) as file:
         for mark in marks:
             if mark < at:
                 raise SourceUnreachable(

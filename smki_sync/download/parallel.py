@@ -14,32 +14,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, NoReturn, Self
 
-from smki_sync.download.partial_file import Lane, Stretch
-from smki_sync.download.retry import Opening, Pace, PatientSource, Retry, Terms
-from smki_sync.download.transfer import Haul, OtherFileError
+from smki_sync.download.partial_file import ByteRange, RangeWriter
+from smki_sync.download.retry import (
+    DownloadOptions,
+    RateLimiter,
+    ReconnectingSource,
+    RetryPolicy,
+    SourceConfig,
+)
+from smki_sync.download.transfer import DifferentFileError, RangeTransfer
 from smki_sync.errors import SmkiSyncError
-from smki_sync.events import Event, Fetching
-from smki_sync.mirror.connection import named
+from smki_sync.events import Downloading, Event
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.model.extract import Extract
 
 WHOLE: Final = "whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class ParallelRequest:
     """What to fetch, where to, and on which terms."""
 
-    opening: Opening
+    opening: SourceConfig
     extract: Extract
     part: Path
     journal: Path
-    stretch: Stretch
+    stretch: ByteRange
     mark_bytes: int
     bandwidth: int
-    retry: Retry
+    retry: RetryPolicy
 
 
-class Leash:
+class ParentPipe:
     """The pipe from whoever started us: its end means that nobody waits for us any more."""
 
     def __init__(self, pipe: BinaryIO) -> None:
@@ -58,7 +64,7 @@ class Leash:
         return time.monotonic()
 
 
-class Teller:
+class ProgressWriter:
     """Says how many bytes of the lane are there, one number a line."""
 
     def __init__(self, out: BinaryIO) -> None:
@@ -67,7 +73,7 @@ class Teller:
 
     def hear(self, event: Event) -> None:
         """Pass progress on."""
-        if isinstance(event, Fetching):
+        if isinstance(event, Downloading):
             self.say(event.done)
 
     def say(self, word: object) -> None:
@@ -76,29 +82,29 @@ class Teller:
         self._out.flush()
 
 
-def run(errand: Errand, leash: Leash, teller: Teller) -> None:
+def run(errand: ParallelRequest, leash: ParentPipe, teller: ProgressWriter) -> None:
     """Fetch the lane; the last line says ``whole``, or why not."""
     try:
         _fetch(errand, leash, teller)
     except SmkiSyncError as error:
         teller.say({"failed": error.message})
-    except OtherFileError:
+    except DifferentFileError:
         teller.say({"failed": "the file on offer is another one"})
     else:
         teller.say(WHOLE)
 
 
-def _fetch(errand: Errand, leash: Leash, teller: Teller) -> None:
-    terms = Terms(retry=errand.retry, sleep=leash.sleep, seconds=leash.seconds)
-    with named(errand.part):
+def _fetch(errand: ParallelRequest, leash: ParentPipe, teller: ProgressWriter) -> None:
+    terms = DownloadOptions(retry=errand.retry, sleep=leash.sleep, seconds=leash.seconds)
+    with disk_errors(errand.part):
         handle = os.open(errand.part, os.O_RDWR | os.O_CLOEXEC)
         try:
-            lane = Lane(handle, errand.journal, errand.stretch, every=errand.mark_bytes)
+            lane = RangeWriter(handle, errand.journal, errand.stretch, every=errand.mark_bytes)
             lane.take_up()
-            pace = Pace(errand.bandwidth, seconds=leash.seconds, sleep=leash.sleep)
-            haul = Haul(extract=errand.extract, lane=lane, terms=terms, hear=teller, pace=pace)
+            pace = RateLimiter(errand.bandwidth, seconds=leash.seconds, sleep=leash.sleep)
+            haul = RangeTransfer(extract=errand.extract, lane=lane, terms=terms, hear=teller, pace=pace)
             try:
-                with PatientSource(errand.opening, terms=terms, hear=teller) as source:
+                with ReconnectingSource(errand.opening, terms=terms, hear=teller) as source:
                     haul.run(source)
             finally:
                 lane.mark()
@@ -121,7 +127,7 @@ if __name__ == "__main__":
         octets += stdin.read(length - len(octets))
     given = pickle.loads(octets)  # noqa: S301 - written a moment ago by the process that started this one
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
-        run(given, Leash(stdin), Teller(pipe))
+        run(given, ParentPipe(stdin), ProgressWriter(pipe))
 
 
 STOP_SECONDS: Final = 10.0
@@ -130,13 +136,13 @@ STOP_SECONDS: Final = 10.0
 _READ: Final = 1 << 16
 
 
-class Beside:
+class ParallelDownload:
     """The other process. A context manager: leaving ends it.
 
     ``done``: bytes of its lane that are there. ``why``: what kept it from fetching all of it.
     """
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: ParallelRequest) -> None:
         """Start it."""
         command = [sys.executable, "-P", "-m", "smki_sync.download.parallel"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

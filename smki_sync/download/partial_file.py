@@ -12,13 +12,13 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from smki_sync.download.retry import MIB
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import sync_directory
 from smki_sync.model.extract import Extract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class ByteRange:
     """Which bytes of which file: from ``start`` to ``end``, of ``size``.
 
     ``modified``: as listed, ISO 8601.
@@ -32,11 +32,11 @@ class Stretch:
 
     def is_of(self, extract: Extract) -> bool:
         """Whether this is a stretch of just the file on offer: same name, size and time."""
-        return (self.name, self.size, self.modified) == (extract.name, extract.size, stamp_of(extract))
+        return (self.name, self.size, self.modified) == (extract.name, extract.size, file_stamp(extract))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Checkpoint:
     """Everything from the stretch's start to offset ``at`` is durable and has this SHA-256.
 
     ``pieces``: runs or connections in which it was fetched.
@@ -48,39 +48,39 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entries:
+class CheckpointEntries:
     """What a journal says."""
 
-    stretch: Stretch
-    marks: tuple[Mark, ...]
+    stretch: ByteRange
+    marks: tuple[Checkpoint, ...]
 
 
-def stamp_of(extract: Extract) -> str | None:
+def file_stamp(extract: Extract) -> str | None:
     """Write an extract's time as journals and cards do."""
     return extract.modified.isoformat() if extract.modified else None
 
 
-def read_entries(path: Path) -> Entries | None:
+def read_entries(path: Path) -> CheckpointEntries | None:
     """Read a journal as far as it is sound; ``None`` where it says nothing."""
     try:
         first, *rest = path.read_bytes().split(b"\n")
-        stretch = msgspec.json.decode(first, type=Stretch)
+        stretch = msgspec.json.decode(first, type=ByteRange)
     except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return Entries(
-        stretch=stretch, marks=tuple(_marks(rest[:-1]))
+    return CheckpointEntries(
+        stretch=stretch, marks=tuple(_checkpoints(rest[:-1]))
     )  # behind the last line end: nothing, or a torn line
 
 
-def _marks(lines: Iterable[bytes]) -> Iterator[Mark]:
+def _checkpoints(lines: Iterable[bytes]) -> Iterator[Checkpoint]:
     for line in lines:
         try:
-            yield msgspec.json.decode(line, type=Mark)
+            yield msgspec.json.decode(line, type=Checkpoint)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return
 
 
-def write_entries(path: Path, stretch: Stretch, marks: Iterable[Mark]) -> None:
+def write_entries(path: Path, stretch: ByteRange, marks: Iterable[Checkpoint]) -> None:
     """Write a journal anew, whole or not at all, durably."""
     aside = path.with_name(path.name + ".next")
     with aside.open("wb") as file:
@@ -91,7 +91,7 @@ def write_entries(path: Path, stretch: Stretch, marks: Iterable[Mark]) -> None:
     sync_directory(path.parent)
 
 
-def append_mark(path: Path, mark: Mark) -> None:
+def append_checkpoint(path: Path, mark: Checkpoint) -> None:
     """Add one mark, durably."""
     with path.open("ab") as file:
         file.write(msgspec.json.encode(mark) + b"\n")
@@ -106,7 +106,7 @@ another file is different within a few of them."""
 _READ: Final = 1 << 20  # bytes read back at a time
 
 
-class Digest(Protocol):
+class StreamingDigest(Protocol):
     """A hash in the making, as :mod:`hashlib` has it."""
 
     def update(self, data: bytes | memoryview, /) -> None:
@@ -119,13 +119,13 @@ class Digest(Protocol):
         """What it has come to."""
 
 
-class Lane:
+class RangeWriter:
     """``at``: offset in the file of the next byte; ``durable``: of the last mark.
 
     Raises ``OSError``, which the caller names.
     """
 
-    def __init__(self, handle: int, journal: Path, stretch: Stretch, *, every: int) -> None:
+    def __init__(self, handle: int, journal: Path, stretch: ByteRange, *, every: int) -> None:
         """Stand at the start. ``handle``: the open part. ``every``: bytes between two marks."""
         self.stretch = stretch
         self.journal = journal
@@ -136,7 +136,7 @@ class Lane:
     def _begin_anew(self) -> None:
         self.at = self.durable = self.stretch.start
         self.pieces = 1
-        self._digest: Digest = sha256()
+        self._digest: StreamingDigest = sha256()
         self._written = False
 
     @property
@@ -160,7 +160,7 @@ class Lane:
         self.at, self.durable, self.pieces = last.at, last.at, last.pieces
         return True
 
-    def digest(self, digest: Digest | None = None) -> Digest:
+    def digest(self, digest: StreamingDigest | None = None) -> StreamingDigest:
         """SHA-256 of the lane as it came; behind the ``digest`` of what is before it, read back from disk."""
         if digest is None:
             return self._digest.copy()
@@ -188,9 +188,9 @@ class Lane:
         if self.at == self.durable:
             return
         os.fsync(self._handle)
-        mark = Mark(at=self.at, sha256=self._digest.hexdigest(), pieces=self.pieces)
+        mark = Checkpoint(at=self.at, sha256=self._digest.hexdigest(), pieces=self.pieces)
         if self._written:
-            append_mark(self.journal, mark)
+            append_checkpoint(self.journal, mark)
         else:
             write_entries(self.journal, self.stretch, [mark])
             self._written = True
@@ -225,7 +225,7 @@ class Lane:
         write_entries(self.journal, self.stretch, good)
         self._written = True
 
-    def _holds(self, mark: Mark) -> bool:
+    def _holds(self, mark: Checkpoint) -> bool:
         """Read back up to a mark; where its hash is right, that is how far the lane is."""
         if not self.at < mark.at <= self.stretch.end:
             return False
@@ -251,7 +251,7 @@ _BLOCK: Final = 512
 """Bytes in a unit of ``st_blocks`` (POSIX, stat.h)."""
 
 
-class Part:
+class PartialFile:
     """The open part of one extract. A context manager: leaving marks what has come as durable.
 
     ``foreign``: whether a part of another file of this name was found, and thrown away.
@@ -260,17 +260,17 @@ class Part:
 
     def __init__(self, path: Path, extract: Extract, *, every: int, split: bool) -> None:
         """Open it, or begin one. ``path``: of the whole file. ``split``: into two lanes."""
-        self.path = part_of(path)
+        self.path = open_partial_file(path)
         self._whole = path
         found = [read_entries(path.with_name(path.name + ending)) for ending in JOURNALS]
         self.foreign = any(entries and not entries.stretch.is_of(extract) for entries in found)
         if self.foreign or not self.path.exists():
-            discard_part(path)
+            discard_partial_file(path)
             found = []
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self.lanes = tuple(
-            Lane(self._handle, path.with_name(path.name + ending), stretch, every=every)
-            for ending, stretch in zip(JOURNALS, _stretches(extract, found, split=split), strict=False)
+            RangeWriter(self._handle, path.with_name(path.name + ending), stretch, every=every)
+            for ending, stretch in zip(JOURNALS, _byte_ranges(extract, found, split=split), strict=False)
         )
 
     def __enter__(self) -> Self:
@@ -293,7 +293,7 @@ class Part:
         """In how many runs or connections the bytes came, at most."""
         return max(lane.pieces for lane in self.lanes) + len(self.lanes) - 1
 
-    def take_up(self, lane: Lane) -> None:
+    def take_up(self, lane: RangeWriter) -> None:
         """Go on with a lane where an earlier run left it; what a single lane has no mark for is cut off."""
         lane.take_up()
         if len(self.lanes) == 1:
@@ -311,27 +311,27 @@ class Part:
         """Take the file's name; durable once its directory is. The journals have done their duty."""
         os.fsync(self._handle)
         self.path.replace(self._whole)
-        discard_part(self._whole)
+        discard_partial_file(self._whole)
 
 
-def part_of(path: Path) -> Path:
+def open_partial_file(path: Path) -> Path:
     """Where the file at ``path`` is while it is on its way in."""
     return path.with_name(path.name + PART)
 
 
-def discard_part(path: Path) -> None:
+def discard_partial_file(path: Path) -> None:
     """Remove what there is of the part of the file at ``path``."""
     for ending in (PART, *JOURNALS):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
-def discard_other_parts(directory: Path, wanted: Iterable[Extract]) -> tuple[Path, ...]:
+def discard_other_partial_files(directory: Path, wanted: Iterable[Extract]) -> tuple[Path, ...]:
     """Remove parts of files that nobody wants any more: that of an old full may be many gigabytes."""
     kept = {extract.name for extract in wanted}
-    with named(directory):
+    with disk_errors(directory):
         left = [path for path in sorted(directory.glob(f"*{PART}")) if path.stem not in kept]
         for path in left:
-            discard_part(path.with_name(path.stem))
+            discard_partial_file(path.with_name(path.stem))
     return tuple(left)
 
 
@@ -339,13 +339,15 @@ def room_left(path: Path, extract: Extract) -> int:
     """Bytes that fetching a file will still take on the disk: its size without what is here of it."""
     if path.exists():
         return 0
-    part = part_of(path)
-    with named(part):
+    part = open_partial_file(path)
+    with disk_errors(part):
         taken = part.stat().st_blocks * _BLOCK if part.exists() else 0
     return max(extract.size - taken, 0)
 
 
-def _stretches(extract: Extract, found: list[Entries | None], *, split: bool) -> Iterator[Stretch]:
+def _byte_ranges(
+    extract: Extract, found: list[CheckpointEntries | None], *, split: bool
+) -> Iterator[ByteRange]:
     """Divide the file as its journals do, else as asked for."""
     known = [entries.stretch for entries in found if entries]
     cuts = {edge for stretch in known for edge in (stretch.start, stretch.end)}
@@ -353,4 +355,6 @@ def _stretches(extract: Extract, found: list[Entries | None], *, split: bool) ->
         cuts.add(extract.size // 2 // MIB * MIB)
     edges = [0, *sorted(cuts - {0, extract.size}), extract.size]
     for start, end in itertools.pairwise(edges):
-        yield Stretch(name=extract.name, size=extract.size, modified=stamp_of(extract), start=start, end=end)
+        yield ByteRange(
+            name=extract.name, size=extract.size, modified=file_stamp(extract), start=start, end=end
+        )

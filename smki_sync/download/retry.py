@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
-from smki_sync.events import Listener, Retrying, Silence
+from smki_sync.events import EventListener, NullListener, Retrying
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Chunks, Limits, OpenSource, Source
 from smki_sync.sources.ssh_settings import SftpLogin
 
 
-class Treatment(StrEnum):
+class RetryAction(StrEnum):
     """``AGAIN``: connect anew and go on. ``WAIT``: let the file settle. ``NEVER``: report it at once."""
 
     AGAIN = "again"
@@ -27,25 +27,25 @@ class Treatment(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class RetryRule:
     """One fault by its error code, the class that carries it, and why it is treated so."""
 
     code: str
     kind: type[SourceError]
-    treatment: Treatment
+    treatment: RetryAction
     why: str
 
 
-def _again(code: str, why: str) -> Cause:
-    return Cause(code=code, kind=SourceUnreachable, treatment=Treatment.AGAIN, why=why)
+def _again(code: str, why: str) -> RetryRule:
+    return RetryRule(code=code, kind=SourceUnreachable, treatment=RetryAction.AGAIN, why=why)
 
 
-def _wait(code: str, why: str) -> Cause:
-    return Cause(code=code, kind=SourceUnreachable, treatment=Treatment.WAIT, why=why)
+def _wait(code: str, why: str) -> RetryRule:
+    return RetryRule(code=code, kind=SourceUnreachable, treatment=RetryAction.WAIT, why=why)
 
 
-def _never(code: str, why: str, kind: type[SourceError] = SourceUnreachable) -> Cause:
-    return Cause(code=code, kind=kind, treatment=Treatment.NEVER, why=why)
+def _never(code: str, why: str, kind: type[SourceError] = SourceUnreachable) -> RetryRule:
+    return RetryRule(code=code, kind=kind, treatment=RetryAction.NEVER, why=why)
 
 
 CAUSES = (
@@ -88,19 +88,19 @@ CAUSES = (
 _BY_CODE = {cause.code: cause for cause in CAUSES}
 
 
-def treatment_of(error: SourceError) -> Treatment:
+def retry_action_of(error: SourceError) -> RetryAction:
     """Say what is done about an error; one without a row is treated as its class says."""
     if not isinstance(error, SourceUnreachable):
-        return Treatment.NEVER
+        return RetryAction.NEVER
     known = _BY_CODE.get(error.reason)
-    return known.treatment if known else Treatment.AGAIN
+    return known.treatment if known else RetryAction.AGAIN
 
 
 BURST_SECONDS: Final = 0.25
 """How much may come at once after a pause, as time at the full rate: smooth to others, cheap to us."""
 
 
-class Pace:
+class RateLimiter:
     """A token bucket. ``rate`` in bytes a second, 0 is without limit."""
 
     def __init__(self, rate: int, *, seconds: Callable[[], float], sleep: Callable[[float], None]) -> None:
@@ -128,7 +128,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class SourceConfig:
     """``url``, ``login`` and ``limits`` as :func:`~smki_sync.sources.open_source` wants them."""
 
     url: str
@@ -137,9 +137,9 @@ class Opening:
 
     def __call__(self) -> Source:
         """Make a source that says nothing; it is not yet entered."""
-        return self.heard_by(Silence())
+        return self.heard_by(NullListener())
 
-    def heard_by(self, hear: Listener) -> Source:
+    def heard_by(self, hear: EventListener) -> Source:
         """Make a source that says what it negotiates."""
         return open_source(self.url, login=self.login, limits=self.limits, hear=hear)
 
@@ -155,7 +155,7 @@ SPLIT_BYTES: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class RetryPolicy:
     """How often, and after which pauses, what may pass is tried again.
 
     ``attempts``: in a row without progress, the first included. Pauses in seconds: the first, each next
@@ -176,7 +176,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class TransferRecord:
     """One attempt at a file, for the ledger of downloads.
 
     ``begin``, ``end``: offsets in bytes of what was fetched in this attempt. ``outcome``: ``whole``, or the
@@ -196,16 +196,16 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _unheard(_came: int) -> None:
+def _ignore_progress(_came: int) -> None:
     """Nobody follows the download."""
 
 
-def _unwritten(_transfer: Transfer) -> None:
+def _unwritten(_transfer: TransferRecord) -> None:
     """Nobody keeps a ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class DownloadOptions:
     """Everything that a download goes by.
 
     ``young``: seconds; a file changed less long ago is looked at once more. ``changing``: seconds that a
@@ -213,19 +213,19 @@ class Terms:
     how another process opens the repository, to fetch the second half of a large file beside the first;
     ``None``: one range is fetched. ``split_bytes``: size of a large file. ``mark_bytes``: bytes between two
     durable marks. ``came``: told how many bytes of the part, from the first on, are there in order
-    (:func:`~smki_sync.download.local_file.follow`), and 0 as often as it is begun or taken up. ``ledger``: told
-    of every attempt.
+    (:func:`~smki_sync.download.local_file.read_growing_file`), and 0 as often as it is begun or taken up.
+    ``ledger``: told of every attempt.
     """
 
-    retry: Retry = Retry()
+    retry: RetryPolicy = RetryPolicy()
     young: float = 0.0
     changing: float = 0.0
     bandwidth: int = 0
-    second: Callable[[], Opening] | None = None
+    second: Callable[[], SourceConfig] | None = None
     split_bytes: int = SPLIT_BYTES
     mark_bytes: int = MARK_BYTES
-    came: Callable[[int], None] = _unheard
-    ledger: Callable[[Transfer], None] = _unwritten
+    came: Callable[[int], None] = _ignore_progress
+    ledger: Callable[[TransferRecord], None] = _unwritten
     clock: Callable[[], datetime] = _utc_now
     seconds: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -242,10 +242,10 @@ def _nothing() -> int:
     return 0
 
 
-class PatientSource:
+class ReconnectingSource:
     """A :class:`~smki_sync.sources.base.Source` that comes back."""
 
-    def __init__(self, open_source: OpenSource, *, terms: Terms, hear: Listener) -> None:
+    def __init__(self, open_source: OpenSource, *, terms: DownloadOptions, hear: EventListener) -> None:
         """Remember how to open one; nothing is opened before entering."""
         self._open = open_source
         self._terms = terms
@@ -254,9 +254,9 @@ class PatientSource:
         self._title = ""
 
     @classmethod
-    def around(cls, source: Source, *, hear: Listener) -> Self:
+    def around(cls, source: Source, *, hear: EventListener) -> Self:
         """Wrap a source that somebody else has entered and will leave: no fault is tried again."""
-        made = cls(lambda: source, terms=Terms(), hear=hear)
+        made = cls(lambda: source, terms=DownloadOptions(), hear=hear)
         made._source, made._title = source, source.title
         return made
 
@@ -295,7 +295,7 @@ class PatientSource:
             try:
                 return step(self._connected())
             except SourceUnreachable as error:
-                if treatment_of(error) is not Treatment.AGAIN:
+                if retry_action_of(error) is not RetryAction.AGAIN:
                     raise
                 gained = moved() - reached >= PROGRESS_BYTES
                 failed, reached = (1, moved()) if gained else (failed + 1, reached)

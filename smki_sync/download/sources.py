@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from smki_sync.errors import MirrorError, SourceError, SourceMissing, SourceRefused
-from smki_sync.mirror.history import Logins
+from smki_sync.mirror.history import RefusedLogins
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources.base import Chunks, OpenSource, Source
@@ -21,13 +21,13 @@ BY_HAND: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoginMemory:
+class LoginLockout:
     """What is known of the logins of one ``account`` (``user@host:port``).
 
     ``lockout``: how long a refusal counts; zero: not at all. ``most``: :data:`BY_ITSELF` or :data:`BY_HAND`.
     """
 
-    logins: Logins
+    logins: RefusedLogins
     account: str
     lockout: timedelta
     clock: Callable[[], datetime]
@@ -67,10 +67,10 @@ class LoginMemory:
             self.logins.forget(self.account)
 
 
-class CarefulSource:
+class LoginGuard:
     """A :class:`~smki_sync.sources.base.Source` whose login is watched; otherwise the ``inner`` one."""
 
-    def __init__(self, inner: Source, *, memory: LoginMemory) -> None:
+    def __init__(self, inner: Source, *, memory: LoginLockout) -> None:
         """Wrap a source that is not yet entered."""
         self._inner = inner
         self._memory = memory
@@ -108,7 +108,7 @@ class CarefulSource:
 
 
 @dataclass(slots=True)
-class Ring:
+class FallbackSources:
     """The sources of a run, in the order in which they are tried, and what became of them.
 
     ``origins``: which source a listed file comes from, by their numbers; it outlives a connection.
@@ -119,15 +119,15 @@ class Ring:
     origins: dict[str, int] = field(default_factory=dict)
     unreached: dict[int, SourceError] = field(default_factory=dict)
 
-    def open(self) -> "Several":
+    def open(self) -> "FallbackSource":
         """One source that stands for all of them."""
-        return Several(self)
+        return FallbackSource(self)
 
 
-class Several:
+class FallbackSource:
     """A :class:`~smki_sync.sources.base.Source` made of several."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: FallbackSources) -> None:
         """Remember which; nothing is opened before entering."""
         self._ring = ring
         self._open: dict[int, Source] = {}

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from smki_sync.download.local_file import chunks_of
-from smki_sync.download.partial_file import Lane
-from smki_sync.download.retry import MIB, Pace, PatientSource, Terms, Transfer
+from smki_sync.download.local_file import read_chunks
+from smki_sync.download.partial_file import RangeWriter
+from smki_sync.download.retry import MIB, DownloadOptions, RateLimiter, ReconnectingSource, TransferRecord
 from smki_sync.errors import BadExtract, SmkiSyncError, SourceMissing, SourceUnreachable
-from smki_sync.events import Fetching, Listener, Waiting
+from smki_sync.events import Downloading, EventListener, Waiting
 from smki_sync.model.extract import Extract, RemoteFile
-from smki_sync.reader.gzip_stream import MAGIC, Gunzip, ReaderLimits
+from smki_sync.reader.gzip_stream import MAGIC, GzipStream, ReaderLimits
 from smki_sync.sources.base import Chunks, Source
 
 LOOK_SECONDS: Final = 15.0
@@ -25,12 +25,12 @@ PROVE_BYTES: Final = 64 * MIB
 took long enough to fetch for the second look to tell."""
 
 
-def same(listed: RemoteFile, extract: Extract) -> bool:
+def is_same_file(listed: RemoteFile, extract: Extract) -> bool:
     """Whether a look shows the file that was on offer."""
     return (listed.size, listed.modified) == (extract.size, extract.modified)
 
 
-def find(source: Source, name: str) -> RemoteFile:
+def find_in_listing(source: Source, name: str) -> RemoteFile:
     """Look at one file again; raises ``SourceMissing`` where it has gone."""
     for listed in source.fetch_listing():
         if listed.name == name:
@@ -40,7 +40,7 @@ def find(source: Source, name: str) -> RemoteFile:
     )
 
 
-def changed(extract: Extract, what: str) -> SourceUnreachable:
+def changed_during_download(extract: Extract, what: str) -> SourceUnreachable:
     """Word that a file is not the one that was listed."""
     return SourceUnreachable(
         f"{extract.name} {what} where the listing said {extract.size}",
@@ -49,19 +49,21 @@ def changed(extract: Extract, what: str) -> SourceUnreachable:
     )
 
 
-def check_settled(source: Source, extract: Extract, part: Path, terms: Terms) -> None:
+def check_not_changing(source: Source, extract: Extract, part: Path, terms: DownloadOptions) -> None:
     """Look again at a young file; raises ``changed-while-fetched`` where it changes."""
     age = _age(extract, terms)
     if abs(age) >= terms.young:
         return
     if not _ends_well(part, extract):
         terms.sleep(min(max(abs(age), SHORTEST_LOOK), LOOK_SECONDS))
-    listed = find(source, extract.name)
-    if not same(listed, extract):
-        raise changed(extract, f"has grown or was replaced: it is listed with {listed.size} bytes")
+    listed = find_in_listing(source, extract.name)
+    if not is_same_file(listed, extract):
+        raise changed_during_download(
+            extract, f"has grown or was replaced: it is listed with {listed.size} bytes"
+        )
 
 
-def _age(extract: Extract, terms: Terms) -> float:
+def _age(extract: Extract, terms: DownloadOptions) -> float:
     """Seconds since the file changed; none where nobody knows, which is taken for now."""
     return (terms.clock() - extract.modified).total_seconds() if extract.modified else 0.0
 
@@ -72,7 +74,7 @@ def _ends_well(part: Path, extract: Extract) -> bool:
         with part.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     try:
-        for _ in Gunzip(chunks_of(part), name=extract.name, limits=ReaderLimits()):
+        for _ in GzipStream(read_chunks(part), name=extract.name, limits=ReaderLimits()):
             pass
     except BadExtract:
         return False
@@ -80,11 +82,11 @@ def _ends_well(part: Path, extract: Extract) -> bool:
 
 
 @dataclass(slots=True, kw_only=True)
-class Settling:
+class StabilityWait:
     """Waits for a file that changes. ``waited``: seconds so far, over all waits for this file."""
 
-    terms: Terms
-    hear: Listener
+    terms: DownloadOptions
+    hear: EventListener
     waited: float = 0.0
 
     def wait(self, source: Source, extract: Extract, error: SourceUnreachable) -> Extract:
@@ -92,13 +94,13 @@ class Settling:
 
         Raises ``error`` again, with how long it was waited for, once ``Terms.changing`` is over.
         """
-        last = find(source, extract.name)
+        last = find_in_listing(source, extract.name)
         while self.waited < self.terms.changing:
             pause = min(LOOK_SECONDS, self.terms.changing - self.waited)
             self.hear.hear(Waiting(file=extract.name, message=error.message, pause=round(pause, 1)))
             self.terms.sleep(pause)
             self.waited += pause
-            listed = find(source, extract.name)
+            listed = find_in_listing(source, extract.name)
             if listed == last:
                 return replace(extract, size=listed.size, modified=listed.modified)
             last = listed
@@ -109,7 +111,7 @@ class Settling:
         ) from error
 
 
-class OtherFileError(Exception):
+class DifferentFileError(Exception):
     """What is on offer under this name is not what the part was begun from."""
 
 
@@ -118,18 +120,18 @@ def _nothing() -> int:
 
 
 @dataclass(slots=True, kw_only=True)
-class Haul:
+class RangeTransfer:
     """``elsewhere``: tells how many bytes of the file other lanes have, for the progress that is told."""
 
     extract: Extract
-    lane: Lane
-    terms: Terms
-    hear: Listener
-    pace: Pace
+    lane: RangeWriter
+    terms: DownloadOptions
+    hear: EventListener
+    pace: RateLimiter
     elsewhere: Callable[[], int] = _nothing
     _tries: int = field(default=0, init=False)
 
-    def run(self, source: PatientSource) -> None:
+    def run(self, source: ReconnectingSource) -> None:
         """Fetch what is missing of the lane.
 
         Raises what the source raises, ``SourceUnreachable`` (``changed-while-fetched``) where more or fewer
@@ -150,12 +152,12 @@ class Haul:
         except SmkiSyncError as error:
             outcome = error.reason
             raise
-        except OtherFileError:
+        except DifferentFileError:
             outcome = "other-file"
             raise
         finally:
             self.terms.ledger(
-                Transfer(
+                TransferRecord(
                     file=self.extract.name,
                     size=self.extract.size,
                     started=began,
@@ -167,36 +169,38 @@ class Haul:
             )
 
     def _check_listed(self, source: Source) -> None:
-        listed = find(source, self.extract.name)
-        if not same(listed, self.extract):
-            raise changed(self.extract, f"is listed with {listed.size} bytes, changed at {listed.modified}")
+        listed = find_in_listing(source, self.extract.name)
+        if not is_same_file(listed, self.extract):
+            raise changed_during_download(
+                self.extract, f"is listed with {listed.size} bytes, changed at {listed.modified}"
+            )
 
     def _carry(self, source: Source) -> None:
         lane, extract = self.lane, self.extract
         seam = lane.seam()
         with source.fetch(extract.name, offset=lane.at - len(seam)) as chunks:
-            for chunk in past_seam(chunks, seam):
+            for chunk in skip_resume_overlap(chunks, seam):
                 self._take(chunk)
                 if lane.done and lane.stretch.end < extract.size:
                     return  # the rest belongs to the next lane
         if not lane.done:
-            raise changed(extract, f"gave {lane.at} bytes")
+            raise changed_during_download(extract, f"gave {lane.at} bytes")
 
     def _take(self, chunk: bytes) -> None:
         lane, extract = self.lane, self.extract
         if lane.at + len(chunk) > lane.stretch.end:
             if lane.stretch.end == extract.size:
-                raise changed(extract, f"gave {lane.at + len(chunk)} bytes or more")
+                raise changed_during_download(extract, f"gave {lane.at + len(chunk)} bytes or more")
             chunk = chunk[: lane.stretch.end - lane.at]
         self.pace.take(len(chunk))
         lane.write(chunk)
         if lane.stretch.start == 0:
             self.terms.came(lane.at)
         done = self.elsewhere() + lane.gained
-        self.hear.hear(Fetching(file=extract.name, done=done, size=extract.size))
+        self.hear.hear(Downloading(file=extract.name, done=done, size=extract.size))
 
 
-def past_seam(chunks: Chunks, seam: bytes) -> Iterator[bytes]:
+def skip_resume_overlap(chunks: Chunks, seam: bytes) -> Iterator[bytes]:
     """Compare the first bytes with what the disk holds, and give those after them.
 
     Raises ``OtherFileError`` where they differ.
@@ -204,7 +208,7 @@ def past_seam(chunks: Chunks, seam: bytes) -> Iterator[bytes]:
     for chunk in chunks:
         compared = min(len(chunk), len(seam))
         if chunk[:compared] != seam[:compared]:
-            raise OtherFileError
+            raise DifferentFileError
         seam = seam[compared:]
         if len(chunk) > compared:
             yield chunk[compared:] if compared else chunk

@@ -13,11 +13,20 @@ from typing import Final, assert_never
 from smki_sync import __version__
 from smki_sync.errors import UsageError
 from smki_sync.export.formats import certificates_csv, certificates_json, certificates_pem, write_tree
-from smki_sync.files import whole_file, whole_tree, write_manifest
-from smki_sync.mirror.queries import Certificate, Stamp, Told, Wanted, find, nobody, open_mirror, read_stamp
+from smki_sync.files import atomic_file, atomic_tree, write_manifest
+from smki_sync.mirror.queries import (
+    Certificate,
+    CertificateFilter,
+    Stamp,
+    Told,
+    find,
+    ignore_progress,
+    open_mirror,
+    read_stamp,
+)
 
 
-class Form(StrEnum):
+class ExportFormat(StrEnum):
     """What is written: Parquet and ``der-tree`` are directories, the others are files."""
 
     PARQUET = "parquet"
@@ -27,21 +36,21 @@ class Form(StrEnum):
     DER_TREE = "der-tree"
 
 
-_TREES: Final = (Form.PARQUET, Form.DER_TREE)
+_TREES: Final = (ExportFormat.PARQUET, ExportFormat.DER_TREE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """What to export, as what, to where. ``force``: replace what an export made there before."""
 
-    form: Form
+    form: ExportFormat
     output: Path
-    wanted: Wanted
+    wanted: CertificateFilter
     force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class ExportResult:
     """What was written. ``stamp``: of which state; ``bytes``: of all files."""
 
     stamp: Stamp
@@ -50,9 +59,9 @@ class Exported:
     bytes: int
 
 
-def export(link: Path, job: Export, *, told: Told = nobody) -> Exported:
+def export(link: Path, job: Export, *, told: Told = ignore_progress) -> ExportResult:
     """Write it; ``told`` how far it is. Raises :class:`UsageError` for a place that cannot be written."""
-    if job.form is Form.PARQUET:
+    if job.form is ExportFormat.PARQUET:
         _parquet_writer()  # before anything else: it may not be installed
     with open_mirror(link) as db:
         stamp = read_stamp(db)
@@ -60,11 +69,11 @@ def export(link: Path, job: Export, *, told: Told = nobody) -> Exported:
         if job.form in _TREES:
             _write_tree(job, rows, stamp)
         else:
-            with whole_file(job.output, force=job.force) as file:
+            with atomic_file(job.output, force=job.force) as file:
                 file.writelines(_lines(job.form, rows))
     files = [path for path in (job.output, *job.output.rglob("*")) if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    return Exported(stamp=stamp, certificates=rows.count, files=len(files), bytes=size)
+    return ExportResult(stamp=stamp, certificates=rows.count, files=len(files), bytes=size)
 
 
 def facts_of(stamp: Stamp) -> dict[str, str]:
@@ -93,8 +102,8 @@ class _Counted:
 
 def _write_tree(job: Export, rows: _Counted, stamp: Stamp) -> None:
     facts = facts_of(stamp)
-    with whole_tree(job.output, force=job.force) as directory:
-        if job.form is Form.PARQUET:
+    with atomic_tree(job.output, force=job.force) as directory:
+        if job.form is ExportFormat.PARQUET:
             named = {f"smki-sync.{name}": text for name, text in facts.items()}
             _parquet_writer()(rows, directory, {**named, "smki-sync.version": __version__})
         else:
@@ -103,15 +112,15 @@ def _write_tree(job: Export, rows: _Counted, stamp: Stamp) -> None:
         write_manifest(directory, {**made, **facts, "sequence": stamp.sequence, "version": __version__})
 
 
-def _lines(form: Form, rows: Iterable[Certificate]) -> Iterator[str]:
+def _lines(form: ExportFormat, rows: Iterable[Certificate]) -> Iterator[str]:
     match form:
-        case Form.CSV:
+        case ExportFormat.CSV:
             return certificates_csv(rows)
-        case Form.JSONL:
+        case ExportFormat.JSONL:
             return certificates_json(rows)
-        case Form.PEM:
+        case ExportFormat.PEM:
             return certificates_pem(rows)
-        case Form.PARQUET | Form.DER_TREE:
+        case ExportFormat.PARQUET | ExportFormat.DER_TREE:
             raise AssertionError(f"{form} is a tree")
         case _:
             assert_never(form)

@@ -8,21 +8,30 @@ from typing import Any, Final, Protocol
 import apsw
 
 from smki_sync.mirror import rows
-from smki_sync.mirror.inspection import HeldRow
-from smki_sync.mirror.journal import Change, Changed, Journal
+from smki_sync.mirror.inspection import StoredRow
+from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
 from smki_sync.mirror.ledger import SetDigest
-from smki_sync.mirror.rows import INSERT, Issuers, Row, conflict_of, days, row_of, set_aside, values_of
+from smki_sync.mirror.rows import (
+    INSERT,
+    Issuers,
+    Row,
+    conflict_of,
+    days,
+    quarantine_record,
+    row_of,
+    values_of,
+)
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
-from smki_sync.model.report import Counts
+from smki_sync.model.report import ChangeCounts
 
 
-class Door(Protocol):
+class CertificateGate(Protocol):
     """Knows whose signature is false; that one is kept as evidence and not served."""
 
     def refuse(self, row: Row) -> str | None:
         """Say why a certificate that the mirror does not know may not come in; ``None`` where it may."""
 
-    def refuse_among(self, db: apsw.Connection) -> Iterable[tuple[HeldRow, str]]:
+    def refuse_among(self, db: apsw.Connection) -> Iterable[tuple[StoredRow, str]]:
         """Every row of a generation in the making that may not stay, with the reason."""
 
 
@@ -31,7 +40,7 @@ def refused(row: Row, why: str) -> Rejected:
     return _evidence(row.number, row.serial, row.status, row.der, why)
 
 
-def refused_row(row: HeldRow, why: str, *, number: int) -> Rejected:
+def refused_row(row: StoredRow, why: str, *, number: int) -> Rejected:
     """A row that the door has refused; ``number``: its place in the file."""
     return _evidence(number, row.serial, row.status, row.der, why)
 
@@ -67,7 +76,7 @@ MOVE_CENSUS: Final = (
 )
 
 
-class Applier:
+class RecordApplier:
     """Applies the records of one extract; :attr:`counts` says afterwards what they did."""
 
     def __init__(
@@ -79,7 +88,7 @@ class Applier:
         digest: SetDigest,
         journal: Journal,
         touch: Touch = lambda _serial, _issuer: None,
-        door: Door | None = None,
+        door: CertificateGate | None = None,
     ) -> None:
         """``extract``: ledger id of the file. ``digest``: moved along with the rows.
 
@@ -101,9 +110,9 @@ class Applier:
         self.contradicted = 0
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChangeCounts:
         """What was done so far."""
-        return Counts(
+        return ChangeCounts(
             records=self.records,
             inserted=self.inserted,
             updated=self.updated,
@@ -166,7 +175,7 @@ class Applier:
         number = self._db.last_insert_rowid()
         if self._hash_devices or row.kind != rows.DEVICE:
             rows.add(self._db, number, row.der)
-        self._journal(Changed(row=number, change=Change.ADDED, before=None, after=row.status))
+        self._journal(JournalEntry(row=number, change=ChangeKind.ADDED, before=None, after=row.status))
 
     def _update(self, row: Row, known: tuple[Any, ...]) -> None:
         number, extract, status, withdrawn, revoked, *claims, _der = known
@@ -183,9 +192,11 @@ class Applier:
             self._move_digest(row, was=status == Status.IN_USE and withdrawn is None)
         self.updated += 1
         if status != row.status:
-            self._journal(Changed(row=number, change=Change.STATUS, before=status, after=row.status))
+            self._journal(JournalEntry(row=number, change=ChangeKind.STATUS, before=status, after=row.status))
         elif withdrawn is not None:
-            self._journal(Changed(row=number, change=Change.REINSTATED, before=None, after=row.status))
+            self._journal(
+                JournalEntry(row=number, change=ChangeKind.REINSTATED, before=None, after=row.status)
+            )
 
     def _confirm(self, number: int) -> None:
         """Remember that this file has spoken of a row without changing it."""
@@ -205,4 +216,4 @@ class Applier:
 
     def _set_aside(self, record: Rejected) -> None:
         self.quarantined += 1
-        set_aside(self._db, record, extract=self._extract)
+        quarantine_record(self._db, record, extract=self._extract)

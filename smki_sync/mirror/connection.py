@@ -30,10 +30,10 @@ _CHECK_ACCESS: Final = (
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn faults of SQLite and of the file system under ``path`` into :class:`MirrorError`."""
     try:
-        with sqlite_named(path):
+        with mirror_errors(path):
             yield
     except OSError as exc:
         where = exc.filename2 or exc.filename or path  # the second is what a link or a move was to make
@@ -41,7 +41,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sqlite_named(path: Path) -> Iterator[None]:
+def mirror_errors(path: Path) -> Iterator[None]:
     """Turn faults of SQLite alone: for a block that somebody else fills."""
     try:
         yield

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import Locked, MirrorDamaged, MirrorError
-from smki_sync.mirror.connection import named, no_file
+from smki_sync.mirror.connection import disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
@@ -33,12 +33,12 @@ Found = TypeVar("Found")
 _Method = Callable[Concatenate["MirrorDirectory", P], Found]
 
 
-def _named(method: _Method[P, Found]) -> _Method[P, Found]:
+def _translated_errors(method: _Method[P, Found]) -> _Method[P, Found]:
     """Name the faults of the disk that a method meets, wherever it touches it."""
 
     @wraps(method)
     def careful(directory: "MirrorDirectory", /, *args: P.args, **more: P.kwargs) -> Found:
-        with named(directory.root):
+        with disk_errors(directory.root):
             return method(directory, *args, **more)
 
     return careful
@@ -90,14 +90,14 @@ class MirrorDirectory:
         """The link that is about to take over."""
         return self.root / ".mirror.db.next"
 
-    @_named
+    @_translated_errors
     def prepare(self) -> None:
         """Create what is missing; private to the owner and its group."""
         for path in self._rooms:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.check_closed()
 
-    @_named
+    @_translated_errors
     def check_closed(self) -> None:
         """Refuse a room in which everybody may write: who can could put another mirror, or a link, there.
 
@@ -111,7 +111,7 @@ class MirrorDirectory:
                     code="mirror-open",
                 )
 
-    @_named
+    @_translated_errors
     def current(self) -> Path | None:
         """The generation that readers see; ``None`` before the first full.
 
@@ -125,7 +125,7 @@ class MirrorDirectory:
             )
         return target
 
-    @_named
+    @_translated_errors
     def linked(self) -> Path | None:
         """The same generation, whether or not it was found damaged."""
         if not self.link.is_symlink():
@@ -139,7 +139,7 @@ class MirrorDirectory:
             raise no_file(self.link)
         return target
 
-    @_named
+    @_translated_errors
     def mark_damaged(self, generation: Path | None = None) -> None:
         """Remember that a generation is damaged where a first look does not see it.
 
@@ -149,12 +149,12 @@ class MirrorDirectory:
         if found.is_file():
             _marker(found).touch()
 
-    @_named
+    @_translated_errors
     def next_generation(self) -> Path:
         """A path that no generation has used and nothing points to."""
         return self.generations / f"{max(self._numbers(), default=0) + 1:06d}.db"
 
-    @_named
+    @_translated_errors
     def publish(self, generation: Path) -> None:
         """Let a finished generation take over in one step, durably."""
         aside = self._next_link
@@ -166,7 +166,7 @@ class MirrorDirectory:
         aside.replace(self.link)
         sync_directory(self.root)
 
-    @_named
+    @_translated_errors
     def discard(self, generation: Path) -> None:
         """Remove one generation with its side files; never the current one."""
         if self.link.exists() and generation.exists() and self.link.samefile(generation):
@@ -174,7 +174,7 @@ class MirrorDirectory:
         for suffix in _SIDE_FILES:
             generation.with_name(generation.name + suffix).unlink(missing_ok=True)
 
-    @_named
+    @_translated_errors
     def discard_unfinished(self) -> tuple[Path, ...]:
         """Remove what a killed build left; where the link is broken, only what was never finished."""
         half = tuple(sorted(self._unfinished()))
@@ -194,7 +194,7 @@ class MirrorDirectory:
         if self._next_link.is_symlink():
             yield self._next_link
 
-    @_named
+    @_translated_errors
     def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:
         """Remove generations older than the current one but for the newest ``keep``."""
         current = self._linked_number()
@@ -204,7 +204,7 @@ class MirrorDirectory:
             self.discard(generation)
         return gone
 
-    @_named
+    @_translated_errors
     def discard_downloads(self, *, keep: Collection[Path] = ()) -> tuple[Path, ...]:
         """Remove every file in ``downloads`` but for ``keep``, when all that was fetched is applied."""
         left = tuple(sorted({path for path in self.downloads.iterdir() if path.is_file()}.difference(keep)))
@@ -246,15 +246,15 @@ _WORDS: Final = 200  # characters of a command line that are kept: enough to tel
 
 
 @contextmanager
-def hold(path: Path, *, since: datetime) -> Iterator[None]:
+def hold_lock(path: Path, *, since: datetime) -> Iterator[None]:
     """Hold the lock at ``path``; :class:`Locked` says who holds it since when, and what it does."""
-    with named(path):
+    with disk_errors(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         _take(handle, path)
-        with named(path):
+        with disk_errors(path):
             os.truncate(handle, 0)
-            os.pwrite(handle, _card(since), 0)
+            os.pwrite(handle, _lock_record(since), 0)
         yield
         os.truncate(handle, 0)
     finally:
@@ -263,7 +263,7 @@ def hold(path: Path, *, since: datetime) -> Iterator[None]:
 
 def find_holder(path: Path) -> str | None:
     """Say who holds the lock, ``None`` where nobody does; writes nothing."""
-    with named(path):
+    with disk_errors(path):
         if not path.exists():
             return None
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -286,7 +286,7 @@ def _take(handle: int, path: Path) -> None:
         ) from exc
 
 
-def _card(since: datetime) -> bytes:
+def _lock_record(since: datetime) -> bytes:
     """Who holds it. No option of this program is a secret, so the command line may stand here."""
     card = {
         "pid": os.getpid(),

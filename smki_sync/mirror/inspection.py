@@ -62,7 +62,7 @@ class LedgerFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class CertificateCount:
     """How many certificates there are of a kind and a status.
 
     ``status``: its letter; ``withdrawn``; or ``listed``: In-Use by its status, and revoked by a list.
@@ -74,7 +74,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoleHolding:
+class RoleCount:
     """How many certificates of a kind carry a Remote Party Role; ``role``: ``None`` where there is none."""
 
     kind: Kind
@@ -93,7 +93,7 @@ class QuarantineReason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class QuarantineRow:
     """One record in quarantine, without its XML."""
 
     file: str
@@ -126,7 +126,7 @@ def _ledger_file(row: tuple[Any, ...]) -> LedgerFile:
     )
 
 
-def read_holdings(db: apsw.Connection) -> tuple[Holding, ...]:
+def read_certificate_counts(db: apsw.Connection) -> tuple[CertificateCount, ...]:
     """The counts that are kept row by row, and among them what lists revoke."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_HOLDINGS)
     counts: dict[tuple[int, str], int] = {}
@@ -137,15 +137,17 @@ def read_holdings(db: apsw.Connection) -> tuple[Holding, ...]:
         counts[kind, Status.IN_USE.value] -= count
         counts[kind, "listed"] = count
     return tuple(
-        Holding(kind=KINDS[kind], status=status, count=n) for (kind, status), n in counts.items() if n
+        CertificateCount(kind=KINDS[kind], status=status, count=n)
+        for (kind, status), n in counts.items()
+        if n
     )
 
 
-def read_roles(db: apsw.Connection) -> tuple[RoleHolding, ...]:
+def read_roles(db: apsw.Connection) -> tuple[RoleCount, ...]:
     """Organisations and authorities by Remote Party Role."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_ROLES)
     return tuple(
-        RoleHolding(kind=KINDS[kind], role=role, total=total, in_use=in_use)
+        RoleCount(kind=KINDS[kind], role=role, total=total, in_use=in_use)
         for kind, role, total, in_use in rows
     )
 
@@ -156,11 +158,11 @@ def read_quarantine_reasons(db: apsw.Connection) -> tuple[QuarantineReason, ...]
     return tuple(QuarantineReason(reason=reason, total=total, open=left) for reason, total, left in rows)
 
 
-def read_set_aside(db: apsw.Connection, *, limit: int) -> tuple[SetAside, ...]:
+def read_quarantine_rows(db: apsw.Connection, *, limit: int) -> tuple[QuarantineRow, ...]:
     """The newest records in quarantine of the files since the last full."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_SET_ASIDE, (limit,))
     return tuple(
-        SetAside(file=file, number=number, reason=reason, detail=detail, accepted=accepted)
+        QuarantineRow(file=file, number=number, reason=reason, detail=detail, accepted=accepted)
         for file, number, reason, detail, accepted in rows
     )
 
@@ -174,7 +176,7 @@ FURTHER_ROWS: Final = 8
 """Certificates with one key identifier that are looked at: more than that were made to be many."""
 
 
-class HeldRow(NamedTuple):
+class StoredRow(NamedTuple):
     """One row of ``certificate``. ``issuer``: its RFC 4514 name; ``kind``: index of :data:`~.schema.KINDS`.
 
     Times in seconds since 1970, UTC. ``in_use``: 1 where the certificate is In-Use.
@@ -206,35 +208,35 @@ SELECT c.id, c.serial, i.name, c.eui, c.kind, c.role, c.usage, c.status, c.withd
 """
 
 
-def read_rows(db: apsw.Connection) -> Iterator[HeldRow]:
+def read_rows(db: apsw.Connection) -> Iterator[StoredRow]:
     """Every row, whatever its status."""
     return _rows(db, f"{_SELECT} ORDER BY c.id")
 
 
-def read_sample(db: apsw.Connection, number: int, chance: Random, *, any_status: bool) -> list[HeldRow]:
+def read_sample(db: apsw.Connection, number: int, chance: Random, *, any_status: bool) -> list[StoredRow]:
     """About ``number`` rows by chance; all of them where there are no more. Each is read by its id."""
     last = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
     wanted = "" if any_status else f"AND {IN_USE}"
     if last <= number:
         return list(_rows(db, f"{_SELECT} WHERE 1 {wanted} ORDER BY c.id"))
-    found: dict[int, HeldRow] = {}
+    found: dict[int, StoredRow] = {}
     for at in sorted(chance.sample(range(1, last + 1), number)):
         for row in _rows(db, f"{_SELECT} WHERE c.id >= ? {wanted} ORDER BY c.id LIMIT 1", at):
             found[row.id] = row
     return list(found.values())
 
 
-def read_row(db: apsw.Connection, serial: str, issuer: str) -> HeldRow | None:
+def read_row(db: apsw.Connection, serial: str, issuer: str) -> StoredRow | None:
     """The row of one certificate."""
     return next(_rows(db, f"{_SELECT} WHERE c.serial = ? AND i.name = ?", serial, issuer), None)
 
 
-def read_authorities(db: apsw.Connection) -> list[HeldRow]:
+def read_authorities(db: apsw.Connection) -> list[StoredRow]:
     """Every authority's row, whatever its status; an index that leaves devices out finds them."""
     return list(_rows(db, f"{_SELECT} WHERE c.kind <> 0 AND c.kind IN {AUTHORITY_KINDS}"))
 
 
-def find_by_key_id(db: apsw.Connection, ski: KeyId) -> list[HeldRow]:
+def find_by_key_id(db: apsw.Connection, ski: KeyId) -> list[StoredRow]:
     """Some rows with a subject key identifier; a pass through the table where none but a device has it."""
     few = f"LIMIT {FURTHER_ROWS}"
     others = tuple(range(1, len(KINDS)))
@@ -242,11 +244,11 @@ def find_by_key_id(db: apsw.Connection, ski: KeyId) -> list[HeldRow]:
     return found or list(_rows(db, f"{_SELECT} WHERE c.kind = 0 AND c.ski = ? {few}", ski))
 
 
-def _rows(db: apsw.Connection, sql: str, *values: Value) -> Iterator[HeldRow]:
-    return map(HeldRow._make, each(db, sql, *values))
+def _rows(db: apsw.Connection, sql: str, *values: Value) -> Iterator[StoredRow]:
+    return map(StoredRow._make, each_row(db, sql, *values))
 
 
-def each(db: apsw.Connection, sql: str, *values: Value) -> Iterator[tuple[Any, ...]]:
+def each_row(db: apsw.Connection, sql: str, *values: Value) -> Iterator[tuple[Any, ...]]:
     """What a statement gives; where that breaks off, it breaks off here and not when ``db`` is closed."""
     cursor = db.cursor()
     try:
@@ -270,7 +272,7 @@ RECORDS_LIMIT: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revoking:
+class RevokingList:
     """A list in force that revokes a certificate. ``since``: UTC, ISO 8601. ``reason``: in its words."""
 
     file: str
@@ -281,7 +283,7 @@ class Revoking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
+class QuarantinedBody:
     """A record in quarantine that speaks of a serial number. ``number``: its place in ``file``."""
 
     file: str
@@ -289,15 +291,15 @@ class Aside:
     reason: str
 
 
-def lists_revoking(db: apsw.Connection, serial: str, issuer: str) -> list[Revoking]:
+def lists_revoking(db: apsw.Connection, serial: str, issuer: str) -> list[RevokingList]:
     """The lists in force that name a certificate."""
     return [
-        Revoking(file=file, kind=kind, number=number, since=since, reason=reason)
-        for file, kind, number, since, reason in each(db, _LISTS, serial, issuer)
+        RevokingList(file=file, kind=kind, number=number, since=since, reason=reason)
+        for file, kind, number, since, reason in each_row(db, _LISTS, serial, issuer)
     ]
 
 
-def records_aside(db: apsw.Connection, serial: str) -> list[Aside]:
+def quarantined_bodies(db: apsw.Connection, serial: str) -> list[QuarantinedBody]:
     """Records in quarantine in which a serial number stands."""
-    found = each(db, _RECORDS, serial, RECORDS_LIMIT)
-    return [Aside(file=file, number=number, reason=reason) for file, number, reason in found]
+    found = each_row(db, _RECORDS, serial, RECORDS_LIMIT)
+    return [QuarantinedBody(file=file, number=number, reason=reason) for file, number, reason in found]

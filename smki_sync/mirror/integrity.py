@@ -14,11 +14,11 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import ledger
-from smki_sync.mirror.connection import connect_to_read, named
+from smki_sync.mirror.connection import connect_to_read, disk_errors
 from smki_sync.mirror.directory import sync_directory
-from smki_sync.mirror.inspection import HeldRow, each
+from smki_sync.mirror.inspection import StoredRow, each_row
 from smki_sync.mirror.ledger import SetDigest, expand, read_digest
-from smki_sync.mirror.queries import Stamp, Told, nobody, open_mirror, read_stamp, slices
+from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
 from smki_sync.mirror.schema import IN_USE, KINDS
 
 SHARDS: Final = 1024
@@ -41,7 +41,7 @@ def member_order(member: Member) -> tuple[str, str, str]:
     return member.issuer, member.serial, member.sha256
 
 
-def read_shards(db: apsw.Connection, told: Told = nobody) -> list[SetDigest]:
+def read_shards(db: apsw.Connection, told: Told = ignore_progress) -> list[SetDigest]:
     """The digest of each shard, from the rows themselves; every row is read."""
     shards = [SetDigest() for _ in range(SHARDS)]
     for low, high in slices(db, told):
@@ -51,12 +51,12 @@ def read_shards(db: apsw.Connection, told: Told = nobody) -> list[SetDigest]:
     return shards
 
 
-def digest_of_rows(db: apsw.Connection, told: Told = nobody) -> SetDigest:
+def digest_of_rows(db: apsw.Connection, told: Told = ignore_progress) -> SetDigest:
     """The set digest that the rows make, whatever the mirror carries; every row is read."""
-    return whole(read_shards(db, told))
+    return all_shards(read_shards(db, told))
 
 
-def whole(shards: Iterable[SetDigest]) -> SetDigest:
+def all_shards(shards: Iterable[SetDigest]) -> SetDigest:
     """The set digest that sets together make that have no member in common."""
     found = SetDigest()
     for shard in shards:
@@ -72,7 +72,9 @@ def check_digest(db: apsw.Connection, made: SetDigest) -> str | None:
     return f"it states {carried.hex}, its In-Use certificates make {made.hex}"
 
 
-def read_members(db: apsw.Connection, wanted: Collection[int], told: Told = nobody) -> Iterator[Member]:
+def read_members(
+    db: apsw.Connection, wanted: Collection[int], told: Told = ignore_progress
+) -> Iterator[Member]:
     """The certificates of some shards, in no order that means anything; every row is read."""
     for low, high in slices(db, told):
         for serial, issuer, kind, eui, der in db.execute(_MEMBERS, (low, high)):
@@ -94,7 +96,7 @@ MESSAGES_LIMIT: Final = 20
 _HASHES: Final = (1 << 64) - 1
 
 
-class Aspect(StrEnum):
+class CheckedPart(StrEnum):
     """What of a mirror is held against what."""
 
     PAGES = "pages"
@@ -107,14 +109,14 @@ class Aspect(StrEnum):
 class Damage:
     """One contradiction in a mirror, in words."""
 
-    aspect: Aspect
+    aspect: CheckedPart
     detail: str
 
 
 def check_pages(db: apsw.Connection) -> list[Damage]:
     """Every page of the file, by SQLite's own check (``PRAGMA quick_check``)."""
-    said = [str(line) for (line,) in each(db, f"PRAGMA quick_check({MESSAGES_LIMIT})")]
-    return [] if said == ["ok"] else [Damage(aspect=Aspect.PAGES, detail=line) for line in said]
+    said = [str(line) for (line,) in each_row(db, f"PRAGMA quick_check({MESSAGES_LIMIT})")]
+    return [] if said == ["ok"] else [Damage(aspect=CheckedPart.PAGES, detail=line) for line in said]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,9 @@ def check_indexes(db: apsw.Connection) -> list[Damage]:
     indexes = list(_indexes(db))
     tables = _sums_of_rows(db, indexes)
     return [
-        Damage(aspect=Aspect.INDEXES, detail=f"{index.name} does not lead to the rows that the table has")
+        Damage(
+            aspect=CheckedPart.INDEXES, detail=f"{index.name} does not lead to the rows that the table has"
+        )
         for index, rows in zip(indexes, tables, strict=True)
         if _sum_of_entries(db, index) != rows
     ]
@@ -174,7 +178,7 @@ def _sums_of_rows(db: apsw.Connection, indexes: Sequence[_Index]) -> list[_Sum]:
     """For each index, what its entries must come to: by one pass through the table."""
     sums = [_Sum() for _ in indexes]
     asked = ", ".join(["id", *(f"{index.rows}, {', '.join(index.columns)}" for index in indexes)])
-    for row in each(db, f"SELECT {asked} FROM certificate NOT INDEXED"):
+    for row in each_row(db, f"SELECT {asked} FROM certificate NOT INDEXED"):
         at = 1
         for index, total in zip(indexes, sums, strict=True):
             first, at = at + 1, at + 1 + len(index.columns)
@@ -188,25 +192,25 @@ def _sum_of_entries(db: apsw.Connection, index: _Index) -> _Sum:
     asked = (
         f"SELECT {', '.join(index.columns)}, id FROM certificate INDEXED BY {index.name} WHERE {index.rows}"
     )
-    for entry in each(db, asked):
+    for entry in each_row(db, asked):
         found.take(entry)
     return found
 
 
 @dataclass(slots=True)
-class Recount:
+class CountCheck:
     """What a pass through the rows came to: how many of each sort, and the digest of those In-Use."""
 
     census: Counter[tuple[int, str, int]] = field(default_factory=Counter)
     digest: SetDigest = field(default_factory=SetDigest)
 
-    def take(self, row: HeldRow) -> None:
+    def take(self, row: StoredRow) -> None:
         """Count one row."""
         self.census[row.kind, row.status, int(row.withdrawn is not None)] += 1
         if row.in_use:
             self.digest.add(row.der)
 
-    def merge(self, other: "Recount") -> None:
+    def merge(self, other: "CountCheck") -> None:
         """Add what another pass, through other rows, came to."""
         self.census += other.census
         self.digest.merge(other.digest)
@@ -218,10 +222,10 @@ class Recount:
         if kept != dict(self.census):
             told = f"it says {sum(kept.values())} certificates in {len(kept)} sorts, there are"
             there = f"{self.census.total()} in {len(self.census)}"
-            found.append(Damage(aspect=Aspect.COUNTS, detail=f"{told} {there}"))
+            found.append(Damage(aspect=CheckedPart.COUNTS, detail=f"{told} {there}"))
         other = check_digest(db, self.digest)
         if other:
-            found.append(Damage(aspect=Aspect.DIGEST, detail=other))
+            found.append(Damage(aspect=CheckedPart.DIGEST, detail=other))
         return found
 
 
@@ -231,7 +235,7 @@ _PAGES: Final = 4_096
 Count = Callable[[str], None]
 
 
-def back_up(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
+def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
     """Copy the mirror at ``link`` to ``target``; the state that the copy holds.
 
     ``count``: told what is counted now. ``told``: how far it is, in pages and then in certificates.
@@ -243,22 +247,22 @@ def back_up(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
         _copy(link, aside, told)
         count("certificates of the copy read again")
         stamp = _check(aside, told)
-        with named(target):
+        with disk_errors(target):
             _sync(aside)
             aside.replace(target)
             sync_directory(target.parent)
     finally:
-        with named(target):
+        with disk_errors(target):
             aside.unlink(missing_ok=True)
     return stamp
 
 
 def _copy(link: Path, aside: Path, told: Told) -> None:
     aside.unlink(missing_ok=True)
-    with named(link), closing(connect_to_read(link)) as source:
+    with disk_errors(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
         ledger.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
-        with named(aside), closing(_create(aside)) as copy:
+        with disk_errors(aside), closing(_create(aside)) as copy:
             with copy.backup("main", source, "main") as backup:
                 while not backup.done:
                     backup.step(_PAGES)

@@ -27,7 +27,7 @@ DELETE FROM change WHERE sequence < coalesce(
 """
 
 
-class Change(StrEnum):
+class ChangeKind(StrEnum):
     """What happened to a certificate, as the journal names it."""
 
     ADDED = "added"
@@ -39,7 +39,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
+class JournalEntry:
     """One line of the journal before it has a sequence number.
 
     ``row``: id of the certificate. ``before``, ``after``: the status it was and is listed with, ``None``
@@ -47,15 +47,15 @@ class Changed:
     """
 
     row: int
-    change: Change
+    change: ChangeKind
     before: str | None
     after: str | None
 
 
-Journal = Callable[[Changed], None]
+Journal = Callable[[JournalEntry], None]
 
 
-class Journalist:
+class JournalWriter:
     """Writes changes into the journal under one extract and date."""
 
     def __init__(self, db: apsw.Connection, extract: int, day: date, *, by: int | None = None) -> None:
@@ -68,7 +68,7 @@ class Journalist:
         self._day = day.isoformat()
         self._by = by
 
-    def write(self, changed: Changed) -> None:
+    def write(self, changed: JournalEntry) -> None:
         """Append one line."""
         self._db.execute(
             _CHANGE,
@@ -119,16 +119,16 @@ class AfterLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnDay:
+class FromDate:
     """From the first line of an extract of this date or a later one."""
 
     day: date
 
 
-Place = AfterLine | OnDay
+Place = AfterLine | FromDate
 
 
-class Line(NamedTuple):
+class JournalLine(NamedTuple):
     """One change. ``sequence``: its number, growing by one; ``day``: ISO 8601, of the extract, ``file``.
 
     ``change``: ``added``, ``status``, ``withdrawn``, ``reinstated``, ``revoked`` or ``unrevoked``.
@@ -167,7 +167,7 @@ class JournalFeed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
+class JournalGapError:
     """The journal cannot go on from there without a gap. ``why``: what is so; ``hint``: what to do."""
 
     why: str
@@ -205,19 +205,19 @@ def read_journal(db: apsw.Connection) -> JournalFeed:
     )
 
 
-def start_after(db: apsw.Connection, journal: JournalFeed, place: Place) -> int | Gap:
+def start_after(db: apsw.Connection, journal: JournalFeed, place: Place) -> int | JournalGapError:
     """The number of the line after which to read, or why there is none."""
-    if isinstance(place, OnDay):
+    if isinstance(place, FromDate):
         if place.day < journal.since:
             return _too_old(f"{place.day}", journal)
         return _before_day(db, journal, place.day)
     if place.lineage not in (None, journal.lineage):
-        return Gap(
+        return JournalGapError(
             why="That token is of another journal: this one began anew since, or is another mirror's.",
             hint=_TAKE_ALL,
         )
     if place.sequence > journal.last:
-        return Gap(
+        return JournalGapError(
             why=f"The journal has not come to line {place.sequence}, its last is {journal.last}: it is"
             " another mirror's, or began anew.",
             hint=_TAKE_ALL,
@@ -227,14 +227,14 @@ def start_after(db: apsw.Connection, journal: JournalFeed, place: Place) -> int 
     )
 
 
-def read_changes(db: apsw.Connection, after: int) -> Iterator[Line]:
+def read_changes(db: apsw.Connection, after: int) -> Iterator[JournalLine]:
     """Every line after that number, in order, as a stream."""
-    return map(Line._make, db.execute(_LINES, (after,)))
+    return map(JournalLine._make, db.execute(_LINES, (after,)))
 
 
-def _too_old(what: str, journal: JournalFeed) -> Gap:
+def _too_old(what: str, journal: JournalFeed) -> JournalGapError:
     lines = f"lines {journal.first} to {journal.last}" if journal.last >= journal.first else "no line"
-    return Gap(
+    return JournalGapError(
         why=f"The journal does not reach back to {what}: it is whole from {journal.since} on"
         f" and keeps {lines}.",
         hint=f"`--since {journal.since}` shows all of it. {_TAKE_ALL}",

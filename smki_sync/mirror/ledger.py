@@ -11,7 +11,7 @@ from smki_sync.mirror.schema import KINDS, Value
 from smki_sync.model.certificate import Status
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, Position
-from smki_sync.model.report import Census, Counts
+from smki_sync.model.report import CertificateCounts, ChangeCounts
 
 _OCTETS: Final = 256
 _MODULUS: Final = 1 << (8 * _OCTETS)
@@ -163,7 +163,7 @@ def _applied(row: tuple[Value, ...]) -> AppliedFile:
     return AppliedFile(extract=extract, size=extract.size, sha256=str(sha256))
 
 
-def read_census(db: apsw.Connection) -> Census:
+def read_census(db: apsw.Connection) -> CertificateCounts:
     """Counts by kind and status, the standing quarantine, and the digest."""
     _, _, digest = read_state(db)
     by_kind: dict[str, int] = {}
@@ -179,7 +179,7 @@ def read_census(db: apsw.Connection) -> Census:
     if listed > digest.count:  # listed as In-Use, and revoked by a list
         by_status |= {Status.IN_USE.value: digest.count, "revoked": listed - digest.count}
         by_status = {word: count for word, count in by_status.items() if count}
-    return Census(
+    return CertificateCounts(
         total=sum(by_kind.values()),
         in_use=digest.count,
         quarantined=db.execute(_STANDING).get,
@@ -223,7 +223,7 @@ def open_repair(db: apsw.Connection, file: AppliedFile) -> int:
 
 
 def close_entry(
-    db: apsw.Connection, entry: int, counts: Counts, *, began: datetime, committed: datetime
+    db: apsw.Connection, entry: int, counts: ChangeCounts, *, began: datetime, committed: datetime
 ) -> None:
     """Complete the ledger entry of a file with what it did."""
     done = (counts.records, counts.inserted, counts.updated, counts.unchanged, counts.withdrawn)

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 import apsw
 
-from smki_sync.mirror.journal import Change, Changed
+from smki_sync.mirror.journal import ChangeKind, JournalEntry
 from smki_sync.mirror.ledger import SetDigest
-from smki_sync.mirror.rows import Row, conflict_of, days, set_aside
+from smki_sync.mirror.rows import Row, conflict_of, days, quarantine_record
 from smki_sync.model.certificate import Status
 
 SAID: Final = "status, eui, role, usage, manufacturing, flags, der"
@@ -70,7 +70,7 @@ def touch(db: apsw.Connection, serial: str, issuer: int) -> None:
     db.execute(_TOUCH, (serial, issuer))
 
 
-def compare(db: apsw.Connection, *, extract: int) -> tuple[Iterator[Changed], int]:
+def compare_generations(db: apsw.Connection, *, extract: int) -> tuple[Iterator[JournalEntry], int]:
     """Give touched certificates their memory back, and find what has truly become of them."""
     replaced = _set_aside_bodies(db, extract)
     db.execute(_KEEP_SINCE)
@@ -85,17 +85,17 @@ def _set_aside_bodies(db: apsw.Connection, extract: int) -> int:
     evidence = [conflict_of(HELD_BEFORE, *body) for body in bodies]
     news = [one for one in evidence if not db.execute(_KEPT, (extract, one.xml)).get]
     for one in news:
-        set_aside(db, one, extract=extract)
+        quarantine_record(db, one, extract=extract)
     return len(news)
 
 
-def _difference(row: int, before: str | None, withdrawn: int | None, after: str) -> Changed | None:
+def _difference(row: int, before: str | None, withdrawn: int | None, after: str) -> JournalEntry | None:
     if before is None:
-        return Changed(row=row, change=Change.ADDED, before=None, after=after)
+        return JournalEntry(row=row, change=ChangeKind.ADDED, before=None, after=after)
     if before != after:
-        return Changed(row=row, change=Change.STATUS, before=before, after=after)
+        return JournalEntry(row=row, change=ChangeKind.STATUS, before=before, after=after)
     if withdrawn is not None and after == Status.IN_USE:
-        return Changed(row=row, change=Change.REINSTATED, before=None, after=after)
+        return JournalEntry(row=row, change=ChangeKind.REINSTATED, before=None, after=after)
     return None
 
 
@@ -107,7 +107,7 @@ Identity = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class PreviousRow:
     """What is known of a certificate from before. Days since 1970.
 
     ``extract``: ledger id of the file that last changed it. ``said``: status, EUI-64, role, usage,
@@ -121,13 +121,13 @@ class Memory:
     said: tuple[Any, ...]
 
 
-class Inheritance(Protocol):
+class History(Protocol):
     """The memory that a build draws on: an old generation's, or none at bootstrap."""
 
     def in_use(self) -> int:
         """How many certificates are In-Use in it."""
 
-    def recall(self, serial: str, issuer: int) -> Memory | None:
+    def recall(self, serial: str, issuer: int) -> PreviousRow | None:
         """What is known of a certificate."""
 
     def touch(self, serial: str, issuer: int) -> None:
@@ -136,7 +136,7 @@ class Inheritance(Protocol):
     def vouched(self) -> Iterator[Vouched]:
         """What the old generation knows from deltas that nobody can replay any more."""
 
-    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
+    def settle(self, *, extract: int) -> tuple[Iterator[JournalEntry], int]:
         """Compare what was touched: the true differences, and how many bodies went to the quarantine.
 
         After a month there may be millions of differences, so they come one by one, to be taken at once.
@@ -149,7 +149,7 @@ class Inheritance(Protocol):
         """What was revoked by a list before: to be revoked still is no news."""
 
 
-class Nothing:
+class NoPreviousGeneration:
     """Bootstrap: there is no old generation. The first full is the journal's ground, not an entry in it."""
 
     def in_use(self) -> int:
@@ -166,7 +166,7 @@ class Nothing:
         """Nothing is known."""
         return iter(())
 
-    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:  # noqa: ARG002 - the protocol's name
+    def settle(self, *, extract: int) -> tuple[Iterator[JournalEntry], int]:  # noqa: ARG002 - the protocol's name
         """No difference."""
         return iter(()), 0
 
@@ -232,7 +232,7 @@ SELECT {", ".join("i.name" if name == "issuer" else f"o.{name}" for name in Row.
 """
 
 
-class Predecessor:
+class PreviousGeneration:
     """The old generation, attached to the new one under the name ``old``."""
 
     def __init__(self, db: apsw.Connection, path: Path, vouched: Iterable[str] = ()) -> None:
@@ -251,13 +251,13 @@ class Predecessor:
         """How many certificates are In-Use in the old generation: members of its digest."""
         return SetDigest.load(self._db.execute("SELECT digest FROM old.mirror WHERE one = 1").get).count
 
-    def recall(self, serial: str, issuer: int) -> Memory | None:
+    def recall(self, serial: str, issuer: int) -> PreviousRow | None:
         """What the old generation knows of a certificate."""
         row = self._db.execute(_KNOWN, (serial, issuer)).fetchone()
         if row is None:
             return None
         withdrawn, first_seen, last_changed, extract, *said = row
-        return Memory(
+        return PreviousRow(
             withdrawn=withdrawn,
             first_seen=first_seen,
             last_changed=last_changed,
@@ -280,9 +280,9 @@ class Predecessor:
                 rows = self._db.execute(_OF_EXTRACT, (entry,))
                 yield entry, date.fromisoformat(day), map(Row._make, rows)
 
-    def settle(self, *, extract: int) -> tuple[Iterator[Changed], int]:
+    def settle(self, *, extract: int) -> tuple[Iterator[JournalEntry], int]:
         """Give touched certificates their memory back, and find what has truly become of them."""
-        return compare(self._db, extract=extract)
+        return compare_generations(self._db, extract=extract)
 
     def carry_unlisted(self, *, extract: int, day: date) -> Iterator[int]:
         """Insert every old row that the new generation lacks; In-Use ones become withdrawn."""

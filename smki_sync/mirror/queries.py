@@ -13,14 +13,14 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror import ledger
-from smki_sync.mirror.connection import connect_to_read, named, sqlite_named
+from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
 from smki_sync.mirror.journal import AfterLine
 from smki_sync.mirror.ledger import read_state
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
 from smki_sync.model.plan import Position
-from smki_sync.model.report import Census
+from smki_sync.model.report import CertificateCounts
 
 Connection = apsw.Connection
 """What :func:`open_mirror` gives and every question takes."""
@@ -32,9 +32,9 @@ def open_mirror(link: Path) -> Iterator[Connection]:
 
     Raises :class:`MirrorDamaged` where it is none of ours, :class:`OtherSchema` where another version's.
     """
-    with named(link):
+    with disk_errors(link):
         db = connect_to_read(link)
-    with sqlite_named(link), closing(db):
+    with mirror_errors(link), closing(db):
         _check_ours(db, link)
         with db:
             yield db
@@ -129,7 +129,7 @@ def read_position(db: apsw.Connection) -> Position:
     return ledger.read_position(db)
 
 
-def read_census(db: apsw.Connection) -> Census:
+def read_counts(db: apsw.Connection) -> CertificateCounts:
     """Counts and digest."""
     return ledger.read_census(db)
 
@@ -186,7 +186,7 @@ Told = Callable[[int, int], None]
 """Takes how many rows have been read, and of how many."""
 
 
-def nobody(_done: int, _total: int) -> None:
+def ignore_progress(_done: int, _total: int) -> None:
     """Tell nobody."""
 
 
@@ -202,7 +202,7 @@ def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
-class Standing(StrEnum):
+class StatusFilter(StrEnum):
     """How a certificate stands: the Repository's last word, or withdrawn: no longer listed by a full.
 
     Revoked is also what a list revokes, whatever that word is.
@@ -217,7 +217,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class CertificateFilter:
     """What a certificate must be to pass: all of it. Empty, or ``None``, asks for nothing.
 
     ``standings``: In-Use only where empty, unless ``any_status``. ``issuer``: a name (RFC 4514), or part
@@ -226,7 +226,7 @@ class Wanted:
     """
 
     kinds: tuple[Kind, ...] = ()
-    standings: tuple[Standing, ...] = ()
+    standings: tuple[StatusFilter, ...] = ()
     any_status: bool = False
     usage: Usage | None = None
     role: int | None = None
@@ -236,7 +236,7 @@ class Wanted:
 
 
 def find(
-    db: apsw.Connection, wanted: Wanted, *, limit: int | None = None, told: Told = nobody
+    db: apsw.Connection, wanted: CertificateFilter, *, limit: int | None = None, told: Told = ignore_progress
 ) -> Iterator[Certificate]:
     """Everything that passes, at most ``limit``; memory does not grow with it.
 
@@ -254,12 +254,12 @@ def read_issuers(db: apsw.Connection) -> list[str]:
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
 
 
-def _is_few(wanted: Wanted) -> bool:
+def _is_few(wanted: CertificateFilter) -> bool:
     """Whether an index that leaves devices out has the answer."""
     return wanted.role is not None or _leaves_devices_out(wanted)
 
 
-def _leaves_devices_out(wanted: Wanted) -> bool:
+def _leaves_devices_out(wanted: CertificateFilter) -> bool:
     return bool(wanted.kinds) and Kind.DEVICE not in wanted.kinds
 
 
@@ -268,14 +268,14 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
    AND NOT EXISTS (SELECT 1 FROM issuer WHERE name = :issuer)))"""
 
 
-def _terms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Value]]]:
+def _terms(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     """Each condition with its values."""
     if _leaves_devices_out(wanted):
         yield f"c.kind <> {DEVICE}", {}  # in these words: the index holds no device
     if wanted.kinds:
         yield f"c.kind IN ({', '.join(str(KINDS.index(kind)) for kind in wanted.kinds)})", {}
     if wanted.standings or not wanted.any_status:
-        yield _standing(wanted.standings or (Standing.IN_USE,)), {}
+        yield _standing(wanted.standings or (StatusFilter.IN_USE,)), {}
     if wanted.usage:
         yield "c.usage = :usage", {"usage": wanted.usage.value}
     if wanted.role is not None:
@@ -288,13 +288,15 @@ def _terms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Value]]]:
         yield "c.not_after < :ends", {"ends": wanted.ends_before}
 
 
-def _standing(standings: tuple[Standing, ...]) -> str:
+def _standing(standings: tuple[StatusFilter, ...]) -> str:
     """Any of these: a withdrawn one keeps its last status, and is found as withdrawn alone."""
-    said = ", ".join(f"'{s.value}'" for s in standings if s not in (Standing.IN_USE, Standing.WITHDRAWN))
+    said = ", ".join(
+        f"'{s.value}'" for s in standings if s not in (StatusFilter.IN_USE, StatusFilter.WITHDRAWN)
+    )
     arms = [
-        *([IN_USE] if Standing.IN_USE in standings else []),
-        *(["c.withdrawn IS NOT NULL"] if Standing.WITHDRAWN in standings else []),
-        *(["c.revoked IS NOT NULL"] if Standing.REVOKED in standings else []),
+        *([IN_USE] if StatusFilter.IN_USE in standings else []),
+        *(["c.withdrawn IS NOT NULL"] if StatusFilter.WITHDRAWN in standings else []),
+        *(["c.revoked IS NOT NULL"] if StatusFilter.REVOKED in standings else []),
         *([f"(c.status IN ({said}) AND c.withdrawn IS NULL)"] if said else []),
     ]
     return f"({' OR '.join(arms)})"
@@ -358,7 +360,7 @@ def find_certificates(
     usage: str | None = None,
     role: int | None = None,
     any_status: bool = False,
-    told: Told = nobody,
+    told: Told = ignore_progress,
 ) -> list[Certificate]:
     """The certificates of one identity, In-Use only unless ``any_status``; In-Use first, then newest.
 

@@ -14,16 +14,16 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import ledger, revocation, rows
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.integrity import digest_of_rows
-from smki_sync.mirror.journal import Change, Changed, Journalist
+from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
 from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.queries import Connection, Told, slices
 from smki_sync.mirror.rows import INSERT, Issuers, Row, days, values_of
 from smki_sync.mirror.schema import KINDS
 from smki_sync.model.certificate import Status
 from smki_sync.model.plan import AppliedFile
-from smki_sync.model.report import Counts
+from smki_sync.model.report import ChangeCounts
 
 _SCRATCH: Final = """
 CREATE TABLE difference (drift TEXT, row INTEGER, kind TEXT, eui TEXT, serial TEXT, issuer TEXT, held TEXT,
@@ -40,7 +40,7 @@ class Drift(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class DriftDifference:
     """One certificate that differs. ``row``: its id in the mirror, ``None`` where it is not held.
 
     ``held``, ``listed``: its status here and there; ``None`` where it is not held, or withdrawn, or not
@@ -59,7 +59,7 @@ class Difference:
     record: Row | None = None
 
 
-class Differences:
+class DriftDifferences:
     """The differences found, in a scratch file; a context manager that removes it."""
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class Differences:
 
     def __enter__(self) -> Self:
         """Begin with none."""
-        with named(self._path):
+        with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
             self._db = apsw.Connection(str(self._path))
             self._db.pragma("journal_mode", "OFF")
@@ -85,22 +85,22 @@ class Differences:
         self._db.close()
         self._path.unlink(missing_ok=True)
 
-    def add(self, found: Difference) -> None:
+    def add(self, found: DriftDifference) -> None:
         """Take one in."""
         self.counts[found.drift] += 1
         record = None if found.record is None else marshal.dumps(tuple(found.record))
         values = (found.drift, found.row, found.kind, found.eui, found.serial, found.issuer)
-        with named(self._path):
+        with disk_errors(self._path):
             self._db.execute(
                 "INSERT INTO difference VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*values, found.held, found.listed, " ".join(found.what), record),
             )
 
-    def __iter__(self) -> Iterator[Difference]:
+    def __iter__(self) -> Iterator[DriftDifference]:
         """All of them, in the order in which they were found."""
         return map(_difference, self._db.execute("SELECT * FROM difference ORDER BY rowid"))
 
-    def first(self, drift: Drift, number: int) -> list[Difference]:
+    def first(self, drift: Drift, number: int) -> list[DriftDifference]:
         """The first of one sort."""
         found = self._db.execute(
             "SELECT * FROM difference WHERE drift = ? ORDER BY rowid LIMIT ?", (drift, number)
@@ -108,9 +108,9 @@ class Differences:
         return [*map(_difference, found)]
 
 
-def _difference(values: tuple[Any, ...]) -> Difference:
+def _difference(values: tuple[Any, ...]) -> DriftDifference:
     drift, row, kind, eui, serial, issuer, held, listed, what, record = values
-    return Difference(
+    return DriftDifference(
         drift=Drift(drift),
         row=row,
         kind=kind,
@@ -135,7 +135,7 @@ INSERT INTO census SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM cer
 """
 
 
-class Mender:
+class RepairWriter:
     """Makes differences good. ``counts``: in certificates."""
 
     def __init__(self, db: apsw.Connection, *, extract: int, day: date) -> None:
@@ -145,22 +145,22 @@ class Mender:
         self._day = days(day)
         self._issuers = Issuers(db)
         self._hash_devices = rows.holds_devices(db)
-        self._journal = Journalist(db, extract, day)
+        self._journal = JournalWriter(db, extract, day)
         self._done: Counter[str] = Counter()
 
-    def take_all(self, differences: Iterable[Difference]) -> Counts:
+    def take_all(self, differences: Iterable[DriftDifference]) -> ChangeCounts:
         """Make every one good; what was done."""
         for found in differences:
             self._take(found)
         done = self._done
-        return Counts(
+        return ChangeCounts(
             records=done.total(),
             inserted=done["inserted"],
             updated=done["updated"],
             withdrawn=done["withdrawn"],
         )
 
-    def _take(self, found: Difference) -> None:
+    def _take(self, found: DriftDifference) -> None:
         if found.record is None:
             assert found.row is not None  # what is neither listed nor held is no difference
             self._withdraw(found.row, found.held)
@@ -171,7 +171,7 @@ class Mender:
 
     def _withdraw(self, row: int, held: str | None) -> None:
         self._db.execute(_WITHDRAW, (self._day, self._day, self._extract, row))
-        self._journal.write(Changed(row=row, change=Change.WITHDRAWN, before=held, after=None))
+        self._journal.write(JournalEntry(row=row, change=ChangeKind.WITHDRAWN, before=held, after=None))
         self._done["withdrawn"] += 1
 
     def _insert(self, record: Row) -> None:
@@ -180,19 +180,21 @@ class Mender:
         self._db.execute(INSERT, values_of(record, issuer, **stamp))
         row = self._db.last_insert_rowid()
         self._hash(row, record)
-        self._journal.write(Changed(row=row, change=Change.ADDED, before=None, after=record.status))
+        self._journal.write(JournalEntry(row=row, change=ChangeKind.ADDED, before=None, after=record.status))
         self._done["inserted"] += 1
 
-    def _replace(self, row: int, record: Row, found: Difference) -> None:
+    def _replace(self, row: int, record: Row, found: DriftDifference) -> None:
         if "der" in found.what:
             rows.remove(self._db, self._db.execute(_BODY, (row,)).get)
             self._hash(row, record)
         self._db.execute(_REPLACE, (*record[2:-1], self._day, self._extract, row))
         change = (
-            Change.REINSTATED if found.held is None and found.drift is not Drift.DIFFERING else Change.STATUS
+            ChangeKind.REINSTATED
+            if found.held is None and found.drift is not Drift.DIFFERING
+            else ChangeKind.STATUS
         )
         if found.held != record.status or "der" in found.what:
-            self._journal.write(Changed(row=row, change=change, before=found.held, after=record.status))
+            self._journal.write(JournalEntry(row=row, change=change, before=found.held, after=record.status))
         self._done["updated"] += 1
 
     def _hash(self, row: int, record: Row) -> None:
@@ -200,18 +202,20 @@ class Mender:
             rows.add(self._db, row, record.der)
 
 
-def mend(db: apsw.Connection, file: AppliedFile, differences: Iterable[Difference]) -> tuple[int, Counts]:
+def repair(
+    db: apsw.Connection, file: AppliedFile, differences: Iterable[DriftDifference]
+) -> tuple[int, ChangeCounts]:
     """Make differences from the full ``file`` good; the caller owns the transaction. Entry and counts.
 
     Raises :class:`MirrorDamaged` where rows were changed outside this program that the full has no word on.
     """
     carried, found = ledger.read_digest(db), digest_of_rows(db)
     entry = ledger.open_repair(db, file)
-    counts = Mender(db, extract=entry, day=file.extract.day).take_all(differences)
+    counts = RepairWriter(db, extract=entry, day=file.extract.day).take_all(differences)
     db.execute("DELETE FROM census")
     db.execute(_CENSUS)
     digest = digest_of_rows(db)
-    journalist = Journalist(db, entry, file.extract.day)
+    journalist = JournalWriter(db, entry, file.extract.day)
     for moved in revocation.enforce(db, digest):
         journalist.write(moved.changed)
     if found.hex != carried.hex:
@@ -248,10 +252,10 @@ SELECT c.id, c.extract, c.serial, i.name, c.eui, c.kind, c.status
 """
 
 
-class Examiner:
+class MirrorComparator:
     """Holds the rows of one full against a generation. ``explained``: differences that a delta explains."""
 
-    def __init__(self, db: Connection, found: Differences, *, since: date) -> None:
+    def __init__(self, db: Connection, found: DriftDifferences, *, since: date) -> None:
         """``db``: one snapshot. ``since``: the word of deltas of this date and later stands."""
         self._db = db
         self._found = found
@@ -284,7 +288,7 @@ class Examiner:
                     self.explained += 1
                     continue
                 self._found.add(
-                    Difference(
+                    DriftDifference(
                         drift=Drift.UNEXPECTED,
                         row=number,
                         kind=KINDS[kind],
@@ -321,7 +325,7 @@ class Examiner:
         self, row: Row, drift: Drift, number: int | None, held: str | None, *, what: tuple[str, ...] = ()
     ) -> None:
         self._found.add(
-            Difference(
+            DriftDifference(
                 drift=drift,
                 row=number,
                 kind=KINDS[row.kind],

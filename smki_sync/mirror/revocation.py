@@ -8,14 +8,14 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.journal import Change, Changed
+from smki_sync.mirror.journal import ChangeKind, JournalEntry
 from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import Issuers
 from smki_sync.mirror.schema import IN_USE
 from smki_sync.model.certificate import KeyId, Status
-from smki_sync.model.extract import HeldList, ListKind, RemoteFile, RevocationList
+from smki_sync.model.extract import ListInForce, ListKind, RemoteFile, RevocationList
 from smki_sync.trust.anchor_slots import SlotCertificate, slot_of
-from smki_sync.trust.revocation_lists import Refusal, Signer
+from smki_sync.trust.revocation_lists import ListSigner, Refusal
 
 _DUE: Final = """
 SELECT c.id, c.serial, c.issuer, c.status, c.withdrawn, c.revoked, min(r.since), c.der
@@ -48,7 +48,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
 _LINE: Final = "INSERT OR IGNORE INTO revocation (serial, issuer, list, since, reason) VALUES (?, ?, ?, ?, ?)"
 
 
-class Identity(NamedTuple):
+class RevokedIdentity(NamedTuple):
     """Serial number and issuer id of a certificate."""
 
     serial: str
@@ -56,15 +56,15 @@ class Identity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class RevocationMove:
     """A certificate that has become revoked, or is so no longer."""
 
-    identity: Identity
-    changed: Changed
+    identity: RevokedIdentity
+    changed: JournalEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class ListArrival:
     """A list that is to come into force: judged good by whoever hands it over.
 
     ``file``: its name on offer. ``signer``: key identifier of the authority that has signed it. ``at``: UTC,
@@ -78,13 +78,13 @@ class Arrival:
     at: str
 
 
-def enforce(db: apsw.Connection, digest: SetDigest) -> list[Moved]:
+def enforce(db: apsw.Connection, digest: SetDigest) -> list[RevocationMove]:
     """Make every row say what the lists in force say; what has changed by that, for the journal."""
     rows: list[tuple[Any, ...]] = [*db.execute(_DUE), *db.execute(_OVER)]
     return [moved for row in rows for moved in _move(db, digest, row)]
 
 
-def _move(db: apsw.Connection, digest: SetDigest, found: tuple[Any, ...]) -> Iterator[Moved]:
+def _move(db: apsw.Connection, digest: SetDigest, found: tuple[Any, ...]) -> Iterator[RevocationMove]:
     row, serial, issuer, status, withdrawn, before, since, der = found
     db.execute(_SET, (since, row))
     if before is not None and since is not None:
@@ -92,14 +92,14 @@ def _move(db: apsw.Connection, digest: SetDigest, found: tuple[Any, ...]) -> Ite
     if status == Status.IN_USE and withdrawn is None:
         (digest.add if since is None else digest.remove)(der)
     changed = (
-        Changed(row=row, change=Change.UNREVOKED, before=None, after=status)
+        JournalEntry(row=row, change=ChangeKind.UNREVOKED, before=None, after=status)
         if since is None
-        else Changed(row=row, change=Change.REVOKED, before=status, after=None)
+        else JournalEntry(row=row, change=ChangeKind.REVOKED, before=status, after=None)
     )
-    yield Moved(identity=Identity(serial, issuer), changed=changed)
+    yield RevocationMove(identity=RevokedIdentity(serial, issuer), changed=changed)
 
 
-def bring_into_force(db: apsw.Connection, arrival: Arrival) -> int:
+def bring_into_force(db: apsw.Connection, arrival: ListArrival) -> int:
     """Put a list in the place of the one of the same kind, name and key; its id.
 
     The rows follow by :func:`enforce`.
@@ -118,15 +118,15 @@ def bring_into_force(db: apsw.Connection, arrival: Arrival) -> int:
     return row
 
 
-def read_lists(db: apsw.Connection) -> tuple[HeldList, ...]:
+def read_lists(db: apsw.Connection) -> tuple[ListInForce, ...]:
     """The lists in force."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_HELD)
     return tuple(_held(row) for row in rows)
 
 
-def _held(row: tuple[Any, ...]) -> HeldList:
+def _held(row: tuple[Any, ...]) -> ListInForce:
     file, kind, issuer, key_id, number, this_update, next_update, entries, digest, applied, in_use = row
-    return HeldList(
+    return ListInForce(
         file=file,
         kind=ListKind(kind),
         issuer=issuer,
@@ -168,7 +168,7 @@ SELECT {IN_USE} FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StoredCompanion:
     """A companion as it was fetched last. ``content``: the octets as served."""
 
     file: RemoteFile
@@ -191,11 +191,11 @@ class Publication:
     certificates: tuple[SlotCertificate, ...]
 
 
-def read_companions(db: apsw.Connection) -> dict[str, Kept]:
+def read_companions(db: apsw.Connection) -> dict[str, StoredCompanion]:
     """What was fetched last, by name."""
     rows: Iterator[tuple[Any, ...]] = db.execute("SELECT name, size, modified, content FROM companion")
     return {
-        name: Kept(
+        name: StoredCompanion(
             file=RemoteFile(
                 name=name, size=size, modified=datetime.fromisoformat(modified) if modified else None
             ),
@@ -205,24 +205,24 @@ def read_companions(db: apsw.Connection) -> dict[str, Kept]:
     }
 
 
-def keep(db: apsw.Connection, kept: Kept, at: str) -> None:
+def keep(db: apsw.Connection, kept: StoredCompanion, at: str) -> None:
     """Remember a companion in the place of what its name had before."""
     file = kept.file
     modified = file.modified.isoformat() if file.modified else None
     db.execute(_KEEP, (file.name, file.size, modified, kept.sha256, at, kept.content))
 
 
-def set_aside(db: apsw.Connection, kept: Kept, refusal: Refusal, at: str) -> None:
+def set_aside(db: apsw.Connection, kept: StoredCompanion, refusal: Refusal, at: str) -> None:
     """Keep a refused companion as evidence, once for each reason."""
     db.execute(_SET_ASIDE, (kept.file.name, kept.sha256, refusal.code, refusal.why, at, kept.content))
     db.execute(_FORGET, (EVIDENCE_KEPT,))
 
 
-def read_signers(db: apsw.Connection) -> list[Signer]:
+def read_signers(db: apsw.Connection) -> list[ListSigner]:
     """The organisation authorities of the mirror, whatever their status."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_SIGNERS)
     return [
-        Signer(subject=subject, ski=ski and KeyId(ski), role=role, in_use=bool(used), der=der)
+        ListSigner(subject=subject, ski=ski and KeyId(ski), role=role, in_use=bool(used), der=der)
         for subject, ski, role, used, der in rows
     ]
 

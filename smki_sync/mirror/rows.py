@@ -96,7 +96,7 @@ def values_of(row: Row, issuer: int, *, first: int, changed: int, extract: int) 
     return (row.serial, issuer, *row[2:-1], first, changed, extract)
 
 
-def said_by(row: Row) -> tuple[object, ...]:
+def claims_of(row: Row) -> tuple[object, ...]:
     """What the Repository may change its word on: status, claims, flags; and the body."""
     return (row.status, row.eui, row.role, row.usage, row.manufacturing, row.flags, row.der)
 
@@ -131,7 +131,7 @@ class Issuers:
 _QUARANTINE: Final = "INSERT INTO quarantine (extract, number, reason, detail, xml) VALUES (?, ?, ?, ?, ?)"
 
 
-def set_aside(db: apsw.Connection, record: Rejected, *, extract: int) -> None:
+def quarantine_record(db: apsw.Connection, record: Rejected, *, extract: int) -> None:
     """Keep a record that cannot be served, as evidence."""
     db.execute(_QUARANTINE, (extract, record.number, record.reason, record.detail, record.xml))
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import apsw
 
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror.connection import named, sqlite_named
+from smki_sync.mirror.connection import disk_errors, mirror_errors
 
 MARK_OCTETS: Final = 8
 SECRET_OCTETS: Final = 32
@@ -57,7 +57,7 @@ class LastVerification:
     generation: str = ""
 
 
-class Proofs:
+class SignatureCache:
     """An open memory. Safe to ask and to tell from several threads.
 
     One that turns out to be damaged knows nothing, and is removed: whoever opens it next makes it anew.
@@ -87,7 +87,7 @@ class Proofs:
         """Those of ``marks`` that are remembered."""
         wanted = f"SELECT mark FROM proof WHERE mark IN ({', '.join('?' * len(marks))})"
         try:
-            with self._lock, sqlite_named(self._path):
+            with self._lock, mirror_errors(self._path):
                 if self._lost:
                     return set()
                 return {mark for (mark,) in self._db.execute(wanted, tuple(marks))}
@@ -105,20 +105,20 @@ class Proofs:
 
     def _write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         try:
-            with self._lock, sqlite_named(self._path), self._db:
+            with self._lock, mirror_errors(self._path), self._db:
                 if not self._lost:
                     self._db.executemany(sql, rows)
         except MirrorDamaged:
             self._lose()
 
     def _lose(self) -> None:
-        with named(self._path):
+        with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
         self._lost = True
 
 
 @contextmanager
-def open_proofs(path: Path) -> Iterator[Proofs]:
+def open_signature_cache(path: Path) -> Iterator[SignatureCache]:
     """Open the memory at ``path``, made anew where there is none, or where it cannot be read as one.
 
     Raises :class:`MirrorError` where it cannot be written.
@@ -126,40 +126,40 @@ def open_proofs(path: Path) -> Iterator[Proofs]:
     try:
         db = _open(path)
     except MirrorDamaged:
-        with named(path):
+        with disk_errors(path):
             path.unlink(missing_ok=True)
         db = _open(path)
     try:
-        yield Proofs(db, path)
+        yield SignatureCache(db, path)
     finally:
         db.close()
 
 
 @contextmanager
-def no_proofs() -> Iterator[Proofs]:
+def empty_signature_cache() -> Iterator[SignatureCache]:
     """A memory that nobody keeps."""
     db = apsw.Connection(":memory:")
     _prepare(db)
     try:
-        yield Proofs(db, Path(":memory:"))
+        yield SignatureCache(db, Path(":memory:"))
     finally:
         db.close()
 
 
 @contextmanager
-def proofs_at(path: Path) -> Iterator[tuple[Proofs, str]]:
+def signature_cache_at(path: Path) -> Iterator[tuple[SignatureCache, str]]:
     """The memory at ``path``; where it cannot be kept there, one that nobody keeps, and why."""
     with ExitStack() as stack:
         try:
-            proofs, why = stack.enter_context(open_proofs(path)), ""
+            proofs, why = stack.enter_context(open_signature_cache(path)), ""
         except MirrorError as error:
-            proofs, why = stack.enter_context(no_proofs()), error.message
+            proofs, why = stack.enter_context(empty_signature_cache()), error.message
         yield proofs, why
 
 
 def last_verification(path: Path) -> LastVerification | None:
     """How the last whole verification ended; ``None`` where none is known or may be read."""
-    with suppress(MirrorError, OSError, ValueError, TypeError), named(path):
+    with suppress(MirrorError, OSError, ValueError, TypeError), disk_errors(path):
         if not path.exists():
             return None
         db = apsw.Connection(str(path.absolute()), flags=apsw.SQLITE_OPEN_READONLY)
@@ -172,7 +172,7 @@ def last_verification(path: Path) -> LastVerification | None:
 
 
 def _open(path: Path) -> apsw.Connection:
-    with named(path):
+    with disk_errors(path):
         # Nobody else reads the secret: without it no mark can be made.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = apsw.Connection(str(path.absolute()), flags=apsw.SQLITE_OPEN_READWRITE)

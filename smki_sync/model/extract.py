@@ -42,7 +42,7 @@ class Extract:
     origin: str = ""
 
 
-class StrangeName(StrEnum):
+class UnrecognisedReason(StrEnum):
     """Why a listed name is no extract."""
 
     UNKNOWN = "unknown-name"
@@ -53,11 +53,11 @@ class StrangeName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stranger:
+class UnrecognisedFile:
     """A listed file that is left alone, and why. ``day``: the date in its name, where it has a sound one."""
 
     name: str
-    why: StrangeName
+    why: UnrecognisedReason
     day: date | None = None
 
 
@@ -71,7 +71,7 @@ class Catalogue:
     fulls: tuple[Extract, ...] = ()
     deltas: tuple[Extract, ...] = ()
     companions: tuple[RemoteFile, ...] = ()
-    strangers: tuple[Stranger, ...] = ()
+    strangers: tuple[UnrecognisedFile, ...] = ()
 
 
 class ListKind(StrEnum):
@@ -160,7 +160,7 @@ class ListOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldList:
+class ListInForce:
     """A list in force. ``file``: its name on offer. ``key_id``: of the key that has signed it.
 
     ``sha256``: of its DER. ``applied``: when it came into force, UTC, ISO 8601. ``signer_in_use``: whether

@@ -17,8 +17,16 @@ from lxml.etree import _Element
 from smki_sync.errors import Fault, bad_extract
 from smki_sync.model.certificate import Claims, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
-from smki_sync.reader.gzip_stream import Gunzip, ReaderLimits, Taken
-from smki_sync.reader.xml_stream import FLAT, AnnexB, FieldTooLong, Lengths, Repeated, evidence, read_claims
+from smki_sync.reader.gzip_stream import GzipStream, LimitUsage, ReaderLimits
+from smki_sync.reader.xml_stream import (
+    FLAT,
+    FieldLengths,
+    FieldTooLong,
+    Repeated,
+    XmlRecordStream,
+    evidence,
+    read_claims,
+)
 
 Made = TypeVar("Made")
 """What a rule makes of a record that it does not reject."""
@@ -41,12 +49,12 @@ class ExtractReader(Generic[Made]):
         limits: ReaderLimits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare to read ``chunks``, the bytes of the .gz in order; ``name`` it in every message."""
-        self._gunzip = Gunzip(chunks, name=name, limits=limits)
-        self._annexb = AnnexB(name=name, limits=limits)
+        self._gunzip = GzipStream(chunks, name=name, limits=limits)
+        self._annexb = XmlRecordStream(name=name, limits=limits)
         self._name = name
         self._understand = understand
         self._limits = limits
-        self._lengths = Lengths(limits.field_length)
+        self._lengths = FieldLengths(limits.field_length)
         self.rejected = 0
 
     @property
@@ -71,7 +79,7 @@ class ExtractReader(Generic[Made]):
 
     def near(self) -> tuple[NearLimit, ...]:
         """Name the limits that the file came near; complete after a normal end."""
-        taken = Taken(
+        taken = LimitUsage(
             decompressed_bytes=self._gunzip.decompressed_bytes,
             ratio=self._gunzip.ratio,
             records=self._annexb.records,

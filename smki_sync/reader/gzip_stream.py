@@ -67,7 +67,7 @@ KEYS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class LimitUsage:
     """What one file took of the limits of :data:`KEYS`, each the most of it.
 
     A figure may be 0 or too small as long as it is not near: what is far from its limit is not measured.
@@ -99,7 +99,7 @@ STEP = 64 * 1024
 """Bytes handled at a time: larger gains no speed, smaller costs it."""
 
 
-def in_steps(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
+def rechunk(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
     """Cut and join ``chunks`` so that each has ``size`` bytes, but for the last, which may have fewer."""
     pending = bytearray()
     for chunk in chunks:
@@ -111,12 +111,12 @@ def in_steps(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
         yield bytes(pending)
 
 
-class Tape:
+class PeekableStream:
     """A stream of bytes that can be looked at before it is taken."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         """Read from ``chunks``, of any size, as needed."""
-        self._steps = in_steps(chunks)
+        self._steps = rechunk(chunks)
         self._ahead = b""
 
     def peek(self, size: int) -> bytes:
@@ -162,7 +162,7 @@ def inner_name(head: bytes) -> str | None:
     return head[start:end].decode("latin-1") if end >= 0 else None
 
 
-class Gunzip:
+class GzipStream:
     """One .gz being unpacked: iterate once over its contents.
 
     ``compressed_bytes``, ``decompressed_bytes``: so far. ``ratio``: the largest so far, in whole
@@ -172,7 +172,7 @@ class Gunzip:
 
     def __init__(self, chunks: Iterable[bytes], *, name: str, limits: ReaderLimits) -> None:
         """Prepare; ``name`` of the file is for messages."""
-        self._tape = Tape(chunks)
+        self._tape = PeekableStream(chunks)
         self._name = name
         self._limits = limits
         self.compressed_bytes = 0

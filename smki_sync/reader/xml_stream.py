@@ -11,7 +11,7 @@ from lxml.etree import XMLSyntaxError, _Element, tostring
 
 from smki_sync.errors import BadExtract, Fault, bad_extract
 from smki_sync.model.certificate import Claims
-from smki_sync.reader.gzip_stream import ReaderLimits, Tape, near_of
+from smki_sync.reader.gzip_stream import PeekableStream, ReaderLimits, near_of
 
 ONE_IN: Final = 32
 """Steps of 64 KiB for each that is looked at: the looks take 2 % of the time."""
@@ -26,7 +26,7 @@ _INSTRUCTION: Final = re.compile(rb"<\?([^\s?]{1,256})")
 _NUL: Final = b"\0"
 
 
-class Names:
+class ElementNames:
     """The distinct names of one file. ``count``: how many it has, put at :data:`ONE_IN` times those seen."""
 
     def __init__(self, *, name: str, limit: int) -> None:
@@ -115,7 +115,7 @@ class FieldTooLong(Exception):
     """A claim is longer than the limit; the message names its element."""
 
 
-class Lengths:
+class FieldLengths:
     """How long claims may be. ``longest``: the longest so far of those that came near the limit."""
 
     __slots__ = ("_limit", "longest", "near")
@@ -137,7 +137,7 @@ class Repeated(Exception):
     """An element stands in a record once too often; the message names it."""
 
 
-def read_claims(record: _Element, *, lengths: Lengths, nested: bool) -> Claims:
+def read_claims(record: _Element, *, lengths: FieldLengths, nested: bool) -> Claims:
     """Read what stands in a record; an empty element claims nothing.
 
     Two elements may name the subject. Where a record has both, ``CertificateSubjectAltName`` is
@@ -201,7 +201,7 @@ class _DoctypeBegins(Exception):
     """A DOCTYPE has begun."""
 
 
-class _FirstLook:
+class _PrologTarget:
     """A parser target that keeps the root's tag and stops at a DOCTYPE."""
 
     def __init__(self) -> None:
@@ -256,7 +256,7 @@ def _check_encoding(head: bytes, *, name: str) -> None:
 
 def _find_root(head: bytes, name: str) -> str | None:
     """Give the root's tag; ``None`` where the bytes end before it."""
-    look = _FirstLook()
+    look = _PrologTarget()
     # lxml needs only the methods that are there; its stub asks for all.
     parser = etree.XMLParser(
         target=look,  # type: ignore[arg-type]
@@ -283,7 +283,7 @@ FLAT = 3
 """Elements inside one another in an extract as Annex B has it: root, record, field."""
 
 
-class AnnexB:
+class XmlRecordStream:
     """One XML being parsed. ``records``: so far. ``xml_bytes``: given to the parser so far.
 
     ``deepest``: elements inside one another so far, not less than Annex B's own three. ``longest_wait``:
@@ -309,7 +309,7 @@ class AnnexB:
         depths = range(max(limits.depth, FLAT) + 2)
         self._reaches = [etree.XPath(f"boolean({'/*' * depth or '/'})", regexp=False) for depth in depths]
         self._beyond_fields = etree.XPath("boolean(/*/*/*/*)", regexp=False)
-        self._names = Names(name=name, limit=limits.names)
+        self._names = ElementNames(name=name, limit=limits.names)
         self._root: _Element | None = None
         self._open: _Element | None = None
         self._waiting = 0
@@ -321,7 +321,7 @@ class AnnexB:
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[_Element]:
         """Yield every ``CertificateResponse`` as it ends; raises ``BadExtract``."""
-        tape = Tape(pieces)
+        tape = PeekableStream(pieces)
         limit = self._limits.leading_bytes
         check_prolog(tape.peek(limit), name=self._name, limit=limit)
         while step := tape.take():

@@ -10,7 +10,16 @@ over in one step. Refuses: to need anything of the old mirror, and to remove it.
 * :mod:`.drill` a restore into a scratch place, held against the live mirror
 """
 
-from smki_sync.recovery.drill import Drilled, NotDrilled, drill
-from smki_sync.recovery.restore import Check, Known, Phase, Restored, restore
+from smki_sync.recovery.drill import RehearsalFailed, RehearsalResult, rehearse_restore
+from smki_sync.recovery.restore import ExpectedDigest, Phase, RestoreCheck, RestoreResult, restore
 
-__all__ = ["Check", "Drilled", "Known", "NotDrilled", "Phase", "Restored", "drill", "restore"]
+__all__ = [
+    "ExpectedDigest",
+    "Phase",
+    "RehearsalFailed",
+    "RehearsalResult",
+    "RestoreCheck",
+    "RestoreResult",
+    "rehearse_restore",
+    "restore",
+]

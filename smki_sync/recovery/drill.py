@@ -19,17 +19,17 @@ from typing import Final
 
 from smki_sync import __version__
 from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError, SourceError, UsageError
-from smki_sync.mirror.connection import named, sqlite_version
-from smki_sync.mirror.directory import MirrorDirectory, hold
+from smki_sync.mirror.connection import disk_errors, sqlite_version
+from smki_sync.mirror.directory import MirrorDirectory, hold_lock
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.recovery.restore import Known, Restored, restore
-from smki_sync.sync.job import Job
-from smki_sync.verify.manifest import Comparison, compare, open_side
+from smki_sync.recovery.restore import ExpectedDigest, RestoreResult, restore
+from smki_sync.sync.job import SyncJob
+from smki_sync.verify.manifest import ManifestComparison, compare_manifests, open_manifest_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drilled:
+class RehearsalResult:
     """One drill. ``live``: what the mirror held when it began. ``machine``: what it ran on, name to value.
 
     ``parted``: where the two part, ``None`` where they are equal.
@@ -38,9 +38,9 @@ class Drilled:
     began: datetime
     ended: datetime
     live: Stamp
-    restored: Restored
+    restored: RestoreResult
     machine: Mapping[str, str]
-    parted: Comparison | None
+    parted: ManifestComparison | None
 
     @property
     def agrees(self) -> bool:
@@ -54,7 +54,7 @@ class Drilled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotDrilled:
+class RehearsalFailed:
     """A drill that came to no end. ``error``: why; ``live``: as far as the mirror could say what it held."""
 
     began: datetime
@@ -64,7 +64,9 @@ class NotDrilled:
     error: SmkiSyncError
 
 
-def drill(job: Job, scratch: Path, *, anchors: tuple[bytes, ...] = ()) -> Drilled | NotDrilled:
+def rehearse_restore(
+    job: SyncJob, scratch: Path, *, anchors: tuple[bytes, ...] = ()
+) -> RehearsalResult | RehearsalFailed:
     """Restore into ``scratch``, which must not be there or be empty, to the live mirror's position.
 
     Raises :class:`UsageError` for a scratch place that is in use, :class:`Locked` where another drill is
@@ -81,22 +83,22 @@ def drill(job: Job, scratch: Path, *, anchors: tuple[bytes, ...] = ()) -> Drille
             shutil.rmtree(scratch, ignore_errors=True)
     except (SourceError, BadExtract, MirrorError) as error:
         live = seen[0] if seen else None
-        return NotDrilled(began=began, ended=job.clock(), live=live, machine=machine(), error=error)
+        return RehearsalFailed(began=began, ended=job.clock(), live=live, machine=machine(), error=error)
 
 
 def _carry_out(
-    job: Job, scratch: Path, anchors: tuple[bytes, ...], began: datetime, *, live: Stamp
-) -> Drilled:
-    known = Known(position=live.position, digest=live.digest, source="the live mirror")
+    job: SyncJob, scratch: Path, anchors: tuple[bytes, ...], began: datetime, *, live: Stamp
+) -> RehearsalResult:
+    known = ExpectedDigest(position=live.position, digest=live.digest, source="the live mirror")
     aside = replace(job, directory=MirrorDirectory(scratch), archive=None)
     restored = restore(aside, until=live.position, anchors=anchors, known=known)
-    return Drilled(
+    return RehearsalResult(
         began=began,
         ended=job.clock(),
         live=live,
         restored=restored,
         machine=machine(),
-        parted=_parted(job.directory, aside.directory),
+        parted=_differs(job.directory, aside.directory),
     )
 
 
@@ -106,9 +108,9 @@ MARK: Final = ".drill"
 
 def _claim(scratch: Path, now: datetime) -> None:
     """Make the place; raises :class:`Locked` where another drill is in it."""
-    with named(scratch):
+    with disk_errors(scratch):
         if (scratch / MARK).is_file():
-            with hold(MirrorDirectory(scratch).lock, since=now):
+            with hold_lock(MirrorDirectory(scratch).lock, since=now):
                 shutil.rmtree(scratch)
         if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
             raise UsageError(
@@ -119,10 +121,10 @@ def _claim(scratch: Path, now: datetime) -> None:
         (scratch / MARK).touch()
 
 
-def _parted(live: MirrorDirectory, restored: MirrorDirectory) -> Comparison | None:
+def _differs(live: MirrorDirectory, restored: MirrorDirectory) -> ManifestComparison | None:
     """Where the two part; also where a delta has moved the live mirror on meanwhile, which is no fault."""
-    with open_side(restored.root) as there, open_side(live.root) as here:
-        found = compare(here, there)
+    with open_manifest_source(restored.root) as there, open_manifest_source(live.root) as here:
+        found = compare_manifests(here, there)
         return None if found.equal or here.position != there.position else found
 
 

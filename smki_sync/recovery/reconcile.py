@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.download import Fetched, PatientSource, fetch
+from smki_sync.download import DownloadedFile, ReconnectingSource, download
 from smki_sync.errors import (
     BadExtract,
     Locked,
@@ -19,28 +19,28 @@ from smki_sync.errors import (
     SourceMissing,
 )
 from smki_sync.events import Building, Detail, Listing
-from smki_sync.mirror.directory import hold
-from smki_sync.mirror.history import HeldAgainst, History, Offer
+from smki_sync.mirror.directory import hold_lock
+from smki_sync.mirror.history import ComparisonRecord, History, StoredListing
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.queries import check_schema, open_mirror, read_census, read_position
-from smki_sync.mirror.reconcile import Difference, Differences, Drift, Examiner
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.queries import check_schema, open_mirror, read_counts, read_position
+from smki_sync.mirror.reconcile import Drift, DriftDifference, DriftDifferences, MirrorComparator
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind
 from smki_sync.model.plan import MirrorState, Position, ReconcilePolicy
-from smki_sync.model.report import Attention, AttentionCode, Counts, SyncReport
-from smki_sync.policy import Outside
-from smki_sync.sync import Job
-from smki_sync.sync.apply import Archivist, Intake
-from smki_sync.sync.decision import look
+from smki_sync.model.report import ChangeCounts, Notice, NoticeCode, SyncReport
+from smki_sync.policy import OutsideWindow
+from smki_sync.sync import SyncJob
+from smki_sync.sync.apply import Archiver, RecordReader
+from smki_sync.sync.decision import inspect_mirror
 
 EXAMPLES: Final = 10
 """Differences of each sort that a report shows; a list has all of them."""
 
-Keep = Callable[[Iterable[Difference]], None]
+Keep = Callable[[Iterable[DriftDifference]], None]
 """Takes every difference, for whoever keeps the whole list."""
 
 
-def forget(_all: Iterable[Difference]) -> None:
+def forget(_all: Iterable[DriftDifference]) -> None:
     """Keep none."""
 
 
@@ -54,7 +54,7 @@ class RepairRefused(BadExtract):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciled:
+class ReconcileResult:
     """What a comparison has shown, in certificates. ``position``: as of when the mirror was compared.
 
     ``explained``: differences that deltas explain, and so no drift. ``quarantined``: records of the full
@@ -69,8 +69,8 @@ class Reconciled:
     differing: int
     explained: int
     quarantined: int
-    examples: tuple[Difference, ...]
-    repaired: Counts | None = None
+    examples: tuple[DriftDifference, ...]
+    repaired: ChangeCounts | None = None
 
     @property
     def found(self) -> int:
@@ -88,7 +88,7 @@ class Reconciled:
         return not self.drift
 
 
-def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconciled:
+def reconcile(job: SyncJob, *, repair: bool = False, keep: Keep = forget) -> ReconcileResult:
     """Compare the mirror with the newest full that it has caught up with.
 
     ``repair``: make what differs good, in one transaction. ``keep``: given every difference.
@@ -97,8 +97,8 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
     would go beyond ``job.bounds``, and what fetching and reading raise. What was found is remembered even so.
     """
     job.directory.prepare()
-    with hold(job.directory.lock, since=job.clock()):
-        held = look(job.directory)
+    with hold_lock(job.directory.lock, since=job.clock()):
+        held = inspect_mirror(job.directory)
         if held.state in {MirrorState.OLDER_SCHEMA, MirrorState.NEWER_SCHEMA}:
             check_schema(job.directory.link)
         if held.generation is None or held.position is None:
@@ -106,32 +106,32 @@ def reconcile(job: Job, *, repair: bool = False, keep: Keep = forget) -> Reconci
                 f"there is no healthy mirror in {job.directory.root}: {held.state}",
                 hint="Run `smki-sync sync`.",
             )
-        with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+        with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
             job.hear.hear(Listing(source=source.title))
             full = choose(read_catalogue(source.fetch_listing(), job.names), held.position)
-            fetched = fetch(source, full, job.directory.downloads, job.hear, job.terms)
-        with Differences(job.directory.root / "reconcile.tmp") as found:
+            fetched = download(source, full, job.directory.downloads, job.hear, job.terms)
+        with DriftDifferences(job.directory.root / "reconcile.tmp") as found:
             result = _compare(job, fetched, held.position, found)
             keep(found)
             _remember(job, held.generation.name, result)
             if repair and not result.agrees:
                 result = replace(result, repaired=_repair(job, held.generation, fetched, found))
                 _remember(job, held.generation.name, result)
-        Archivist(job).let_go(fetched, held.generation)
+        Archiver(job).let_go(fetched, held.generation)
         return result
 
 
-def _repair(job: Job, generation: Path, fetched: Fetched, found: Differences) -> Counts:
+def _repair(job: SyncJob, generation: Path, fetched: DownloadedFile, found: DriftDifferences) -> ChangeCounts:
     try:
-        with Store(generation, bounds=job.bounds) as store:
+        with MirrorStore(generation, bounds=job.bounds) as store:
             return store.repair(fetched.file, found, clock=job.clock)
     except BadExtract as error:
         raise RepairRefused(f"{error.message}. Nothing was repaired", code=error.reason) from error
 
 
-def _remember(job: Job, generation: str, result: Reconciled) -> None:
+def _remember(job: SyncJob, generation: str, result: ReconcileResult) -> None:
     """Keep what was found; a comparison never fails because that cannot be kept."""
-    row = HeldAgainst(full=result.full, at=utc(job.clock()), generation=generation, drift=result.drift)
+    row = ComparisonRecord(full=result.full, at=utc(job.clock()), generation=generation, drift=result.drift)
     try:
         History(job.directory.history).record_comparison(row)
     except MirrorError as error:
@@ -152,15 +152,17 @@ def choose(catalogue: Catalogue, position: Position) -> Extract:
     )
 
 
-def _compare(job: Job, fetched: Fetched, position: Position, found: Differences) -> Reconciled:
+def _compare(
+    job: SyncJob, fetched: DownloadedFile, position: Position, found: DriftDifferences
+) -> ReconcileResult:
     extract = fetched.file.extract
     since = extract.day - timedelta(days=job.policy.full_overlap_days)
     with open_mirror(job.directory.link) as db:
-        examiner = Examiner(db, found, since=since)
+        examiner = MirrorComparator(db, found, since=since)
         rejected = sum(_take(job, examiner, fetched))
         job.hear.hear(Building(file=extract.name, step="looking for what it does not list"))
         examiner.finish(lambda _done, _total: None)
-    return Reconciled(
+    return ReconcileResult(
         full=extract.name,
         position=position.day,
         compared=examiner.compared,
@@ -173,9 +175,9 @@ def _compare(job: Job, fetched: Fetched, position: Position, found: Differences)
     )
 
 
-def _take(job: Job, examiner: Examiner, fetched: Fetched) -> Iterator[int]:
+def _take(job: SyncJob, examiner: MirrorComparator, fetched: DownloadedFile) -> Iterator[int]:
     """Let the examiner see every row; how many records of each batch could not be understood."""
-    intake = Intake(job)
+    intake = RecordReader(job)
     intake.check_inner_name(fetched)
     for batch in intake.batches(fetched):
         examiner.take(batch.rows)
@@ -186,7 +188,7 @@ _NOT_MADE: Final = (SourceError, BadExtract, Locked, MirrorNotWritable)
 """What keeps a comparison from being made, and says nothing of the mirror."""
 
 
-def hold_weekly(job: Job, report: SyncReport, policy: ReconcilePolicy) -> SyncReport:
+def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy) -> SyncReport:
     """Add to a run's report what a comparison with a new full has shown, where one is due.
 
     Drift that was found and not made good is said by every run until it is, or the mirror is built anew.
@@ -202,14 +204,14 @@ def hold_weekly(job: Job, report: SyncReport, policy: ReconcilePolicy) -> SyncRe
     full = _due(job, offer, known)
     if full is None:
         return _with(report, *_standing(job, known))
-    if not job.agreement.holds(job.now) and job.agreement.outside is Outside.WAIT:
+    if not job.agreement.holds(job.now) and job.agreement.outside is OutsideWindow.WAIT:
         put_off = f"that waits for what was agreed with the DCC ({job.agreement.words})"
         return _with(report, *_standing(job, known), _not_made(full, put_off))
     return _held(job, report, full, known, repair=policy is ReconcilePolicy.REPAIR)
 
 
 def _held(
-    job: Job, report: SyncReport, full: Extract, known: Sequence[HeldAgainst], *, repair: bool
+    job: SyncJob, report: SyncReport, full: Extract, known: Sequence[ComparisonRecord], *, repair: bool
 ) -> SyncReport:
     """The report of a run in which a comparison was due."""
     try:
@@ -221,10 +223,10 @@ def _held(
     return _compared(job, report, full, found)
 
 
-def _compared(job: Job, report: SyncReport, full: Extract, found: Reconciled) -> SyncReport:
+def _compared(job: SyncJob, report: SyncReport, full: Extract, found: ReconcileResult) -> SyncReport:
     """The report of a run in which a comparison was made."""
     with open_mirror(job.directory.link) as db:
-        report = replace(report, census=read_census(db))
+        report = replace(report, census=read_counts(db))
     return _with(
         report,
         *([_drifted(found.full, found.drift)] if found.drift else []),
@@ -233,7 +235,7 @@ def _compared(job: Job, report: SyncReport, full: Extract, found: Reconciled) ->
     )
 
 
-def _due(job: Job, offer: Offer | None, known: Sequence[HeldAgainst]) -> Extract | None:
+def _due(job: SyncJob, offer: StoredListing | None, known: Sequence[ComparisonRecord]) -> Extract | None:
     """The newest full on offer that the mirror has caught up with, if it is news."""
     with open_mirror(job.directory.link) as db:
         position = read_position(db)
@@ -243,58 +245,58 @@ def _due(job: Job, offer: Offer | None, known: Sequence[HeldAgainst]) -> Extract
     return newest if newest and newest.name not in {comparison.full for comparison in known} else None
 
 
-def _standing(job: Job, known: Sequence[HeldAgainst]) -> Iterator[Attention]:
+def _standing(job: SyncJob, known: Sequence[ComparisonRecord]) -> Iterator[Notice]:
     """What the last comparison of this generation has left."""
     current = job.directory.current()
     if known and known[-1].drift and current and known[-1].generation == current.name:
         yield _drifted(known[-1].full, known[-1].drift, at=known[-1].at)
 
 
-def _drifted(full: str, drift: int, *, at: str | None = None) -> Attention:
-    return Attention(
-        code=AttentionCode.DRIFT,
+def _drifted(full: str, drift: int, *, at: str | None = None) -> Notice:
+    return Notice(
+        code=NoticeCode.DRIFT,
         message=f"The mirror has drifted from {full}: {drift:,} certificates{f', as of {at}' if at else ''}.",
         hint="`smki-sync reconcile` shows where; with --repair it makes it good.",
     )
 
 
-def _not_repaired(full: Extract, error: RepairRefused) -> Attention:
-    return Attention(
-        code=AttentionCode.DRIFT,
+def _not_repaired(full: Extract, error: RepairRefused) -> Notice:
+    return Notice(
+        code=NoticeCode.DRIFT,
         message=f"The mirror has drifted from {full.name}, and was not made good: {_sentence(error)}.",
         hint=error.hint,
     )
 
 
-def _unknown(error: MirrorError) -> Attention:
-    return Attention(
-        code=AttentionCode.RECONCILIATION_UNKNOWN,
+def _unknown(error: MirrorError) -> Notice:
+    return Notice(
+        code=NoticeCode.RECONCILIATION_UNKNOWN,
         message=f"Nobody can say whether the mirror was held against the newest full: {_sentence(error)}.",
         hint=f"{error.hint} The next run then compares anew.",
     )
 
 
-def _outside(job: Job, full: Extract) -> Attention:
-    return Attention(
-        code=AttentionCode.FULL_OUTSIDE_AGREED,
+def _outside(job: SyncJob, full: Extract) -> Notice:
+    return Notice(
+        code=NoticeCode.FULL_OUTSIDE_AGREED,
         message=f"{full.name} was taken, to be held against the mirror, outside what was agreed with the DCC"
         f" ({job.agreement.words}).",
         hint="Tell the DCC. `policy.full_download_outside` can put that off instead.",
     )
 
 
-def _repaired(found: Reconciled) -> Attention:
-    return Attention(
-        code=AttentionCode.DRIFT_REPAIRED,
+def _repaired(found: ReconcileResult) -> Notice:
+    return Notice(
+        code=NoticeCode.DRIFT_REPAIRED,
         message=f"The mirror had drifted from {found.full} and was made good: {found.missing:,} missing,"
         f" {found.unexpected:,} unexpected, {found.differing:,} differing.",
         hint="Find out who changes it.",
     )
 
 
-def _not_made(full: Extract, why: str) -> Attention:
-    return Attention(
-        code=AttentionCode.NOT_RECONCILED,
+def _not_made(full: Extract, why: str) -> Notice:
+    return Notice(
+        code=NoticeCode.NOT_RECONCILED,
         message=f"The mirror was not held against {full.name}: {why}.",
         hint="The next run tries again.",
     )
@@ -304,6 +306,6 @@ def _sentence(error: SmkiSyncError) -> str:
     return error.message.removesuffix(".")
 
 
-def _with(report: SyncReport, *attention: Attention) -> SyncReport:
+def _with(report: SyncReport, *attention: Notice) -> SyncReport:
     every = (*report.attention, *attention)
     return replace(report, attention=tuple(sorted(every, key=lambda a: a.code.is_note)))

@@ -9,12 +9,12 @@ from random import Random
 from typing import Final
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.download import PatientSource
+from smki_sync.download import ReconnectingSource
 from smki_sync.errors import MirrorDamaged, MirrorError, SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
-from smki_sync.mirror.directory import MirrorDirectory, hold
+from smki_sync.mirror.directory import MirrorDirectory, hold_lock
 from smki_sync.mirror.inspection import read_rows, read_sample
-from smki_sync.mirror.integrity import Damage, Recount, check_indexes, check_pages
+from smki_sync.mirror.integrity import CountCheck, Damage, check_indexes, check_pages
 from smki_sync.mirror.ledger import read_digest_of
 from smki_sync.mirror.queries import (
     Connection,
@@ -22,41 +22,41 @@ from smki_sync.mirror.queries import (
     SerialIs,
     find_certificates,
     open_mirror,
-    read_census,
+    read_counts,
     read_position,
     read_stamp,
 )
 from smki_sync.mirror.revocation import read_lists
-from smki_sync.mirror.signature_cache import no_proofs
+from smki_sync.mirror.signature_cache import empty_signature_cache
 from smki_sync.model.certificate import Eui, Serial
 from smki_sync.model.extract import Catalogue
 from smki_sync.model.plan import Action, MirrorState, Plan, Reason
-from smki_sync.model.report import Attention, AttentionCode, SyncReport
+from smki_sync.model.report import Notice, NoticeCode, SyncReport
 from smki_sync.planner import plan
-from smki_sync.policy import Agreement, is_outside
+from smki_sync.policy import DownloadWindow, is_outside
 from smki_sync.sources.base import Source
-from smki_sync.sync.apply import Archivist, Carrier, Intake, loading_ahead
-from smki_sync.sync.companions import Settled, gather, settle
-from smki_sync.sync.decision import Decision, Held, look
-from smki_sync.sync.job import Job
-from smki_sync.sync.notices import attend
+from smki_sync.sync.apply import Archiver, PlanExecutor, RecordReader, streaming_load
+from smki_sync.sync.companions import CompanionsResult, apply_companions, download_companions
+from smki_sync.sync.decision import Decision, MirrorSnapshot, inspect_mirror
+from smki_sync.sync.job import SyncJob
+from smki_sync.sync.notices import collect_notices
 from smki_sync.sync.runner import check_space
-from smki_sync.sync.streaming_load import fetch_all
-from smki_sync.verify.inspector import Inspector, judge_of
+from smki_sync.sync.streaming_load import download_all
+from smki_sync.verify.inspector import Inspector, chain_validator
 
 
-def as_of(job: Job, until: date | None) -> Job:
+def as_of(job: SyncJob, until: date | None) -> SyncJob:
     """The job as of the day that is restored: nothing on offer then was late."""
     return replace(job, today=min(job.today, until or job.today))
 
 
-def decide(job: Job, source: Source, until: date | None) -> Decision:
+def plan_restore(job: SyncJob, source: Source, until: date | None) -> Decision:
     """Plan as if there were no mirror; from what is there, keep only what does not lie in the future.
 
     Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` where the way leads
     back and nobody said so.
     """
-    held = look(job.directory)
+    held = inspect_mirror(job.directory)
     job.hear.hear(Listing(source=source.title))
     catalogue = _cut(read_catalogue(source.fetch_listing(), job.names), until)
     made = plan(
@@ -101,7 +101,7 @@ def _reach(made: Plan) -> date:
     return max([made.full.day, *(delta.day for delta in made.deltas)])
 
 
-def _goes_back(held: Held, made: Plan) -> bool:
+def _goes_back(held: MirrorSnapshot, made: Plan) -> bool:
     return held.position is not None and _reach(made) < held.position.day
 
 
@@ -112,7 +112,7 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class ExpectedDigest:
     """A digest that a mirror is known to have had at ``position``, and ``source``: who knows it."""
 
     position: date
@@ -121,7 +121,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class RestoreCheck:
     """One check. ``passed``: ``None`` where it could not be made; ``detail``: what was seen."""
 
     name: str
@@ -129,7 +129,7 @@ class Check:
     detail: str
 
 
-def known_digest(directory: MirrorDirectory, position: date) -> Known | None:
+def expected_digest(directory: MirrorDirectory, position: date) -> ExpectedDigest | None:
     """The digest that the mirror that is there had at a position, if it can still say so."""
     try:
         if directory.current() is None:
@@ -139,19 +139,19 @@ def known_digest(directory: MirrorDirectory, position: date) -> Known | None:
             digest = stamp.digest if stamp.position == position else read_digest_of(db, position)
     except MirrorError:
         return None
-    return (digest and Known(position=position, digest=digest, source="the mirror before")) or None
+    return (digest and ExpectedDigest(position=position, digest=digest, source="the mirror before")) or None
 
 
-def look_through(
+def check_generation(
     generation: Path,
     *,
-    known: Callable[[date], Known | None],
+    known: Callable[[date], ExpectedDigest | None],
     unlisted: str,
     anchors: tuple[bytes, ...],
     at: datetime,
     step: Step,
     chance: Random,
-) -> tuple[Check, ...]:
+) -> tuple[RestoreCheck, ...]:
     """Check a generation; raises :class:`MirrorDamaged` where it contradicts itself or does not answer.
 
     ``known``: gives the digest that is known for a position. ``unlisted``: the digest before the lists on
@@ -166,15 +166,17 @@ def look_through(
         step("asking it")
         asked = _ask(generation, db, chance)
         return (
-            Check(name="file", passed=True, detail="pages, indexes, counts and digest agree with the rows"),
-            Check(name="queries", passed=True, detail=f"{asked} certificates asked for and answered"),
+            RestoreCheck(
+                name="file", passed=True, detail="pages, indexes, counts and digest agree with the rows"
+            ),
+            RestoreCheck(name="queries", passed=True, detail=f"{asked} certificates asked for and answered"),
             _against(known(stamp.position), stamp.digest, unlisted),
             _chains(db, anchors, at, chance),
         )
 
 
 def _recounted(db: Connection) -> Iterator[Damage]:
-    recount = Recount()
+    recount = CountCheck()
     for row in read_rows(db):
         recount.take(row)
     yield from recount.against(db)
@@ -190,22 +192,22 @@ def _ask(generation: Path, db: Connection, chance: Random) -> int:
     return len(rows)
 
 
-def _against(known: Known | None, digest: str, unlisted: str) -> Check:
+def _against(known: ExpectedDigest | None, digest: str, unlisted: str) -> RestoreCheck:
     if known is None:
-        return Check(name="digest", passed=None, detail="none is known for this position")
+        return RestoreCheck(name="digest", passed=None, detail="none is known for this position")
     same = known.digest in (digest, unlisted)
     detail = f"{'the same as' if same else 'another than'} that of {known.source} at {known.position}"
-    return Check(name="digest", passed=same, detail=detail)
+    return RestoreCheck(name="digest", passed=same, detail=detail)
 
 
-def _chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Random) -> Check:
+def _chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Random) -> RestoreCheck:
     if not anchors:
-        return Check(name="chains", passed=None, detail="no trust anchors are configured")
+        return RestoreCheck(name="chains", passed=None, detail="no trust anchors are configured")
     rows = read_sample(db, SAMPLE, chance, any_status=False)
-    with no_proofs() as proofs:
-        tally = Inspector(judge_of(db, anchors, at), proofs).inspect(rows).tally
+    with empty_signature_cache() as proofs:
+        tally = Inspector(chain_validator(db, anchors, at), proofs).inspect(rows).tally
     detail = f"{tally.checked - tally.faulty} of {tally.checked} certificates lead to a trust anchor"
-    return Check(name="chains", passed=not tally.faulty, detail=detail)
+    return RestoreCheck(name="chains", passed=not tally.faulty, detail=detail)
 
 
 def _unfit(generation: Path, why: str) -> MirrorDamaged:
@@ -221,25 +223,25 @@ _HERE: Final = "file:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class RestoreFacts:
     """A restore that is done. ``source``: whence; ``until``: the day that was asked for."""
 
-    job: Job
+    job: SyncJob
     source: str
     until: date | None
     decision: Decision
-    carrier: Carrier
+    carrier: PlanExecutor
     generation: Path
-    settled: Settled
-    checks: Sequence[Check]
+    settled: CompanionsResult
+    checks: Sequence[RestoreCheck]
 
 
-def tell(done: Done) -> SyncReport:
+def build_report(done: RestoreFacts) -> SyncReport:
     """The report: doubts first, then what a run would say of the day that was restored."""
     with open_mirror(done.generation) as db:
-        position, census, lists = read_position(db), read_census(db), read_lists(db)
-    attention = attend(
-        replace(as_of(done.job, done.until), agreement=Agreement()),  # that was then; see _outside
+        position, census, lists = read_position(db), read_counts(db), read_lists(db)
+    attention = collect_notices(
+        replace(as_of(done.job, done.until), agreement=DownloadWindow()),  # that was then; see _outside
         done.decision,
         position=position,
         census=census,
@@ -262,25 +264,25 @@ def tell(done: Done) -> SyncReport:
     )
 
 
-def _in_the_past(done: Done, position: date, *, has_lists: bool) -> Iterator[Attention]:
+def _in_the_past(done: RestoreFacts, position: date, *, has_lists: bool) -> Iterator[Notice]:
     if done.until and done.until < done.job.today:
         lists = (
             " The revocation lists in it are those of today and not of that day: what has been revoked since"
             " is out of use in it, too."
         )
-        yield Attention(
-            code=AttentionCode.RESTORED_TO_DATE,
+        yield Notice(
+            code=NoticeCode.RESTORED_TO_DATE,
             message=f"The mirror stands at {position}, as was asked for.{lists if has_lists else ''}",
             hint="`smki-sync sync` takes it forward again.",
         )
 
 
-def _outside(job: Job, plan: Plan, source: str) -> Iterator[Attention]:
+def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
     """A restore never waits for the agreed day (Code of Connection); a full that lay here was no download."""
     origin = (plan.full.origin if plan.full else None) or source
     if is_outside(plan, job.agreement, job.now) and not origin.startswith(_HERE):
-        yield Attention(
-            code=AttentionCode.FULL_OUTSIDE_AGREED,
+        yield Notice(
+            code=NoticeCode.FULL_OUTSIDE_AGREED,
             message="A full was taken for the restore outside what was agreed with the DCC"
             f" ({job.agreement.words}).",
             hint="Tell the DCC. From an archive (`--source file:///…`) no download is needed.",
@@ -288,16 +290,16 @@ def _outside(job: Job, plan: Plan, source: str) -> Iterator[Attention]:
 
 
 _DOUBTS: Final = {
-    "digest": (AttentionCode.OTHER_DIGEST, "Find out which certificates with `smki-sync compare`."),
-    "chains": (AttentionCode.CHAINS_BROKEN, "`smki-sync verify` names every certificate."),
+    "digest": (NoticeCode.OTHER_DIGEST, "Find out which certificates with `smki-sync compare`."),
+    "chains": (NoticeCode.CHAINS_BROKEN, "`smki-sync verify` names every certificate."),
 }
 
 
-def _doubts(checks: Sequence[Check]) -> Iterator[Attention]:
+def _doubts(checks: Sequence[RestoreCheck]) -> Iterator[Notice]:
     for check in checks:
         if check.passed is False:
             code, hint = _DOUBTS[check.name]
-            yield Attention(code=code, message=f"Restored, but {check.name}: {check.detail}.", hint=hint)
+            yield Notice(code=code, message=f"Restored, but {check.name}: {check.detail}.", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,19 +311,19 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoreResult:
     """What a restore did: its report, how long each phase took, what was checked before it took over."""
 
     report: SyncReport
     phases: tuple[Phase, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[RestoreCheck, ...]
 
 
 @dataclass(slots=True)
 class _Watch:
     """Times phases."""
 
-    job: Job
+    job: SyncJob
     phases: list[Phase] = field(default_factory=list)
 
     @contextmanager
@@ -332,13 +334,13 @@ class _Watch:
 
 
 def restore(
-    job: Job,
+    job: SyncJob,
     *,
     until: date | None = None,
     anchors: tuple[bytes, ...] = (),
-    known: Known | None = None,
+    known: ExpectedDigest | None = None,
     chance: Random | None = None,
-) -> Restored:
+) -> RestoreResult:
     """Make the mirror anew from what the source offers, to the newest state or to that of ``until``.
 
     ``anchors``: trust anchors as DER. ``known``: the digest to hold the result against; that of the mirror
@@ -346,17 +348,17 @@ def restore(
     """
     job.directory.prepare()
     watch = _Watch(job)
-    with hold(job.directory.lock, since=job.clock()):
+    with hold_lock(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         random = chance or Random()  # noqa: S311 - a sample
-        checks: list[Check] = []
-        settled: list[Settled] = []
+        checks: list[RestoreCheck] = []
+        settled: list[CompanionsResult] = []
 
         def inspect(generation: Path, *, first: bool) -> None:
             with open_mirror(generation) as db:
                 unlisted = read_stamp(db).digest
-            settled.append(settle(job, generation, beside, ground=first))
+            settled.append(apply_companions(job, generation, beside, ground=first))
             with watch.phase("check"):
                 found = _checked(
                     job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random
@@ -364,23 +366,23 @@ def restore(
                 checks.extend(found)
 
         with ExitStack() as ending:
-            with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
                 with watch.phase("list"):
-                    decision, title = decide(job, source, until), source.title
+                    decision, title = plan_restore(job, source, until), source.title
                 check_space(job, decision.plan)
-                ahead = ending.enter_context(loading_ahead(job, decision))
+                ahead = ending.enter_context(streaming_load(job, decision))
                 with watch.phase("fetch"):
-                    files = fetch_all(job, source, decision.plan.extracts, ahead)
-                    beside = gather(job, source, decision)
-            carrier = Carrier(
-                job, files, Archivist(job), Intake(job), all_aside=True, inspect=inspect, ahead=ahead
+                    files = download_all(job, source, decision.plan.extracts, ahead)
+                    beside = download_companions(job, source, decision)
+            carrier = PlanExecutor(
+                job, files, Archiver(job), RecordReader(job), all_aside=True, inspect=inspect, ahead=ahead
             )
             began = job.clock()
             generation = carrier.carry_out(decision)
             _time_build(watch, began, job.clock())
         assert generation is not None  # the plan has a full
-        report = tell(
-            Done(
+        report = build_report(
+            RestoreFacts(
                 job=job,
                 source=title,
                 until=until,
@@ -391,25 +393,25 @@ def restore(
                 checks=checks,
             )
         )
-    return Restored(report=report, phases=tuple(watch.phases), checks=tuple(checks))
+    return RestoreResult(report=report, phases=tuple(watch.phases), checks=tuple(checks))
 
 
 def _checked(
-    job: Job,
+    job: SyncJob,
     generation: Path,
     *,
-    known: Known | None,
+    known: ExpectedDigest | None,
     unlisted: str,
     anchors: tuple[bytes, ...],
     chance: Random,
-) -> tuple[Check, ...]:
+) -> tuple[RestoreCheck, ...]:
     def step(words: str) -> None:
         job.hear.hear(Building(file=generation.name, step=words))
 
-    def find(position: date) -> Known | None:
-        return known or known_digest(job.directory, position)
+    def find(position: date) -> ExpectedDigest | None:
+        return known or expected_digest(job.directory, position)
 
-    return look_through(
+    return check_generation(
         generation,
         known=find,
         unlisted=unlisted,

@@ -12,14 +12,14 @@ from smki_sync.mirror.history import Run
 from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.report import Outcome
 from smki_sync.report.data import SHOWN, PageFacts
-from smki_sync.text import in_time, visible
+from smki_sync.text import duration_text, visible
 
 Node = Element | str
 NUMERIC: Final = "number"
 """The class of cells whose text is a number: set to the right."""
 
 
-def el(tag: str, /, *children: Node, **attributes: str) -> Element:
+def element(tag: str, /, *children: Node, **attributes: str) -> Element:
     """Make an element; ``class_`` and ``aria_label`` become ``class`` and ``aria-label``."""
     made = Element(tag, {key.rstrip("_").replace("_", "-"): visible(v) for key, v in attributes.items()})
     last: Element | None = None
@@ -52,14 +52,21 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, 
     It scrolls by itself where it is wider than the page, and can then be reached by the keyboard.
     """
     first = len(head) - numbers
-    body = [el("tr", *(_cell(n, cell, numeric=n >= first) for n, cell in enumerate(row))) for row in rows]
+    body = [
+        element("tr", *(_cell(n, cell, numeric=n >= first) for n, cell in enumerate(row))) for row in rows
+    ]
     headings = [
-        el("th", text, scope="col", **({"class_": NUMERIC} if n >= first else {}))
+        element("th", text, scope="col", **({"class_": NUMERIC} if n >= first else {}))
         for n, text in enumerate(head)
     ]
-    return el(
+    return element(
         "div",
-        el("table", el("caption", caption), el("thead", el("tr", *headings)), el("tbody", *body)),
+        element(
+            "table",
+            element("caption", caption),
+            element("thead", element("tr", *headings)),
+            element("tbody", *body),
+        ),
         class_="scroll",
         tabindex="0",
         role="group",
@@ -69,12 +76,14 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, 
 
 def facts_list(known: Iterable[tuple[str, Node]]) -> Element:
     """Make a list of facts, each under its name."""
-    return el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in known))
+    return element(
+        "dl", *(element("div", element("dt", name), element("dd", value)) for name, value in known)
+    )
 
 
 def _cell(column: int, content: Node, *, numeric: bool) -> Element:
     marks = {"class_": NUMERIC} if numeric else {}
-    return el("th", content, scope="row", **marks) if column == 0 else el("td", content, **marks)
+    return element("th", content, scope="row", **marks) if column == 0 else element("td", content, **marks)
 
 
 def count(number: int, noun: str) -> str:
@@ -85,20 +94,20 @@ def count(number: int, noun: str) -> str:
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def whole(title: str, body: Element) -> str:
+def full_document(title: str, body: Element) -> str:
     """Write a page as HTML."""
-    return document(el("html", _head(title), body, lang="en-GB"))
+    return document(element("html", _head(title), body, lang="en-GB"))
 
 
 def _head(title: str) -> Element:
     sheet = files("smki_sync.report").joinpath("style.css").read_text(encoding="utf-8")
-    return el(
+    return element(
         "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", title),
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
         style(sheet),
     )
 
@@ -224,7 +233,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class ChartMark:
     """A level line across the picture, shown where the picture reaches it."""
 
     value: int
@@ -240,28 +249,30 @@ class Chart:
     summary: str
     periods: Sequence[Period]
     series: Sequence[Series]
-    mark: Mark | None = None
+    mark: ChartMark | None = None
 
 
 def figure(chart: Chart) -> Element:
     """Draw it, with legend, axes and the numbers behind it."""
     top = _top(chart)
-    legend = (el("li", el("span", class_=f"key {s.colour}"), _legend(s)) for s in chart.series)
-    marked = [el("li", el("span", class_="key line"), chart.mark.words)] if chart.mark else []
-    return el(
+    legend = (element("li", element("span", class_=f"key {s.colour}"), _legend(s)) for s in chart.series)
+    marked = [element("li", element("span", class_="key line"), chart.mark.words)] if chart.mark else []
+    return element(
         "figure",
-        el("figcaption", chart.summary),
-        el("ul", *legend, *marked, class_="legend"),
-        el(
+        element("figcaption", chart.summary),
+        element("ul", *legend, *marked, class_="legend"),
+        element(
             "div",
-            el("div", el("span", f"{top:,}"), el("span", "0"), class_="levels", aria_hidden="true"),
+            element(
+                "div", element("span", f"{top:,}"), element("span", "0"), class_="levels", aria_hidden="true"
+            ),
             _picture(chart, top),
             class_="plot",
         ),
-        el(
+        element(
             "div",
-            el("span", str(chart.periods[0].first)),
-            el("span", str(chart.periods[-1].last)),
+            element("span", str(chart.periods[0].first)),
+            element("span", str(chart.periods[-1].last)),
             class_="span",
             aria_hidden="true",
         ),
@@ -282,10 +293,10 @@ def _top(chart: Chart) -> int:
 def _picture(chart: Chart, top: int) -> Element:
     width = _STEP * len(chart.periods)
     ids = f"{chart.key}-title", f"{chart.key}-words"
-    return el(
+    return element(
         "svg",
-        el("title", chart.title, id=ids[0]),
-        el("desc", chart.summary, id=ids[1]),
+        element("title", chart.title, id=ids[0]),
+        element("desc", chart.summary, id=ids[1]),
         *_bars(chart, top),
         *_line(chart, top, width),
         *_hints(chart),
@@ -303,7 +314,7 @@ def _bars(chart: Chart, top: int) -> list[Element]:
     for series in chart.series:
         path = "".join(_bar(n, ground[n], value, top) for n, value in enumerate(series.values) if value)
         ground = [below + value for below, value in zip(ground, series.values, strict=True)]
-        drawn.append(el("path", d=path, class_=series.colour))
+        drawn.append(element("path", d=path, class_=series.colour))
     return drawn
 
 
@@ -316,15 +327,17 @@ def _line(chart: Chart, top: int, width: int) -> list[Element]:
     if not chart.mark:
         return []
     level = _HEIGHT - _HEIGHT * chart.mark.value / top
-    return [el("path", d=f"M0 {level:.2f}H{width}", class_="line")]
+    return [element("path", d=f"M0 {level:.2f}H{width}", class_="line")]
 
 
 def _hints(chart: Chart) -> list[Element]:
     """What a pointer that rests on a bar is told."""
     return [
-        el(
+        element(
             "rect",
-            el("title", f"{period.words}: {', '.join(f'{s.values[n]:,} {s.name}' for s in chart.series)}"),
+            element(
+                "title", f"{period.words}: {', '.join(f'{s.values[n]:,} {s.name}' for s in chart.series)}"
+            ),
             x=str(n * _STEP),
             width=str(_STEP),
             height=str(_HEIGHT),
@@ -340,9 +353,9 @@ def _numbers(chart: Chart) -> Element:
         for n, period in reversed(list(enumerate(chart.periods)))
     ]
     head = ("When", *(s.name for s in chart.series))
-    return el(
+    return element(
         "details",
-        el("summary", "The numbers"),
+        element("summary", "The numbers"),
         table(chart.title, head, rows, numbers=len(chart.series)),
     )
 
@@ -391,7 +404,7 @@ def lag(shown: Timeline, window: int) -> Element:
             f"At most {count(worst, 'day')}.",
             periods=shown.periods,
             series=[Series(name="days behind", colour="one", values=shown.lag, sum_up=False)],
-            mark=Mark(value=window, words=f"{window} days: the window of deltas"),
+            mark=ChartMark(value=window, words=f"{window} days: the window of deltas"),
         )
     )
 
@@ -420,9 +433,9 @@ def runs(shown: Timeline) -> Element:
 def last_runs(runs: Sequence[Run]) -> list[Element]:
     """The last runs, one by one."""
     if not runs:
-        return [el("p", "No run is on record.")]
+        return [element("p", "No run is on record.")]
     rows = [
-        (r.at, _pill(r.outcome), r.reason, str(r.position or "none"), str(r.exit), in_time(r.seconds))
+        (r.at, _pill(r.outcome), r.reason, str(r.position or "none"), str(r.exit), duration_text(r.seconds))
         for r in reversed(runs[-SHOWN:])
     ]
     head = ("Began", "Outcome", "Reason", "Position", "Exit", "Took")
@@ -431,7 +444,7 @@ def last_runs(runs: Sequence[Run]) -> list[Element]:
 
 def _pill(outcome: str) -> Element:
     known = {o.value: colour for o, colour in _OUTCOME_COLOURS.items()}
-    return el("span", outcome, class_=f"pill {known.get(outcome, '')}".strip())
+    return element("span", outcome, class_=f"pill {known.get(outcome, '')}".strip())
 
 
 def _day_of(run: Run) -> date:

@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from smki_sync.cli.status import Finding, Trusted, survey
+from smki_sync.cli.status import StatusFinding, TrustStatus, mirror_status
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, Offer, Run
+from smki_sync.mirror.history import History, Run, StoredListing
 from smki_sync.mirror.inspection import (
-    Holding,
+    CertificateCount,
     LedgerFile,
     QuarantineReason,
-    RoleHolding,
-    SetAside,
-    read_holdings,
+    QuarantineRow,
+    RoleCount,
+    read_certificate_counts,
     read_ledger,
     read_quarantine_reasons,
+    read_quarantine_rows,
     read_roles,
-    read_set_aside,
 )
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import read_lists
-from smki_sync.model.extract import HeldList
+from smki_sync.model.extract import ListInForce
 from smki_sync.model.plan import Policy
 
 SHOWN: Final = 14
@@ -39,11 +39,11 @@ class Contents:
     """What the mirror itself says; all empty where there is none."""
 
     ledger: tuple[LedgerFile, ...] = ()
-    holdings: tuple[Holding, ...] = ()
-    roles: tuple[RoleHolding, ...] = ()
+    holdings: tuple[CertificateCount, ...] = ()
+    roles: tuple[RoleCount, ...] = ()
     quarantine: tuple[QuarantineReason, ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
-    lists: tuple[HeldList, ...] = ()
+    set_aside: tuple[QuarantineRow, ...] = ()
+    lists: tuple[ListInForce, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +58,24 @@ class PageFacts:
     place: str
     days: int
     policy: Policy
-    finding: Finding
+    finding: StatusFinding
     contents: Contents
     runs: tuple[Run, ...]
-    offer: Offer | None
-    trusted: Trusted
+    offer: StoredListing | None
+    trusted: TrustStatus
 
 
 def gather(
-    directory: MirrorDirectory, *, now: datetime, max_age: float, days: int, policy: Policy, trusted: Trusted
+    directory: MirrorDirectory,
+    *,
+    now: datetime,
+    max_age: float,
+    days: int,
+    policy: Policy,
+    trusted: TrustStatus,
 ) -> PageFacts:
     """Read mirror and history. ``max_age`` in hours, and ``trusted``: as for ``status``."""
-    finding = survey(directory, now=now, max_age=max_age)
+    finding = mirror_status(directory, now=now, max_age=max_age)
     since = (now - timedelta(days=days)).date().isoformat()
     runs, offer = _remembered(History(directory.history), since)
     return PageFacts(
@@ -89,15 +95,15 @@ def _contents(directory: MirrorDirectory) -> Contents:
     with open_mirror(directory.link) as db:
         return Contents(
             ledger=read_ledger(db),
-            holdings=read_holdings(db),
+            holdings=read_certificate_counts(db),
             roles=read_roles(db),
             quarantine=read_quarantine_reasons(db),
-            set_aside=read_set_aside(db, limit=SHOWN),
+            set_aside=read_quarantine_rows(db, limit=SHOWN),
             lists=read_lists(db),
         )
 
 
-def _remembered(history: History, since: str) -> tuple[tuple[Run, ...], Offer | None]:
+def _remembered(history: History, since: str) -> tuple[tuple[Run, ...], StoredListing | None]:
     """Runs and the last listing; a record of runs that cannot be read says nothing."""
     with suppress(MirrorError):
         return history.runs(since=since), history.offer()

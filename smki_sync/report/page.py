@@ -6,20 +6,20 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 from smki_sync import __version__
-from smki_sync.cli.status import State, Trusted
+from smki_sync.cli.status import StatusState, TrustStatus
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.certificate import ROLE_NAMES, Kind, Status
 from smki_sync.report import charts
-from smki_sync.report.charts import Node, count, el, facts_list, table, whole
+from smki_sync.report.charts import Node, count, element, facts_list, full_document, table
 from smki_sync.report.data import SHOWN, PageFacts
-from smki_sync.status import Cliff, cliff_of
-from smki_sync.text import in_age, in_bytes, in_time
+from smki_sync.status import ResyncDeadline, resync_deadline
+from smki_sync.text import age_text, bytes_text, duration_text
 
 _STATE_WORDS: Final = {
-    State.EMPTY: ("bad", "Empty", "There is no mirror yet. Run smki-sync sync."),
-    State.CURRENT: ("good", "Current", "The mirror is as new as the operator asks for."),
-    State.STALE: ("fair", "Stale", "The mirror is older than the operator asks for."),
-    State.DAMAGED: ("bad", "Damaged", "The mirror cannot be read."),
+    StatusState.EMPTY: ("bad", "Empty", "There is no mirror yet. Run smki-sync sync."),
+    StatusState.CURRENT: ("good", "Current", "The mirror is as new as the operator asks for."),
+    StatusState.STALE: ("fair", "Stale", "The mirror is older than the operator asks for."),
+    StatusState.DAMAGED: ("bad", "Damaged", "The mirror cannot be read."),
 }
 
 
@@ -29,8 +29,12 @@ def headline(facts: PageFacts) -> list[Element]:
     held = facts.finding.position
     as_of = f" It holds the Repository as of {held}." if held else ""
     return [
-        el("p", el("strong", word, class_=f"state {colour}"), f" {sentence}{as_of}", class_="lead"),
-        *(el("p", text, class_="bad words") for text in (facts.finding.message, facts.finding.hint) if text),
+        element("p", element("strong", word, class_=f"state {colour}"), f" {sentence}{as_of}", class_="lead"),
+        *(
+            element("p", text, class_="bad words")
+            for text in (facts.finding.message, facts.finding.hint)
+            if text
+        ),
     ]
 
 
@@ -42,30 +46,30 @@ def holdings(facts: PageFacts) -> list[Element]:
         ("As of", f"{finding.position}" if finding.position else "no position"),
         (
             "That day began",
-            f"{in_age(finding.age_hours)} ago, UTC" if finding.age_hours is not None else "not known",
+            f"{age_text(finding.age_hours)} ago, UTC" if finding.age_hours is not None else "not known",
         ),
         ("Last looked", f"{run.at}: {run.outcome}, exit {run.exit}, {run.reason}" if run else "never"),
         ("Last success", finding.last_success.at if finding.last_success else "never"),
         ("Last full", f"{finding.last_full}" if finding.last_full else "none"),
         ("Certificates", f"{census.total:,}, of them {census.in_use:,} In-Use" if census else "none"),
         ("Quarantined", f"{census.quarantined:,} not accepted" if census else "not known"),
-        ("Size on disk", in_bytes(finding.bytes)),
-        ("Set digest", el("code", census.digest) if census else "not known"),
+        ("Size on disk", bytes_text(finding.bytes)),
+        ("Set digest", element("code", census.digest) if census else "not known"),
     ]
     return [facts_list(known)]
 
 
-def cliff(facts: PageFacts) -> list[Element]:
+def deadline_section(facts: PageFacts) -> list[Element]:
     """How long the next delta stays on offer."""
     if facts.finding.position is None:
-        return [el("p", "Without a position there is no next delta: the next run takes a full.")]
-    cliff = cliff_of(
+        return [element("p", "Without a position there is no next delta: the next run takes a full.")]
+    cliff = resync_deadline(
         facts.finding.position, offer=facts.offer, window=facts.policy.window_days, today=facts.made.date()
     )
     looked = f"what the run of {facts.offer.at} saw on offer" if facts.offer else "no run has noted the offer"
     rows = [(str(d.day), "held" if d.applied else "not yet", d.seen.value, str(d.leaves)) for d in cliff.days]
     return [
-        el("p", *_cliff_words(cliff)),
+        element("p", *_deadline_text(cliff)),
         _gauge(cliff),
         table(
             f"The deltas of the last days; {looked}",
@@ -75,8 +79,8 @@ def cliff(facts: PageFacts) -> list[Element]:
     ]
 
 
-def _cliff_words(cliff: Cliff) -> list[Node]:
-    next_day, leaves = el("time", str(cliff.next_day)), el("time", str(cliff.leaves))
+def _deadline_text(cliff: ResyncDeadline) -> list[Node]:
+    next_day, leaves = element("time", str(cliff.next_day)), element("time", str(cliff.leaves))
     if not cliff.left:
         return ["The delta of ", next_day, " may be gone since ", leaves, "; then the next run takes a full."]
     return [
@@ -91,19 +95,19 @@ def _cliff_words(cliff: Cliff) -> list[Node]:
     ]
 
 
-def _gauge(cliff: Cliff) -> Element:
+def _gauge(cliff: ResyncDeadline) -> Element:
     """Days left, as boxes: as many as an up-to-date mirror has."""
     most = cliff.window + 1
     left = min(cliff.left, most)
     colour = "good" if left > most / 2 else "fair" if left > 1 else "bad"
     boxes = (
-        el("rect", x=str(n * 12), width="10", height="10", class_=colour if n < left else "gone")
+        element("rect", x=str(n * 12), width="10", height="10", class_=colour if n < left else "gone")
         for n in range(most)
     )
     words = f"{count(left, 'day')} of {most} left"
-    return el(
+    return element(
         "svg",
-        el("title", words, id="gauge-title"),
+        element("title", words, id="gauge-title"),
         *boxes,
         viewBox=f"0 0 {most * 12 - 2} 10",
         role="img",
@@ -124,7 +128,7 @@ def kinds(facts: PageFacts) -> list[Element]:
     """Counts by kind and status."""
     held = facts.contents.holdings
     if not held:
-        return [el("p", "The mirror holds no certificates.")]
+        return [element("p", "The mirror holds no certificates.")]
     counts = {(h.kind, h.status): h.count for h in held}
     kinds = dict.fromkeys(h.kind for h in held)
     statuses = [s for s in _STATUSES if any((kind, s) in counts for kind in kinds)]
@@ -157,7 +161,7 @@ def files(facts: PageFacts) -> list[Element]:
     """The files applied last."""
     ledger = facts.contents.ledger
     if not ledger:
-        return [el("p", "No file was applied.")]
+        return [element("p", "No file was applied.")]
     rows = [
         (
             f.name,
@@ -166,8 +170,8 @@ def files(facts: PageFacts) -> list[Element]:
             f"{f.updated:,}",
             f"{f.withdrawn:,}",
             f"{f.quarantined:,}",
-            in_bytes(f.size),
-            in_time(f.seconds),
+            bytes_text(f.size),
+            duration_text(f.seconds),
         )
         for f in reversed(ledger[-SHOWN:])
     ]
@@ -179,10 +183,10 @@ def quarantine(facts: PageFacts) -> list[Element]:
     """What could not be understood, by reason, and the newest one by one."""
     reasons = facts.contents.quarantine
     if not reasons:
-        return [el("p", "The quarantine is empty.")]
+        return [element("p", "The quarantine is empty.")]
     sums = [(q.reason, f"{q.open:,}", f"{q.total:,}") for q in reasons]
     held = [
-        (s.file, str(s.number), s.reason, s.accepted or "no", el("span", s.detail, class_="long"))
+        (s.file, str(s.number), s.reason, s.accepted or "no", element("span", s.detail, class_="long"))
         for s in facts.contents.set_aside
     ]
     total = sum(q.total for q in reasons)
@@ -201,7 +205,7 @@ def trust(facts: PageFacts) -> list[Element]:
     return [facts_list(_verified(facts.trusted)), *_lists(facts)]
 
 
-def _verified(trusted: Trusted) -> list[tuple[str, Node]]:
+def _verified(trusted: TrustStatus) -> list[tuple[str, Node]]:
     anchors = f"{trusted.anchors}" if trusted.anchors else "none: nothing is anchored"
     last = trusted.last
     if last is None:
@@ -216,14 +220,14 @@ def _verified(trusted: Trusted) -> list[tuple[str, Node]]:
             "Last verified as a whole",
             f"{last.at}, as of {last.position}{', replaced since' if trusted.replaced else ''}",
         ),
-        ("Found", el("span", found, class_=f"pill {'bad' if last.errors else 'good'}")),
+        ("Found", element("span", found, class_=f"pill {'bad' if last.errors else 'good'}")),
         ("Certificates verified", f"{last.certificates:,}{'' if last.anchored else ', not anchored'}"),
     ]
 
 
 def _lists(facts: PageFacts) -> list[Element]:
     if not facts.contents.lists:
-        return [el("p", "The mirror holds no revocation list.")]
+        return [element("p", "The mirror holds no revocation list.")]
     rows = [
         (
             held.file,
@@ -244,7 +248,9 @@ def _next(due: int | None, now: datetime) -> Node:
     if due is None:
         return "does not say"
     return (
-        _time(due) if due > now.timestamp() else el("span", f"OVERDUE since {_time(due)}", class_="pill bad")
+        _time(due)
+        if due > now.timestamp()
+        else element("span", f"OVERDUE since {_time(due)}", class_="pill bad")
     )
 
 
@@ -257,7 +263,7 @@ def sections(facts: PageFacts) -> list[Element]:
     shown = charts.timeline_of(facts)
     return [
         _section("holdings", "State", holdings(facts)),
-        _section("cliff", "The seven-day cliff", cliff(facts)),
+        _section("cliff", "The seven-day cliff", deadline_section(facts)),
         _section("certificates", "Certificates", [*kinds(facts), *roles(facts)]),
         _section("changes", "Changes", [charts.changes(shown)]),
         _section("lag", "Lag", [charts.lag(shown, facts.policy.window_days)]),
@@ -269,32 +275,35 @@ def sections(facts: PageFacts) -> list[Element]:
 
 
 def _section(key: str, title: str, content: Iterable[Element]) -> Element:
-    return el("section", el("h2", title, id=key), *content, aria_labelledby=key)
+    return element("section", element("h2", title, id=key), *content, aria_labelledby=key)
 
 
 def page(facts: PageFacts) -> str:
     """Write the page as HTML, some 100 kB for a year."""
     parts = sections(facts)
-    return whole(f"SMKI mirror: {facts.finding.state.value}", _body(facts, parts))
+    return full_document(f"SMKI mirror: {facts.finding.state.value}", _body(facts, parts))
 
 
 def _body(facts: PageFacts, parts: list[Element]) -> Element:
-    links = (el("li", el("a", part[0].text or "", href=f"#{part.get('aria-labelledby')}")) for part in parts)
-    return el(
+    links = (
+        element("li", element("a", part[0].text or "", href=f"#{part.get('aria-labelledby')}"))
+        for part in parts
+    )
+    return element(
         "body",
-        el(
+        element(
             "header",
-            el("h1", "SMKI mirror"),
+            element("h1", "SMKI mirror"),
             *headline(facts),
-            el("nav", el("ul", *links), aria_label="Parts of this page"),
+            element("nav", element("ul", *links), aria_label="Parts of this page"),
         ),
-        el("main", *parts),
-        el(
+        element("main", *parts),
+        element(
             "footer",
-            el(
+            element(
                 "p",
                 f"Made {utc(facts.made)} by smki-sync {__version__} from ",
-                el("code", facts.place),
+                element("code", facts.place),
                 f"; the last {facts.days} days at most. Times are UTC.",
             ),
         ),
@@ -315,8 +324,10 @@ def drill_page(drill: Document, *, sha256: str) -> str:
         _part("Machine", facts_list(drill["machine"].items())),
         _part("Signed off", _signatures(sha256)),
     ]
-    header = el("header", el("h1", f"Recovery drill: {word}"), _lead(drill))
-    return whole(f"SMKI recovery drill {drill['began'][:10]}: {word}", el("body", header, el("main", *parts)))
+    header = element("header", element("h1", f"Recovery drill: {word}"), _lead(drill))
+    return full_document(
+        f"SMKI recovery drill {drill['began'][:10]}: {word}", element("body", header, element("main", *parts))
+    )
 
 
 def _carried_out(drill: Document) -> list[Element]:
@@ -332,30 +343,34 @@ def _failed(drill: Document) -> list[Element]:
     error, live = drill["error"], drill["live"]
     known = [("Began", drill["began"]), ("Ended", drill["ended"])]
     mirror = (
-        [("Live mirror as of", live["position"]), ("Its digest", el("code", live["digest"]))] if live else []
+        [("Live mirror as of", live["position"]), ("Its digest", element("code", live["digest"]))]
+        if live
+        else []
     )
     why = [
         ("What happened", error["message"]),
-        ("Code", el("code", error["code"])),
+        ("Code", element("code", error["code"])),
         ("What to do", error["hint"]),
     ]
     return [_part("Why it could not be carried out", facts_list([*known, *mirror, *why]))]
 
 
 def _part(title: str, *content: Element) -> Element:
-    return el("section", el("h2", title), *content)
+    return element("section", element("h2", title), *content)
 
 
 def _lead(drill: Document) -> Element:
     if drill["error"]:
-        return el(
-            "p", el("strong", "Not carried out", class_="state bad"), " It came to no end.", class_="lead"
+        return element(
+            "p",
+            element("strong", "Not carried out", class_="state bad"),
+            " It came to no end.",
+            class_="lead",
         )
     colour, word = ("good", "Equal") if drill["agrees"] else ("bad", "Different")
-    text = (
-        f" The mirror was restored in {in_time(drill['recovery_seconds'])}, as of {drill['recovery_point']}."
-    )
-    return el("p", el("strong", word, class_=f"state {colour}"), text, class_="lead")
+    seconds = duration_text(drill["recovery_seconds"])
+    text = f" The mirror was restored in {seconds}, as of {drill['recovery_point']}."
+    return element("p", element("strong", word, class_=f"state {colour}"), text, class_="lead")
 
 
 def _result(drill: Document) -> Element:
@@ -363,7 +378,7 @@ def _result(drill: Document) -> Element:
         [
             ("Began", drill["began"]),
             ("Ended", drill["ended"]),
-            ("Recovery time", in_time(drill["recovery_seconds"])),
+            ("Recovery time", duration_text(drill["recovery_seconds"])),
             (
                 "Recovery point",
                 f"{drill['recovery_point']}, {drill['recovery_point_age_days']} days before the drill",
@@ -372,8 +387,8 @@ def _result(drill: Document) -> Element:
                 "Certificates",
                 f"{drill['certificates']['total']:,}, of them {drill['certificates']['in_use']:,} In-Use",
             ),
-            ("Digest restored", el("code", drill["digest"])),
-            ("Digest of the live mirror", el("code", drill["live"]["digest"])),
+            ("Digest restored", element("code", drill["digest"])),
+            ("Digest of the live mirror", element("code", drill["live"]["digest"])),
         ]
     )
 
@@ -399,15 +414,15 @@ def _files(files: Sequence[Document]) -> Element:
     return table(
         "Extracts, in the order in which they were applied",
         ["file", "SHA-256", "size"],
-        [(file["file"], el("code", file["sha256"]), in_bytes(file["bytes"])) for file in files],
+        [(file["file"], element("code", file["sha256"]), bytes_text(file["bytes"])) for file in files],
         numbers=1,
     )
 
 
 def _signatures(sha256: str) -> Element:
-    return el(
+    return element(
         "div",
-        el("p", "SHA-256 of the JSON document that this page was made from: ", el("code", sha256)),
-        el("p", "Carried out by ______________________________  Date ______________"),
-        el("p", "Reviewed by ______________________________  Date ______________"),
+        element("p", "SHA-256 of the JSON document that this page was made from: ", element("code", sha256)),
+        element("p", "Carried out by ______________________________  Date ______________"),
+        element("p", "Reviewed by ______________________________  Date ______________"),
     )

@@ -307,7 +307,7 @@ RETIRING_NAME = "OCA Issuing S1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class CertificateIssuer:
     """Issues in the name of ``authorities`` (by label), with serials and quirks drawn from ``rng``."""
 
     rng: Random

@@ -30,7 +30,7 @@ from smki_sync.simulator.pki import (
     ROOT_ROLE,
     Authority,
     Certificate,
-    Desk,
+    CertificateIssuer,
     History,
     Quirks,
     Subject,
@@ -209,9 +209,9 @@ PAST = {Status.IN_USE: 0.93, Status.NOT_IN_USE: 0.04, Status.EXPIRED: 0.01, Stat
 """What became of device certificates before the first day, by share."""
 
 
-def found(registry: Registry, rng: Random, quirks: Quirks, *, devices: int, start: int) -> None:
+def create_population(registry: Registry, rng: Random, quirks: Quirks, *, devices: int, start: int) -> None:
     """Fill an empty registry. ``start``: seconds since 1970 at which the first day begins."""
-    desk = Desk(rng=rng, quirks=quirks, authorities=_authorities(quirks))
+    desk = CertificateIssuer(rng=rng, quirks=quirks, authorities=_authorities(quirks))
     _found_authorities(registry, desk, start)
     _found_organisations(registry, desk, start)
     for _ in range(devices):
@@ -237,7 +237,7 @@ def _authorities(quirks: Quirks) -> dict[str, Authority]:
     return {label: Authority(label=label, name=name, key=new_key()) for label, name in names.items()}
 
 
-def _found_authorities(registry: Registry, desk: Desk, start: int) -> None:
+def _found_authorities(registry: Registry, desk: CertificateIssuer, start: int) -> None:
     roots = {"oca": desk.authorities[pki.OCA_ROOT], "dca": desk.authorities[pki.DCA_ROOT]}
     for label, authority in desk.authorities.items():
         registry.keep_authority(authority)
@@ -247,7 +247,7 @@ def _found_authorities(registry: Registry, desk: Desk, start: int) -> None:
         registry.keep(desk.certify(authority, root, role, at), at, Status.IN_USE)
 
 
-def _found_organisations(registry: Registry, desk: Desk, start: int) -> None:
+def _found_organisations(registry: Registry, desk: CertificateIssuer, start: int) -> None:
     """Two certificates each, and for some two more that have had their time."""
     oldest = pki.ORGANISATION_LIFE.days - 10
     for place, (role, name) in enumerate(ORGANISATIONS):
@@ -262,7 +262,7 @@ def _found_organisations(registry: Registry, desk: Desk, start: int) -> None:
                 registry.change(before, at, status)
 
 
-def _found_device(registry: Registry, desk: Desk, latest: int) -> None:
+def _found_device(registry: Registry, desk: CertificateIssuer, latest: int) -> None:
     eui, manufacturing = new_device(desk.rng), desk.rng.random() < MANUFACTURING
     for usage in Usage:
         at = latest - desk.rng.randrange(DEVICE_YEARS * 365 * DAY) - DAY
@@ -279,7 +279,7 @@ RETIREMENT_DAY = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class DailyRates:
     """How much happens in a day: shares of the certificates concerned, and chances of one event.
 
     Above zero, a share is at least one certificate.
@@ -300,23 +300,23 @@ JOINS_PENDING = 0.3
 AT_LEAST_ONE = 1e-9
 """A share that rounds to one certificate."""
 
-STANDSTILL = Pace(
+STANDSTILL = DailyRates(
     joins=0, replaced=0, expired=0, activated=0, returned=0, organisation_replaced=0, organisation_revoked=0
 )
 """Nothing happens but what time itself brings: empty deltas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
+class SimulatedDay:
     """One day: ``number`` from 1, ``begin`` in seconds since 1970; ``touched`` have had their change."""
 
     registry: Registry
-    desk: Desk
+    desk: CertificateIssuer
     number: int
     begin: int
     touched: set[int] = field(default_factory=set)
 
-    def live(self, pace: Pace) -> None:
+    def live(self, pace: DailyRates) -> None:
         """Let the day happen."""
         self._expire_in_time()
         self._turn(Status.PENDING, Status.IN_USE, pace.activated)
@@ -341,7 +341,7 @@ class Day:
         for certificate in self._pick(Kind.DEVICE, old, share):
             self._change(certificate, self._instant(), new)
 
-    def _disturb_organisations(self, pace: Pace) -> None:
+    def _disturb_organisations(self, pace: DailyRates) -> None:
         rng = self.desk.rng
         if rng.random() < pace.organisation_replaced:
             self._succeed(self._any_organisation(), Status.NOT_IN_USE)
@@ -404,7 +404,7 @@ class Settings:
     full_lag_days: int
     fulls_kept: int
     quirks: Quirks
-    pace: Pace
+    pace: DailyRates
     late: tuple[date, ...] = ()
 
     @classmethod
@@ -419,7 +419,7 @@ class Settings:
             full_lag_days=kept["full_lag_days"],
             fulls_kept=kept["fulls_kept"],
             quirks=Quirks(**kept["quirks"]),
-            pace=Pace(**kept["pace"]),
+            pace=DailyRates(**kept["pace"]),
             late=tuple(map(date.fromisoformat, kept["late"])),
         )
 

@@ -87,7 +87,7 @@ def extract_name(kind: ExtractKind, day: date) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class PublishedDirectory:
     """The directory at ``path``; publishing needs its hidden directory."""
 
     path: Path
@@ -204,7 +204,7 @@ FaultsList_Press = frozenset[Fault]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListPress:
+class ListPublisher:
     """Makes lists from ``registry``; the day is ``settings.today``."""
 
     registry: Registry
@@ -261,12 +261,12 @@ SOUND: Faults = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Press:
+class Publisher:
     """Publishes what ``registry`` holds on ``shelf``; the day is ``settings.today``."""
 
     registry: Registry
     settings: Settings
-    shelf: Shelf
+    shelf: PublishedDirectory
 
     def publish(self, faults: Faults) -> tuple[date, ...]:
         """Publish everything of the day; returns the dates of deltas that are to come late."""
@@ -358,7 +358,7 @@ class Press:
             if Fault.SLOTS_DIFFER in faults and name == ANCHORS_NORTH:
                 records.append(extracts.supplier(today))
             self._put(name, self._written(name, records, self._shape(name)))
-        lists_press = ListPress(registry=self.registry, settings=self.settings)
+        lists_press = ListPublisher(registry=self.registry, settings=self.settings)
         for name, make in ((ARL, lists_press.arl), (CRL, lists_press.crl)):
             if Fault.WITHHOLD_LISTS not in faults:
                 whole = b"".join(

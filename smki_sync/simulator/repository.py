@@ -14,9 +14,17 @@ from smki_sync.errors import UsageError
 from smki_sync.model.certificate import Kind, Status
 from smki_sync.simulator.faults import ON_FULLS, Fault
 from smki_sync.simulator.file_format import Shapes
-from smki_sync.simulator.pki import NO_QUIRKS, ROOT_ROLE, Desk, Quirks, status_at
-from smki_sync.simulator.population import Day, Pace, Registry, Settings, begin, end, found
-from smki_sync.simulator.publisher import HIDDEN, Press, Shelf
+from smki_sync.simulator.pki import NO_QUIRKS, ROOT_ROLE, CertificateIssuer, Quirks, status_at
+from smki_sync.simulator.population import (
+    DailyRates,
+    Registry,
+    Settings,
+    SimulatedDay,
+    begin,
+    create_population,
+    end,
+)
+from smki_sync.simulator.publisher import HIDDEN, PublishedDirectory, Publisher
 
 _MEMORY = "registry.db"
 
@@ -60,7 +68,7 @@ class Repository:
         full_lag_days: int = 0,
         fulls_kept: int = 2,
         quirks: Quirks = NO_QUIRKS,
-        pace: Pace | None = None,
+        pace: DailyRates | None = None,
     ) -> Self:
         """Found a repository and let it run for ``days`` days, the first of them ``start``.
 
@@ -83,10 +91,10 @@ class Repository:
             full_lag_days=full_lag_days,
             fulls_kept=fulls_kept,
             quirks=quirks,
-            pace=pace or Pace(),
+            pace=pace or DailyRates(),
         )
         with Registry.create(repository._memory) as registry:
-            found(registry, settings.rng("found"), quirks, devices=devices, start=begin(start))
+            create_population(registry, settings.rng("found"), quirks, devices=devices, start=begin(start))
             settings.save(registry)
         repository.advance(days)
         return repository
@@ -131,7 +139,7 @@ class Repository:
 
     def remove(self, name: str) -> None:
         """Take a published file away; ``FileNotFoundError`` where it is not there."""
-        Shelf(path=self.path).remove(name)
+        PublishedDirectory(path=self.path).remove(name)
 
     def at(self, day: date) -> Snapshot:
         """What the Repository held at the end of a day."""
@@ -163,8 +171,8 @@ class Repository:
             if ON_FULLS.intersection(faults) and not any(map(settings.is_full_day, ahead)):
                 raise UsageError("no full falls due in these days", hint="advance as far as the next full")
 
-    def _press(self, registry: Registry, settings: Settings) -> Press:
-        return Press(registry=registry, settings=settings, shelf=Shelf(path=self.path))
+    def _press(self, registry: Registry, settings: Settings) -> Publisher:
+        return Publisher(registry=registry, settings=settings, shelf=PublishedDirectory(path=self.path))
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Registry, Settings]]:
@@ -174,13 +182,13 @@ class Repository:
 
 def _live(registry: Registry, settings: Settings) -> None:
     """Let the day of ``settings`` happen."""
-    desk = Desk(
+    desk = CertificateIssuer(
         rng=settings.rng(f"life {settings.today}"),
         quirks=settings.quirks,
         authorities=registry.authorities(),
     )
     number = (settings.today - settings.start).days + 1
-    Day(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
+    SimulatedDay(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
 
 
 START = date(2026, 11, 2)
@@ -207,7 +215,7 @@ def make_sample(directory: Path) -> None:
             full_lag_days=LAG_DAYS,
             quirks=QUIRKS,
         )
-        for name in Shelf(path=made).names():
+        for name in PublishedDirectory(path=made).names():
             shutil.copy2(made / name, directory / name)
 
 

@@ -27,7 +27,7 @@ from smki_sync.simulator.publisher import HIDDEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ListedFile:
     """The visible part of ``root``, an absolute path without links."""
 
     root: Path
@@ -55,7 +55,7 @@ def _is_hidden(parts: tuple[str, ...]) -> bool:
 USER = "party"
 
 
-class Door(paramiko.ServerInterface):
+class ServerAuth(paramiko.ServerInterface):
     """Who may come in: one user, by one key, or by a password if there is one."""
 
     def __init__(self, *, accepts: paramiko.PKey, password: str | None) -> None:
@@ -87,10 +87,10 @@ def _verdict(accepted: bool) -> int:
     return AUTH_SUCCESSFUL if accepted else AUTH_FAILED
 
 
-class Desk(paramiko.SFTPServerInterface):
+class SftpHandler(paramiko.SFTPServerInterface):
     """What may be asked for: listings, attributes and contents; every write is refused."""
 
-    def __init__(self, server: paramiko.ServerInterface, shown: Shown) -> None:
+    def __init__(self, server: paramiko.ServerInterface, shown: ListedFile) -> None:
         """``shown``: what callers see of the directory."""
         super().__init__(server)
         self._shown = shown
@@ -198,12 +198,12 @@ def serve(
         place = keys or (root / HIDDEN if (root / HIDDEN).is_dir() else None)
         place = place or Path(stack.enter_context(TemporaryDirectory()))
         host_key, client_key = _key(place / "host_ed25519"), _key(place / "client_ed25519")
-        door = Door(accepts=client_key, password=password)
+        door = ServerAuth(accepts=client_key, password=password)
         listener = stack.enter_context(socket.create_server((LOOPBACK, port), backlog=BACKLOG))
         port = listener.getsockname()[1]
         line = f"[{LOOPBACK}]:{port} {host_key.get_name()} {host_key.get_base64()}"
         (place / "known_hosts").write_text(line + "\n", encoding="ascii")
-        stack.enter_context(_answering(listener, host_key, door, Shown(root=root)))
+        stack.enter_context(_answering(listener, host_key, door, ListedFile(root=root)))
         yield Service(
             host=LOOPBACK,
             port=port,
@@ -216,7 +216,9 @@ def serve(
 
 
 @contextmanager
-def _answering(listener: socket.socket, host_key: paramiko.PKey, door: Door, shown: Shown) -> Iterator[None]:
+def _answering(
+    listener: socket.socket, host_key: paramiko.PKey, door: ServerAuth, shown: ListedFile
+) -> Iterator[None]:
     """Answer calls in a thread of their own; at the end hang up on everybody."""
     calls: list[paramiko.Transport] = []
     thread = Thread(target=_answer, args=(listener, calls, host_key, door, shown), daemon=True)
@@ -236,15 +238,15 @@ def _answer(
     listener: socket.socket,
     calls: list[paramiko.Transport],
     host_key: paramiko.PKey,
-    door: Door,
-    shown: Shown,
+    door: ServerAuth,
+    shown: ListedFile,
 ) -> None:
     while connection := _next_call(listener):
         call = paramiko.Transport(connection)
         calls[:] = [*(old for old in calls if old.is_alive()), call]
         call.set_log_channel(_LOG)
         call.add_server_key(host_key)
-        call.set_subsystem_handler("sftp", paramiko.SFTPServer, Desk, shown)
+        call.set_subsystem_handler("sftp", paramiko.SFTPServer, SftpHandler, shown)
         call.start_server(event=Event(), server=door)
 
 

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from smki_sync.events import Listener
+from smki_sync.events import EventListener
 from smki_sync.sources.base import DirectoryAddress, Limits, SftpAddress, Source, parse_address
 from smki_sync.sources.directory import DirectorySource
 from smki_sync.sources.ssh_settings import HostKey, SftpLogin, host_name
@@ -16,7 +16,7 @@ def fetch_host_key(address: SftpAddress, *, limits: Limits) -> HostKey:
     return HostKey(host=host_name(address.host, address.port), kind=kind, blob=blob)
 
 
-def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: Listener) -> Source:
+def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: EventListener) -> Source:
     """Make the source that a URL names: ``sftp://user@host:port/path`` or ``file:///directory``.
 
     Nothing is read or sent before the source is entered. Raises ``ConfigError`` (code ``source-url``)

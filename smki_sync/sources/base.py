@@ -137,7 +137,7 @@ def printable(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeLimit:
+class Timeout:
     """One limit. ``key``: what configures it, in seconds. ``code``: of the error when it fires."""
 
     key: str
@@ -151,27 +151,27 @@ class TimeLimit:
         )
 
 
-CONNECT = TimeLimit(
+CONNECT = Timeout(
     key="limits.connect_seconds",
     code="connect-timeout",
     hint="Check the gateway connection, the firewall and the port.",
 )
-BANNER = TimeLimit(
+BANNER = Timeout(
     key="limits.banner_seconds",
     code="banner-timeout",
     hint="Check that an SSH server listens on this port; it may be overloaded: try again later.",
 )
-LOGIN = TimeLimit(
+LOGIN = Timeout(
     key="limits.login_seconds",
     code="login-timeout",
     hint="The server may be overloaded: try again later.",
 )
-STALL = TimeLimit(
+STALL = Timeout(
     key="limits.stall_seconds",
     code="stalled",
     hint="The server or the line hangs; try again later. What has arrived can be resumed.",
 )
-TOTAL = TimeLimit(
+TOTAL = Timeout(
     key="limits.total_seconds",
     code="total-timeout",
     hint="Try again later, or allow more time; what has arrived can be resumed.",

@@ -28,19 +28,19 @@ from paramiko.sftp import (
 )
 
 from smki_sync.errors import SourceMissing, SourceUnreachable
-from smki_sync.events import Detail, Listener
+from smki_sync.events import Detail, EventListener
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources.base import Chunks, Limits, SftpAddress, check_plain, is_plain, shorter, too_long
-from smki_sync.sources.sftp_channel import Wire, open_channel
+from smki_sync.sources.sftp_channel import TimedChannel, open_channel
 from smki_sync.sources.sftp_protocol import (
     CHANNEL_WINDOW_BYTES,
     Fields,
-    Garbled,
-    Named,
+    NamedFile,
+    ProtocolError,
+    ReadSpan,
     ReadWindow,
-    ServerSaid,
-    Span,
-    Status,
+    SftpStatus,
+    StatusReply,
     number,
     read_attributes,
     read_handle,
@@ -49,9 +49,9 @@ from smki_sync.sources.sftp_protocol import (
     read_version,
     string,
 )
-from smki_sync.sources.ssh_connect import connect, hang_up, negotiated
+from smki_sync.sources.ssh_connect import connect, disconnect, negotiated
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.sources.ssh_transport import FOREIGN, worded
+from smki_sync.sources.ssh_transport import FOREIGN, translated_errors
 
 DEFAULT_READ = 32 * 1024
 """Bytes of one read request that every server must grant (filexfer-02, section 3)."""
@@ -83,7 +83,7 @@ class Session:
     ) -> None:
         """Open the channel and agree on the protocol; raises as :func:`~.sftp_channel.open_channel` does."""
         channel = open_channel(transport, peer=peer, seconds=limits.stall, after_another=after_another)
-        self.wire = Wire(channel, peer=peer, limits=limits)
+        self.wire = TimedChannel(channel, peer=peer, limits=limits)
         self._asked = 0
         self._held, self._at = b"", 0
         extensions = self._agree_on_version()
@@ -99,7 +99,7 @@ class Session:
         asked = self._ask(command, body)
         answered, kind, fields = self._answer()
         if (answered, kind) != (asked, expected):
-            raise Garbled(f"reply {answered} of type {kind} to request {asked}")
+            raise ProtocolError(f"reply {answered} of type {kind} to request {asked}")
         return fields
 
     def ask_read(self, handle: bytes, at: int, length: int) -> int:
@@ -110,7 +110,7 @@ class Session:
         """Wait for the answer to any read request in flight: its number and the bytes."""
         answered, kind, fields = self._answer()
         if kind != CMD_DATA:
-            raise Garbled(f"reply of type {kind} to a read request")
+            raise ProtocolError(f"reply of type {kind} to a read request")
         return answered, fields.string()
 
     def close_handle(self, handle: bytes) -> None:
@@ -132,8 +132,8 @@ class Session:
         answered = fields.number()
         if kind == CMD_STATUS:
             code, text = read_status(fields)
-            if code != Status.OK:
-                raise ServerSaid(code, text)
+            if code != SftpStatus.OK:
+                raise StatusReply(code, text)
         return answered, kind, fields
 
     def _send(self, command: int, body: bytes) -> None:
@@ -142,7 +142,7 @@ class Session:
     def _receive(self) -> tuple[int, Fields]:
         length = int.from_bytes(self._exactly(4))
         if not 1 <= length <= LONGEST_REPLY:
-            raise Garbled(f"a reply of {length} bytes")
+            raise ProtocolError(f"a reply of {length} bytes")
         fields = Fields(self._exactly(length))
         return fields.number(1), fields
 
@@ -163,17 +163,17 @@ class Session:
         self._send(CMD_INIT, number(PROTOCOL))
         kind, fields = self._receive()
         if kind != CMD_VERSION:
-            raise Garbled(f"a reply of type {kind} in place of its version")
+            raise ProtocolError(f"a reply of type {kind} in place of its version")
         version, extensions = read_version(fields)
         if version != PROTOCOL:
-            raise Garbled(f"SFTP version {version}, where {PROTOCOL} was asked for")
+            raise ProtocolError(f"SFTP version {version}, where {PROTOCOL} was asked for")
         return extensions
 
     def _granted_read(self) -> int:
         """Ask a server that offers to say so how large a read request may be."""
         try:
             limits = self.call(CMD_EXTENDED_REPLY, CMD_EXTENDED, string(_LIMITS))
-        except ServerSaid:
+        except StatusReply:
             return DEFAULT_READ
         limits.number(8)  # the longest packet
         return max(DEFAULT_READ, min(limits.number(8), LARGEST_READ))
@@ -187,7 +187,9 @@ class SftpSource:
     middle, the same source can be asked again, without another login.
     """
 
-    def __init__(self, address: SftpAddress, *, login: SftpLogin, limits: Limits, hear: Listener) -> None:
+    def __init__(
+        self, address: SftpAddress, *, login: SftpLogin, limits: Limits, hear: EventListener
+    ) -> None:
         """Remember where and how; nothing is read or sent before entering."""
         self._address = address
         self._login = login
@@ -216,7 +218,7 @@ class SftpSource:
 
     def fetch_listing(self) -> tuple[RemoteFile, ...]:
         """List the regular files, ordered by name; errors as the protocol says."""
-        with self._asking() as session, worded(f"the directory {self._address.path}", self.title):
+        with self._asking() as session, translated_errors(f"the directory {self._address.path}", self.title):
             handle = read_handle(session.call(CMD_HANDLE, CMD_OPENDIR, _path(self._address.path)))
             files = [file for named in self._entries(session, handle) for file in self._kept(named)]
             session.close_handle(handle)
@@ -227,7 +229,7 @@ class SftpSource:
         """Open a file and give its bytes from ``offset``; errors as the protocol says."""
         check_plain(name, longest=self._limits.name_length)
         with self._asking() as session:
-            with worded(name, self.title):
+            with translated_errors(name, self.title):
                 handle, size = self._opened(session, name)
             if offset > size:
                 raise shorter(name, size=size, offset=offset, where=self.title)
@@ -237,12 +239,12 @@ class SftpSource:
             with closing(self._chunks(session, handle, window, name)) as chunks:
                 yield chunks
             if window.done:
-                with worded(name, self.title):
+                with translated_errors(name, self.title):
                     session.close_handle(handle)
             else:
                 self._abandon()
 
-    def _entries(self, session: Session, handle: bytes) -> Iterator[Named]:
+    def _entries(self, session: Session, handle: bytes) -> Iterator[NamedFile]:
         """Read a listing batch by batch to its end, or to the bound: a server may go on for ever."""
         batches = (read_names(fields) for fields in _batches(session, handle))
         for seen, named in enumerate(chain.from_iterable(batches), 1):
@@ -250,7 +252,7 @@ class SftpSource:
                 raise too_long(self.title, self._limits.entries)
             yield named
 
-    def _kept(self, named: Named) -> Iterator[RemoteFile]:
+    def _kept(self, named: NamedFile) -> Iterator[RemoteFile]:
         """Describe a regular file with a plain name; nothing for anything else."""
         size = named.attributes.size
         if named.is_regular and size is not None and is_plain(named.name, longest=self._limits.name_length):
@@ -263,7 +265,7 @@ class SftpSource:
         handle = read_handle(session.call(CMD_HANDLE, CMD_OPEN, question))
         facts = read_attributes(session.call(CMD_ATTRS, CMD_FSTAT, string(handle)))
         if facts.size is None:
-            raise Garbled("an open file without a size")
+            raise ProtocolError("an open file without a size")
         if facts.mode is not None and stat.S_IFMT(facts.mode) not in (0, stat.S_IFREG):
             raise SourceMissing(f"{name} on {self.title} is no regular file", code="not-a-file")
         return handle, facts.size
@@ -272,14 +274,14 @@ class SftpSource:
         self, session: Session, handle: bytes, window: ReadWindow, name: str
     ) -> Generator[bytes, None, None]:
         """Keep the window full, hand on what is in order."""
-        waiting: dict[int, Span] = {}
+        waiting: dict[int, ReadSpan] = {}
         while not window.done:
-            with worded(name, self.title):
+            with translated_errors(name, self.title):
                 for span in window.wanted():
                     waiting[session.ask_read(handle, span.at, span.missing)] = span
                 answered, data = session.next_read()
                 if answered not in waiting:
-                    raise Garbled("an answer to no read request in flight")
+                    raise ProtocolError("an answer to no read request in flight")
                 window.take(waiting.pop(answered), data)
             yield from window.ready()
 
@@ -294,7 +296,7 @@ class SftpSource:
             )
         try:
             if self._session is None:
-                with worded("the SFTP session", self.title):
+                with translated_errors("the SFTP session", self.title):
                     self._session = Session(
                         self._transport,
                         peer=self._address.peer,
@@ -323,7 +325,7 @@ class SftpSource:
         self._session = None
         transport, self._transport = self._transport, None
         if transport is not None:
-            hang_up(transport)
+            disconnect(transport)
 
 
 def _batches(session: Session, handle: bytes) -> Iterator[Fields]:
@@ -331,8 +333,8 @@ def _batches(session: Session, handle: bytes) -> Iterator[Fields]:
     while True:
         try:
             yield session.call(CMD_NAME, CMD_READDIR, string(handle))
-        except ServerSaid as said:
-            if said.code == Status.EOF:
+        except StatusReply as said:
+            if said.code == SftpStatus.EOF:
                 return
             raise
 

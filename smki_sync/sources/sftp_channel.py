@@ -12,7 +12,7 @@ import paramiko
 from smki_sync.errors import SourceError, SourceUnreachable
 from smki_sync.sources.base import STALL, TOTAL, Limits, printable, too_slow
 from smki_sync.sources.sftp_protocol import CHANNEL_PACKET_BYTES, CHANNEL_WINDOW_BYTES
-from smki_sync.sources.ssh_transport import FOREIGN, busy, cause_of, line_of
+from smki_sync.sources.ssh_transport import FOREIGN, busy, cause_of, packetizer_of
 
 _NO_ROOM = (2, 4)
 """CONNECT_FAILED, which OpenSSH gives beyond ``MaxSessions``, and RESOURCE_SHORTAGE (RFC 4254, 5.1)."""
@@ -31,7 +31,7 @@ class SftpChannel:
         """Wrap an open channel, and let the line see how much of it waits to be read."""
         self._channel = channel
         self._transport = transport
-        line_of(transport).unread = lambda: len(channel.in_buffer) + len(channel.in_stderr_buffer)
+        packetizer_of(transport).unread = lambda: len(channel.in_buffer) + len(channel.in_stderr_buffer)
 
     def settimeout(self, timeout: float | None) -> None:
         """Limit the next calls, in seconds."""
@@ -149,7 +149,7 @@ class ByteChannel(Protocol):
         """Close without waiting."""
 
 
-class Wire:
+class TimedChannel:
     """A :class:`ByteChannel` that raises ``SourceUnreachable`` instead of waiting too long.
 
     ``peer``: ``host:port`` for messages. ``limits``: stall, total and slowness hold here.

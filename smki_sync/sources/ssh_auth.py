@@ -29,7 +29,7 @@ _AFTER_REFUSAL = (
 )
 
 
-def log_in(
+def authenticate(
     transport: paramiko.Transport,
     address: SftpAddress,
     login: SftpLogin,
@@ -56,7 +56,7 @@ def log_in(
         raise _refused(address, f"it takes {_listed(offered)}, which is not what was configured")
 
 
-class _SaidNo(SourceRefused):
+class _AuthRejected(SourceRefused):
     """The server said no and listens on: of several keys asked for, the next may be shown."""
 
 
@@ -76,7 +76,7 @@ class _Attempt:
     def show_keys(self, keys: Sequence[paramiko.PKey]) -> Sequence[str]:
         """Show one key after the other until one is taken; the last refusal is the one that counts."""
         for key in keys[:-1]:
-            with suppress(_SaidNo):
+            with suppress(_AuthRejected):
                 return self._show(key)
         return self._show(keys[-1])
 
@@ -115,7 +115,7 @@ class _Attempt:
             )
         if lost:  # some servers say no by hanging up, and a wrong no must not be repeated
             return _refused(self.address, f"instead of an answer {cause_of(self.transport)}")
-        return _refused(self.address, "the server said no", kind=_SaidNo)
+        return _refused(self.address, "the server said no", kind=_AuthRejected)
 
 
 class _OneAnswer:

@@ -11,11 +11,11 @@ import paramiko
 
 from smki_sync.errors import ConfigError, SourceUnreachable
 from smki_sync.sources.base import BANNER, CONNECT, LOGIN, Limits, SftpAddress, printable
-from smki_sync.sources.ssh_auth import all_keys, log_in
+from smki_sync.sources.ssh_auth import all_keys, authenticate
 from smki_sync.sources.ssh_settings import (
+    AlgorithmOffer,
     LegacyAlgorithm,
-    Offer,
-    Pins,
+    PinnedHostKeys,
     SftpLogin,
     agreed,
     check_host_key,
@@ -27,7 +27,7 @@ from smki_sync.sources.ssh_settings import (
     macs,
     remedies,
 )
-from smki_sync.sources.ssh_transport import Connection, busy, cause_of, line_of, turned_away
+from smki_sync.sources.ssh_transport import BoundedTransport, busy, cause_of, packetizer_of, turned_away
 
 _OUR_LIMITS_FIRST = 30.0
 """Seconds by which the library's own limits, which it does not name, stand behind ours."""
@@ -40,7 +40,9 @@ _BUSY = re.compile(r"maxstartups|too many|not allowed at this time|busy|try agai
 """What servers say in place of their name when they have no room; the first two are OpenSSH's."""
 
 
-def prefer(transport: paramiko.Transport, pins: Pins, legacy: Iterable[LegacyAlgorithm]) -> None:
+def set_preferences(
+    transport: paramiko.Transport, pins: PinnedHostKeys, legacy: Iterable[LegacyAlgorithm]
+) -> None:
     """Say what to ask for: safe algorithms, fast ones first, host keys of the pinned types first."""
     options = transport.get_security_options()
     options.ciphers = ciphers(legacy)
@@ -48,7 +50,7 @@ def prefer(transport: paramiko.Transport, pins: Pins, legacy: Iterable[LegacyAlg
     options.key_types = host_key_algorithms((key.kind for key in pins.trusted), options.key_types)
 
 
-def shake_hands(transport: paramiko.Transport, address: SftpAddress, limits: Limits) -> float:
+def negotiate(transport: paramiko.Transport, address: SftpAddress, limits: Limits) -> float:
     """Agree on keys with the server; give the seconds that are left for the login.
 
     Raises ``SourceUnreachable``: ``banner-timeout``, ``login-timeout``, ``server-busy``,
@@ -72,7 +74,7 @@ def shake_hands(transport: paramiko.Transport, address: SftpAddress, limits: Lim
 
 def negotiated(transport: paramiko.Transport, address: SftpAddress) -> str:
     """Say in one line who the server is and what was agreed on."""
-    ours, theirs = _ours(transport), line_of(transport).offer
+    ours, theirs = _ours(transport), packetizer_of(transport).offer
     kex = agreed(ours.kex, theirs.kex) if theirs else ""
     facts = vars(transport)  # ciphers and MACs are public, and missing from the type stubs
     cipher = str(facts["remote_cipher"])
@@ -84,9 +86,9 @@ def negotiated(transport: paramiko.Transport, address: SftpAddress) -> str:
     )
 
 
-def _ours(transport: paramiko.Transport) -> Offer:
+def _ours(transport: paramiko.Transport) -> AlgorithmOffer:
     """What this side asks for."""
-    return Offer(
+    return AlgorithmOffer(
         kex=transport.preferred_kex,
         host_keys=transport.preferred_keys,
         ciphers=transport.preferred_ciphers,
@@ -106,7 +108,7 @@ def _waited(transport: paramiko.Transport, ready: Callable[[], bool], seconds: f
 
 def _broken_off(transport: paramiko.Transport, address: SftpAddress) -> SourceUnreachable:
     """Word what ended the handshake."""
-    cause, greeting = transport.get_exception(), " ".join(line_of(transport).greeting)
+    cause, greeting = transport.get_exception(), " ".join(packetizer_of(transport).greeting)
     if isinstance(cause, paramiko.ssh_exception.IncompatiblePeer):
         return _nothing_in_common(transport, address, cause)
     if turned_away(transport):
@@ -131,7 +133,7 @@ def _hung_up(cause: Exception | None) -> bool:
 def _nothing_in_common(
     transport: paramiko.Transport, address: SftpAddress, cause: Exception
 ) -> SourceUnreachable:
-    ours, theirs = _ours(transport), line_of(transport).offer
+    ours, theirs = _ours(transport), packetizer_of(transport).offer
     why = disagreement(ours, theirs) if theirs else str(cause)
     names = ", ".join(f'"{name}"' for name in remedies(ours, theirs)) if theirs else ""
     hint = (
@@ -146,7 +148,7 @@ def _nothing_in_common(
     )
 
 
-def dial(address: SftpAddress, seconds: float) -> socket.socket:
+def tcp_connect(address: SftpAddress, seconds: float) -> socket.socket:
     """Connect within ``seconds`` (the name service's own time not counted), or raise ``SourceUnreachable``.
 
     Codes: ``host-unknown``, ``connect-timeout``, ``connection-refused``, ``source-unreachable``.
@@ -195,7 +197,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it print
 
 
 def connect(address: SftpAddress, *, login: SftpLogin, limits: Limits) -> paramiko.Transport:
-    """Connect, check the host key, log in once; the caller closes with :func:`hang_up`.
+    """Connect, check the host key, log in once; the caller closes with :func:`disconnect`.
 
     Raises ``ConfigError`` before anything is sent, ``SourceUnreachable`` and ``SourceRefused`` after.
     """
@@ -208,14 +210,14 @@ def connect(address: SftpAddress, *, login: SftpLogin, limits: Limits) -> parami
                 hint="Give a private key (repository.identity_file) or a password"
                 " (repository.password_file).",
             )
-        transport = Connection(dial(address, limits.connect))
+        transport = BoundedTransport(tcp_connect(address, limits.connect))
         try:
-            prefer(transport, pins, login.legacy_algorithms)
-            left = shake_hands(transport, address, limits)
+            set_preferences(transport, pins, login.legacy_algorithms)
+            left = negotiate(transport, address, limits)
             check_host_key(transport.get_remote_server_key().asbytes(), address, pins, login.known_hosts)
-            log_in(transport, address, login, keys, seconds=limits.login, left=left)
+            authenticate(transport, address, login, keys, seconds=limits.login, left=left)
         except BaseException:
-            hang_up(transport)
+            disconnect(transport)
             raise
     _keep_alive(transport, limits.keep_alive)
     return transport
@@ -226,17 +228,17 @@ def read_host_key(address: SftpAddress, *, limits: Limits) -> tuple[str, bytes]:
 
     Raises ``SourceUnreachable``.
     """
-    transport = Connection(dial(address, limits.connect))
+    transport = BoundedTransport(tcp_connect(address, limits.connect))
     try:
-        prefer(transport, Pins(keys=()), ())
-        shake_hands(transport, address, limits)
+        set_preferences(transport, PinnedHostKeys(keys=()), ())
+        negotiate(transport, address, limits)
         key = transport.get_remote_server_key()
         return key.get_name(), key.asbytes()
     finally:
-        hang_up(transport)
+        disconnect(transport)
 
 
-def hang_up(transport: paramiko.Transport) -> None:
+def disconnect(transport: paramiko.Transport) -> None:
     """Close at once, without waiting for the server or for bytes on their way."""
     transport.close()
     transport.packetizer.complete_handshake()  # else its timer thread outlives a handshake that failed

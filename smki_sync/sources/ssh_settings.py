@@ -15,7 +15,7 @@ from smki_sync.errors import ConfigError, SourceRefused
 from smki_sync.sources.base import SSH_PORT, SftpAddress
 
 
-class Verdict(Enum):
+class HostKeyVerdict(Enum):
     """What the pins say of a key."""
 
     TRUSTED = "trusted"
@@ -39,7 +39,7 @@ class PinnedKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pins:
+class PinnedHostKeys:
     """Everything pinned for one host and port, in the order of the file.
 
     ``unused``: what is wrong with lines that are about the host and pin nothing, in words.
@@ -54,13 +54,13 @@ class Pins:
         revoked = {key.blob for key in self.keys if key.revoked}
         return tuple(key for key in self.keys if key.blob not in revoked)
 
-    def judge(self, blob: bytes) -> Verdict:
+    def judge(self, blob: bytes) -> HostKeyVerdict:
         """Say what is to be thought of a server that shows this key. A revocation outweighs a pin."""
         if any(key.revoked and key.blob == blob for key in self.keys):
-            return Verdict.REVOKED
+            return HostKeyVerdict.REVOKED
         if any(key.blob == blob for key in self.trusted):
-            return Verdict.TRUSTED
-        return Verdict.CHANGED if self.trusted else Verdict.UNKNOWN
+            return HostKeyVerdict.TRUSTED
+        return HostKeyVerdict.CHANGED if self.trusted else HostKeyVerdict.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def host_name(host: str, port: int) -> str:
     return name if port == SSH_PORT else f"[{name}]:{port}"
 
 
-def read_pins(text: str, *, host: str, port: int) -> Pins:
+def read_pins(text: str, *, host: str, port: int) -> PinnedHostKeys:
     """Find what a known_hosts file pins for a host and port (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
     wanted = host_name(host, port)
     keys, unused = [], []
@@ -107,7 +107,7 @@ def read_pins(text: str, *, host: str, port: int) -> Pins:
             keys.append(_pinned(marker, fields))
         except ValueError as exc:
             unused.append(f"line {number} {exc}")
-    return Pins(keys=tuple(keys), unused=tuple(unused))
+    return PinnedHostKeys(keys=tuple(keys), unused=tuple(unused))
 
 
 def _pinned(marker: str, fields: list[str]) -> PinnedKey:
@@ -194,7 +194,7 @@ class LegacyAlgorithm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class AlgorithmOffer:
     """What one side can do, by preference (RFC 4253, 7.1); ciphers and MACs in the server's direction."""
 
     kex: Sequence[str]
@@ -225,7 +225,7 @@ def agreed(ours: Sequence[str], theirs: Sequence[str]) -> str:
     return next((name for name in ours if name in theirs), "")
 
 
-def disagreement(ours: Offer, theirs: Offer) -> str:
+def disagreement(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> str:
     """Say what the two sides have nothing in common for, and what the server offers there."""
     pairs = {
         "key exchange": (ours.kex, theirs.kex),
@@ -237,7 +237,7 @@ def disagreement(ours: Offer, theirs: Offer) -> str:
     return "; ".join(f"as {what} it offers {', '.join(offered)}" for what, offered in lacking.items())
 
 
-def remedies(ours: Offer, theirs: Offer) -> tuple[LegacyAlgorithm, ...]:
+def remedies(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> tuple[LegacyAlgorithm, ...]:
     """Name the old algorithms that the server offers and that would let the two sides agree on this."""
     cipher = agreed(ours.ciphers, theirs.ciphers)
     mac = agreed(ours.macs, theirs.macs)
@@ -270,7 +270,7 @@ class SftpLogin:
     legacy_algorithms: tuple[LegacyAlgorithm, ...] = ()
 
 
-def load_pins(known_hosts: Path | None, address: SftpAddress) -> Pins:
+def load_pins(known_hosts: Path | None, address: SftpAddress) -> PinnedHostKeys:
     """Read what is pinned for the address; raises ``ConfigError`` (code ``known-hosts``) without a file."""
     if known_hosts is None:
         raise _no_known_hosts("no known_hosts file is configured", address)
@@ -283,26 +283,26 @@ def load_pins(known_hosts: Path | None, address: SftpAddress) -> Pins:
     return read_pins(text, host=address.host, port=address.port)
 
 
-def check_host_key(blob: bytes, address: SftpAddress, pins: Pins, known_hosts: Path | None) -> None:
+def check_host_key(blob: bytes, address: SftpAddress, pins: PinnedHostKeys, known_hosts: Path | None) -> None:
     """Raise ``SourceRefused`` unless this key is pinned; no configuration changes that."""
     shown = f"{address.peer} shows the host key {fingerprint(blob)}"
     unused = f" ({'; '.join(pins.unused)})" if pins.unused else ""
     match pins.judge(blob):
-        case Verdict.TRUSTED:
+        case HostKeyVerdict.TRUSTED:
             return
-        case Verdict.UNKNOWN:
+        case HostKeyVerdict.UNKNOWN:
             raise SourceRefused(
                 f"{shown}, and {known_hosts} pins none for {host_name(address.host, address.port)}{unused}",
                 code="host-key-unknown",
                 hint=_how_to_pin(address),
             )
-        case Verdict.REVOKED:
+        case HostKeyVerdict.REVOKED:
             raise SourceRefused(
                 f"{shown}, which {known_hosts} marks as revoked",
                 code="host-key-revoked",
                 hint="Do not connect. Ask the DCC which key is the right one.",
             )
-        case Verdict.CHANGED:
+        case HostKeyVerdict.CHANGED:
             pinned = ", ".join(f"{key.fingerprint} ({key.kind})" for key in pins.trusted)
             raise SourceRefused(
                 f"{shown}, but {known_hosts} pins {pinned}{unused}",

@@ -25,8 +25,14 @@ from paramiko.transport import ServiceRequestingTransport
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.sources.base import printable
-from smki_sync.sources.sftp_protocol import CHANNEL_WINDOW_BYTES, BadReply, Garbled, ServerSaid, Status
-from smki_sync.sources.ssh_settings import Offer
+from smki_sync.sources.sftp_protocol import (
+    CHANNEL_WINDOW_BYTES,
+    BadReadReply,
+    ProtocolError,
+    SftpStatus,
+    StatusReply,
+)
+from smki_sync.sources.ssh_settings import AlgorithmOffer
 
 LONGEST_PACKET = 260 * 1024
 """Bytes of one SSH packet at most: we ask for 255 KiB, and OpenSSH sends none above 256 KiB."""
@@ -45,22 +51,22 @@ MOST_UNREAD = 2 * CHANNEL_WINDOW_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Farewell:
+class Disconnect:
     """The server's DISCONNECT message (RFC 4253, 11.1)."""
 
     code: int
     text: str
 
 
-class Line(Packetizer):
+class BoundedPacketizer(Packetizer):
     """The library's packets with bounds. ``unread``: how many bytes wait for our reader."""
 
     def __init__(self, line: socket.socket) -> None:
         """Wrap a connected socket."""
         super().__init__(line)
         self.greeting: list[str] = []
-        self.farewell: Farewell | None = None
-        self.offer: Offer | None = None
+        self.farewell: Disconnect | None = None
+        self.offer: AlgorithmOffer | None = None
         self.key_exchanges = 0
         self.login_open = threading.Event()
         self.unread: Callable[[], int] = _nothing
@@ -91,7 +97,7 @@ class Line(Packetizer):
                 if self.unread() > MOST_UNREAD:
                     raise paramiko.SSHException("more data than it was allowed to send")
             case int() if kind == MSG_DISCONNECT:
-                self.farewell = Farewell(code=message.get_int(), text=printable(_text(message)))
+                self.farewell = Disconnect(code=message.get_int(), text=printable(_text(message)))
             case int() if kind == MSG_KEXINIT:
                 self.key_exchanges += 1
                 self.offer = _offer(message)
@@ -105,10 +111,10 @@ class Line(Packetizer):
         return kind, message
 
 
-def line_of(transport: paramiko.Transport) -> Line:
+def packetizer_of(transport: paramiko.Transport) -> BoundedPacketizer:
     """Give the packets of a connection of ours, which all have them."""
     line = transport.packetizer
-    assert isinstance(line, Line)
+    assert isinstance(line, BoundedPacketizer)
     return line
 
 
@@ -121,34 +127,34 @@ def _text(message: Message) -> str:
     return message.get_string().decode(errors="replace")
 
 
-def _offer(message: Message) -> Offer:
+def _offer(message: Message) -> AlgorithmOffer:
     """Read the name-lists of a KEXINIT message (RFC 4253, 7.1)."""
     message.get_bytes(16)  # the cookie
     kex, host_keys, _, ciphers, _, macs = (_text(message).split(",") for _ in range(6))
-    return Offer(kex=kex, host_keys=host_keys, ciphers=ciphers, macs=macs)
+    return AlgorithmOffer(kex=kex, host_keys=host_keys, ciphers=ciphers, macs=macs)
 
 
 _POLL = 0.02
 """Seconds between looks at a connection while an answer is waited for."""
 
 
-class Connection(ServiceRequestingTransport):
+class BoundedTransport(ServiceRequestingTransport):
     """An SSH connection over a :class:`~smki_sync.sources.ssh_transport.Line`."""
 
     def __init__(self, line: socket.socket) -> None:
         """Wrap a connected socket; nothing is sent yet."""
-        super().__init__(line, packetizer_class=Line)
+        super().__init__(line, packetizer_class=BoundedPacketizer)
 
     def ensure_session(self) -> None:
         """Wait, as long as ``auth_timeout`` says, until the server lets us log in."""
-        if line_of(self).login_open.is_set():
+        if packetizer_of(self).login_open.is_set():
             return
         question = Message()
         question.add_byte(cMSG_SERVICE_REQUEST)
         question.add_string("ssh-userauth")
         self.packetizer.send_message(question)
         deadline = time.monotonic() + self.auth_timeout
-        while not line_of(self).login_open.wait(_POLL):
+        while not packetizer_of(self).login_open.wait(_POLL):
             if not self.is_active() or time.monotonic() >= deadline:
                 raise paramiko.AuthenticationException("no answer to the wish to log in")
         self.auth_handler = self.get_auth_handler()
@@ -187,13 +193,13 @@ TOO_MANY_CONNECTIONS = 12
 
 
 @contextmanager
-def worded(what: str, title: str) -> Iterator[None]:
+def translated_errors(what: str, title: str) -> Iterator[None]:
     """Turn what is raised about ``what`` (a file, a directory) of the source ``title`` into our errors."""
     try:
         yield
-    except ServerSaid as said:
+    except StatusReply as said:
         raise _named(said, what, title) from said
-    except (Garbled, BadReply, UnicodeError, *FOREIGN) as exc:
+    except (ProtocolError, BadReadReply, UnicodeError, *FOREIGN) as exc:
         raise SourceUnreachable(
             f"{title} does not keep to the SFTP protocol, about {what}: {printable(str(exc))}",
             code="protocol-broken",
@@ -210,13 +216,13 @@ def busy(what: str) -> SourceUnreachable:
 
 def turned_away(transport: paramiko.Transport) -> bool:
     """Whether the server hung up because it has too many callers, and said so."""
-    farewell = line_of(transport).farewell
+    farewell = packetizer_of(transport).farewell
     return farewell is not None and farewell.code == TOO_MANY_CONNECTIONS
 
 
 def cause_of(transport: paramiko.Transport) -> str:
     """Say why a connection ended: the server's own words if it had any, else what the library met."""
-    if farewell := line_of(transport).farewell:
+    if farewell := packetizer_of(transport).farewell:
         return f"it hung up, saying: {farewell.text or 'nothing'} (code {farewell.code})"
     cause = transport.get_exception()
     if cause is None or isinstance(cause, EOFError):
@@ -224,22 +230,22 @@ def cause_of(transport: paramiko.Transport) -> str:
     return printable(str(cause)) or f"a packet was damaged on its way: {type(cause).__name__}"
 
 
-def _named(said: ServerSaid, what: str, title: str) -> SourceError:
+def _named(said: StatusReply, what: str, title: str) -> SourceError:
     """Word a status reply by its code (filexfer-02, section 7)."""
     words = printable(said.text) or f"status {said.code}"
     match said.code:
-        case Status.NO_SUCH_FILE:
+        case SftpStatus.NO_SUCH_FILE:
             return SourceMissing(
                 f"{what} is not there on {title} ({words})",
                 hint="Check the path in the source URL; the Repository removes a delta after seven days.",
             )
-        case Status.PERMISSION_DENIED:
+        case SftpStatus.PERMISSION_DENIED:
             return SourceRefused(
                 f"{what} on {title} may not be read ({words})",
                 code="permission-denied",
                 hint="Ask the DCC whether the account has access to it.",
             )
-        case Status.EOF:
+        case SftpStatus.EOF:
             return SourceUnreachable(
                 f"{what} from {title} ended before its stated size",
                 code="ended-early",

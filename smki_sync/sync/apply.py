@@ -7,36 +7,36 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from smki_sync.download import Fetched, left_behind
+from smki_sync.download import DownloadedFile, leftover_files
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
 from smki_sync.events import Building, Committed, Detail, Reading
-from smki_sync.mirror.build import Builder
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.build import GenerationBuilder
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.ledger import read_applied
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Batch
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, MirrorState
-from smki_sync.model.report import Applied, Attention, AttentionCode, Counts
+from smki_sync.model.report import AppliedExtract, ChangeCounts, Notice, NoticeCode
 from smki_sync.sync.decision import Decision
-from smki_sync.sync.job import Job
-from smki_sync.sync.notices import Oddities
+from smki_sync.sync.job import SyncJob
+from smki_sync.sync.notices import ReadStatistics
 from smki_sync.sync.reader_process import Noted, Told, check_inner_name, read_batches, read_records
-from smki_sync.sync.signature_gate import Keeper, authorities_in_file
-from smki_sync.sync.streaming_load import Ahead, Loaded
+from smki_sync.sync.signature_gate import SignatureGate, authorities_in_file
+from smki_sync.sync.streaming_load import LoadedGeneration, StreamingLoad
 
 
 @dataclass(slots=True)
-class Archivist:
+class Archiver:
     """One run's. ``waiting``: files that the archive did not take. ``faults``: why, each said once."""
 
-    job: Job
+    job: SyncJob
     waiting: set[Path] = field(default_factory=set)
     faults: dict[str, MirrorError] = field(default_factory=dict)
 
-    def put_away(self, fetched: Fetched) -> None:
+    def put_away(self, fetched: DownloadedFile) -> None:
         """Archive a file that was applied, and remove it where it was."""
         if self.job.archive:
             try:
@@ -51,13 +51,13 @@ class Archivist:
         """Put away what an earlier run has applied and could not put away, or was killed before it did."""
         if self.job.archive and generation:
             downloads = self.job.directory.downloads
-            with named(downloads), open_mirror(generation) as db:
+            with disk_errors(downloads), open_mirror(generation) as db:
                 for path in sorted({*downloads.iterdir()} - self.waiting):
-                    found = left_behind(path, read_applied(db, path.name))
+                    found = leftover_files(path, read_applied(db, path.name))
                     if found:
                         self.put_away(found)
 
-    def let_go(self, fetched: Fetched, generation: Path) -> None:
+    def let_go(self, fetched: DownloadedFile, generation: Path) -> None:
         """Remove a file that was read without being applied, unless it waits here since it was applied."""
         self.catch_up(generation)
         if fetched.path not in self.waiting:
@@ -75,14 +75,14 @@ class Archivist:
         self.job.hear.hear(Detail(text=f"the archive: {error.message}"))
         self.faults.setdefault(error.message, error)
 
-    def attention(self) -> Iterator[Attention]:
+    def attention(self) -> Iterator[Notice]:
         """What an operator should know."""
         first = next(iter(self.faults.values()), None)
         if first is None:
             return
         names = ", ".join(sorted(path.name for path in self.waiting))
-        yield Attention(
-            code=AttentionCode.NOT_ARCHIVED,
+        yield Notice(
+            code=NoticeCode.NOT_ARCHIVED,
             message=f"The archive is not as configured: {first.message}."
             + (f" Applied, and not in it yet: {names}." if names else ""),
             hint="What is not in it yet waits in `downloads`, and the next run tries again. Look at the space"
@@ -91,17 +91,17 @@ class Archivist:
 
 
 @dataclass(slots=True)
-class Intake:
+class RecordReader:
     """One run's. ``keeper``: asked which new certificates may come in; told what authorities a delta brings.
 
     ``oddities``: what was odd about the files so far.
     """
 
-    job: Job
-    keeper: Keeper | None = None
-    oddities: Oddities = field(default_factory=Oddities)
+    job: SyncJob
+    keeper: SignatureGate | None = None
+    oddities: ReadStatistics = field(default_factory=ReadStatistics)
 
-    def records(self, fetched: Fetched) -> Iterator[Entry | Rejected]:
+    def records(self, fetched: DownloadedFile) -> Iterator[Entry | Rejected]:
         """The records of a delta, read here."""
         try:
             self.check_inner_name(fetched)
@@ -115,7 +115,7 @@ class Intake:
             fetched.set_aside()
             raise
 
-    def batches(self, fetched: Fetched) -> Iterator[Batch]:
+    def batches(self, fetched: DownloadedFile) -> Iterator[Batch]:
         """The records of a full as rows, read beside this process where that pays."""
         try:
             for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
@@ -127,12 +127,12 @@ class Intake:
             fetched.set_aside()
             raise
 
-    def check_inner_name(self, fetched: Fetched) -> None:
+    def check_inner_name(self, fetched: DownloadedFile) -> None:
         """Raise ``BadExtract`` where the .gz calls its content another extract, unless nobody is to look."""
         if self.job.check_inner_names:
             check_inner_name(fetched, self.job.names)
 
-    def _teller(self, fetched: Fetched) -> Told:
+    def _teller(self, fetched: DownloadedFile) -> Told:
         name, size = fetched.file.extract.name, fetched.file.size
 
         def tell(records: int, done: int) -> None:
@@ -140,23 +140,23 @@ class Intake:
 
         return tell
 
-    def _noter(self, fetched: Fetched) -> Noted:
+    def _noter(self, fetched: DownloadedFile) -> Noted:
         return lambda near: self.oddities.note_limit(fetched.file.extract.name, near)
 
 
-class Inspect(Protocol):
+class GateFactory(Protocol):
     """Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
 
     def __call__(self, generation: Path, *, first: bool) -> None:
         """``first``: it has taken nothing over from another; its journal begins with what it holds."""
 
 
-def trust(generation: Path, *, first: bool) -> None:
+def trust_everything(generation: Path, *, first: bool) -> None:
     """Look at nothing: every record was checked on its way in, and what was committed was counted."""
 
 
 @dataclass(slots=True)
-class Carrier:
+class PlanExecutor:
     """Applies the files of one plan, from their ``intake``. ``applied`` grows as files commit.
 
     ``archivist``: takes each then.
@@ -166,18 +166,18 @@ class Carrier:
     ``ahead``: has loaded the full while it came, as far as it could.
     """
 
-    job: Job
-    files: Mapping[str, Fetched]
-    archivist: Archivist
-    intake: Intake
-    applied: list[Applied] = field(default_factory=list)
+    job: SyncJob
+    files: Mapping[str, DownloadedFile]
+    archivist: Archiver
+    intake: RecordReader
+    applied: list[AppliedExtract] = field(default_factory=list)
     history_lost: bool = False
     all_aside: bool = False
-    inspect: Inspect = trust
-    ahead: Ahead | None = None
+    inspect: GateFactory = trust_everything
+    ahead: StreamingLoad | None = None
 
     @property
-    def oddities(self) -> Oddities:
+    def oddities(self) -> ReadStatistics:
         """What was odd about the files that were read."""
         return self.intake.oddities
 
@@ -199,7 +199,7 @@ class Carrier:
         old = decision.held.generation
         if old:
             try:
-                return self._build(full, replayed, old, vouched=_vouched(decision))
+                return self._build(full, replayed, old, vouched=_trusted_deltas(decision))
             except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
                 self.history_lost = True
                 self.job.hear.hear(Detail(text=f"{error.message}; building without its memory"))
@@ -222,7 +222,9 @@ class Carrier:
             self._commit(delta, delta_counts, delta_began)
         return builder.path
 
-    def _loaded(self, fetched: Fetched, old: Path | None, vouched: tuple[str, ...]) -> Loaded:
+    def _loaded(
+        self, fetched: DownloadedFile, old: Path | None, vouched: tuple[str, ...]
+    ) -> LoadedGeneration:
         """A generation with every row of the full: of one that was loaded while it came, or from its file."""
         self.intake.check_inner_name(fetched)
         loaded = self.ahead.take(fetched) if self.ahead else None
@@ -235,7 +237,7 @@ class Carrier:
             failing.enter_context(builder)
             builder.take(fetched.file.extract, self.intake.batches(fetched))
             failing.pop_all()
-        return Loaded(builder=builder, oddities=self.oddities, began=began)
+        return LoadedGeneration(builder=builder, oddities=self.oddities, began=began)
 
     def _publish(self, generation: Path, *, first: bool) -> None:
         try:
@@ -257,7 +259,9 @@ class Carrier:
             for fetched, counts in zip(files, store.replay_overlap(pairs, clock=self.job.clock), strict=True):
                 self._commit(fetched, counts, began)
 
-    def _replay(self, builder: Builder, delta: Extract) -> tuple[Fetched, Counts, datetime]:
+    def _replay(
+        self, builder: GenerationBuilder, delta: Extract
+    ) -> tuple[DownloadedFile, ChangeCounts, datetime]:
         began = self.job.clock()
         fetched = self.files[delta.name]
         return fetched, builder.overlap(fetched.file, self.intake.records(fetched)), began
@@ -274,16 +278,16 @@ class Carrier:
                 self._commit(fetched, counts, began)
         return generation
 
-    def _store(self, generation: Path) -> Store:
-        return Store(
+    def _store(self, generation: Path) -> MirrorStore:
+        return MirrorStore(
             generation,
             keep_changes_days=self.job.keep_changes_days,
             bounds=self.job.bounds,
             door=self.intake.keeper,
         )
 
-    def _commit(self, fetched: Fetched, counts: Counts, began: datetime) -> None:
-        done = Applied(
+    def _commit(self, fetched: DownloadedFile, counts: ChangeCounts, began: datetime) -> None:
+        done = AppliedExtract(
             file=fetched.file.extract.name,
             kind=fetched.file.extract.kind,
             counts=counts,
@@ -299,13 +303,15 @@ class Carrier:
         self.archivist.put_away(fetched)
 
 
-def open_builder(job: Job, full: Extract, old: Path | None, vouched: tuple[str, ...]) -> Builder:
+def open_builder(
+    job: SyncJob, full: Extract, old: Path | None, vouched: tuple[str, ...]
+) -> GenerationBuilder:
     """A new generation for a full, with the memory of ``old``."""
 
     def step(words: str) -> None:
         job.hear.hear(Building(file=full.name, step=words))
 
-    return Builder(
+    return GenerationBuilder(
         job.directory.next_generation(),
         old=old,
         vouched=vouched,
@@ -317,13 +323,13 @@ def open_builder(job: Job, full: Extract, old: Path | None, vouched: tuple[str, 
     )
 
 
-def loading_ahead(job: Job, decision: Decision) -> Ahead:
-    """What loads the full of a plan while it is fetched, as :class:`Carrier` would after."""
-    old, vouched = decision.held.generation, _vouched(decision)
-    return Ahead(job, lambda full: open_builder(job, full, old, vouched if old else ()))
+def streaming_load(job: SyncJob, decision: Decision) -> StreamingLoad:
+    """What loads the full of a plan while it is fetched, as :class:`PlanExecutor` would after."""
+    old, vouched = decision.held.generation, _trusted_deltas(decision)
+    return StreamingLoad(job, lambda full: open_builder(job, full, old, vouched if old else ()))
 
 
-def _vouched(decision: Decision) -> tuple[str, ...]:
+def _trusted_deltas(decision: Decision) -> tuple[str, ...]:
     """Deltas of the full's overlap that nobody can replay, and that the old generation has applied.
 
     It knows them only if it stands at the full's date or later; one that was seen with other bytes

@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.download import fetch
+from smki_sync.download import download
 from smki_sync.errors import MirrorDamaged
 from smki_sync.events import Listing, Planned
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import check_schema, open_mirror, read_incidents, read_position
-from smki_sync.mirror.store import survey
+from smki_sync.mirror.store import check_schema_version
 from smki_sync.model.extract import Catalogue, Extract
 from smki_sync.model.plan import MirrorState, Plan, Position
-from smki_sync.planner import plan, resized, suspects
-from smki_sync.policy import hold_back
+from smki_sync.planner import plan, resized_files, suspect_deltas
+from smki_sync.policy import postponed_fulls
 from smki_sync.sources.base import Source
-from smki_sync.sync.job import Job
+from smki_sync.sync.job import SyncJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class MirrorSnapshot:
     """What the mirror directory holds. ``generation``: the current one, only if it is healthy.
 
     ``incidents``: applied deltas that an earlier run saw with other bytes.
@@ -43,32 +43,32 @@ class Decision:
     whose time on offer is new and whose bytes are not.
     """
 
-    held: Held
+    held: MirrorSnapshot
     catalogue: Catalogue
     plan: Plan
     changed: frozenset[str] = frozenset()
     unchanged: tuple[Extract, ...] = ()
 
 
-def look(directory: MirrorDirectory) -> Held:
+def inspect_mirror(directory: MirrorDirectory) -> MirrorSnapshot:
     """Find out what is held; a damaged mirror is a finding, not a failure."""
     try:
         generation = directory.current()
     except MirrorDamaged:
-        return Held(state=MirrorState.DAMAGED)
+        return MirrorSnapshot(state=MirrorState.DAMAGED)
     if generation is None:
-        return Held(state=MirrorState.ABSENT)
-    state = survey(generation)
+        return MirrorSnapshot(state=MirrorState.ABSENT)
+    state = check_schema_version(generation)
     if state is not MirrorState.HEALTHY:
-        return Held(state=state)
+        return MirrorSnapshot(state=state)
     with open_mirror(generation) as db:
         position, incidents = read_position(db), read_incidents(db)
-    return Held(state=state, generation=generation, position=position, incidents=incidents)
+    return MirrorSnapshot(state=state, generation=generation, position=position, incidents=incidents)
 
 
-def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
+def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decision:
     """List once and plan. ``compare``: fetch and hash applied deltas whose time on offer is another."""
-    held = look(job.directory)
+    held = inspect_mirror(job.directory)
     if held.state is MirrorState.DAMAGED and not (job.repair_damage or full):
         raise MirrorDamaged(
             f"the mirror in {job.directory.root} is damaged, and policy.repair_damage is off",
@@ -79,17 +79,19 @@ def decide(job: Job, source: Source, *, full: bool, compare: bool) -> Decision:
         check_schema(job.directory.link)
     job.hear.hear(Listing(source=source.title))
     catalogue = read_catalogue(source.fetch_listing(), job.names)
-    doubted = suspects(held.position, catalogue) if held.position and compare else ()
+    doubted = suspect_deltas(held.position, catalogue) if held.position and compare else ()
     changed = held.incidents | {x.name for x in doubted if _has_other_bytes(job, source, x, held)}
     if held.position:
-        changed |= resized(held.position, catalogue)
+        changed |= resized_files(held.position, catalogue)
     made = _agreed(job, held, catalogue, changed, full=full)
     job.hear.hear(Planned(plan=made))
     unchanged = tuple(x for x in doubted if x.name not in changed)
     return Decision(held=held, catalogue=catalogue, plan=made, changed=changed, unchanged=unchanged)
 
 
-def _agreed(job: Job, held: Held, catalogue: Catalogue, changed: frozenset[str], *, full: bool) -> Plan:
+def _agreed(
+    job: SyncJob, held: MirrorSnapshot, catalogue: Catalogue, changed: frozenset[str], *, full: bool
+) -> Plan:
     """What is to be done, within what was agreed on fulls."""
 
     def planned(offer: Catalogue, *, requested: bool) -> Plan:
@@ -105,12 +107,12 @@ def _agreed(job: Job, held: Held, catalogue: Catalogue, changed: frozenset[str],
 
     without_full = planned(replace(catalogue, fulls=()), requested=False)
     wanted = planned(catalogue, requested=full)
-    return hold_back(wanted, without_full, job.agreement, job.now, requested=full)
+    return postponed_fulls(wanted, without_full, job.agreement, job.now, requested=full)
 
 
-def _has_other_bytes(job: Job, source: Source, extract: Extract, held: Held) -> bool:
+def _has_other_bytes(job: SyncJob, source: Source, extract: Extract, held: MirrorSnapshot) -> bool:
     """Fetch an applied delta again; it stays until the run ends, for the resync to read or the archive."""
     assert held.position is not None
-    fetched = fetch(source, extract, job.directory.downloads, job.hear, job.terms)
+    fetched = download(source, extract, job.directory.downloads, job.hear, job.terms)
     known = {file.sha256 for file in held.position.chain if file.extract.name == extract.name}
     return fetched.file.sha256 not in known

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from smki_sync.model.certificate import Flag
-from smki_sync.model.extract import Extract, StrangeName, Stranger
+from smki_sync.model.extract import Extract, UnrecognisedFile, UnrecognisedReason
 from smki_sync.model.plan import Action, Plan, Position, Reason
-from smki_sync.model.report import Attention, AttentionCode, Census, NearLimit
-from smki_sync.planner import ahead, late_days
+from smki_sync.model.report import CertificateCounts, NearLimit, Notice, NoticeCode
+from smki_sync.planner import dated_in_future, late_days
 from smki_sync.policy import is_outside
 from smki_sync.sync.decision import Decision
-from smki_sync.sync.job import Job
+from smki_sync.sync.job import SyncJob
 from smki_sync.verify.inspector import Verification
 
 
 @dataclass(slots=True)
-class Oddities:
+class ReadStatistics:
     """How many of the records read were kept in spite of something odd, and which limits came near.
 
     ``unproven``: new certificates whose issuer is not known. ``verification``: of the whole mirror after
@@ -42,7 +42,7 @@ class Oddities:
         if known is None or known[1].share < near.share:
             self.near[near.key] = file, near
 
-    def add(self, other: "Oddities") -> None:
+    def add(self, other: "ReadStatistics") -> None:
         """Count in what was odd about a file that was read apart from the others."""
         self.strict_parser_refuses += other.strict_parser_refuses
         self.claims_differ += other.claims_differ
@@ -50,7 +50,7 @@ class Oddities:
             self.note_limit(file, near)
 
 
-def tell_of(oddities: Oddities) -> Iterator[Attention]:
+def notices_from(oddities: ReadStatistics) -> Iterator[Notice]:
     """What an operator should know of the files that were read."""
     yield from _odd(oddities)
     yield from _contradicted(oddities)
@@ -59,59 +59,59 @@ def tell_of(oddities: Oddities) -> Iterator[Attention]:
     yield from _unsound(oddities)
 
 
-def _odd(oddities: Oddities) -> Iterator[Attention]:
+def _odd(oddities: ReadStatistics) -> Iterator[Notice]:
     if oddities.claims_differ:
-        yield Attention(
-            code=AttentionCode.CLAIMS_DIFFER,
+        yield Notice(
+            code=NoticeCode.CLAIMS_DIFFER,
             message=f"{oddities.claims_differ} of the records read claim another serial number, EUI-64,"
             " usage or role than the certificate in them; the certificate's own are served.",
             hint="They carry a flag in `certificates.flags`. Tell the DCC.",
         )
     if oddities.strict_parser_refuses:
-        yield Attention(
-            code=AttentionCode.STRICT_PARSER_REFUSES,
+        yield Notice(
+            code=NoticeCode.STRICT_PARSER_REFUSES,
             message=f"{oddities.strict_parser_refuses} of the certificates read are refused by strict X.509 "
             "parsers; they are kept and served.",
             hint="They carry a flag in `certificates.flags`.",
         )
 
 
-def _contradicted(oddities: Oddities) -> Iterator[Attention]:
+def _contradicted(oddities: ReadStatistics) -> Iterator[Notice]:
     if oddities.contradicted:
-        yield Attention(
-            code=AttentionCode.RECORDS_CONTRADICT,
+        yield Notice(
+            code=NoticeCode.RECORDS_CONTRADICT,
             message=f"{oddities.contradicted} of the records read say of a certificate otherwise than an"
             " earlier record of the same file; the last one counts.",
             hint="Tell the DCC; after a delta, the journal (`changes`) has both.",
         )
 
 
-def _near(oddities: Oddities) -> Iterator[Attention]:
+def _near(oddities: ReadStatistics) -> Iterator[Notice]:
     for file, near in oddities.near.values():
-        yield Attention(
-            code=AttentionCode.LIMIT_NEAR,
+        yield Notice(
+            code=NoticeCode.LIMIT_NEAR,
             message=f"{file} took {near.figure:,} of the {near.limit:,} that `{near.key}` allows,"
             f" {near.share:.0%}.",
             hint=f"A file beyond the limit is refused. If this is honest growth, raise `{near.key}` in time.",
         )
 
 
-def _unproven(oddities: Oddities) -> Iterator[Attention]:
+def _unproven(oddities: ReadStatistics) -> Iterator[Notice]:
     if oddities.unproven:
-        yield Attention(
-            code=AttentionCode.ISSUER_UNKNOWN,
+        yield Notice(
+            code=NoticeCode.ISSUER_UNKNOWN,
             message=f"{oddities.unproven} new certificates are served whose issuer is not known yet, so that"
             " nothing proves them.",
             hint="`smki-sync verify` names them. Tell the DCC if the issuer does not follow.",
         )
 
 
-def _unsound(oddities: Oddities) -> Iterator[Attention]:
+def _unsound(oddities: ReadStatistics) -> Iterator[Notice]:
     done = oddities.verification
     if done and not done.is_sound:
         what = f"{done.errors} findings against certificates, {len(done.damages)} against the mirror itself"
-        yield Attention(
-            code=AttentionCode.VERIFICATION_FAILED,
+        yield Notice(
+            code=NoticeCode.VERIFICATION_FAILED,
             message=f"The mirror was verified after this run: {what}.",
             hint="`smki-sync verify` shows them.",
         )
@@ -120,16 +120,16 @@ def _unsound(oddities: Oddities) -> Iterator[Attention]:
 _NAMED = 5  # so many names or dates are spelled out in a message; the rest is a number
 
 
-def attend(
-    job: Job,
+def collect_notices(
+    job: SyncJob,
     decision: Decision,
     *,
     position: Position | None,
-    census: Census,
-    oddities: Oddities,
+    census: CertificateCounts,
+    oddities: ReadStatistics,
     history_lost: bool = False,
-    beside: tuple[Attention, ...] = (),
-) -> tuple[Attention, ...]:
+    beside: tuple[Notice, ...] = (),
+) -> tuple[Notice, ...]:
     """Every finding, what keeps the mirror from being current first. ``beside``: of lists and slots."""
     found = [
         *_unreached(job),
@@ -143,18 +143,18 @@ def attend(
         *_outside(job, decision.plan),
         *_full_changed(decision, position),
         *(_HISTORY_LOST if history_lost else ()),
-        *tell_of(oddities),
+        *notices_from(oddities),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
     ]
     return tuple(sorted(found, key=lambda a: a.code.is_note))
 
 
-def _unreached(job: Job) -> Iterator[Attention]:
+def _unreached(job: SyncJob) -> Iterator[Notice]:
     """Where only an archive was asked, nobody knows what the Repository has published since."""
     for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
-        code = AttentionCode.FALLBACK_UNREACHED if number else AttentionCode.SOURCE_UNREACHED
-        yield Attention(code=code, message=f"{error.message}.", hint=error.hint)
+        code = NoticeCode.FALLBACK_UNREACHED if number else NoticeCode.SOURCE_UNREACHED
+        yield Notice(code=code, message=f"{error.message}.", hint=error.hint)
 
 
 _WAIT = (
@@ -163,51 +163,51 @@ _WAIT = (
 )
 
 
-def _blocked(plan: Plan) -> Iterator[Attention]:
+def _blocked(plan: Plan) -> Iterator[Notice]:
     waits = plan.reason is Reason.WAITING_FOR_AGREED_DAY
     if plan.action is Action.BLOCKED and plan.reason is not Reason.HOLE_IN_DELTAS:
-        yield Attention(
-            code=AttentionCode.BLOCKED,
+        yield Notice(
+            code=NoticeCode.BLOCKED,
             message=f"The mirror cannot be brought up to date: {plan.reason.words}.",
             hint=_WAIT if waits else "The next weekly full mends this; if none comes, ask the DCC for one.",
         )
 
 
-def _outside(job: Job, plan: Plan) -> Iterator[Attention]:
+def _outside(job: SyncJob, plan: Plan) -> Iterator[Notice]:
     if is_outside(plan, job.agreement, job.now):
-        yield Attention(
-            code=AttentionCode.FULL_OUTSIDE_AGREED,
+        yield Notice(
+            code=NoticeCode.FULL_OUTSIDE_AGREED,
             message=f"A full is taken outside what was agreed with the DCC ({job.agreement.words}):"
             f" {plan.reason.words}.",
             hint="Tell the DCC. `policy.full_download_outside` can put it off instead.",
         )
 
 
-def _missing(plan: Plan) -> Iterator[Attention]:
+def _missing(plan: Plan) -> Iterator[Notice]:
     if plan.missing:
-        yield Attention(
-            code=AttentionCode.DELTAS_MISSING,
+        yield Notice(
+            code=NoticeCode.DELTAS_MISSING,
             message=f"Deltas that should be on offer are not: {_list(d.isoformat() for d in plan.missing)}.",
             hint="Tell the DCC. Once they are there, or a newer full is, the next run goes on.",
         )
 
 
-def _late(job: Job, decision: Decision, position: Position | None) -> Iterator[Attention]:
+def _late(job: SyncJob, decision: Decision, position: Position | None) -> Iterator[Notice]:
     """Either the Repository has published nothing newer, or only a full, to which no delta leads."""
     newest = _newest(job, decision, position)
     reached = max([*_days(decision.plan.extracts), *([position.day] if position else [])], default=None)
     late = late_days(newest, job.policy, job.today) if newest else 0
     explained = decision.plan.missing or decision.plan.action is Action.BLOCKED
     if newest and late:
-        yield Attention(
-            code=AttentionCode.REPOSITORY_LATE,
+        yield Notice(
+            code=NoticeCode.REPOSITORY_LATE,
             message=f"The Repository is {late} day{'s' * (late > 1)} late;"
             f" its newest extract is of {newest}.",
             hint="Tell the DCC if it lasts.",
         )
     elif reached and late_days(reached, job.policy, job.today) and not explained:
-        yield Attention(
-            code=AttentionCode.DELTAS_MISSING,
+        yield Notice(
+            code=NoticeCode.DELTAS_MISSING,
             message=f"No delta after {reached} is on offer, although a full of {newest} is.",
             hint="Tell the DCC. `smki-sync sync --full` takes that full without waiting for them.",
         )
@@ -217,41 +217,41 @@ def _days(extracts: Iterable[Extract]) -> list[date]:
     return [extract.day for extract in extracts]
 
 
-def _newest(job: Job, decision: Decision, position: Position | None) -> date | None:
+def _newest(job: SyncJob, decision: Decision, position: Position | None) -> date | None:
     """The newest date held or on offer, without those that lie ahead of the clock."""
-    doubted = ahead(decision.catalogue, job.today)
+    doubted = dated_in_future(decision.catalogue, job.today)
     offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
     days = [x.day for x in offered if x not in doubted] + ([position.day] if position else [])
     return max(days, default=None)
 
 
-def _quarantined(census: Census) -> Iterator[Attention]:
+def _quarantined(census: CertificateCounts) -> Iterator[Notice]:
     if census.quarantined:
-        yield Attention(
-            code=AttentionCode.RECORDS_QUARANTINED,
+        yield Notice(
+            code=NoticeCode.RECORDS_QUARANTINED,
             message=f"{census.quarantined} record{'s' * (census.quarantined > 1)} could not be understood or"
             " proven: kept in the quarantine, not served.",
             hint="Look at them with `smki-sync quarantine`; tell the DCC; accept them there once noted.",
         )
 
 
-def _empty(decision: Decision, position: Position | None) -> Iterator[Attention]:
+def _empty(decision: Decision, position: Position | None) -> Iterator[Notice]:
     """An empty file under an extract's name holds a day that the mirror does not have."""
     reached = position.day if position else date.min
-    empty = [s for s in decision.catalogue.strangers if s.why is StrangeName.EMPTY and s.day]
+    empty = [s for s in decision.catalogue.strangers if s.why is UnrecognisedReason.EMPTY and s.day]
     news = [s.name for s in empty if s.day and s.day > reached]
     if news:
-        yield Attention(
-            code=AttentionCode.EMPTY_FILE,
+        yield Notice(
+            code=NoticeCode.EMPTY_FILE,
             message=f"On offer, but without a single byte: {_list(news)}.",
             hint="Tell the DCC; the next run looks again.",
         )
 
 
-def _uncovered(plan: Plan) -> Iterator[Attention]:
+def _uncovered(plan: Plan) -> Iterator[Notice]:
     if plan.full and plan.uncovered:
-        yield Attention(
-            code=AttentionCode.OVERLAP_NOT_COVERED,
+        yield Notice(
+            code=NoticeCode.OVERLAP_NOT_COVERED,
             message=f"{plan.full.name} took more than a day to produce, and no unbroken run of deltas covers "
             f"that time: {_list(d.isoformat() for d in plan.uncovered)}.",
             hint="A change of those days may be missing or undone until another full is held against it:"
@@ -259,20 +259,20 @@ def _uncovered(plan: Plan) -> Iterator[Attention]:
         )
 
 
-def _full_changed(decision: Decision, position: Position | None) -> Iterator[Attention]:
+def _full_changed(decision: Decision, position: Position | None) -> Iterator[Notice]:
     chain = {f.extract.name: f.size for f in position.chain} if position else {}
     for full in decision.catalogue.fulls:
         if chain.get(full.name, full.size) != full.size:
-            yield Attention(
-                code=AttentionCode.FULL_CHANGED,
+            yield Notice(
+                code=NoticeCode.FULL_CHANGED,
                 message=f"{full.name}, which this mirror started from, is on offer with other bytes.",
                 hint="Ask the DCC why; `smki-sync sync --full` starts again from it.",
             )
 
 
 _HISTORY_LOST = (
-    Attention(
-        code=AttentionCode.HISTORY_LOST,
+    Notice(
+        code=NoticeCode.HISTORY_LOST,
         message="Journal and ledger start anew: those of the generation before were not taken over.",
         hint="Whoever follows the journal must take the whole mirror once. The old generation is kept as "
         "`mirror.keep_previous` says.",
@@ -280,20 +280,20 @@ _HISTORY_LOST = (
 )
 
 
-def _ahead(job: Job, decision: Decision) -> Iterator[Attention]:
-    doubted = ahead(decision.catalogue, job.today)
+def _ahead(job: SyncJob, decision: Decision) -> Iterator[Notice]:
+    doubted = dated_in_future(decision.catalogue, job.today)
     if doubted:
-        yield Attention(
-            code=AttentionCode.DATED_IN_FUTURE,
+        yield Notice(
+            code=NoticeCode.DATED_IN_FUTURE,
             message=f"Extracts are dated ahead of this machine's clock: {_list(x.name for x in doubted)}.",
             hint=f"Check the clock: it says {job.today}.",
         )
 
 
-def _strange(strangers: tuple[Stranger, ...]) -> Iterator[Attention]:
+def _strange(strangers: tuple[UnrecognisedFile, ...]) -> Iterator[Notice]:
     if strangers:
-        yield Attention(
-            code=AttentionCode.STRANGE_NAMES,
+        yield Notice(
+            code=NoticeCode.STRANGE_NAMES,
             message=f"Left alone: {_list(f'{s.name} ({s.why})' for s in strangers)}.",
             hint="If one of them is an extract, set its name in `[repository]` of the configuration.",
         )

@@ -13,19 +13,19 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
-from smki_sync.catalogue import Names, named_inside
-from smki_sync.download import Fetched, chunks_of, follow
+from smki_sync.catalogue import FileNames, named_inside
+from smki_sync.download import DownloadedFile, read_chunks, read_growing_file
 from smki_sync.errors import BadExtract, Fault, MirrorError, OutOfMemory, SmkiSyncError, bad_extract
 from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
-from smki_sync.records import Sifted, complete, sift, understand
+from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
 
 _LENGTH: Final = 8  # octets of a frame's length
 _ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, OutOfMemory, MirrorError)}
 
-MARK_OCTETS: Final = 8
+MARK_BYTES: Final = 8
 """Octets of the one word that the helper is told: how far a file that is still coming in may be read."""
 
 _Flat = tuple[Any, ...]
@@ -36,7 +36,7 @@ _REJECTED: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Some:
+class RecordsFrame:
     """A batch; ``records`` of the file so far, from ``done`` of its bytes."""
 
     batch: Batch
@@ -45,24 +45,24 @@ class Some:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class ErrorFrame:
     """The file cannot be read, or is not good; nothing follows."""
 
     error: SmkiSyncError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class EndFrame:
     """The whole file was proven good; nothing follows. ``near``: limits that it came near."""
 
     near: tuple[NearLimit, ...] = ()
 
 
-Frame = Some | Failed | Finished
+Frame = RecordsFrame | ErrorFrame | EndFrame
 
 
 def write_records(
-    stream: IO[bytes], some: Sequence[Sifted | Entry | Rejected], *, records: int, done: int
+    stream: IO[bytes], some: Sequence[PreParsed | Entry | Rejected], *, records: int, done: int
 ) -> None:
     """Write some records of a file, of which ``records`` are read so far, from ``done`` of its bytes."""
     _write(stream, ("some", [_flat(record) for record in some], records, done))
@@ -96,8 +96,8 @@ def _write(stream: IO[bytes], values: _Flat) -> None:
     stream.flush()
 
 
-def _flat(record: Sifted | Entry | Rejected) -> _Flat:
-    if isinstance(record, Sifted):
+def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
+    if isinstance(record, PreParsed):
         return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
         return (record.number, record.reason.value, record.detail, record.xml)
@@ -107,11 +107,11 @@ def _flat(record: Sifted | Entry | Rejected) -> _Flat:
 def _frame(values: _Flat) -> Frame:
     match values:
         case ("some", list(some), int(records), int(done)):
-            return Some(batch=_batch(some), records=records, done=done)
+            return RecordsFrame(batch=_batch(some), records=records, done=done)
         case ("failed", str(kind), str(message), str(hint), str(code)):
-            return Failed(error=_ERRORS.get(kind, SmkiSyncError)(message, hint=hint, code=code))
+            return ErrorFrame(error=_ERRORS.get(kind, SmkiSyncError)(message, hint=hint, code=code))
         case ("finished", list(near)):
-            return Finished(
+            return EndFrame(
                 near=tuple(NearLimit(key=key, figure=figure, limit=limit) for key, figure, limit in near)
             )
         case _:
@@ -128,7 +128,7 @@ def _batch(some: list[_Flat]) -> Batch:
 def _row(values: _Flat) -> Row:
     if len(values) == _SIFTED:
         number, der, *claims = values
-        return row_of(complete(Sifted(number, Claims(*claims), der)))
+        return row_of(finish_parse(PreParsed(number, Claims(*claims), der)))
     assert len(values) == _ROW
     return Row._make(values)
 
@@ -146,13 +146,13 @@ Noted = Callable[[NearLimit], None]
 Helper = subprocess.Popen[bytes]
 
 
-def start_helper(
+def start_reader(
     path: Path, name: str, limits: ReaderLimits, *, following: bool = False, handles: Collection[int] = ()
 ) -> Helper:
     """Start one that reads the file at ``path``, called ``name`` in messages.
 
     ``following``: it reads no further than it is told on its stdin, eight octets a word. ``handles``: files
-    that it takes over. To be called within :func:`deaf`, until who has to end it knows of it.
+    that it takes over. To be called within :func:`signals_blocked`, until who has to end it knows of it.
     """
     errand = {"path": str(path), "name": name, "limits": asdict(limits), "following": following}
     return subprocess.Popen(
@@ -168,12 +168,12 @@ def batches_from(helper: Helper, name: str, told: Told, noted: Noted) -> Iterato
     assert helper.stdout is not None
     for frame in read_frames(helper.stdout):
         match frame:
-            case Some(batch=batch, records=records, done=done):
+            case RecordsFrame(batch=batch, records=records, done=done):
                 yield batch
                 told(records, done)
-            case Failed(error=error):
+            case ErrorFrame(error=error):
                 raise error
-            case Finished(near=near):
+            case EndFrame(near=near):
                 for one in near:
                     noted(one)
                 return
@@ -199,7 +199,7 @@ def _died(helper: Helper, name: str) -> SmkiSyncError:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """What is started within stays deaf to Ctrl-C, SIGTERM and SIGHUP, from its first instruction on.
 
     A terminal sends them to the whole group, and a service manager to each process of a service. Who
@@ -213,17 +213,19 @@ def deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def main(arguments: Sequence[str], out: BinaryIO) -> None:
+def read_in_process(arguments: Sequence[str], out: BinaryIO) -> None:
     """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``.
 
     ``following``: the file is still coming in, and words on stdin say how far it may be read.
     """
     errand = json.loads(arguments[0])
     path = Path(errand["path"])
-    reader: ExtractReader[Sifted | Entry] = ExtractReader(
-        follow(path, read_marks(sys.stdin.buffer)) if errand.get("following") else chunks_of(path),
+    reader: ExtractReader[PreParsed | Entry] = ExtractReader(
+        read_growing_file(path, read_marks(sys.stdin.buffer))
+        if errand.get("following")
+        else read_chunks(path),
         name=errand["name"],
-        understand=sift,
+        understand=pre_parse,
         limits=ReaderLimits(**errand["limits"]),
     )
     try:
@@ -240,13 +242,13 @@ def main(arguments: Sequence[str], out: BinaryIO) -> None:
 
 def read_marks(stream: BinaryIO) -> Iterator[int]:
     """How far the file has come, word by word; ends when who says so closes the pipe, or dies."""
-    while len(word := stream.read(MARK_OCTETS)) == MARK_OCTETS:
+    while len(word := stream.read(MARK_BYTES)) == MARK_BYTES:
         yield int.from_bytes(word)
 
 
 if __name__ == "__main__":
     with suppress(BrokenPipeError), os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
-        main(sys.argv[1:], pipe)
+        read_in_process(sys.argv[1:], pipe)
 
 
 APART_BYTES: Final = 4 << 20
@@ -255,7 +257,7 @@ APART_BYTES: Final = 4 << 20
 _TELL: Final = 1_000  # records between two words on progress
 
 
-def check_inner_name(fetched: Fetched, names: Names) -> None:
+def check_inner_name(fetched: DownloadedFile, names: FileNames) -> None:
     """Raise ``BadExtract`` where the .gz calls its content another extract than the file is named as.
 
     Appendix O 2.3.3 names both alike. The name inside is optional (RFC 1952) and says nothing unless
@@ -272,11 +274,11 @@ def check_inner_name(fetched: Fetched, names: Names) -> None:
 
 
 def read_records(
-    fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted = lambda _near: None
+    fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted = lambda _near: None
 ) -> Iterator[Entry | Rejected]:
     """The records of a file, read here; ends only if the whole file is proven good."""
     name = fetched.file.extract.name
-    reader = ExtractReader(fetched.chunks(), name=name, understand=understand, limits=limits)
+    reader = ExtractReader(fetched.chunks(), name=name, understand=parse_record, limits=limits)
     for number, record in enumerate(reader, 1):
         if number % _TELL == 0:
             told(number, reader.compressed_bytes)
@@ -287,7 +289,7 @@ def read_records(
 
 
 def read_batches(
-    fetched: Fetched,
+    fetched: DownloadedFile,
     limits: ReaderLimits,
     told: Told,
     noted: Noted = lambda _near: None,
@@ -303,10 +305,10 @@ def read_batches(
     return _read_apart(fetched, limits, told, noted)
 
 
-def _read_apart(fetched: Fetched, limits: ReaderLimits, told: Told, noted: Noted) -> Iterator[Batch]:
+def _read_apart(fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted) -> Iterator[Batch]:
     name = fetched.file.extract.name
     with ExitStack() as stack:
-        with deaf():
-            helper = stack.enter_context(start_helper(fetched.path, name, limits))
+        with signals_blocked():
+            helper = stack.enter_context(start_reader(fetched.path, name, limits))
             stack.callback(helper.kill)  # it has ended, or nobody reads it any more
         yield from batches_from(helper, name, told, noted)

@@ -9,34 +9,40 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.catalogue import read_offered
-from smki_sync.download import PatientSource, Transfer, discard_other_parts, room_left
+from smki_sync.download import ReconnectingSource, TransferRecord, discard_other_partial_files, room_left
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
-from smki_sync.mirror.connection import named
-from smki_sync.mirror.directory import hold
+from smki_sync.mirror.connection import disk_errors
+from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.history import Download, History
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.queries import open_mirror, read_census, read_position
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan
-from smki_sync.model.report import Census, SyncReport
-from smki_sync.sync.apply import Archivist, Carrier, Intake, loading_ahead
-from smki_sync.sync.companions import Gathered, Settled, gather, look_at_lists, settle
-from smki_sync.sync.decision import Decision, decide, look
-from smki_sync.sync.job import Job
-from smki_sync.sync.notices import Oddities, attend
-from smki_sync.sync.signature_gate import guarding, verified
-from smki_sync.sync.streaming_load import fetch_all
+from smki_sync.model.report import CertificateCounts, SyncReport
+from smki_sync.sync.apply import Archiver, PlanExecutor, RecordReader, streaming_load
+from smki_sync.sync.companions import (
+    CompanionsResult,
+    DownloadedCompanions,
+    apply_companions,
+    check_lists,
+    download_companions,
+)
+from smki_sync.sync.decision import Decision, decide, inspect_mirror
+from smki_sync.sync.job import SyncJob
+from smki_sync.sync.notices import ReadStatistics, collect_notices
+from smki_sync.sync.signature_gate import signature_gate, verified
+from smki_sync.sync.streaming_load import download_all
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadLedger:
     """Told of each attempt as it ends."""
 
-    job: Job
+    job: SyncJob
 
-    def __call__(self, transfer: Transfer) -> None:
+    def __call__(self, transfer: TransferRecord) -> None:
         """Write it down."""
         row = Download(
             file=transfer.file,
@@ -71,12 +77,12 @@ RESERVE_BYTES: Final = 64 << 20
 _UNITS: Final = 1_000_000
 
 
-def check_space(job: Job, plan: Plan) -> None:
+def check_space(job: SyncJob, plan: Plan) -> None:
     """Raise :class:`MirrorNotWritable` (``no-space``) where a file system is too full for the plan."""
     needs: dict[int, int] = defaultdict(int)
     places: dict[int, Path] = {}
     for path, octets in _needs(job, plan):
-        with named(path):
+        with disk_errors(path):
             device = path.stat().st_dev
         needs[device] += octets
         places.setdefault(device, path)
@@ -84,7 +90,7 @@ def check_space(job: Job, plan: Plan) -> None:
         _check(places[device], octets)
 
 
-def _needs(job: Job, plan: Plan) -> list[tuple[Path, int]]:
+def _needs(job: SyncJob, plan: Plan) -> list[tuple[Path, int]]:
     held = job.directory.downloads
     fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
     factor = BUILD_FACTOR + DEVICE_INDEX_FACTOR * job.index_devices
@@ -94,7 +100,7 @@ def _needs(job: Job, plan: Plan) -> list[tuple[Path, int]]:
 
 
 def _check(path: Path, octets: int) -> None:
-    with named(path):
+    with disk_errors(path):
         free = shutil.disk_usage(path).free
     needed = octets + RESERVE_BYTES
     if free < needed:
@@ -105,36 +111,38 @@ def _check(path: Path, octets: int) -> None:
         )
 
 
-def run(job: Job, *, full: bool = False) -> SyncReport:
+def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Bring the mirror up to date. ``full``: take the newest full whatever the position.
 
     Raises the errors of :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
     job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
-    with hold(job.directory.lock, since=job.clock()), _marking_damage(job):
-        archivist = Archivist(job)
+    with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
+        archivist = Archiver(job)
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         with ExitStack() as ending:
-            with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
                 decision = decide(job, source, full=full, compare=True)
                 _remember(job, decision)
                 _remember_offer(job, decision)
-                beside = gather(job, source, decision)
+                beside = download_companions(job, source, decision)
                 _make_room(job, decision.plan)
-                ahead = ending.enter_context(loading_ahead(job, decision))
+                ahead = ending.enter_context(streaming_load(job, decision))
                 with _lists_even_so(job, beside):
-                    files = fetch_all(job, source, _fetch_order(decision), ahead)
+                    files = download_all(job, source, _fetch_order(decision), ahead)
             ending.enter_context(_lists_even_so(job, beside))
-            keeper = ending.enter_context(guarding(job, decision.held.generation))
-            ground: list[Settled] = []
+            keeper = ending.enter_context(signature_gate(job, decision.held.generation))
+            ground: list[CompanionsResult] = []
 
             def inspect(generation: Path, *, first: bool) -> None:
                 if first:  # what is revoked is never served, not for a moment
-                    ground.append(settle(job, generation, beside, ground=True))
+                    ground.append(apply_companions(job, generation, beside, ground=True))
 
-            carrier = Carrier(job, files, archivist, Intake(job, keeper), inspect=inspect, ahead=ahead)
+            carrier = PlanExecutor(
+                job, files, archivist, RecordReader(job, keeper), inspect=inspect, ahead=ahead
+            )
             generation = carrier.carry_out(decision)
             settled = _settle(job, generation, beside)
             settled = settled.after(ground[0]) if ground else settled
@@ -146,33 +154,33 @@ def run(job: Job, *, full: bool = False) -> SyncReport:
 
 
 @contextmanager
-def _lists_even_so(job: Job, beside: Gathered) -> Iterator[None]:
+def _lists_even_so(job: SyncJob, beside: DownloadedCompanions) -> Iterator[None]:
     """What holds the extracts up holds no revocation up: lists come into force all the same."""
     try:
         yield
     except (BadExtract, SourceError):
-        _settle(job, look(job.directory).generation, beside)
+        _settle(job, inspect_mirror(job.directory).generation, beside)
         raise
 
 
-def _settle(job: Job, generation: Path | None, beside: Gathered) -> Settled:
+def _settle(job: SyncJob, generation: Path | None, beside: DownloadedCompanions) -> CompanionsResult:
     """Lists and slots onto the generation that readers see; without any, say what is not on offer."""
     if generation and beside.contents:
-        return settle(job, generation, beside)
-    return Settled(attention=(*beside.missed, *look_at_lists(job, generation, beside.offered)))
+        return apply_companions(job, generation, beside)
+    return CompanionsResult(attention=(*beside.missed, *check_lists(job, generation, beside.offered)))
 
 
-def _make_room(job: Job, plan: Plan) -> None:
+def _make_room(job: SyncJob, plan: Plan) -> None:
     """Two generations need room, never three; then see whether the rest fits."""
     if plan.full:
         job.directory.discard_superseded(keep=0)
-        for left in discard_other_parts(job.directory.downloads, plan.extracts):
+        for left in discard_other_partial_files(job.directory.downloads, plan.extracts):
             job.hear.hear(Detail(text=f"removed {left.name}, of a file that is not needed any more"))
     check_space(job, plan)
 
 
 @contextmanager
-def _marking_damage(job: Job) -> Iterator[None]:
+def _marking_damage(job: SyncJob) -> Iterator[None]:
     """Damage that is met deep inside the mirror makes the next run rebuild it."""
     try:
         yield
@@ -181,34 +189,36 @@ def _marking_damage(job: Job) -> Iterator[None]:
         raise
 
 
-def rehearse(job: Job, *, full: bool = False) -> SyncReport:
+def dry_run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Say what a run would do: one listing, nothing fetched, nothing written, no lock."""
-    with PatientSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+    with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
         decision = decide(job, source, full=full, compare=False)
     position = decision.held.position
     census = _census(decision.held.generation)
     offered = read_offered(decision.catalogue.companions, job.names)
-    beside = tuple(look_at_lists(job, decision.held.generation, offered))
+    beside = tuple(check_lists(job, decision.held.generation, offered))
     return SyncReport(
         plan=decision.plan,
         position=position.day if position else None,
         census=census,
-        attention=attend(job, decision, position=position, census=census, oddities=Oddities(), beside=beside),
+        attention=collect_notices(
+            job, decision, position=position, census=census, oddities=ReadStatistics(), beside=beside
+        ),
         dry_run=True,
     )
 
 
-def _remember(job: Job, decision: Decision) -> None:
+def _remember(job: SyncJob, decision: Decision) -> None:
     """Write down what the comparison with the offer has shown, before anything is fetched or applied."""
     news = decision.changed - decision.held.incidents
     if decision.held.generation and (news or decision.unchanged):
-        with Store(decision.held.generation) as store:
+        with MirrorStore(decision.held.generation) as store:
             store.note_incidents(sorted(news), job.clock())
             for extract in decision.unchanged:
                 store.note_modified(extract)
 
 
-def _remember_offer(job: Job, decision: Decision) -> None:
+def _remember_offer(job: SyncJob, decision: Decision) -> None:
     """Keep what was on offer for those who ask offline; a run never fails because that cannot be kept."""
     offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
     try:
@@ -222,7 +232,7 @@ def _fetch_order(decision: Decision) -> list[Extract]:
     return sorted(decision.plan.extracts, key=lambda x: (x.kind is ExtractKind.FULL, x.day))
 
 
-def _tidy(job: Job, plan: Plan, archivist: Archivist) -> None:
+def _tidy(job: SyncJob, plan: Plan, archivist: Archiver) -> None:
     """Remove what no run will need again: older generations, and files that were never applied.
 
     What is blocked may go on tomorrow with what has come of a full.
@@ -237,13 +247,17 @@ def _tidy(job: Job, plan: Plan, archivist: Archivist) -> None:
 
 
 def _report(
-    job: Job, decision: Decision, carrier: Carrier, generation: Path | None, settled: Settled
+    job: SyncJob,
+    decision: Decision,
+    carrier: PlanExecutor,
+    generation: Path | None,
+    settled: CompanionsResult,
 ) -> SyncReport:
-    position, census = None, Census()
+    position, census = None, CertificateCounts()
     if generation:
         with open_mirror(generation) as db:
-            position, census = read_position(db), read_census(db)
-    attention = attend(
+            position, census = read_position(db), read_counts(db)
+    attention = collect_notices(
         job,
         decision,
         position=position,
@@ -262,8 +276,8 @@ def _report(
     )
 
 
-def _census(generation: Path | None) -> Census:
+def _census(generation: Path | None) -> CertificateCounts:
     if generation is None:
-        return Census()
+        return CertificateCounts()
     with open_mirror(generation) as db:
-        return read_census(db)
+        return read_counts(db)

@@ -7,21 +7,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from smki_sync.download import Fetched
+from smki_sync.download import DownloadedFile
 from smki_sync.errors import BadExtract, Fault, MirrorDamaged, MirrorError
 from smki_sync.events import Detail
-from smki_sync.mirror.inspection import Db, HeldRow, read_authorities, read_rows
+from smki_sync.mirror.inspection import Db, StoredRow, read_authorities, read_rows
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Row
-from smki_sync.mirror.signature_cache import Marker, Proofs, proofs_at
+from smki_sync.mirror.signature_cache import Marker, SignatureCache, signature_cache_at
 from smki_sync.model.certificate import Entry, Kind
 from smki_sync.model.plan import VerifyPolicy
-from smki_sync.sync.job import Job
+from smki_sync.sync.job import SyncJob
 from smki_sync.sync.reader_process import read_records
-from smki_sync.trust.chain import Authorities, Authority, Resolved, Standing, anchors_of, authority_of
-from smki_sync.trust.profiles import Code
+from smki_sync.trust.chain import Authorities, Authority, AuthorityStatus, Resolved, anchors_of, authority_of
+from smki_sync.trust.profiles import FindingCode
 from smki_sync.verify import Verification, VerifyJob, verify
-from smki_sync.verify.inspector import authorities_in, in_threads, usual_threads
+from smki_sync.verify.inspector import authorities_in, default_threads, map_in_threads
 from smki_sync.x509 import examine
 from smki_sync.x509.certificate import read_body
 
@@ -33,16 +33,16 @@ Learn = Callable[[], Iterable[Authority]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Proven:
+class _ProvenIssuers:
     """What some rows came to. ``marks``: proven just now; ``unproven``: of unknown issuers."""
 
-    refused: list[tuple[HeldRow, str]]
+    refused: list[tuple[StoredRow, str]]
     marks: list[int]
     unproven: int
 
 
 @dataclass(slots=True)
-class Keeper:
+class SignatureGate:
     """``known``: authorities of the mirror. ``anchors``: those of the operator.
 
     ``limit``: how many of a full may be refused before it is refused as a whole. ``unproven``:
@@ -51,8 +51,8 @@ class Keeper:
 
     known: list[Authority]
     anchors: tuple[Authority, ...]
-    proofs: Proofs
-    threads: int = field(default_factory=usual_threads)
+    proofs: SignatureCache
+    threads: int = field(default_factory=default_threads)
     limit: int = REFUSED_LIMIT
     unproven: int = 0
     _authorities: Authorities = field(init=False)
@@ -89,11 +89,11 @@ class Keeper:
         self.unproven += 1
         return None
 
-    def refuse_among(self, db: Db) -> Iterator[tuple[HeldRow, str]]:
+    def refuse_among(self, db: Db) -> Iterator[tuple[StoredRow, str]]:
         """Every row of a generation in the making that may not stay, with the reason."""
         self._acquaint(authorities_in(read_authorities(db)))
         refused = 0
-        for some in in_threads(self._prove, read_rows(db), self.threads):
+        for some in map_in_threads(self._prove, read_rows(db), self.threads):
             self._marks += some.marks
             self.unproven += some.unproven
             refused += len(some.refused)
@@ -105,11 +105,11 @@ class Keeper:
                 )
             yield from some.refused
 
-    def _prove(self, rows: list[HeldRow]) -> _Proven:
+    def _prove(self, rows: list[StoredRow]) -> _ProvenIssuers:
         """Prove some rows, but for those that are remembered."""
         marks = {mark: row.id for row in rows for mark in self._first_marks(row.der)}
         proven = {marks[mark] for mark in self.proofs.known(list(marks))} if marks else set()
-        done = _Proven(refused=[], marks=[], unproven=0)
+        done = _ProvenIssuers(refused=[], marks=[], unproven=0)
         unproven = 0
         for row in rows:
             if row.id in proven:
@@ -121,7 +121,7 @@ class Keeper:
                 done.refused.append((row, resolved.findings[0].detail))
             else:
                 unproven += 1
-        return _Proven(refused=done.refused, marks=done.marks, unproven=unproven)
+        return _ProvenIssuers(refused=done.refused, marks=done.marks, unproven=unproven)
 
     def _first_marks(self, der: bytes) -> set[int]:
         first = self._authorities.first_choice(examine(der).facts)
@@ -142,20 +142,20 @@ class Keeper:
 
 
 def _is_false(resolved: Resolved) -> bool:
-    return any(finding.code is Code.SIGNATURE_FALSE for finding in resolved.findings)
+    return any(finding.code is FindingCode.SIGNATURE_FALSE for finding in resolved.findings)
 
 
 @contextmanager
-def guarding(job: Job, generation: Path | None) -> Iterator[Keeper | None]:
+def signature_gate(job: SyncJob, generation: Path | None) -> Iterator[SignatureGate | None]:
     """Who is asked during a run; ``None`` where the operator wants nobody asked."""
     if job.verify is VerifyPolicy.OFF:
         yield None
         return
     known = _authorities_of(generation)
-    with proofs_at(job.directory.proofs) as (proofs, lost):
+    with signature_cache_at(job.directory.proofs) as (proofs, lost):
         if lost:
             job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
-        yield Keeper(known, anchors_of(job.anchors), proofs)
+        yield SignatureGate(known, anchors_of(job.anchors), proofs)
 
 
 def _authorities_of(generation: Path | None) -> list[Authority]:
@@ -169,7 +169,7 @@ def _authorities_of(generation: Path | None) -> list[Authority]:
         return []
 
 
-def verified(job: Job) -> Verification | None:
+def verified(job: SyncJob) -> Verification | None:
     """The whole mirror, verified after a run, where the operator asks for that."""
     if job.verify is not VerifyPolicy.ALL:
         return None
@@ -179,7 +179,7 @@ def verified(job: Job) -> Verification | None:
     )
 
 
-def authorities_in_file(job: Job, fetched: Fetched) -> Iterator[Authority]:
+def authorities_in_file(job: SyncJob, fetched: DownloadedFile) -> Iterator[Authority]:
     """Authorities that a file brings, by reading it to its end."""
 
     def told(_records: int, _done: int) -> None:
@@ -187,4 +187,4 @@ def authorities_in_file(job: Job, fetched: Fetched) -> Iterator[Authority]:
 
     for record in read_records(fetched, job.limits, told, lambda _near: None):
         if isinstance(record, Entry) and record.facts.kind in (Kind.OCA, Kind.DCA):
-            yield authority_of(record.der, Standing.IN_USE)
+            yield authority_of(record.der, AuthorityStatus.IN_USE)

@@ -10,40 +10,41 @@ from threading import Thread
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.download import Fetched, PatientSource, fetch, part_of
+from smki_sync.download import DownloadedFile, ReconnectingSource, download, open_partial_file
 from smki_sync.errors import SmkiSyncError
 from smki_sync.events import Detail, Reading
-from smki_sync.mirror.build import Builder
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.build import GenerationBuilder
+from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.certificate import Flag
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.sync.job import Job
-from smki_sync.sync.notices import Oddities
-from smki_sync.sync.reader_process import MARK_OCTETS, Helper, batches_from, deaf, start_helper
+from smki_sync.sync.job import SyncJob
+from smki_sync.sync.notices import ReadStatistics
+from smki_sync.sync.reader_process import MARK_BYTES, Helper, batches_from, signals_blocked, start_reader
 
 _TELL_BYTES: Final = 256 << 10
 """Between two words to the helper: it reads as much at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class LoadedGeneration:
     """A full that was loaded while it came: the generation so far, what was odd, when it began."""
 
-    builder: Builder
-    oddities: Oddities
+    builder: GenerationBuilder
+    oddities: ReadStatistics
     began: datetime
 
 
-class Attempt:
+class StreamingLoadWorker:
     """One reading of one part, from its first byte. Everything but :meth:`_load` is the main thread's."""
 
-    def __init__(self, job: Job, extract: Extract, part: Path, builder: Builder) -> None:
+    def __init__(self, job: SyncJob, extract: Extract, part: Path, builder: GenerationBuilder) -> None:
         """Start reading what there is of ``part``; takes ``builder`` over, unless it raises.
 
-        Its thread and its process are as :func:`~smki_sync.sync.reader_process.deaf` as who starts them.
+        Its thread and its process are as :func:`~smki_sync.sync.reader_process.signals_blocked` as who starts
+        them.
         """
-        self.oddities = Oddities()
+        self.oddities = ReadStatistics()
         self.builder = builder
         self.began = job.clock()
         self.failed: Exception | None = None
@@ -62,10 +63,10 @@ class Attempt:
         with self.builder:
             self._end()
 
-    def hand_over(self) -> Loaded:
+    def hand_over(self) -> LoadedGeneration:
         """Give the generation away, now that it has every row."""
         self._end()
-        return Loaded(builder=self.builder, oddities=self.oddities, began=self.began)
+        return LoadedGeneration(builder=self.builder, oddities=self.oddities, began=self.began)
 
     def tell(self, came: int) -> None:
         """Let the helper read so far. One that has no time to listen hears it from a later word."""
@@ -89,7 +90,7 @@ class Attempt:
         pipe = self._helper.stdin.fileno()
         os.set_blocking(pipe, blocking)
         with suppress(BrokenPipeError, BlockingIOError):  # it has ended, as the thread will say; or is behind
-            os.write(pipe, came.to_bytes(MARK_OCTETS))
+            os.write(pipe, came.to_bytes(MARK_BYTES))
             self._told = came
 
     def _load(self) -> None:
@@ -124,13 +125,13 @@ class Attempt:
         self._helper.wait()
 
 
-def _start(part: Path, job: Job, extract: Extract) -> Helper:
+def _start(part: Path, job: SyncJob, extract: Extract) -> Helper:
     """A helper that has the part open, whatever its name becomes."""
-    with named(part):
+    with disk_errors(part):
         handle = os.open(part, os.O_RDONLY)
     try:
         path = Path(f"/dev/fd/{handle}")
-        return start_helper(path, extract.name, job.limits, following=True, handles=(handle,))
+        return start_reader(path, extract.name, job.limits, following=True, handles=(handle,))
     finally:
         os.close(handle)
 
@@ -139,14 +140,14 @@ _LOOK_SECONDS: Final = 0.25
 """Between two words on progress while the last records are loaded."""
 
 
-class Ahead:
+class StreamingLoad:
     """A context manager: leaving ends whatever goes on, and removes what was not taken."""
 
-    def __init__(self, job: Job, build: Callable[[Extract], Builder]) -> None:
+    def __init__(self, job: SyncJob, build: Callable[[Extract], GenerationBuilder]) -> None:
         """``build``: opens a generation for a full; what it raises means that nothing is loaded ahead."""
         self._job = job
         self._build = build
-        self._attempt: Attempt | None = None
+        self._attempt: StreamingLoadWorker | None = None
 
     def __enter__(self) -> Self:
         """Nothing goes on yet."""
@@ -171,7 +172,7 @@ class Ahead:
 
         return came
 
-    def take(self, fetched: Fetched) -> Loaded | None:
+    def take(self, fetched: DownloadedFile) -> LoadedGeneration | None:
         """The generation with every row of the whole file in it; ``None`` where it has to be loaded yet.
 
         Waits for the last rows. The generation is the caller's to enter and to leave.
@@ -192,12 +193,12 @@ class Ahead:
 
     def _begin(self, extract: Extract) -> None:
         self._drop()
-        part = part_of(self._job.directory.downloads / extract.name)
+        part = open_partial_file(self._job.directory.downloads / extract.name)
         try:
             with ExitStack() as failing:
                 builder = failing.enter_context(self._build(extract))
-                with deaf():  # else nobody would know what an interrupt has let start
-                    self._attempt = Attempt(self._job, extract, part, builder)
+                with signals_blocked():  # else nobody would know what an interrupt has let start
+                    self._attempt = StreamingLoadWorker(self._job, extract, part, builder)
                     failing.pop_all()
         except SmkiSyncError as error:
             self._give_up(error)
@@ -214,15 +215,17 @@ class Ahead:
             attempt.close()
 
 
-def fetch_all(
-    job: Job, source: PatientSource, extracts: Iterable[Extract], ahead: Ahead
-) -> dict[str, Fetched]:
+def download_all(
+    job: SyncJob, source: ReconnectingSource, extracts: Iterable[Extract], ahead: StreamingLoad
+) -> dict[str, DownloadedFile]:
     """Fetch files in order; a full that is large enough is loaded meanwhile."""
     return {extract.name: _fetch(job, source, extract, ahead) for extract in extracts}
 
 
-def _fetch(job: Job, source: PatientSource, extract: Extract, ahead: Ahead) -> Fetched:
+def _fetch(
+    job: SyncJob, source: ReconnectingSource, extract: Extract, ahead: StreamingLoad
+) -> DownloadedFile:
     terms = job.terms
     if extract.kind is ExtractKind.FULL and 0 < job.overlap_bytes <= extract.size:
         terms = replace(terms, came=ahead.following(extract))
-    return fetch(source, extract, job.directory.downloads, job.hear, terms)
+    return download(source, extract, job.directory.downloads, job.hear, terms)

@@ -37,7 +37,7 @@ class SlotCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class SlotDifference:
     """A certificate that some regions have and others lack, though it is not the WAN provider's."""
 
     certificate: SlotCertificate
@@ -46,7 +46,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class SlotChanges:
     """What a publication has that the one before had not, and the other way round."""
 
     added: tuple[SlotCertificate, ...] = ()
@@ -67,12 +67,12 @@ def slot_of(der: bytes) -> SlotCertificate:
     )
 
 
-def differences(regions: Mapping[str, Iterable[SlotCertificate]]) -> tuple[Difference, ...]:
+def differences(regions: Mapping[str, Iterable[SlotCertificate]]) -> tuple[SlotDifference, ...]:
     """Every certificate that should stand in all regions and does not; in a stable order."""
     shared = {name: _shared(certificates) for name, certificates in sorted(regions.items())}
     every = {found.sha256: found for some in shared.values() for found in some.values()}
     return tuple(
-        Difference(
+        SlotDifference(
             certificate=one,
             present=tuple(name for name, some in shared.items() if one.sha256 in some),
             absent=tuple(name for name, some in shared.items() if one.sha256 not in some),
@@ -82,10 +82,10 @@ def differences(regions: Mapping[str, Iterable[SlotCertificate]]) -> tuple[Diffe
     )
 
 
-def changes(before: Iterable[SlotCertificate], after: Iterable[SlotCertificate]) -> Changes:
+def changes(before: Iterable[SlotCertificate], after: Iterable[SlotCertificate]) -> SlotChanges:
     """Compare two publications of one region."""
     old, new = ({one.sha256: one for one in some} for some in (before, after))
-    return Changes(
+    return SlotChanges(
         added=tuple(sorted((one for key, one in new.items() if key not in old), key=_order)),
         removed=tuple(sorted((one for key, one in old.items() if key not in new), key=_order)),
     )

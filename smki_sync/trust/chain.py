@@ -10,9 +10,9 @@ from smki_sync.model.certificate import Facts, KeyId, Kind
 from smki_sync.trust.profiles import (
     ECDSA_WITH_SHA256,
     ECDSA_WITH_SHA256_NULL,
-    Code,
-    Finding,
+    FindingCode,
     PublicKey,
+    TrustFinding,
     check_profile,
     constraints_of,
     flags_of,
@@ -30,7 +30,7 @@ FURTHER_LIMIT: Final = 32
 extract made to harm can name any number."""
 
 
-class Standing(StrEnum):
+class AuthorityStatus(StrEnum):
     """What the Repository says of an authority's certificate. ``UNLISTED``: it is an anchor alone."""
 
     IN_USE = "in-use"
@@ -47,7 +47,7 @@ class Authority:
     facts: Facts
     body: Body
     key: PublicKey | None
-    standing: Standing
+    standing: AuthorityStatus
     is_anchor: bool = False
 
     @property
@@ -66,7 +66,7 @@ class Authority:
         return self.facts.subject == self.facts.issuer and self.facts.aki in (None, self.facts.ski)
 
 
-def authority_of(der: bytes, standing: Standing, *, is_anchor: bool = False) -> Authority:
+def authority_of(der: bytes, standing: AuthorityStatus, *, is_anchor: bool = False) -> Authority:
     """Read a certificate as one that may issue; raises ``ValueError`` where it is none."""
     body = read_body(der)
     return Authority(
@@ -93,7 +93,7 @@ class Resolved:
     """``issuers``: certificates of the one key that has signed; empty where none has. ``findings``: why."""
 
     issuers: tuple[Authority, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[TrustFinding, ...] = ()
 
 
 class Authorities:
@@ -128,7 +128,7 @@ class Authorities:
     def resolve(self, facts: Facts, der: bytes, body: Body, proves: Proves = prove) -> Resolved:
         """Find whose key has signed a certificate."""
         if body.outer not in (ECDSA_WITH_SHA256, ECDSA_WITH_SHA256_NULL):
-            return Resolved(findings=(Finding(Code.SIGNATURE_UNCHECKED, "another algorithm"),))
+            return Resolved(findings=(TrustFinding(FindingCode.SIGNATURE_UNCHECKED, "another algorithm"),))
 
         def signers(some: Sequence[Authority]) -> tuple[Authority, ...]:
             return _signers(some, lambda authority: proves(authority, der, body))
@@ -138,7 +138,9 @@ class Authorities:
             return Resolved(issuers=found, findings=_ambiguous(named))
         alike = [one for one in self._by_name.get(facts.issuer, ()) if one not in named]
         if found := signers(alike):
-            odd = Finding(Code.AKI_NAMES_ANOTHER, f"it names {facts.aki}, {found[0].label} has signed")
+            odd = TrustFinding(
+                FindingCode.AKI_NAMES_ANOTHER, f"it names {facts.aki}, {found[0].label} has signed"
+            )
             return Resolved(issuers=found, findings=(odd,) if facts.aki else _ambiguous(alike))
         return Resolved(findings=(_unresolved(facts, named, alike),))
 
@@ -171,28 +173,28 @@ def _signers(some: Sequence[Authority], proves: Callable[[Authority], bool]) -> 
     return ()
 
 
-def _ambiguous(some: Sequence[Authority]) -> tuple[Finding, ...]:
+def _ambiguous(some: Sequence[Authority]) -> tuple[TrustFinding, ...]:
     keys = {one.body.spki for one in some}
-    return (Finding(Code.ISSUER_AMBIGUOUS, f"{len(keys)} keys"),) if len(keys) > 1 else ()
+    return (TrustFinding(FindingCode.ISSUER_AMBIGUOUS, f"{len(keys)} keys"),) if len(keys) > 1 else ()
 
 
-def _unresolved(facts: Facts, named: Sequence[Authority], alike: Sequence[Authority]) -> Finding:
+def _unresolved(facts: Facts, named: Sequence[Authority], alike: Sequence[Authority]) -> TrustFinding:
     """Say why nobody's key fits: the one that is named has not signed, or is not known."""
     if not facts.aki:
         tried = f"{len(alike)} of that name tried" if alike else "none of that name"
-        return Finding(Code.ISSUER_UNKNOWN, f"{facts.issuer:.80}, no key identifier; {tried}")
+        return TrustFinding(FindingCode.ISSUER_UNKNOWN, f"{facts.issuer:.80}, no key identifier; {tried}")
     if not named:
-        return Finding(Code.ISSUER_UNKNOWN, f"{facts.issuer:.80}, key {facts.aki}")
+        return TrustFinding(FindingCode.ISSUER_UNKNOWN, f"{facts.issuer:.80}, key {facts.aki}")
     if all(one.key is None for one in named):
-        return Finding(Code.SIGNATURE_UNCHECKED, f"the key of {named[0].label} is not on P-256")
-    return Finding(Code.SIGNATURE_FALSE, f"key of {named[0].label}")
+        return TrustFinding(FindingCode.SIGNATURE_UNCHECKED, f"the key of {named[0].label} is not on P-256")
+    return TrustFinding(FindingCode.SIGNATURE_FALSE, f"key of {named[0].label}")
 
 
 DEPTH_LIMIT: Final = 8
 """Authorities in one chain: SMKI has two, and a circle of cross certificates would have no end."""
 
 _AUTHORITIES: Final = (Kind.OCA, Kind.DCA)
-_FALSE_ROUTE: Final = (Code.SIGNATURE_FALSE, Code.SIGNATURE_UNCHECKED)
+_FALSE_ROUTE: Final = (FindingCode.SIGNATURE_FALSE, FindingCode.SIGNATURE_UNCHECKED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +202,7 @@ class Route:
     """The way from an issuer up. ``links``: the issuer first. ``findings``: against whatever it issued."""
 
     links: tuple[Authority, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[TrustFinding, ...]
     anchored: bool
 
     @property
@@ -211,14 +213,14 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ChainVerdict:
     """What was found out about one certificate.
 
     ``links``: the chain from its issuer up, as far as it was proven. ``anchored``: whether that ends at
     a trust anchor. ``signed``: whether its issuer's key has signed it.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[TrustFinding, ...]
     links: tuple[Authority, ...] = ()
     anchored: bool = False
     signed: bool = False
@@ -230,31 +232,31 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Judge:
+class ChainValidator:
     """``at``: seconds since 1970, UTC."""
 
     authorities: Authorities
     at: int
     _routes: dict[tuple[int, int], Route] = field(default_factory=dict)
 
-    def judge(self, facts: Facts, der: bytes, body: Body, proves: Proves = prove) -> Verdict:
+    def judge(self, facts: Facts, der: bytes, body: Body, proves: Proves = prove) -> ChainVerdict:
         """Take one certificate through all steps. ``proves``: proves signatures, or remembers them."""
         found = [*check_profile(facts, body), *self._validity(facts)]
         if self._is_anchor(facts, body):
-            return Verdict(findings=tuple(found), anchored=True)
+            return ChainVerdict(findings=tuple(found), anchored=True)
         resolved = self.authorities.resolve(facts, der, body, proves)
         found += resolved.findings
         if not resolved.issuers:
-            return Verdict(findings=tuple(found))
+            return ChainVerdict(findings=tuple(found))
         below = int(facts.kind in _AUTHORITIES and facts.subject != facts.issuer)
         route = self._best(resolved.issuers, facts.issuer, below)
         found += route.findings
-        return Verdict(findings=tuple(found), links=route.links, anchored=route.anchored, signed=True)
+        return ChainVerdict(findings=tuple(found), links=route.links, anchored=route.anchored, signed=True)
 
-    def _validity(self, facts: Facts) -> list[Finding]:
+    def _validity(self, facts: Facts) -> list[TrustFinding]:
         if self.at < facts.not_before:
-            return [Finding(Code.NOT_YET_VALID)]
-        return [Finding(Code.EXPIRED)] if self.at > facts.not_after else []
+            return [TrustFinding(FindingCode.NOT_YET_VALID)]
+        return [TrustFinding(FindingCode.EXPIRED)] if self.at > facts.not_after else []
 
     def _is_anchor(self, facts: Facts, body: Body) -> bool:
         if not self.authorities.has_anchors:
@@ -270,7 +272,7 @@ class Judge:
         if routes:
             return min(routes, key=lambda route: route.weight)
         other = self._route(issuers[0], below)
-        differs = Finding(Code.ISSUER_NAME_DIFFERS, f"{name:.80} is not {issuers[0].label}")
+        differs = TrustFinding(FindingCode.ISSUER_NAME_DIFFERS, f"{name:.80} is not {issuers[0].label}")
         return Route(links=other.links, findings=(differs, *other.findings), anchored=other.anchored)
 
     def _route(self, authority: Authority, below: int) -> Route:
@@ -300,22 +302,30 @@ class Judge:
     def _via(self, parent: Authority, child: Authority, below: int, seen: tuple[Authority, ...]) -> Route:
         direct = [*self._may_issue(parent, below), *_own_errors(parent)]
         if parent.facts.subject != child.facts.issuer:
-            direct.append(Finding(Code.ISSUER_NAME_DIFFERS))
+            direct.append(TrustFinding(FindingCode.ISSUER_NAME_DIFFERS))
         errors = [finding for finding in direct if finding.is_error]
-        told = [_told(finding, parent) for finding in errors]
+        told = [_described(finding, parent) for finding in errors]
         above = self._climb(parent, below, (*seen, parent))
         return Route(links=(parent, *above.links), findings=(*told, *above.findings), anchored=above.anchored)
 
     def _end(self, authority: Authority, resolved: Resolved) -> Route:
         """The chain goes no further: at its root, at a gap, at a forgery, or in a circle."""
-        found: tuple[Finding, ...] = ()
+        found: tuple[TrustFinding, ...] = ()
         if any(finding.code in _FALSE_ROUTE for finding in resolved.findings):
-            found = (Finding(Code.ISSUER_NOT_PROVEN, f"{resolved.findings[0].code} at {authority.label}"),)
+            found = (
+                TrustFinding(
+                    FindingCode.ISSUER_NOT_PROVEN, f"{resolved.findings[0].code} at {authority.label}"
+                ),
+            )
         elif self.authorities.has_anchors:
-            found = (Finding(Code.NOT_ANCHORED, f"it ends at {authority.label}{_why(authority, resolved)}"),)
+            found = (
+                TrustFinding(
+                    FindingCode.NOT_ANCHORED, f"it ends at {authority.label}{_why(authority, resolved)}"
+                ),
+            )
         return Route(links=(), findings=found, anchored=False)
 
-    def _may_issue(self, authority: Authority, below: int) -> list[Finding]:
+    def _may_issue(self, authority: Authority, below: int) -> list[TrustFinding]:
         """Hold an issuer against what it must be (RFC 5280 6.1.4 (k) to (n)).
 
         A trust anchor is trusted as an issuer whatever it says of itself, but for its dates and its status.
@@ -323,40 +333,40 @@ class Judge:
         found = [] if authority.is_anchor else _constrained(authority, below)
         facts, label = authority.facts, authority.label
         if self.at < facts.not_before:
-            found.append(Finding(Code.ISSUER_NOT_YET_VALID, label))
+            found.append(TrustFinding(FindingCode.ISSUER_NOT_YET_VALID, label))
         elif self.at > facts.not_after:
-            found.append(Finding(Code.ISSUER_EXPIRED, label))
-        if authority.standing is Standing.REVOKED:
-            found.append(Finding(Code.ISSUER_REVOKED, label))
-        elif authority.standing is Standing.NOT_IN_USE:
-            found.append(Finding(Code.ISSUER_NOT_IN_USE, label))
+            found.append(TrustFinding(FindingCode.ISSUER_EXPIRED, label))
+        if authority.standing is AuthorityStatus.REVOKED:
+            found.append(TrustFinding(FindingCode.ISSUER_REVOKED, label))
+        elif authority.standing is AuthorityStatus.NOT_IN_USE:
+            found.append(TrustFinding(FindingCode.ISSUER_NOT_IN_USE, label))
         return found
 
 
-def _constrained(authority: Authority, below: int) -> list[Finding]:
+def _constrained(authority: Authority, below: int) -> list[TrustFinding]:
     constraints = constraints_of(authority.body)
     if not constraints.is_ca:
-        return [Finding(Code.ISSUER_NOT_A_CA, authority.label)]
+        return [TrustFinding(FindingCode.ISSUER_NOT_A_CA, authority.label)]
     found = []
     if not flags_of(authority.body) & KEY_CERT_SIGN_CONSTRAINTS:
-        found.append(Finding(Code.ISSUER_MAY_NOT_SIGN, authority.label))
+        found.append(TrustFinding(FindingCode.ISSUER_MAY_NOT_SIGN, authority.label))
     if constraints.path_length is not None and below > constraints.path_length:
         limit = f"{below} below {authority.label}, {constraints.path_length} allowed"
-        found.append(Finding(Code.PATH_TOO_LONG, limit))
+        found.append(TrustFinding(FindingCode.PATH_TOO_LONG, limit))
     return found
 
 
-def _own_errors(authority: Authority) -> list[Finding]:
+def _own_errors(authority: Authority) -> list[TrustFinding]:
     """Errors of an authority's own profile that :func:`_constrained` does not name."""
     if authority.is_anchor:
         return []
     found = [f for f in check_profile(authority.facts, authority.body) if f.is_error]
-    return [_told(f, authority) for f in found if f.code is not Code.USAGE_NOT_ALLOWED]
+    return [_described(f, authority) for f in found if f.code is not FindingCode.USAGE_NOT_ALLOWED]
 
 
-def _told(finding: Finding, authority: Authority) -> Finding:
+def _described(finding: TrustFinding, authority: Authority) -> TrustFinding:
     """A finding against an authority, as one against what it has issued."""
-    return Finding(Code.ISSUER_NOT_PROVEN, f"{finding.code} at {authority.label}")
+    return TrustFinding(FindingCode.ISSUER_NOT_PROVEN, f"{finding.code} at {authority.label}")
 
 
 def _why(authority: Authority, resolved: Resolved) -> str:
@@ -370,7 +380,7 @@ def anchors_in(octets: bytes) -> tuple[bytes, ...]:
     bundle = read_bundle(octets)
     for number, der in enumerate(bundle, 1):
         try:
-            anchor = authority_of(der, Standing.UNLISTED)
+            anchor = authority_of(der, AuthorityStatus.UNLISTED)
         except ValueError as exc:
             raise ValueError(f"certificate {number} of {len(bundle)} is none: {exc}") from exc
         if anchor.key is None:
@@ -380,5 +390,5 @@ def anchors_in(octets: bytes) -> tuple[bytes, ...]:
 
 def anchors_of(ders: Iterable[bytes]) -> tuple[Authority, ...]:
     """Certificates that :func:`anchors_in` gave, as issuers; each once."""
-    unlisted = Standing.UNLISTED
+    unlisted = AuthorityStatus.UNLISTED
     return tuple(authority_of(der, unlisted, is_anchor=True) for der in dict.fromkeys(ders))

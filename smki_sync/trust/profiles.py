@@ -28,7 +28,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-class Step(IntEnum):
+class CheckStep(IntEnum):
     """The steps of a verification, in their order. ``words``: the question; ``rule``: where it stands."""
 
     words: str
@@ -56,14 +56,14 @@ class Step(IntEnum):
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
 
-class Code(StrEnum):
+class FindingCode(StrEnum):
     """One defect. ``step``: where it is found; ``severity``; ``words``: what it means."""
 
-    step: Step
+    step: CheckStep
     severity: Severity
     words: str
 
-    def __new__(cls, code: str, step: Step, severity: Severity, words: str) -> Self:
+    def __new__(cls, code: str, step: CheckStep, severity: Severity, words: str) -> Self:
         """Make a plain text that also carries what it stands for."""
         member = str.__new__(cls, code)
         member._value_ = code
@@ -72,139 +72,149 @@ class Code(StrEnum):
         member.words = words
         return member
 
-    NOT_A_CERTIFICATE = "not-a-certificate", Step.STRUCTURE, _ERROR, "the octets are no certificate"
-    ROW_DIFFERS = "row-differs", Step.STRUCTURE, _ERROR, "the row says something else than its certificate"
-    VERSION_WRONG = "version-wrong", Step.STRUCTURE, _WARNING, "it is not X.509 version 3"
+    NOT_A_CERTIFICATE = "not-a-certificate", CheckStep.STRUCTURE, _ERROR, "the octets are no certificate"
+    ROW_DIFFERS = (
+        "row-differs",
+        CheckStep.STRUCTURE,
+        _ERROR,
+        "the row says something else than its certificate",
+    )
+    VERSION_WRONG = "version-wrong", CheckStep.STRUCTURE, _WARNING, "it is not X.509 version 3"
     ALGORITHM_WRONG = (
         "algorithm-wrong",
-        Step.ALGORITHM,
+        CheckStep.ALGORITHM,
         _ERROR,
         "it is signed with another algorithm than ECDSA with SHA-256",
     )
     ALGORITHMS_DIFFER = (
         "algorithms-differ",
-        Step.ALGORITHM,
+        CheckStep.ALGORITHM,
         _ERROR,
         "the algorithm inside what was signed is another than the one beside it",
     )
     NULL_PARAMETERS = (
         "null-parameters",
-        Step.ALGORITHM,
+        CheckStep.ALGORITHM,
         _WARNING,
         "the algorithm carries a NULL that does not belong there; strict parsers refuse it",
     )
-    CURVE_WRONG = "curve-wrong", Step.ALGORITHM, _ERROR, "its key is not a point on P-256"
+    CURVE_WRONG = "curve-wrong", CheckStep.ALGORITHM, _ERROR, "its key is not a point on P-256"
     EXTENSIONS_BROKEN = (
         "extensions-broken",
-        Step.EXTENSIONS,
+        CheckStep.EXTENSIONS,
         _ERROR,
         "the list of extensions cannot be read to its end, or one stands there twice",
     )
     CRITICAL_UNKNOWN = (
         "critical-unknown",
-        Step.EXTENSIONS,
+        CheckStep.EXTENSIONS,
         _ERROR,
         "an extension that nobody here knows is marked as critical",
     )
-    NOT_CRITICAL = "not-critical", Step.EXTENSIONS, _WARNING, "an extension is not marked as critical"
-    POLICIES_MISSING = "policies-missing", Step.EXTENSIONS, _WARNING, "it names no certificate policy"
-    SKI_MISSING = "ski-missing", Step.EXTENSIONS, _WARNING, "it has no subject key identifier"
-    AKI_MISSING = "aki-missing", Step.EXTENSIONS, _WARNING, "it has no authority key identifier"
-    KEY_ID_LENGTH = "key-id-length", Step.EXTENSIONS, _WARNING, "a key identifier has not eight octets"
+    NOT_CRITICAL = "not-critical", CheckStep.EXTENSIONS, _WARNING, "an extension is not marked as critical"
+    POLICIES_MISSING = "policies-missing", CheckStep.EXTENSIONS, _WARNING, "it names no certificate policy"
+    SKI_MISSING = "ski-missing", CheckStep.EXTENSIONS, _WARNING, "it has no subject key identifier"
+    AKI_MISSING = "aki-missing", CheckStep.EXTENSIONS, _WARNING, "it has no authority key identifier"
+    KEY_ID_LENGTH = "key-id-length", CheckStep.EXTENSIONS, _WARNING, "a key identifier has not eight octets"
     USAGE_NOT_ALLOWED = (
         "usage-not-allowed",
-        Step.PROFILE,
+        CheckStep.PROFILE,
         _ERROR,
         "its key usage is not the one that its profile allows",
     )
-    SUBJECT_WRONG = "subject-wrong", Step.PROFILE, _WARNING, "its subject is not that of its profile"
-    EUI_MISSING = "eui-missing", Step.PROFILE, _WARNING, "it carries no EUI-64 where its profile has one"
-    END_WRONG = "end-wrong", Step.PROFILE, _WARNING, "a device's certificate with an end"
+    SUBJECT_WRONG = "subject-wrong", CheckStep.PROFILE, _WARNING, "its subject is not that of its profile"
+    EUI_MISSING = "eui-missing", CheckStep.PROFILE, _WARNING, "it carries no EUI-64 where its profile has one"
+    END_WRONG = "end-wrong", CheckStep.PROFILE, _WARNING, "a device's certificate with an end"
     CONSTRAINTS_WRONG = (
         "constraints-wrong",
-        Step.PROFILE,
+        CheckStep.PROFILE,
         _WARNING,
         "its basic constraints are not those of its profile",
     )
-    NOT_YET_VALID = "not-yet-valid", Step.VALIDITY, _ERROR, "it is not valid yet"
-    EXPIRED = "expired", Step.VALIDITY, _ERROR, "it is not valid any more"
+    NOT_YET_VALID = "not-yet-valid", CheckStep.VALIDITY, _ERROR, "it is not valid yet"
+    EXPIRED = "expired", CheckStep.VALIDITY, _ERROR, "it is not valid any more"
     ISSUER_UNKNOWN = (
         "issuer-unknown",
-        Step.ISSUER,
+        CheckStep.ISSUER,
         _ERROR,
         "neither the mirror nor the anchors hold the certificate of its issuer",
     )
     ISSUER_NAME_DIFFERS = (
         "issuer-name-differs",
-        Step.ISSUER,
+        CheckStep.ISSUER,
         _ERROR,
         "the authority that its key identifier names has another name than its issuer",
     )
     ISSUER_AMBIGUOUS = (
         "issuer-ambiguous",
-        Step.ISSUER,
+        CheckStep.ISSUER,
         _WARNING,
         "authorities with different keys come into question; the signature decides",
     )
     AKI_NAMES_ANOTHER = (
         "aki-names-another",
-        Step.ISSUER,
+        CheckStep.ISSUER,
         _WARNING,
         "it is signed by an authority of its issuer's name, but its key identifier names another",
     )
-    SIGNATURE_FALSE = "signature-false", Step.SIGNATURE, _ERROR, "its issuer's key has not signed it"
+    SIGNATURE_FALSE = "signature-false", CheckStep.SIGNATURE, _ERROR, "its issuer's key has not signed it"
     SIGNATURE_UNCHECKED = (
         "signature-unchecked",
-        Step.SIGNATURE,
+        CheckStep.SIGNATURE,
         _ERROR,
         "its signature, or its issuer's key, is of a kind that is not checked",
     )
-    ISSUER_NOT_A_CA = "issuer-not-a-ca", Step.AUTHORITY, _ERROR, "its issuer is no certification authority"
+    ISSUER_NOT_A_CA = (
+        "issuer-not-a-ca",
+        CheckStep.AUTHORITY,
+        _ERROR,
+        "its issuer is no certification authority",
+    )
     ISSUER_MAY_NOT_SIGN = (
         "issuer-may-not-sign",
-        Step.AUTHORITY,
+        CheckStep.AUTHORITY,
         _ERROR,
         "its issuer's key usage does not allow to sign certificates",
     )
     ISSUER_NOT_YET_VALID = (
         "issuer-not-yet-valid",
-        Step.AUTHORITY,
+        CheckStep.AUTHORITY,
         _ERROR,
         "its issuer's certificate is not valid yet",
     )
     ISSUER_EXPIRED = (
         "issuer-expired",
-        Step.AUTHORITY,
+        CheckStep.AUTHORITY,
         _ERROR,
         "its issuer's certificate is not valid any more",
     )
-    ISSUER_REVOKED = "issuer-revoked", Step.AUTHORITY, _ERROR, "its issuer's certificate is revoked"
+    ISSUER_REVOKED = "issuer-revoked", CheckStep.AUTHORITY, _ERROR, "its issuer's certificate is revoked"
     ISSUER_NOT_IN_USE = (
         "issuer-not-in-use",
-        Step.AUTHORITY,
+        CheckStep.AUTHORITY,
         _WARNING,
         "its issuer's certificate is not In-Use, and not revoked",
     )
     PATH_TOO_LONG = (
         "path-too-long",
-        Step.AUTHORITY,
+        CheckStep.AUTHORITY,
         _ERROR,
         "more authorities stand below one in the chain than its path length allows",
     )
     ISSUER_NOT_PROVEN = (
         "issuer-not-proven",
-        Step.ANCHOR,
+        CheckStep.ANCHOR,
         _ERROR,
         "an authority further up in the chain fails; its own findings say how",
     )
-    NOT_ANCHORED = "not-anchored", Step.ANCHOR, _ERROR, "the chain ends, and not at a trust anchor"
+    NOT_ANCHORED = "not-anchored", CheckStep.ANCHOR, _ERROR, "the chain ends, and not at a trust anchor"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TrustFinding:
     """One defect of one certificate. ``detail``: what was seen, in words."""
 
-    code: Code
+    code: FindingCode
     detail: str = ""
 
     @property
@@ -298,7 +308,7 @@ _DCA_FLAGS: Final = _OCA_FLAGS | {KEY_CERT_SIGN_CONSTRAINTS}  # Appendix M has n
 _ISSUING_ROLE: Final = 7
 
 
-def check_profile(facts: Facts, body: Body) -> list[Finding]:
+def check_profile(facts: Facts, body: Body) -> list[TrustFinding]:
     """Hold a certificate against what every SMKI certificate and its own kind has to be."""
     found = [*_algorithm(body), *_extensions(facts, body)]
     found += _KINDS[facts.kind](facts, body.extensions)
@@ -315,82 +325,90 @@ def flags_of(body: Body) -> int:
     return read_flags(body.extensions.get(KEY_USAGE, _NONE).value)
 
 
-def _algorithm(body: Body) -> Iterator[Finding]:
+def _algorithm(body: Body) -> Iterator[TrustFinding]:
     if body.outer != ECDSA_WITH_SHA256:
         if body.outer == ECDSA_WITH_SHA256_NULL:
-            yield Finding(Code.NULL_PARAMETERS)
+            yield TrustFinding(FindingCode.NULL_PARAMETERS)
         else:
-            yield Finding(Code.ALGORITHM_WRONG, f"AlgorithmIdentifier {body.outer.hex().upper():.80}")
+            yield TrustFinding(
+                FindingCode.ALGORITHM_WRONG, f"AlgorithmIdentifier {body.outer.hex().upper():.80}"
+            )
     if body.inner != body.outer:
-        yield Finding(Code.ALGORITHMS_DIFFER)
+        yield TrustFinding(FindingCode.ALGORITHMS_DIFFER)
     if not is_p256(body.spki):
-        yield Finding(Code.CURVE_WRONG)
+        yield TrustFinding(FindingCode.CURVE_WRONG)
 
 
-def _extensions(facts: Facts, body: Body) -> Iterator[Finding]:
+def _extensions(facts: Facts, body: Body) -> Iterator[TrustFinding]:
     held = body.extensions
     if body.version != _V3:
-        yield Finding(Code.VERSION_WRONG, f"version {body.version}")
+        yield TrustFinding(FindingCode.VERSION_WRONG, f"version {body.version}")
     if body.broken or body.repeated:
-        yield Finding(Code.EXTENSIONS_BROKEN, "one stands there twice" if body.repeated else "unreadable")
+        yield TrustFinding(
+            FindingCode.EXTENSIONS_BROKEN, "one stands there twice" if body.repeated else "unreadable"
+        )
     for oid, extension in held.items():
         if oid not in _NAMES and extension.critical:
-            yield Finding(Code.CRITICAL_UNKNOWN, f"2.5.29.{oid[2]}" if oid[:2] == b"\x55\x1d" else oid.hex())
+            yield TrustFinding(
+                FindingCode.CRITICAL_UNKNOWN, f"2.5.29.{oid[2]}" if oid[:2] == b"\x55\x1d" else oid.hex()
+            )
         elif oid in _CRITICAL and not extension.critical:
-            yield Finding(Code.NOT_CRITICAL, _NAMES[oid])
+            yield TrustFinding(FindingCode.NOT_CRITICAL, _NAMES[oid])
     if POLICIES not in held:
-        yield Finding(Code.POLICIES_MISSING)
+        yield TrustFinding(FindingCode.POLICIES_MISSING)
     yield from _key_ids(facts)
 
 
-def _key_ids(facts: Facts) -> Iterator[Finding]:
+def _key_ids(facts: Facts) -> Iterator[TrustFinding]:
     if facts.ski is None:
-        yield Finding(Code.SKI_MISSING)
+        yield TrustFinding(FindingCode.SKI_MISSING)
     elif len(facts.ski) != KEY_ID_DIGITS:
-        yield Finding(Code.KEY_ID_LENGTH, f"its own has {len(facts.ski) // 2} octets")
+        yield TrustFinding(FindingCode.KEY_ID_LENGTH, f"its own has {len(facts.ski) // 2} octets")
     if facts.aki is None:
         if facts.subject != facts.issuer:  # who signs itself need not say with which key
-            yield Finding(Code.AKI_MISSING)
+            yield TrustFinding(FindingCode.AKI_MISSING)
     elif len(facts.aki) != KEY_ID_DIGITS:
-        yield Finding(Code.KEY_ID_LENGTH, f"its issuer's has {len(facts.aki) // 2} octets")
+        yield TrustFinding(FindingCode.KEY_ID_LENGTH, f"its issuer's has {len(facts.aki) // 2} octets")
 
 
-def _device(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[Finding]:
+def _device(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[TrustFinding]:
     """GBCS 12, Device Certificate profile: no subject, no end, an EUI-64 as hardware serial number."""
     if facts.subject:
-        yield Finding(Code.SUBJECT_WRONG, f"a device's is empty, this is {facts.subject:.80}")
+        yield TrustFinding(FindingCode.SUBJECT_WRONG, f"a device's is empty, this is {facts.subject:.80}")
     if facts.eui is None:
-        yield Finding(Code.EUI_MISSING)
+        yield TrustFinding(FindingCode.EUI_MISSING)
     if facts.not_after != NO_END:
-        yield Finding(Code.END_WRONG)
+        yield TrustFinding(FindingCode.END_WRONG)
     yield from _one_usage(facts, held)
 
 
-def _organisation(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[Finding]:
+def _organisation(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[TrustFinding]:
     """Appendix M, Organisation Certificate profile: role in OU, EUI-64 as x500UniqueIdentifier."""
     if facts.role is None:
-        yield Finding(Code.SUBJECT_WRONG, f"no role of two hex digits in OU: {facts.subject:.80}")
+        yield TrustFinding(FindingCode.SUBJECT_WRONG, f"no role of two hex digits in OU: {facts.subject:.80}")
     if facts.eui is None:
-        yield Finding(Code.EUI_MISSING)
+        yield TrustFinding(FindingCode.EUI_MISSING)
     yield from _one_usage(facts, held)
 
 
-def _one_usage(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[Finding]:
+def _one_usage(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[TrustFinding]:
     if facts.usage is None:
         flags = read_flags(held.get(KEY_USAGE, _NONE).value)
         seen = f"flags {flags:02X}" if flags else "no flag at all"
-        yield Finding(Code.USAGE_NOT_ALLOWED, f"{seen}; exactly digitalSignature or keyAgreement is")
+        yield TrustFinding(
+            FindingCode.USAGE_NOT_ALLOWED, f"{seen}; exactly digitalSignature or keyAgreement is"
+        )
 
 
-def _oca(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[Finding]:
+def _oca(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[TrustFinding]:
     """Appendix M, OCA profile: common name, keyCertSign and cRLSign; an issuing one with path length 0."""
     constraints = read_constraints(held.get(BASIC_CONSTRAINTS, _NONE).value)
     if facts.role == _ISSUING_ROLE and constraints.path_length != 0:
-        yield Finding(Code.CONSTRAINTS_WRONG, f"path length {constraints.path_length}, not 0")
+        yield TrustFinding(FindingCode.CONSTRAINTS_WRONG, f"path length {constraints.path_length}, not 0")
     yield from _authority(facts, held, constraints, _OCA_FLAGS)
 
 
-def _dca(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[Finding]:
+def _dca(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[TrustFinding]:
     """DCA: a common name, keyCertSign; its profile is known from test certificates alone."""
     constraints = read_constraints(held.get(BASIC_CONSTRAINTS, _NONE).value)
     yield from _authority(facts, held, constraints, _DCA_FLAGS)
@@ -398,17 +416,17 @@ def _dca(facts: Facts, held: Mapping[bytes, Extension]) -> Iterator[Finding]:
 
 def _authority(
     facts: Facts, held: Mapping[bytes, Extension], constraints: Constraints, allowed: frozenset[int]
-) -> Iterator[Finding]:
+) -> Iterator[TrustFinding]:
     if "CN=" not in facts.subject:
-        yield Finding(Code.SUBJECT_WRONG, f"no common name: {facts.subject:.80}")
+        yield TrustFinding(FindingCode.SUBJECT_WRONG, f"no common name: {facts.subject:.80}")
     if not constraints.is_ca:
-        yield Finding(Code.CONSTRAINTS_WRONG, "it does not say that it is an authority")
+        yield TrustFinding(FindingCode.CONSTRAINTS_WRONG, "it does not say that it is an authority")
     flags = read_flags(held.get(KEY_USAGE, _NONE).value)
     if flags not in allowed:
-        yield Finding(Code.USAGE_NOT_ALLOWED, f"flags {flags:02X}; keyCertSign and cRLSign are")
+        yield TrustFinding(FindingCode.USAGE_NOT_ALLOWED, f"flags {flags:02X}; keyCertSign and cRLSign are")
 
 
-_Check = Callable[[Facts, Mapping[bytes, Extension]], Iterator[Finding]]
+_Check = Callable[[Facts, Mapping[bytes, Extension]], Iterator[TrustFinding]]
 _KINDS: Final[Mapping[Kind, _Check]] = {
     Kind.DEVICE: _device,
     Kind.ORGANISATION: _organisation,

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from smki_sync.model.certificate import KeyId, key_id_of, serial_of
-from smki_sync.model.extract import HeldList, ListKind, RevocationList, Revoked
-from smki_sync.model.report import AttentionCode
+from smki_sync.model.extract import ListInForce, ListKind, RevocationList, Revoked
+from smki_sync.model.report import NoticeCode
 from smki_sync.timestamps import text_of
-from smki_sync.trust.chain import Judge
+from smki_sync.trust.chain import ChainValidator
 from smki_sync.trust.profiles import (
     ECDSA_WITH_SHA256,
     ECDSA_WITH_SHA256_NULL,
@@ -33,7 +33,7 @@ from smki_sync.x509.fields import CRL_SIGN
 _PLAIN: Final = {ECDSA_WITH_SHA256_NULL: ECDSA_WITH_SHA256}
 
 
-class Parts(NamedTuple):
+class ListParts(NamedTuple):
     """A CertificateList taken apart (RFC 5280 5.1). ``tbs``: what was signed, with its header.
 
     ``version``, ``rest``: what stands in it before and behind its AlgorithmIdentifier, ``inner``. ``outer``:
@@ -53,8 +53,8 @@ class Parts(NamedTuple):
         return all(_PLAIN.get(one, one) == ECDSA_WITH_SHA256 for one in (self.inner, self.outer))
 
 
-def take_apart(der: bytes) -> Parts:
-    """Take the list that fills ``der`` apart; raises :class:`~smki_sync.x509.der.Malformed`."""
+def take_apart(der: bytes) -> ListParts:
+    """Take the list that fills ``der`` apart; raises :class:`~smki_sync.x509.der.MalformedDer`."""
     start, stop = read_all(der, SEQUENCE)
     first, end = read(der, start, stop, SEQUENCE)
     outer_stop = read(der, end, stop, SEQUENCE)[1]
@@ -64,7 +64,7 @@ def take_apart(der: bytes) -> Parts:
     if der[at] == INTEGER:  # a list of version 1 does not write it
         at = read(der, at, end, INTEGER)[1]
     inner_stop = read(der, at, end, SEQUENCE)[1]
-    return Parts(
+    return ListParts(
         tbs=der[start:end],
         version=der[first:at],
         inner=der[at:inner_stop],
@@ -77,7 +77,7 @@ def take_apart(der: bytes) -> Parts:
 def without_null(der: bytes) -> bytes:
     """Give a list as it would stand without the NULL; ``der`` itself where there is none.
 
-    Its signature proves nothing any more. Raises :class:`~smki_sync.x509.der.Malformed`.
+    Its signature proves nothing any more. Raises :class:`~smki_sync.x509.der.MalformedDer`.
     """
     parts = take_apart(der)
     if not {parts.inner, parts.outer} & _PLAIN.keys():
@@ -94,7 +94,7 @@ _ECDSA: Final = ECDSA(SHA256())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signer:
+class ListSigner:
     """An organisation authority of the mirror. ``subject``: RFC 4514; ``role``: ``None`` where unknown."""
 
     subject: str
@@ -113,12 +113,12 @@ class Signer:
 class Refusal:
     """Why a list does not come into force."""
 
-    code: AttentionCode
+    code: NoticeCode
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
+class ProvenList:
     """A list may come into force. ``signer``: identifier of the key that has signed it.
 
     ``is_news``: whether it is another than the one in force.
@@ -128,22 +128,22 @@ class Proven:
     is_news: bool
 
 
-Distrust = Callable[[Signer], str | None]
+Distrust = Callable[[ListSigner], str | None]
 """Says why a signer is not trusted, ``None`` where it is: the place of rules about chains."""
 
 
-def trust_all(_signer: Signer) -> None:
-    """Ask nothing of a signer but what :func:`judge` asks."""
+def trust_all(_signer: ListSigner) -> None:
+    """Ask nothing of a signer but what :func:`judge_list` asks."""
 
 
-def judge(
+def judge_list(
     found: RevocationList,
     kind: ListKind,
-    signers: Iterable[Signer],
-    held: Iterable[HeldList],
+    signers: Iterable[ListSigner],
+    held: Iterable[ListInForce],
     *,
     distrust: Distrust = trust_all,
-) -> Proven | Refusal:
+) -> ProvenList | Refusal:
     """Say whether a list may come into force.
 
     Its signer is an organisation authority of the mirror, found by AKI to SKI, proven by the signature,
@@ -155,38 +155,38 @@ def judge(
     if isinstance(signer, Refusal):
         return signer
     if unfit := _unfit(signer, kind):
-        return Refusal(code=AttentionCode.LIST_SIGNER_UNFIT, why=f"{_label(signer)} {unfit}")
+        return Refusal(code=NoticeCode.LIST_SIGNER_UNFIT, why=f"{_label(signer)} {unfit}")
     if unproven := distrust(signer):
-        return Refusal(code=AttentionCode.LIST_NOT_ANCHORED, why=f"{_label(signer)} {unproven}")
+        return Refusal(code=NoticeCode.LIST_NOT_ANCHORED, why=f"{_label(signer)} {unproven}")
     key_id = signer.key_id
     before = next(
         (one for one in held if (one.kind, one.issuer, one.key_id) == (kind, found.issuer, key_id)), None
     )
     if before and (why := _why_older(found, before)):
-        return Refusal(code=AttentionCode.LIST_OLDER, why=why)
-    return Proven(signer=key_id, is_news=before is None or not _is_same(found, before))
+        return Refusal(code=NoticeCode.LIST_OLDER, why=why)
+    return ProvenList(signer=key_id, is_news=before is None or not _is_same(found, before))
 
 
-def _signer(found: RevocationList, signers: Iterable[Signer]) -> Signer | Refusal:
+def _signer(found: RevocationList, signers: Iterable[ListSigner]) -> ListSigner | Refusal:
     """Find whose key has signed; certificates in use of the same key come first."""
     named = [one for one in signers if one.subject == found.issuer and found.key_id in (None, one.key_id)]
     if not named:
         key = f", key {found.key_id}" if found.key_id else ""
-        return Refusal(code=AttentionCode.LIST_SIGNER_UNKNOWN, why=f"its signer is {found.issuer}{key}")
+        return Refusal(code=NoticeCode.LIST_SIGNER_UNKNOWN, why=f"its signer is {found.issuer}{key}")
     proven = [one for one in named if _has_signed(one, found)]
     if not proven:
         return Refusal(
-            code=AttentionCode.LIST_SIGNATURE_FALSE,
+            code=NoticeCode.LIST_SIGNATURE_FALSE,
             why=f"its signature is not by the key of {_label(named[0])}",
         )
     return max(proven, key=lambda one: one.in_use)
 
 
-def _label(signer: Signer) -> str:
+def _label(signer: ListSigner) -> str:
     return f"{signer.subject} (key {signer.key_id})"
 
 
-def _has_signed(signer: Signer, found: RevocationList) -> bool:
+def _has_signed(signer: ListSigner, found: RevocationList) -> bool:
     """ECDSA with SHA-256 on P-256 (GBCS 12), and nothing else, over the octets as they were served."""
     parts = take_apart(found.der)
     key = read_key(read_body(signer.der).spki)
@@ -199,7 +199,7 @@ def _has_signed(signer: Signer, found: RevocationList) -> bool:
     return True
 
 
-def _unfit(signer: Signer, kind: ListKind) -> str | None:
+def _unfit(signer: ListSigner, kind: ListKind) -> str | None:
     if not signer.in_use:
         return "is not In-Use in the mirror"
     if signer.role not in (None, _SIGNER_ROLES[kind]):
@@ -208,7 +208,7 @@ def _unfit(signer: Signer, kind: ListKind) -> str | None:
     return None if flags & CRL_SIGN else "may not sign lists (keyUsage)"
 
 
-def _why_older(found: RevocationList, held: HeldList) -> str | None:
+def _why_older(found: RevocationList, held: ListInForce) -> str | None:
     if held.number is not None and (found.number is None or found.number < held.number):
         return (
             f"its number is {'absent' if found.number is None else found.number}, {held.number} is in force"
@@ -218,17 +218,17 @@ def _why_older(found: RevocationList, held: HeldList) -> str | None:
     return None
 
 
-def _is_same(found: RevocationList, held: HeldList) -> bool:
+def _is_same(found: RevocationList, held: ListInForce) -> bool:
     return sha256(found.der).hexdigest() == held.sha256
 
 
-def distrust_by(judge: Judge) -> Distrust:
+def distrust_by(judge: ChainValidator) -> Distrust:
     """Ask of a signer what ``verify`` asks of its certificate (RFC 5280 6.3.3 (f)): no error up to an anchor.
 
     ``judge``: knows the anchors, and the time.
     """
 
-    def why(signer: Signer) -> str | None:
+    def why(signer: ListSigner) -> str | None:
         verdict = judge.judge(read_facts(signer.der), signer.der, read_body(signer.der))
         if verdict.anchored and not verdict.has_errors:
             return None
@@ -354,7 +354,7 @@ def _seconds(moment: datetime) -> int:
 _DAY_SECONDS: Final = int(timedelta(days=1).total_seconds())
 
 
-def why_stale(held: HeldList, *, today: date, max_age_days: int | None) -> str | None:
+def why_stale(held: ListInForce, *, today: date, max_age_days: int | None) -> str | None:
     """Say why a list in force is not fresh today, ``None`` where it is.
 
     ``max_age_days``: the operator's own limit on its age; ``None`` leaves it to the list's nextUpdate.
@@ -368,7 +368,7 @@ def why_stale(held: HeldList, *, today: date, max_age_days: int | None) -> str |
     return None
 
 
-def expected(held: Sequence[HeldList]) -> list[HeldList]:
+def expected(held: Sequence[ListInForce]) -> list[ListInForce]:
     """The lists in force that must be fresh: those whose authority is In-Use.
 
     An authority that is not any more signs no newer list; what its last one revokes stays revoked.

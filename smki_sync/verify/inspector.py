@@ -11,29 +11,29 @@ from typing import Final, TypeVar
 
 from smki_sync.mirror.inspection import (
     Db,
-    HeldRow,
+    StoredRow,
     find_by_key_id,
     lists_revoking,
+    quarantined_bodies,
     read_authorities,
     read_row,
-    records_aside,
 )
-from smki_sync.mirror.integrity import Aspect, Damage, Recount
+from smki_sync.mirror.integrity import CheckedPart, CountCheck, Damage
 from smki_sync.mirror.queries import Certificate
 from smki_sync.mirror.schema import KINDS
-from smki_sync.mirror.signature_cache import Marker, Proofs
+from smki_sync.mirror.signature_cache import Marker, SignatureCache
 from smki_sync.model.certificate import Facts, KeyId, Status
 from smki_sync.trust.chain import (
     Authorities,
     Authority,
-    Judge,
-    Standing,
-    Verdict,
+    AuthorityStatus,
+    ChainValidator,
+    ChainVerdict,
     anchors_of,
     authority_of,
     prove,
 )
-from smki_sync.trust.profiles import Code, Finding, Severity, Step
+from smki_sync.trust.profiles import CheckStep, FindingCode, Severity, TrustFinding
 from smki_sync.x509 import examine, read_facts
 from smki_sync.x509.certificate import Body, read_body
 
@@ -44,12 +44,14 @@ Thing = TypeVar("Thing")
 Done = TypeVar("Done")
 
 
-def usual_threads() -> int:
+def default_threads() -> int:
     """Two a core: while OpenSSL proves a signature, another thread can have the interpreter."""
     return 2 * len(os.sched_getaffinity(0))
 
 
-def in_threads(work: Callable[[list[Thing]], Done], things: Iterator[Thing], threads: int) -> Iterator[Done]:
+def map_in_threads(
+    work: Callable[[list[Thing]], Done], things: Iterator[Thing], threads: int
+) -> Iterator[Done]:
     """What the work on each batch gives, in the order of the batches."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
     waiting: deque[Future[Done]] = deque()
@@ -69,7 +71,7 @@ EXAMPLES: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class CheckedCertificate:
     """Whose certificate a finding is about. ``kind``: as in the view; ``name``: empty for devices."""
 
     kind: str
@@ -81,11 +83,11 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundProblem:
     """One finding against one certificate."""
 
-    subject: Subject
-    finding: Finding
+    subject: CheckedCertificate
+    finding: TrustFinding
 
 
 @dataclass(slots=True)
@@ -103,15 +105,15 @@ class Tally:
     anchored: int = 0
     faulty: int = 0
     odd: int = 0
-    counts: Counter[Code] = field(default_factory=Counter)
-    found: list[Found] = field(default_factory=list)
+    counts: Counter[FindingCode] = field(default_factory=Counter)
+    found: list[FoundProblem] = field(default_factory=list)
 
-    def take(self, subject: Subject, findings: Iterable[Finding]) -> None:
+    def take(self, subject: CheckedCertificate, findings: Iterable[TrustFinding]) -> None:
         """Count the findings against one certificate."""
         errors = warnings = 0
         for finding in findings:
             self.counts[finding.code] += 1
-            self.found.append(Found(subject=subject, finding=finding))
+            self.found.append(FoundProblem(subject=subject, finding=finding))
             errors += finding.is_error
             warnings += not finding.is_error
         self.faulty += errors > 0
@@ -146,7 +148,7 @@ class Verification:
     sample: int | None
     any_status: bool
     tally: Tally
-    aspects: tuple[Aspect, ...] = ()
+    aspects: tuple[CheckedPart, ...] = ()
     damages: tuple[Damage, ...] = ()
     kept: bool = True
     seconds: float = 0.0
@@ -176,7 +178,7 @@ class Inspected:
 
     rows: int
     tally: Tally
-    recount: Recount
+    recount: CountCheck
     marks: list[int]
 
 
@@ -184,7 +186,7 @@ class Inspected:
 class _Read:
     """A row and what its certificate says; ``marks``: by the keys that are tried first."""
 
-    row: HeldRow
+    row: StoredRow
     facts: Facts
     body: Body
     marks: Mapping[int, bytes]
@@ -194,15 +196,15 @@ class _Read:
 class Inspector:
     """``judge``: knows authorities, anchors and time. ``afresh``: what is remembered is not asked."""
 
-    judge: Judge
-    proofs: Proofs
+    judge: ChainValidator
+    proofs: SignatureCache
     any_status: bool = False
     afresh: bool = False
     _markers: dict[bytes, Marker] = field(default_factory=dict)
 
-    def inspect(self, rows: Sequence[HeldRow]) -> Inspected:
+    def inspect(self, rows: Sequence[StoredRow]) -> Inspected:
         """Take some rows through all steps."""
-        tally, recount = Tally(), Recount()
+        tally, recount = Tally(), CountCheck()
         read: list[_Read] = []
         for row in rows:
             recount.take(row)
@@ -214,11 +216,11 @@ class Inspector:
         fresh = [mark for one in read for mark in self._judge(one, known, tally)]
         return Inspected(rows=len(rows), tally=tally, recount=recount, marks=fresh)
 
-    def _read(self, row: HeldRow, read: list[_Read], tally: Tally) -> None:
+    def _read(self, row: StoredRow, read: list[_Read], tally: Tally) -> None:
         try:
             facts, body = examine(row.der).facts, read_body(row.der)
         except ValueError as exc:
-            tally.take(subject_of(row), (Finding(Code.NOT_A_CERTIFICATE, str(exc)),))
+            tally.take(subject_of(row), (TrustFinding(FindingCode.NOT_A_CERTIFICATE, str(exc)),))
             return
         keys = {one.body.spki for one in self.judge.authorities.first_choice(facts)}
         marks = {self._marker(spki)(row.der): spki for spki in keys}
@@ -239,7 +241,7 @@ class Inspector:
             tally.proven += 1
             yield self._marker(verdict.links[0].body.spki)(row.der)
 
-    def _verdict(self, one: _Read, remembered: bytes | None) -> Verdict:
+    def _verdict(self, one: _Read, remembered: bytes | None) -> ChainVerdict:
         """``remembered``: the key that is known to have signed, so that no other can have."""
 
         def knows(authority: Authority, _der: bytes, _body: Body) -> bool:
@@ -255,9 +257,9 @@ class Inspector:
         return marker
 
 
-def subject_of(row: HeldRow) -> Subject:
+def subject_of(row: StoredRow) -> CheckedCertificate:
     """Whose certificate a row holds."""
-    return Subject(
+    return CheckedCertificate(
         kind=KINDS[row.kind].value if 0 <= row.kind < len(KINDS) else str(row.kind),
         eui=row.eui,
         name=row.subject or "",
@@ -267,7 +269,7 @@ def subject_of(row: HeldRow) -> Subject:
     )
 
 
-def differences(row: HeldRow, facts: Facts) -> list[Finding]:
+def differences(row: StoredRow, facts: Facts) -> list[TrustFinding]:
     """What the row says otherwise than its certificate; where that is silent, the row holds a claim."""
     pairs: tuple[tuple[str, object, object], ...] = (
         ("serial", row.serial, facts.serial),
@@ -282,7 +284,9 @@ def differences(row: HeldRow, facts: Facts) -> list[Finding]:
         ("usage", row.usage, facts.usage or row.usage),
     )
     return [
-        Finding(Code.ROW_DIFFERS, f"column {name} says {held!r:.40}, the certificate {said!r:.40}")
+        TrustFinding(
+            FindingCode.ROW_DIFFERS, f"column {name} says {held!r:.40}, the certificate {said!r:.40}"
+        )
         for name, held, said in pairs
         if held != said
     ]
@@ -292,7 +296,7 @@ _RECORD_RULE = "Appendix O 2.3.3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ExplainAnswer:
     """One step. ``good``: ``None`` where it speaks neither for nor against. ``rule``: where it stands."""
 
     question: str
@@ -306,7 +310,7 @@ class Explanation:
     """Why a certificate is or is not usable. ``at``: the time that dates were judged by."""
 
     at: datetime
-    answers: tuple[Answer, ...]
+    answers: tuple[ExplainAnswer, ...]
 
     @property
     def is_usable(self) -> bool:
@@ -314,16 +318,16 @@ class Explanation:
         return all(answer.good is not False for answer in self.answers)
 
 
-def explain(db: Db, judge: Judge, c: Certificate) -> Explanation:
+def explain(db: Db, judge: ChainValidator, c: Certificate) -> Explanation:
     """Take one certificate through every step."""
     at = datetime.fromtimestamp(judge.at, UTC)
     answers = (_status(c), _listed(c), _revocation(db, c), _quarantine(db, c), *_chain(db, judge, c))
     return Explanation(at=at, answers=answers)
 
 
-def _status(c: Certificate) -> Answer:
+def _status(c: Certificate) -> ExplainAnswer:
     said = f"{Status(c.status).words} ({c.status}) since {c.last_changed}, by {c.file}"
-    return Answer(
+    return ExplainAnswer(
         question="the Repository says In-Use",
         good=c.status == Status.IN_USE,
         words=said,
@@ -331,10 +335,10 @@ def _status(c: Certificate) -> Answer:
     )
 
 
-def _listed(c: Certificate) -> Answer:
+def _listed(c: Certificate) -> ExplainAnswer:
     gone = f"the full of {c.withdrawn} no longer lists it"
     known = f"first seen {c.first_seen}; no full since has left it out"
-    return Answer(
+    return ExplainAnswer(
         question="it has not been withdrawn",
         good=c.withdrawn is None,
         words=gone if c.withdrawn else known,
@@ -342,7 +346,7 @@ def _listed(c: Certificate) -> Answer:
     )
 
 
-def _revocation(db: Db, c: Certificate) -> Answer:
+def _revocation(db: Db, c: Certificate) -> ExplainAnswer:
     lists = lists_revoking(db, c.serial, c.issuer)
     told = "; ".join(
         f"{one.kind.upper()} {one.file}{f' number {one.number}' if one.number else ''} revokes it since"
@@ -352,7 +356,7 @@ def _revocation(db: Db, c: Certificate) -> Answer:
     none = "no list that is held names it"
     if c.kind == "device":
         none = "no list exists for devices"
-    return Answer(
+    return ExplainAnswer(
         question="no list revokes it",
         good=not lists and c.revoked is None,
         words=told or none,
@@ -360,11 +364,11 @@ def _revocation(db: Db, c: Certificate) -> Answer:
     )
 
 
-def _quarantine(db: Db, c: Certificate) -> Answer:
+def _quarantine(db: Db, c: Certificate) -> ExplainAnswer:
     """A record that was set aside speaks against nothing that is served; it may be what is missed."""
-    aside = records_aside(db, c.serial)
+    aside = quarantined_bodies(db, c.serial)
     told = "; ".join(f"{one.file}, record {one.number}: {one.reason}" for one in aside)
-    return Answer(
+    return ExplainAnswer(
         question="nothing of it lies in the quarantine",
         good=None if aside else True,
         words=told or "nothing",
@@ -372,42 +376,46 @@ def _quarantine(db: Db, c: Certificate) -> Answer:
     )
 
 
-def _chain(db: Db, judge: Judge, c: Certificate) -> Iterator[Answer]:
+def _chain(db: Db, judge: ChainValidator, c: Certificate) -> Iterator[ExplainAnswer]:
     try:
         facts = read_facts(c.der)
         verdict = judge.judge(facts, c.der, read_body(c.der))
     except ValueError as exc:
-        yield Answer(question=Step.STRUCTURE.words, good=False, words=str(exc), rule=Step.STRUCTURE.rule)
+        yield ExplainAnswer(
+            question=CheckStep.STRUCTURE.words, good=False, words=str(exc), rule=CheckStep.STRUCTURE.rule
+        )
         return
     row = read_row(db, c.serial, c.issuer)
     found = [*verdict.findings, *(differences(row, facts) if row else ())]
-    for step in Step:
+    for step in CheckStep:
         yield _of_step(judge, c, replace(verdict, findings=tuple(found)), step)
 
 
-def _of_step(judge: Judge, c: Certificate, verdict: Verdict, step: Step) -> Answer:
+def _of_step(judge: ChainValidator, c: Certificate, verdict: ChainVerdict, step: CheckStep) -> ExplainAnswer:
     found = [finding for finding in verdict.findings if finding.code.step is step]
     if found:
         good: bool | None = not any(finding.is_error for finding in found)
         told = [f"{f.code}: {f.code.words}{f' ({f.detail})' if f.detail else ''}" for f in found]
-        return Answer(question=step.words, good=good, words="; ".join(told), rule=step.rule)
+        return ExplainAnswer(question=step.words, good=good, words="; ".join(told), rule=step.rule)
     good, words = _without_findings(judge, c, verdict, step)
-    return Answer(question=step.words, good=good, words=words, rule=step.rule)
+    return ExplainAnswer(question=step.words, good=good, words=words, rule=step.rule)
 
 
-def _without_findings(judge: Judge, c: Certificate, verdict: Verdict, step: Step) -> tuple[bool | None, str]:
-    if step is Step.VALIDITY:
+def _without_findings(
+    judge: ChainValidator, c: Certificate, verdict: ChainVerdict, step: CheckStep
+) -> tuple[bool | None, str]:
+    if step is CheckStep.VALIDITY:
         return True, f"from {c.not_before} to {c.not_after}"
-    if step is Step.ANCHOR:
+    if step is CheckStep.ANCHOR:
         return _end(judge, verdict)
-    if step not in (Step.ISSUER, Step.SIGNATURE, Step.AUTHORITY):
+    if step not in (CheckStep.ISSUER, CheckStep.SIGNATURE, CheckStep.AUTHORITY):
         return True, "as it should be"
     if verdict.links:
         return True, verdict.links[0].label
     return (True, "it is a trust anchor") if verdict.anchored else (None, "cannot be told")
 
 
-def _end(judge: Judge, verdict: Verdict) -> tuple[bool | None, str]:
+def _end(judge: ChainValidator, verdict: ChainVerdict) -> tuple[bool | None, str]:
     """Where the chain ends, if nothing is wrong with that."""
     chain = " under ".join(link.label for link in verdict.links)
     if verdict.anchored:
@@ -417,7 +425,9 @@ def _end(judge: Judge, verdict: Verdict) -> tuple[bool | None, str]:
     return None, f"trust.anchors is not configured: nothing is anchored{f'; {chain}' if chain else ''}"
 
 
-def judge_of(db: Db, anchors: Iterable[bytes], at: datetime, *, among_end_entities: bool = True) -> Judge:
+def chain_validator(
+    db: Db, anchors: Iterable[bytes], at: datetime, *, among_end_entities: bool = True
+) -> ChainValidator:
     """The judge over what ``db`` holds. ``anchors``: trust anchors as DER.
 
     ``among_end_entities``: whether an issuer that is no authority is looked for, to name it: that may cost
@@ -428,10 +438,10 @@ def judge_of(db: Db, anchors: Iterable[bytes], at: datetime, *, among_end_entiti
         return authorities_in(find_by_key_id(db, key_id) if among_end_entities else ())
 
     held = authorities_in(read_authorities(db))
-    return Judge(Authorities(held, anchors_of(anchors), find=find), int(at.timestamp()))
+    return ChainValidator(Authorities(held, anchors_of(anchors), find=find), int(at.timestamp()))
 
 
-def authorities_in(rows: Iterable[HeldRow]) -> Iterator[Authority]:
+def authorities_in(rows: Iterable[StoredRow]) -> Iterator[Authority]:
     """Rows as issuers; one whose certificate cannot be read issues nothing, and has a finding of its own."""
     for row in rows:
         try:
@@ -440,8 +450,8 @@ def authorities_in(rows: Iterable[HeldRow]) -> Iterator[Authority]:
             continue
 
 
-def _standing(row: HeldRow) -> Standing:
+def _standing(row: StoredRow) -> AuthorityStatus:
     if row.in_use:
-        return Standing.IN_USE
+        return AuthorityStatus.IN_USE
     is_revoked = row.status == Status.REVOKED or row.revoked is not None
-    return Standing.REVOKED if is_revoked else Standing.NOT_IN_USE
+    return AuthorityStatus.REVOKED if is_revoked else AuthorityStatus.NOT_IN_USE

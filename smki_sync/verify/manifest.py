@@ -12,19 +12,26 @@ import msgspec
 
 from smki_sync.errors import MirrorDamaged, UsageError
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.integrity import Member, check_digest, member_order, read_members, read_shards, whole
+from smki_sync.mirror.integrity import (
+    Member,
+    all_shards,
+    check_digest,
+    member_order,
+    read_members,
+    read_shards,
+)
 from smki_sync.mirror.queries import (
     Connection,
     Stamp,
     Told,
-    nobody,
+    ignore_progress,
     open_mirror,
-    read_census,
+    read_counts,
     read_position,
     read_stamp,
 )
 from smki_sync.model.plan import AppliedFile
-from smki_sync.model.report import Census
+from smki_sync.model.report import CertificateCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Manifest:
     """What a mirror holds. ``chain``: the full and every file applied since, in order.
 
     ``shards``: empty where the rows were not read. ``members``: the certificates of some shards.
@@ -44,35 +51,35 @@ class Statement:
 
     stamp: Stamp
     full: date
-    census: Census
+    census: CertificateCounts
     chain: tuple[AppliedFile, ...]
     shards: tuple[Shard, ...] = ()
     members: Mapping[int, tuple[Member, ...]] = field(default_factory=dict)
 
 
-def state(
-    db: Connection, *, shards: bool = False, members: Collection[int] = (), told: Told = nobody
-) -> Statement:
+def build_manifest(
+    db: Connection, *, shards: bool = False, members: Collection[int] = (), told: Told = ignore_progress
+) -> Manifest:
     """State what a mirror holds; ``db``: from :func:`~smki_sync.mirror.queries.open_mirror`.
 
     ``shards``: read every row, and prove the digest. ``members``: shards whose certificates are listed.
     Raises :class:`MirrorDamaged` where the rows do not make the digest that the mirror carries.
     """
     stamp, position = read_stamp(db), read_position(db)
-    return Statement(
+    return Manifest(
         stamp=stamp,
         full=position.full,
-        census=read_census(db),
+        census=read_counts(db),
         chain=position.chain,
         shards=prove_shards(db, told) if shards else (),
         members=list_members(db, members, told) if members else {},
     )
 
 
-def prove_shards(db: Connection, told: Told = nobody) -> tuple[Shard, ...]:
+def prove_shards(db: Connection, told: Told = ignore_progress) -> tuple[Shard, ...]:
     """The shards, from the rows themselves; raises :class:`MirrorDamaged` where they do not add up."""
     found = read_shards(db, told)
-    if check_digest(db, whole(found)):
+    if check_digest(db, all_shards(found)):
         raise MirrorDamaged(
             f"the rows of {db.filename} do not make the digest that it carries",
             hint="Rows were lost or changed outside this program. `smki-sync sync --full` builds it anew.",
@@ -82,7 +89,7 @@ def prove_shards(db: Connection, told: Told = nobody) -> tuple[Shard, ...]:
 
 
 def list_members(
-    db: Connection, wanted: Collection[int], told: Told = nobody
+    db: Connection, wanted: Collection[int], told: Told = ignore_progress
 ) -> Mapping[int, tuple[Member, ...]]:
     """The certificates of some shards, each list in order."""
     listed: dict[int, list[Member]] = {shard: [] for shard in wanted}
@@ -95,7 +102,7 @@ AT_ONCE: Final = 500_000
 """Certificates of one side that are held in memory while they are compared: some 150 MiB."""
 
 
-class Side(Protocol):
+class ManifestSource(Protocol):
     """One of the two."""
 
     @property
@@ -122,15 +129,15 @@ class Side(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ManifestComparison:
     """``shards``: numbers of those that differ; empty also where one side did not say.
 
     ``only_one``, ``only_other``: certificates that are In-Use on one side alone. ``unread``: shards that
     differ, and whose certificates a side did not list or that were too many to hold.
     """
 
-    one: Side
-    other: Side
+    one: ManifestSource
+    other: ManifestSource
     shards: tuple[int, ...] = ()
     only_one: tuple[Member, ...] = ()
     only_other: tuple[Member, ...] = ()
@@ -142,16 +149,16 @@ class Comparison:
         return self.one.digest == self.other.digest
 
 
-def compare(one: Side, other: Side) -> Comparison:
+def compare_manifests(one: ManifestSource, other: ManifestSource) -> ManifestComparison:
     """Compare; every row of a side that is a mirror is read once or twice where the digests differ.
 
     Raises :class:`UsageError` for statements whose shards are not cut alike.
     """
     if one.digest == other.digest:
-        return Comparison(one=one, other=other)
+        return ManifestComparison(one=one, other=other)
     here, there = one.shards(), other.shards()
     if not here or not there:
-        return Comparison(one=one, other=other)
+        return ManifestComparison(one=one, other=other)
     if len(here) != len(there):
         raise UsageError(f"{one.title} has {len(here)} shards, {other.title} has {len(there)}")
     parted = tuple(n for n, (a, b) in enumerate(zip(here, there, strict=True)) if a.digest != b.digest)
@@ -161,7 +168,7 @@ def compare(one: Side, other: Side) -> Comparison:
     only_one, only_other = _differences(
         [m for n in read for m in left[n]], [m for n in read for m in right[n]]
     )
-    return Comparison(
+    return ManifestComparison(
         one=one,
         other=other,
         shards=parted,
@@ -218,7 +225,7 @@ class _Document(msgspec.Struct):
     members: list[_Member] = []
 
 
-class StatementSide:
+class ManifestFile:
     """A statement as one side of a comparison."""
 
     def __init__(self, title: str, document: _Document) -> None:
@@ -254,12 +261,12 @@ class StatementSide:
         return found
 
 
-def read_statement(path: Path) -> StatementSide:
+def read_manifest(path: Path) -> ManifestFile:
     """Read a statement; raises :class:`UsageError` where the file is none."""
     try:
         if path.stat().st_size > _MOST_OCTETS:
             raise UsageError(f"{path} is too long for a statement")
-        return StatementSide(str(path), msgspec.json.decode(path.read_bytes(), type=_Document))
+        return ManifestFile(str(path), msgspec.json.decode(path.read_bytes(), type=_Document))
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as exc:
         raise UsageError(
             f"{path} is neither a mirror nor a statement: {exc}",
@@ -271,14 +278,14 @@ _SQLITE = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorSide:
+class MirrorManifest:
     """A mirror, seen in one snapshot for as long as ``db`` is open."""
 
     title: str
     db: Connection
     stamp: Stamp
     in_use: int
-    told: Told = field(default=nobody)
+    told: Told = field(default=ignore_progress)
 
     @property
     def position(self) -> date:
@@ -300,18 +307,18 @@ class MirrorSide:
 
 
 @contextmanager
-def open_side(path: Path, *, told: Told = nobody) -> Iterator[Side]:
+def open_manifest_source(path: Path, *, told: Told = ignore_progress) -> Iterator[ManifestSource]:
     """A mirror directory, a mirror's file, or a statement in JSON.
 
     Raises :class:`UsageError` where ``path`` is none of these.
     """
     path, is_mirror = _look_at(path)
     if not is_mirror:
-        yield read_statement(path)
+        yield read_manifest(path)
         return
     with open_mirror(path) as db:
-        stamp, in_use = read_stamp(db), read_census(db).in_use
-        yield MirrorSide(title=str(path), db=db, stamp=stamp, in_use=in_use, told=told)
+        stamp, in_use = read_stamp(db), read_counts(db).in_use
+        yield MirrorManifest(title=str(path), db=db, stamp=stamp, in_use=in_use, told=told)
 
 
 def _look_at(path: Path) -> tuple[Path, bool]:

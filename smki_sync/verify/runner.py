@@ -10,37 +10,37 @@ from random import Random
 from typing import Final, Protocol, TextIO
 
 from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
-from smki_sync.events import Checking, Detail, Listener, Silence, Verifying
-from smki_sync.mirror.connection import sqlite_named
+from smki_sync.events import Checking, Detail, EventListener, NullListener, Verifying
+from smki_sync.mirror.connection import mirror_errors
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.inspection import Db, HeldRow, read_rows, read_sample
-from smki_sync.mirror.integrity import Aspect, Damage, Recount, check_indexes, check_pages
+from smki_sync.mirror.inspection import Db, StoredRow, read_rows, read_sample
+from smki_sync.mirror.integrity import CheckedPart, CountCheck, Damage, check_indexes, check_pages
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.queries import open_mirror, read_census, read_position
-from smki_sync.mirror.signature_cache import LastVerification, Proofs, proofs_at
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
+from smki_sync.mirror.signature_cache import LastVerification, SignatureCache, signature_cache_at
 from smki_sync.verify.inspector import (
-    Found,
+    FoundProblem,
     Inspected,
     Inspector,
     Tally,
     Verification,
-    in_threads,
-    judge_of,
-    usual_threads,
+    chain_validator,
+    default_threads,
+    map_in_threads,
 )
 
 
 class Listing(Protocol):
     """Takes findings as they come."""
 
-    def write(self, found: Iterable[Found]) -> None:
+    def write(self, found: Iterable[FoundProblem]) -> None:
         """Write some."""
 
 
-class Nowhere:
+class NullListing:
     """No list was asked for."""
 
-    def write(self, found: Iterable[Found]) -> None:
+    def write(self, found: Iterable[FoundProblem]) -> None:
         """Drop them."""
 
 
@@ -48,12 +48,12 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, found: Iterable[Found]) -> None:
+    def write(self, found: Iterable[FoundProblem]) -> None:
         for one in found:
             self._stream.write(json.dumps(document_of(one)) + "\n")
 
 
-def document_of(found: Found) -> dict[str, object]:
+def document_of(found: FoundProblem) -> dict[str, object]:
     """One finding as JSON, also in the report."""
     finding = found.finding
     return {
@@ -69,7 +69,7 @@ def document_of(found: Found) -> dict[str, object]:
 def listing_to(path: Path | None) -> Iterator[Listing]:
     """Write to ``path`` when the block ends well; :class:`UsageError` where that cannot be written."""
     if path is None:
-        yield Nowhere()
+        yield NullListing()
         return
     part = path.with_name(path.name + ".part")
     try:
@@ -114,10 +114,10 @@ class VerifyJob:
     anchors: tuple[bytes, ...] = ()
     scope: Scope = field(default_factory=Scope)
     complete: Path | None = None
-    hear: Listener = field(default_factory=Silence)
+    hear: EventListener = field(default_factory=NullListener)
     clock: Callable[[], datetime] = _now
     chance: Random = field(default_factory=Random)
-    threads: int = field(default_factory=usual_threads)
+    threads: int = field(default_factory=default_threads)
 
 
 MARKS: Final = 500_000
@@ -160,7 +160,7 @@ def _verified(job: VerifyJob, db: Db) -> Verification:
     began = job.clock()
     position = read_position(db).day  # the first look: from now on nothing newer is seen
     with ExitStack() as stack:
-        proofs, lost = stack.enter_context(proofs_at(job.directory.proofs))
+        proofs, lost = stack.enter_context(signature_cache_at(job.directory.proofs))
         if lost:
             job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
         made = _Pass(job, db, proofs, stack.enter_context(listing_to(job.complete)))
@@ -192,32 +192,32 @@ class _Pass:
 
     job: VerifyJob
     db: Db
-    proofs: Proofs
+    proofs: SignatureCache
     listing: Listing
     tally: Tally = field(default_factory=Tally)
-    recount: Recount = field(default_factory=Recount)
-    reached: list[Aspect] = field(default_factory=list)
+    recount: CountCheck = field(default_factory=CountCheck)
+    reached: list[CheckedPart] = field(default_factory=list)
     _marks: list[int] = field(default_factory=list)
 
     def whole(self) -> list[Damage]:
         """Every row, and the mirror against itself."""
         damages: list[Damage] = []
         try:
-            with sqlite_named(self.job.directory.link):
+            with mirror_errors(self.job.directory.link):
                 self._step("every page")
-                self.reached.append(Aspect.PAGES)
+                self.reached.append(CheckedPart.PAGES)
                 damages += check_pages(self.db)
                 self._step("indexes against rows")
                 damages += check_indexes(self.db)
-                self.reached.append(Aspect.INDEXES)
-                self._all_of(read_rows(self.db), read_census(self.db).total)
+                self.reached.append(CheckedPart.INDEXES)
+                self._all_of(read_rows(self.db), read_counts(self.db).total)
                 damages += self.recount.against(self.db)
-                self.reached += [Aspect.COUNTS, Aspect.DIGEST]
+                self.reached += [CheckedPart.COUNTS, CheckedPart.DIGEST]
         except MirrorDamaged as error:  # the pages have said so already, more often than not
-            damages.append(Damage(aspect=Aspect.PAGES, detail=error.message))
+            damages.append(Damage(aspect=CheckedPart.PAGES, detail=error.message))
         except UnicodeDecodeError as error:
             told = f"a text in a row is none ({error.reason}); reading stopped there"
-            damages.append(Damage(aspect=Aspect.PAGES, detail=told))
+            damages.append(Damage(aspect=CheckedPart.PAGES, detail=told))
         return damages
 
     def sample(self, number: int) -> list[Damage]:
@@ -227,12 +227,12 @@ class _Pass:
         self._all_of(rows, len(rows))
         return []
 
-    def _all_of(self, rows: Iterable[HeldRow], size: int) -> None:
+    def _all_of(self, rows: Iterable[StoredRow], size: int) -> None:
         scope = self.job.scope
-        judge = judge_of(self.db, self.job.anchors, self.job.at)
+        judge = chain_validator(self.db, self.job.anchors, self.job.at)
         inspector = Inspector(judge, self.proofs, any_status=scope.any_status, afresh=scope.afresh)
         done = 0
-        for some in in_threads(inspector.inspect, iter(rows), self.job.threads):
+        for some in map_in_threads(inspector.inspect, iter(rows), self.job.threads):
             done += some.rows
             self._take(some)
             self.job.hear.hear(Verifying(file=self.job.directory.link.name, done=done, size=size))

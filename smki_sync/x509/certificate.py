@@ -13,7 +13,7 @@ from smki_sync.x509.der import (
     OCTET_STRING,
     OID,
     SEQUENCE,
-    Malformed,
+    MalformedDer,
     check_bits,
     children,
     read,
@@ -59,7 +59,10 @@ class Body:
 
 
 def read_body(der: bytes) -> Body:
-    """Take the certificate that fills ``der`` apart; raises :class:`~.der.Malformed` for any other octets."""
+    """Take the certificate that fills ``der`` apart.
+
+    Raises :class:`~.der.MalformedDer` for any other octets.
+    """
     start, stop = read_all(der, SEQUENCE)
     at, end = read(der, start, stop, SEQUENCE)
     outer_stop = read(der, end, stop, SEQUENCE)[1]
@@ -68,7 +71,7 @@ def read_body(der: bytes) -> Body:
     version, at = _version(der, at, end)
     parts = [der[first:after] for _tag, first, after in _elements(der, at, end)]
     if len(parts) < len(_FIELDS):
-        raise Malformed(f"{len(parts)} parts of {len(_FIELDS)} in what was signed")
+        raise MalformedDer(f"{len(parts)} parts of {len(_FIELDS)} in what was signed")
     named = dict(zip(_FIELDS, parts, strict=False))
     last_part = parts[-1] if len(parts) > len(_FIELDS) else b""
     found, repeated, broken = _extensions(last_part)
@@ -120,7 +123,7 @@ def _extensions(element: bytes) -> tuple[dict[bytes, Extension], bool, bool]:
             oid = element[first:stop]
             repeated |= oid in found
             found[oid] = _extension(element, stop, at)
-    except Malformed:
+    except MalformedDer:
         return found, repeated, True
     return found, repeated, False
 
@@ -132,7 +135,7 @@ def _extension(octets: bytes, at: int, end: int) -> Extension:
         critical = any(octets[start:at])
     start, stop = read(octets, at, end, OCTET_STRING)
     if stop != end:
-        raise Malformed(f"{end - stop} octets behind the value of an extension")
+        raise MalformedDer(f"{end - stop} octets behind the value of an extension")
     return Extension(critical, octets[start:stop])
 
 
@@ -149,11 +152,11 @@ _USAGES = {
 
 
 def facts_of(der: bytes) -> Facts:
-    """Read the facts of a certificate that fills ``der``; raises :class:`~.der.Malformed`."""
+    """Read the facts of a certificate that fills ``der``; raises :class:`~.der.MalformedDer`."""
     at, end = _to_be_signed(der)
     start, at = read(der, _after_version(der, at, end), end, INTEGER)
     if start == at:
-        raise Malformed("a serial number of no octets")
+        raise MalformedDer("a serial number of no octets")
     serial = serial_of(der[start:at])
     at = _after_algorithm(der, at, end)
     start, at = read(der, at, end, SEQUENCE)
@@ -189,7 +192,7 @@ def _to_be_signed(der: bytes) -> tuple[int, int]:
     start, last = read(der, _after_algorithm(der, end, stop), stop, BIT_STRING)
     check_bits(der, start, last)
     if last != stop:
-        raise Malformed(f"{stop - last} octets after the signature")
+        raise MalformedDer(f"{stop - last} octets after the signature")
     return at, end
 
 
@@ -200,7 +203,7 @@ def _after_version(der: bytes, at: int, end: int) -> int:
     start, after = read(der, at, end, _VERSION_FACTS)
     number, stop = read(der, start, after, INTEGER)
     if stop != after or der[number:stop] not in _VERSIONS:
-        raise Malformed(f"no X.509 version at octet {start}")
+        raise MalformedDer(f"no X.509 version at octet {start}")
     return after
 
 
@@ -214,7 +217,7 @@ def _after_algorithm(der: bytes, at: int, end: int) -> int:
 def _validity(der: bytes, at: int, end: int) -> tuple[int, int]:
     """Read notBefore and notAfter, in seconds since 1970."""
     if at == end:
-        raise Malformed(f"no validity at octet {at}")
+        raise MalformedDer(f"no validity at octet {at}")
     _, middle = read(der, at, end, der[at])
     return read_time(der[at:middle]), read_time(der[middle:end])
 
@@ -225,7 +228,7 @@ def _after_public_key(der: bytes, at: int, end: int) -> int:
     start, stop = read(der, _after_algorithm(der, start, after), after, BIT_STRING)
     check_bits(der, start, stop)
     if stop != after:
-        raise Malformed(f"{after - stop} octets after the public key")
+        raise MalformedDer(f"{after - stop} octets after the public key")
     return after
 
 
@@ -237,7 +240,7 @@ def _split_rest(der: bytes, at: int, end: int) -> dict[bytes, bytes]:
         return {}
     start, stop = read(der, at, end, _EXTENSIONS_FACTS)
     if stop != end:
-        raise Malformed(f"{end - stop} octets after the extensions")
+        raise MalformedDer(f"{end - stop} octets after the extensions")
     return fields.split_extensions(der, start, stop)
 
 

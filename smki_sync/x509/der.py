@@ -23,38 +23,38 @@ _LONG_TAG = 0x1F
 _UNUSED_BITS_LIMIT = 7
 
 
-class Malformed(ValueError):
+class MalformedDer(ValueError):
     """The octets break the rules of DER, or are another element than the one looked for."""
 
 
 def read(octets: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
     """Read the header at ``at`` of an element of this ``tag``; give start and stop of its value.
 
-    Raises :class:`Malformed` for another tag or an element that does not stop by ``end``.
+    Raises :class:`MalformedDer` for another tag or an element that does not stop by ``end``.
     """
     start = at + 2
     if start > end:
-        raise Malformed(f"cut off at octet {at}")
+        raise MalformedDer(f"cut off at octet {at}")
     if octets[at] != tag:
-        raise Malformed(f"tag {octets[at]:02X} at octet {at}, not {tag:02X}")
+        raise MalformedDer(f"tag {octets[at]:02X} at octet {at}, not {tag:02X}")
     length = octets[at + 1]
     if length >= _LONG_FORM:
         first, start = start, start + length - _LONG_FORM
         if not first < start <= first + LENGTH_OCTETS_LIMIT or start > end:
-            raise Malformed(f"indefinite, absurd or cut off length at octet {at}")
+            raise MalformedDer(f"indefinite, absurd or cut off length at octet {at}")
         length = int.from_bytes(octets[first:start])
     stop = start + length
     if stop > end:
-        raise Malformed(f"{length} octets at octet {start}, only {end - start} are left")
+        raise MalformedDer(f"{length} octets at octet {start}, only {end - start} are left")
     return start, stop
 
 
 def read_all(octets: bytes, tag: int) -> tuple[int, int]:
-    """Read an element that fills ``octets``; raises :class:`Malformed` also for what stands behind it."""
+    """Read an element that fills ``octets``; raises :class:`MalformedDer` also for what stands behind it."""
     end = len(octets)
     start, stop = read(octets, 0, end, tag)
     if stop != end:
-        raise Malformed(f"{end - stop} octets too many at octet {stop}")
+        raise MalformedDer(f"{end - stop} octets too many at octet {stop}")
     return start, stop
 
 
@@ -63,15 +63,15 @@ def children(octets: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]
     while at < end:
         tag = octets[at]
         if tag & _LONG_TAG == _LONG_TAG:
-            raise Malformed(f"a tag of several octets at octet {at}")
+            raise MalformedDer(f"a tag of several octets at octet {at}")
         start, at = read(octets, at, end, tag)
         yield tag, start, at
 
 
 def check_bits(octets: bytes, start: int, stop: int) -> None:
-    """Raise :class:`Malformed` unless the value of a BIT STRING begins with its count of unused bits."""
+    """Raise :class:`MalformedDer` unless the value of a BIT STRING begins with its count of unused bits."""
     if start == stop or octets[start] > _UNUSED_BITS_LIMIT:
-        raise Malformed(f"no BIT STRING at octet {start}")
+        raise MalformedDer(f"no BIT STRING at octet {start}")
 
 
 def element(tag: int, value: bytes) -> bytes:
@@ -118,7 +118,7 @@ OCTETS = 512
 Result = TypeVar("Result")
 
 
-def remember(function: Callable[[bytes], Result]) -> Callable[[bytes], Result]:
+def intern_value(function: Callable[[bytes], Result]) -> Callable[[bytes], Result]:
     """Make ``function`` remember its latest results; a failure is not remembered."""
     remembered = lru_cache(maxsize=ENTRIES)(function)
 
@@ -141,17 +141,17 @@ _PIVOT = 50  # RFC 5280 4.1.2.5.1: 50 to 99 are of the twentieth century
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@remember
+@intern_value
 def read_time(element: bytes) -> int:
-    """Read one time, header included, as whole seconds since 1970; raises :class:`Malformed`."""
+    """Read one time, header included, as whole seconds since 1970; raises :class:`MalformedDer`."""
     tag = element[:1]
     notation = _NOTATIONS.get(tag)
     if notation is None:
-        raise Malformed(f"no time: {element!r:.40}")
+        raise MalformedDer(f"no time: {element!r:.40}")
     start, stop = read_all(element, element[0])
     found = notation.fullmatch(element, start, stop)
     if found is None:
-        raise Malformed(f"no time: {element[start:stop]!r:.40}")
+        raise MalformedDer(f"no time: {element[start:stop]!r:.40}")
     year, month, day, hour, minute, second, sign, hours, minutes = found.groups(b"0")
     century = 0
     if tag == UTC_TIME:
@@ -160,6 +160,6 @@ def read_time(element: bytes) -> int:
         parts = (int(month), int(day), int(hour), int(minute), int(second))
         since = datetime(century + int(year), *parts, tzinfo=UTC) - _EPOCH
     except ValueError as exc:
-        raise Malformed(f"no time: {element[start:stop]!r:.40}") from exc
+        raise MalformedDer(f"no time: {element[start:stop]!r:.40}") from exc
     ahead = timedelta(hours=int(hours), minutes=int(minutes))
     return (since + ahead if sign == b"-" else since - ahead) // timedelta(seconds=1)

@@ -15,12 +15,12 @@ from smki_sync.x509.der import (
     OID,
     SEQUENCE,
     SET,
-    Malformed,
+    MalformedDer,
     check_bits,
     children,
+    intern_value,
     read,
     read_all,
-    remember,
 )
 
 # Object identifiers as they stand in the octets, header included (RFC 5280 4.2.1).
@@ -66,7 +66,7 @@ def split_extensions(octets: bytes, at: int, end: int) -> dict[bytes, bytes]:
             oid = octets[start : start + _OID_OCTETS]
             if oid in _WANTED:
                 found[oid] = b"" if oid in found else octets[start + _OID_OCTETS : at]
-    except Malformed:
+    except MalformedDer:
         return found
     return found
 
@@ -78,7 +78,7 @@ def silent(reader: Callable[[bytes], Said | None]) -> Callable[[bytes], Said | N
     def ask(extension: bytes) -> Said | None:
         try:
             return reader(_value(extension)) if extension else None
-        except Malformed:
+        except MalformedDer:
             return None
 
     return ask
@@ -91,11 +91,11 @@ def _value(extension: bytes) -> bytes:
         _, at = read(extension, at, end, BOOLEAN)
     start, stop = read(extension, at, end, OCTET_STRING)
     if stop != end:
-        raise Malformed(f"{end - stop} octets behind the value of an extension")
+        raise MalformedDer(f"{end - stop} octets behind the value of an extension")
     return extension[start:stop]
 
 
-@remember
+@intern_value
 @silent
 def read_key_usage(value: bytes) -> bytes | None:
     """Read the flags of keyUsage: the first in the highest bit, octets without a flag left off."""
@@ -104,7 +104,7 @@ def read_key_usage(value: bytes) -> bytes | None:
     return value[start + 1 : stop].rstrip(b"\0")
 
 
-@remember
+@intern_value
 @silent
 def read_authority(value: bytes) -> bool | None:
     """Read basicConstraints: whether the subject is a certification authority (cA, default false)."""
@@ -122,7 +122,7 @@ def read_subject_key_id(value: bytes) -> KeyId | None:
     return key_id_of(value[start:stop]) or None
 
 
-@remember
+@intern_value
 @silent
 def read_authority_key_id(value: bytes) -> KeyId | None:
     """Read the keyIdentifier of authorityKeyIdentifier; issuer and serial number there are not asked."""
@@ -152,7 +152,7 @@ def _hardware_serial(value: bytes, at: int, end: int) -> Eui | None:
         at, end = read(value, at, end, SEQUENCE)
         _, at = read(value, at, end, OID)
         start, stop = read(value, at, end, OCTET_STRING)
-    except Malformed:
+    except MalformedDer:
         return None
     return eui_of(value[start:stop]) if stop - start == EUI_OCTETS else None
 
@@ -170,19 +170,19 @@ class Constraints:
     path_length: int | None = None
 
 
-@remember
+@intern_value
 def read_flags(value: bytes) -> int:
     """Read keyUsage: its first octet, plus 256 where any flag of a later octet is set; 0 for none."""
     try:
         start, stop = read_all(value, BIT_STRING)
         check_bits(value, start, stop)
-    except Malformed:
+    except MalformedDer:
         return 0
     flags = value[start + 1 : stop].rstrip(b"\0")
     return flags[0] + 256 * (len(flags) > 1) if flags else 0
 
 
-@remember
+@intern_value
 def read_constraints(value: bytes) -> Constraints:
     """Read basicConstraints; what is malformed makes no authority."""
     try:
@@ -194,7 +194,7 @@ def read_constraints(value: bytes) -> Constraints:
         if at < end:
             start, at = read(value, at, end, INTEGER)
             limit = int.from_bytes(value[start:at], signed=True)
-    except Malformed:
+    except MalformedDer:
         return Constraints()
     return Constraints(is_ca=is_ca, path_length=limit)
 
@@ -232,9 +232,9 @@ class Name:
     eui: Eui | None
 
 
-@remember
+@intern_value
 def read_name(octets: bytes) -> Name:
-    """Read the value of a Name, its header left off; raises :class:`Malformed`.
+    """Read the value of a Name, its header left off; raises :class:`MalformedDer`.
 
     The role is the first OU that is two hex digits, the EUI-64 the first x500UniqueIdentifier of
     eight whole octets (Appendix M, Organisation profile).
@@ -243,7 +243,7 @@ def read_name(octets: bytes) -> Name:
     role, eui = None, None
     for tag, start, stop in children(octets, 0, len(octets)):
         if tag != SET or start == stop:
-            raise Malformed(f"no part of a name at octet {start} of the name")
+            raise MalformedDer(f"no part of a name at octet {start} of the name")
         texts = []
         for attribute in children(octets, start, stop):
             kind, value, text = _attribute(octets, *attribute)
@@ -259,12 +259,12 @@ def read_name(octets: bytes) -> Name:
 def _attribute(octets: bytes, tag: int, at: int, end: int) -> tuple[str, bytes, str]:
     """Read one AttributeTypeAndValue: its name, its value as an element, its value as text."""
     if tag != SEQUENCE:
-        raise Malformed(f"no attribute at octet {at} of the name")
+        raise MalformedDer(f"no attribute at octet {at} of the name")
     start, stop = read(octets, at, end, OID)
     dotted = _dotted(octets[start:stop])
     values = list(children(octets, stop, end))
     if len(values) != 1:
-        raise Malformed(f"{len(values)} values in one attribute at octet {at} of the name")
+        raise MalformedDer(f"{len(values)} values in one attribute at octet {at} of the name")
     kind, first, last = values[0]
     return (
         _SHORT_NAMES.get(dotted, dotted),
@@ -307,12 +307,12 @@ def _dotted(octets: bytes) -> str:
     for octet in octets:
         arc = arc << 7 | octet & 0x7F
         if arc.bit_length() > ARC_BITS_LIMIT:
-            raise Malformed("an object identifier with an absurd number")
+            raise MalformedDer("an object identifier with an absurd number")
         more = octet > 0x7F  # noqa: PLR2004 -- the eighth bit says that the number goes on
         if not more:
             arcs.append(arc)
             arc = 0
     if more:
-        raise Malformed("an object identifier that is empty or cut off")
+        raise MalformedDer("an object identifier that is empty or cut off")
     root = min(arcs[0] // 40, 2)
     return ".".join(map(str, (root, arcs[0] - 40 * root, *arcs[1:])))

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from smki_sync.model.certificate import Facts, Kind, eui_of, key_id_of, serial_of
-from smki_sync.x509.der import BIT_STRING, SEQUENCE, Malformed, children, read, read_all, read_time
+from smki_sync.x509.der import BIT_STRING, SEQUENCE, MalformedDer, children, read, read_all, read_time
 from smki_sync.x509.fields import SUBJECT_ALT_NAME, SUBJECT_KEY_ID
 
 MOULDS_LIMIT: Final = 1_000
@@ -52,7 +52,7 @@ class Layout:
         return Struct("".join(f"{stop - start}s" for start, stop in pairwise(edges)))
 
 
-class Known(NamedTuple):
+class ExaminedCertificate(NamedTuple):
     """What is known of a certificate: its facts, and whether the strict parser refuses it."""
 
     facts: Facts
@@ -65,11 +65,11 @@ class Shape:
     def __init__(self, layout: Layout) -> None:
         """No mould is known yet."""
         self.layout = layout
-        self.moulds: dict[tuple[bytes, ...], Known] = {}
+        self.moulds: dict[tuple[bytes, ...], ExaminedCertificate] = {}
         self._cut = layout.struct()
         self._ski_first = layout.ski < layout.eui
 
-    def add(self, der: bytes, known: Known) -> None:
+    def add(self, der: bytes, known: ExaminedCertificate) -> None:
         """Keep a certificate's fixed octets as a mould."""
         self.moulds[self._cut.unpack_from(der, _HEAD)[::2]] = known
 
@@ -82,11 +82,11 @@ class Shape:
             return None
         try:
             read_time(_UTC_TIME + parts[3])
-        except Malformed:
+        except MalformedDer:
             return None  # the walk will say what is wrong with it
         return parts
 
-    def known(self, parts: tuple[bytes, ...]) -> Known:
+    def known(self, parts: tuple[bytes, ...]) -> ExaminedCertificate:
         """What is known of a certificate that was cut into these parts."""
         like = self.moulds[parts[::2]]
         serial, not_before, _key, one, other = parts[1::2]
@@ -98,7 +98,7 @@ _shapes: dict[bytes, list[Shape]] = {}
 """By the header of the to-be-signed part, which holds its length."""
 
 
-def recall(der: bytes) -> Known | None:
+def lookup(der: bytes) -> ExaminedCertificate | None:
     """What is known of a certificate that fits a mould; ``None`` where it fits none."""
     for shape in _shapes.get(der[_HEAD : 2 * _HEAD], ()):
         parts = shape.parts(der)
@@ -108,15 +108,15 @@ def recall(der: bytes) -> Known | None:
 
 
 def fits(der: bytes) -> bool:
-    """Whether :func:`recall` knows a certificate; cheaper than asking what."""
+    """Whether :func:`lookup` knows a certificate; cheaper than asking what."""
     return any(shape.parts(der) for shape in _shapes.get(der[_HEAD : 2 * _HEAD], ()))
 
 
-def learn(der: bytes, known: Known) -> None:
+def store(der: bytes, known: ExaminedCertificate) -> None:
     """Take a certificate that was walked as a mould for those to come, if it is a device's."""
     try:
         layout = _layout(der, known.facts)
-    except Malformed:  # somewhere in the extensions, which the walk leaves unread from there on
+    except MalformedDer:  # somewhere in the extensions, which the walk leaves unread from there on
         return
     if layout is None or sum(len(s.moulds) for shapes in _shapes.values() for s in shapes) >= MOULDS_LIMIT:
         return
@@ -151,10 +151,12 @@ def _is_plain(first: int) -> bool:
     return 0 < first < _SIGN_BIT
 
 
-def _cast(like: Known, serial: bytes, not_before: bytes, ski: bytes, eui: bytes) -> Known:
+def _cast(
+    like: ExaminedCertificate, serial: bytes, not_before: bytes, ski: bytes, eui: bytes
+) -> ExaminedCertificate:
     """What is known of a certificate like another but for these octets."""
     facts = like.facts
-    return Known(
+    return ExaminedCertificate(
         Facts(
             serial=serial_of(serial),
             issuer=facts.issuer,

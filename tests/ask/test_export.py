@@ -13,13 +13,13 @@ from support.cli import Shell, surroundings
 
 from ask.exports import ask_duckdb, bodies, held
 from smki_sync.errors import MirrorDamaged
-from smki_sync.export.export import Form
+from smki_sync.export.export import ExportFormat
 from smki_sync.export.formats import path_of
 from smki_sync.files import MANIFEST
 from smki_sync.mirror.queries import Certificate
 from smki_sync.model.certificate import Flag
 
-FORMATS = [form.value for form in Form]
+FORMATS = [form.value for form in ExportFormat]
 TREES = ("parquet", "der-tree")
 
 

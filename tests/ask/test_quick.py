@@ -11,7 +11,7 @@ import typer
 from support.cli import Shell, surroundings
 
 from smki_sync.cli import build, certificate_view
-from smki_sync.cli.certificate_view import Asked
+from smki_sync.cli.certificate_view import ShowRequest
 from smki_sync.model.certificate import Usage
 
 HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")
@@ -68,15 +68,16 @@ def test_every_option_of_show_is_read_as_typer_declares_it() -> None:
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        (["x"], Asked(identity="x")),
-        (["--usage", "ds", "x"], Asked(identity="x", usage=Usage.DIGITAL_SIGNING)),
-        (["x", "--usage=KA", "--json"], Asked(identity="x", usage=Usage.KEY_AGREEMENT, as_json=True)),
+        (["x"], ShowRequest(identity="x")),
+        (["--usage", "ds", "x"], ShowRequest(identity="x", usage=Usage.DIGITAL_SIGNING)),
+        (["x", "--usage=KA", "--json"], ShowRequest(identity="x", usage=Usage.KEY_AGREEMENT, as_json=True)),
         (["x", "--role", "2", "--any-status", "--pem", "--der"],
-         Asked(identity="x", role="2", any_status=True, pem=True, der=True)),
-        (["x", "--mirror=a=b", "--config", "c"], Asked(identity="x", mirror=Path("a=b"), config=Path("c"))),
+         ShowRequest(identity="x", role="2", any_status=True, pem=True, der=True)),
+        (["x", "--mirror=a=b", "--config", "c"],
+         ShowRequest(identity="x", mirror=Path("a=b"), config=Path("c"))),
     ],
 )  # fmt: skip
-def test_a_plain_command_line_is_read(words: list[str], asked: Asked) -> None:
+def test_a_plain_command_line_is_read(words: list[str], asked: ShowRequest) -> None:
     assert certificate_view.read(words) == asked
 
 

@@ -13,7 +13,7 @@ from story.stage import Operator
 from story.writer import publish, record
 from x509.makers import REAL
 
-from smki_sync.cli.certificate_view import Asked, answer
+from smki_sync.cli.certificate_view import ShowRequest, render_show
 from smki_sync.cli.exit_codes import Exit
 
 TODAY = date(2026, 3, 2)
@@ -47,7 +47,7 @@ def identities(der: bytes, serial: str, ski: str | None, eui: str | None, place:
 
 def shown(identity: str, mirror: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
     """SHA-256 of what ``show`` finds; in this process, for there are many."""
-    code = answer(Asked(identity=identity, mirror=mirror, as_json=True))
+    code = render_show(ShowRequest(identity=identity, mirror=mirror, as_json=True))
     said = json.loads(capsys.readouterr().out)
     assert (code is Exit.OK) == bool(said["certificates"])
     return {one["sha256"] for one in said["certificates"]}

@@ -10,12 +10,12 @@ from support.cli import Shell, wait_until
 
 from ask.exports import bodies, held
 from smki_sync.errors import UsageError
-from smki_sync.export.export import Export, Form, export
-from smki_sync.files import MANIFEST, whole_file, whole_tree
-from smki_sync.mirror.queries import Wanted
+from smki_sync.export.export import Export, ExportFormat, export
+from smki_sync.files import MANIFEST, atomic_file, atomic_tree
+from smki_sync.mirror.queries import CertificateFilter
 from smki_sync.simulator.repository import Repository
 
-FORMATS = [form.value for form in Form]
+FORMATS = [form.value for form in ExportFormat]
 
 
 def names(place: Path) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_mirror_that_fails_in_the_middle_leaves_nothing(ask: Shell, damaged: P
 
 def test_a_disk_that_is_full_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     def fill() -> None:
-        with whole_file(tmp_path / "made", force=False) as file, Path("/dev/full").open("w") as full:
+        with atomic_file(tmp_path / "made", force=False) as file, Path("/dev/full").open("w") as full:
             file.write("half")
             full.write("x")
             full.flush()  # as a flush of the file itself would here
@@ -77,12 +77,12 @@ def test_a_disk_that_is_full_is_said_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
 def test_whatever_is_raised_meanwhile_the_old_one_stands(tmp_path: Path, error: type[BaseException]) -> None:
     def write_a_file() -> None:
-        with whole_file(tmp_path / "file", force=True) as file:
+        with atomic_file(tmp_path / "file", force=True) as file:
             file.write("new")
             raise error
 
     def fill_a_tree() -> None:
-        with whole_tree(tmp_path / "tree", force=True) as tree:
+        with atomic_tree(tmp_path / "tree", force=True) as tree:
             (tree / "new").write_text("new")
             raise error
 
@@ -100,7 +100,7 @@ def test_whatever_is_raised_meanwhile_the_old_one_stands(tmp_path: Path, error: 
 def test_a_new_file_belongs_to_whom_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        with whole_file(tmp_path / "made", force=False) as file:
+        with atomic_file(tmp_path / "made", force=False) as file:
             file.write("x")
     finally:
         os.umask(before)
@@ -113,7 +113,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     (tmp_path / "nowhere").symlink_to("no/such/place")
     for name in ("link", "nowhere"):
-        with pytest.raises(UsageError, match="exists"), whole_tree(tmp_path / name, force=True):
+        with pytest.raises(UsageError, match="exists"), atomic_tree(tmp_path / name, force=True):
             raise AssertionError
 
 
@@ -163,7 +163,7 @@ def test_a_sync_meanwhile_changes_nothing_in_an_export(
         assert ran.code == 0, ran.err
 
     output = smki.place / "made"
-    job = Export(form=Form.PEM, output=output, wanted=Wanted(any_status=True))
+    job = Export(form=ExportFormat.PEM, output=output, wanted=CertificateFilter(any_status=True))
     done = export(own_mirror / "mirror.db", job, told=meanwhile)
     assert len(told) == 1
     assert bodies(output, "pem") == before != held(own_mirror, "TRUE")

@@ -15,7 +15,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from smki_sync.mirror.queries import EuiIs, Wanted, find, find_certificates, open_mirror
+from smki_sync.mirror.queries import CertificateFilter, EuiIs, find, find_certificates, open_mirror
 from smki_sync.model.certificate import parse_eui
 
 PAIRS = 15
@@ -40,7 +40,7 @@ def report(mirror: Path) -> str:
     ratios = [statistics.median(one[form] / one[0] for one in rounds) for form in (1, 2)]
     with open_mirror(mirror / "mirror.db") as db:
         queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)))) for eui in euis]
-        first = [_seconds(lambda: next(find(db, Wanted()))) for _ in range(PAIRS)]
+        first = [_seconds(lambda: next(find(db, CertificateFilter()))) for _ in range(PAIRS)]
     return (
         f"`show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratios[0]:.2f} times; with a"
         f" configuration file {_ms(configured)}: {ratios[1]:.2f} times;"

@@ -1,7 +1,7 @@
 """Recovery beside the pure transfer: `make bench`, or `PYTHONPATH=tests python -m bench.overlap`.
 
 A full over a real OpenSSH server on loopback, fetched no faster than takes so many seconds: by
-:func:`smki_sync.download.fetch` alone, by `sync` that loads while it fetches, and by `sync` that loads
+:func:`smki_sync.download.download` alone, by `sync` that loads while it fetches, and by `sync` that loads
 after, in turn, each a process of its own.
 """
 

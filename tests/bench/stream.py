@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from bench.data import Cast
 from smki_sync.reader import ExtractReader
-from smki_sync.records import sift
+from smki_sync.records import pre_parse
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -31,7 +31,7 @@ def one_member(octets: int) -> Iterator[bytes]:
 def main(gib: float = 4.5) -> None:
     """Read it, and print what it came to."""
     began = time.perf_counter()
-    reader = ExtractReader(one_member(int(gib * GIB)), name="stream", understand=sift)
+    reader = ExtractReader(one_member(int(gib * GIB)), name="stream", understand=pre_parse)
     for _ in reader:
         pass
     took = time.perf_counter() - began

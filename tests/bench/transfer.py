@@ -1,8 +1,8 @@
 """What a download costs: `make bench`, or `PYTHONPATH=tests python -m bench.transfer`.
 
 One file over a real OpenSSH server on loopback, by OpenSSH's own `sftp`, by paramiko's `get` and by
-:func:`smki_sync.download.fetch` in turn, each a process of its own; directly and through a proxy that adds a
-round trip. Ours writes, hashes and makes durable; the others only write.
+:func:`smki_sync.download.download` in turn, each a process of its own; directly and through a proxy that adds
+a round trip. Ours writes, hashes and makes durable; the others only write.
 """
 
 import argparse

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import paramiko
 
-from smki_sync.download import Opening, PatientSource, Terms, fetch
-from smki_sync.events import Silence
+from smki_sync.download import DownloadOptions, ReconnectingSource, SourceConfig, download
+from smki_sync.events import NullListener
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.sources.base import Limits
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -22,14 +22,14 @@ MODIFIED = datetime(2026, 11, 15, 3, tzinfo=UTC)
 def by_fetch(url: str, key: Path, known_hosts: Path, target: Path, *, ranges: int = 1, rate: int = 0) -> None:
     """As `sync` does it, at most so many bytes a second."""
     login = SftpLogin(known_hosts=known_hosts, identity_file=key)
-    opening = Opening(url=url, login=login, limits=Limits())
-    terms = Terms(second=(lambda: opening) if ranges > 1 else None, bandwidth=rate)
-    with PatientSource(opening, terms=terms, hear=Silence()) as source:
+    opening = SourceConfig(url=url, login=login, limits=Limits())
+    terms = DownloadOptions(second=(lambda: opening) if ranges > 1 else None, bandwidth=rate)
+    with ReconnectingSource(opening, terms=terms, hear=NullListener()) as source:
         (listed,) = source.fetch_listing()
         extract = Extract(
             kind=ExtractKind.FULL, day=MODIFIED.date(), name=NAME, size=listed.size, modified=listed.modified
         )
-        fetch(source, extract, target, Silence(), terms)
+        download(source, extract, target, NullListener(), terms)
 
 
 def by_get(url: str, key: Path, known_hosts: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.cli import Ran, Shell
 
-from smki_sync.mirror.directory import hold
+from smki_sync.mirror.directory import hold_lock
 from smki_sync.simulator.faults import POISON_SERIAL, Fault
 from smki_sync.simulator.repository import Repository
 
@@ -23,7 +23,7 @@ def test_before_the_first_sync_the_mirror_is_empty_and_nothing_is_made(smki: She
 def test_while_the_first_load_is_at_work_status_says_so_and_sends_nobody_to_sync(smki: Shell) -> None:
     mirror = smki.place / "mirror"
     mirror.mkdir()
-    with hold(mirror / "lock", since=datetime.now(UTC)):
+    with hold_lock(mirror / "lock", since=datetime.now(UTC)):
         out = smki("status", "--mirror", "mirror").out
     assert f"process {os.getpid()}" in out
     assert "smki-sync sync" not in out

@@ -12,15 +12,20 @@ from smki_sync.cli.run_report import document, sync_text
 from smki_sync.errors import ConfigError, SourceRefused, SourceUnreachable
 from smki_sync.model.extract import Extract, ExtractKind, ListKind, ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan, Reason
-from smki_sync.model.report import Applied, Attention, AttentionCode, Census, Counts, SyncReport
-from smki_sync.text import COLUMNS, in_bytes, in_time, visible
+from smki_sync.model.report import (
+    AppliedExtract,
+    CertificateCounts,
+    ChangeCounts,
+    Notice,
+    NoticeCode,
+    SyncReport,
+)
+from smki_sync.text import COLUMNS, bytes_text, duration_text, visible
 
 FULL_DAY = date(2026, 11, 15)
 DIGEST = "3f" * 32
-LATE = Attention(
-    code=AttentionCode.REPOSITORY_LATE, message="nothing new since 2026-11-15", hint="ask the DCC"
-)
-ODD = Attention(code=AttentionCode.STRANGE_NAMES, message="1 file was left alone: READ\x1b[31mME")
+LATE = Notice(code=NoticeCode.REPOSITORY_LATE, message="nothing new since 2026-11-15", hint="ask the DCC")
+ODD = Notice(code=NoticeCode.STRANGE_NAMES, message="1 file was left alone: READ\x1b[31mME")
 
 
 def extract(kind: ExtractKind, day: date) -> Extract:
@@ -42,10 +47,10 @@ PLAN = Plan(
     uncovered=(FULL_DAY - timedelta(days=2),),
 )
 
-APPLIED = Applied(
+APPLIED = AppliedExtract(
     file=PLAN.extracts[0].name,
     kind=ExtractKind.FULL,
-    counts=Counts(records=60, inserted=50, updated=3, unchanged=4, withdrawn=2, quarantined=1),
+    counts=ChangeCounts(records=60, inserted=50, updated=3, unchanged=4, withdrawn=2, quarantined=1),
     bytes=12_345,
     sha256="ab" * 32,
     seconds=1.23456,
@@ -64,12 +69,12 @@ LIST = ListOutcome(
 )
 
 
-def report(*attention: Attention, dry_run: bool = False, plan: Plan = PLAN) -> SyncReport:
+def report(*attention: Notice, dry_run: bool = False, plan: Plan = PLAN) -> SyncReport:
     return SyncReport(
         plan=plan,
         position=FULL_DAY + timedelta(days=1),
         applied=() if dry_run else (APPLIED,),
-        census=Census(total=1_234_567, in_use=1_000_000, quarantined=1, digest=DIGEST),
+        census=CertificateCounts(total=1_234_567, in_use=1_000_000, quarantined=1, digest=DIGEST),
         lists=() if dry_run else (LIST,),
         attention=attention,
         dry_run=dry_run,
@@ -237,8 +242,10 @@ def test_a_dry_run_never_claims_to_have_done_anything(action: Action) -> None:
 
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_text_for_people_fits_and_shows_nothing_that_a_terminal_would_obey(name: str, message: str) -> None:
-    applied = Applied(file=name, kind=ExtractKind.DELTA, counts=Counts(), bytes=1, sha256="", seconds=0)
-    note = Attention(code=AttentionCode.BLOCKED, message=message, hint=name)
+    applied = AppliedExtract(
+        file=name, kind=ExtractKind.DELTA, counts=ChangeCounts(), bytes=1, sha256="", seconds=0
+    )
+    note = Notice(code=NoticeCode.BLOCKED, message=message, hint=name)
     said = SyncReport(plan=PLAN, position=None, applied=(applied,), attention=(note,))
     texts = [
         sync_text(said),
@@ -275,7 +282,7 @@ def test_visible_text_is_printable_and_visible_again_is_the_same(text: str) -> N
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (16_200_000_000, "16.2 GB"), (5e15, "5000.0 TB")],
 )
 def test_sizes_are_in_powers_of_a_thousand(count: float, text: str) -> None:
-    assert in_bytes(count) == text
+    assert bytes_text(count) == text
 
 
 @pytest.mark.parametrize(
@@ -283,4 +290,4 @@ def test_sizes_are_in_powers_of_a_thousand(count: float, text: str) -> None:
     [(0.41, "0.4 s"), (59.96, "1 min"), (60, "1 min"), (3599, "1 h 00 min"), (11_100, "3 h 05 min")],
 )
 def test_durations_are_in_the_unit_that_fits(seconds: float, text: str) -> None:
-    assert in_time(seconds) == text
+    assert duration_text(seconds) == text

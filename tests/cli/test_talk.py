@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from smki_sync.cli.console import talk_on
-from smki_sync.cli.event_log import PROGRESS_SECONDS, Pace, Talk, Volume
+from smki_sync.cli.console import event_reporter_on
+from smki_sync.cli.event_log import PROGRESS_SECONDS, EventReporter, LineRateLimiter, Verbosity
 from smki_sync.config.settings import LogFormat
 from smki_sync.events import (
     Building,
     Committed,
     Detail,
+    Downloading,
     Event,
-    Fetching,
     Listing,
-    Noted,
+    Logged,
     Planned,
     Reading,
     Restarted,
@@ -27,25 +27,23 @@ from smki_sync.events import (
 )
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import Action, Plan, Reason
-from smki_sync.model.report import Applied, Attention, AttentionCode, Counts
+from smki_sync.model.report import AppliedExtract, ChangeCounts, Notice, NoticeCode
 
 FILE = "SMKIKR_FULL_2026-11-15.xml.gz"
 FULL = Extract(kind=ExtractKind.FULL, day=date(2026, 11, 15), name=FILE, size=100_000_000)
 PLANNED = Planned(plan=Plan(action=Action.FULL, reason=Reason.NO_MIRROR, full=FULL))
 COMMITTED = Committed(
-    applied=Applied(
+    applied=AppliedExtract(
         file=FILE,
         kind=ExtractKind.FULL,
-        counts=Counts(records=1000, inserted=1000),
+        counts=ChangeCounts(records=1000, inserted=1000),
         bytes=9,
         sha256="",
         seconds=2,
     )
 )
-LATE = Noted(
-    attention=Attention(code=AttentionCode.REPOSITORY_LATE, message="nothing new", hint="ask the DCC")
-)
-ODD = Noted(attention=Attention(code=AttentionCode.STRANGE_NAMES, message="1 file left alone"))
+LATE = Logged(attention=Notice(code=NoticeCode.REPOSITORY_LATE, message="nothing new", hint="ask the DCC"))
+ODD = Logged(attention=Notice(code=NoticeCode.STRANGE_NAMES, message="1 file left alone"))
 DETAIL = Detail(text="aes128-gcm negotiated")
 STORY: tuple[Event, ...] = (
     Listing(source="file:///media"),
@@ -108,9 +106,9 @@ def colourful(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def said(*events: Event, volume: Volume = Volume.NORMAL, form: LogFormat = LogFormat.TEXT) -> list[str]:
+def said(*events: Event, volume: Verbosity = Verbosity.NORMAL, form: LogFormat = LogFormat.TEXT) -> list[str]:
     stream = io.StringIO()
-    with talk_on(stream, form=form, volume=volume, clock=HandClock()) as talk:
+    with event_reporter_on(stream, form=form, volume=volume, clock=HandClock()) as talk:
         for event in events:
             talk.hear(event)
     return stream.getvalue().splitlines()
@@ -118,16 +116,16 @@ def said(*events: Event, volume: Volume = Volume.NORMAL, form: LogFormat = LogFo
 
 def shown(*events: Event, clock: HandClock, step: float = 0) -> str:
     terminal = Terminal()
-    with talk_on(terminal, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
+    with event_reporter_on(terminal, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         for event in events:
             talk.hear(event)
             clock.move(step)
     return terminal.getvalue()
 
 
-def progress(talk: Talk, clock: HandClock, *, seconds: int) -> None:
+def progress(talk: EventReporter, clock: HandClock, *, seconds: int) -> None:
     for done in range(0, seconds * 1_000_000, 1_000_000):
-        talk.hear(Fetching(file=FILE, done=done, size=FULL.size))
+        talk.hear(Downloading(file=FILE, done=done, size=FULL.size))
         clock.move(1)
 
 
@@ -143,11 +141,11 @@ def test_each_decision_step_file_and_thing_to_know_is_one_line() -> None:
 
 
 def test_quiet_says_only_what_keeps_the_mirror_from_being_current() -> None:
-    assert said(*STORY, volume=Volume.QUIET) == ["ATTENTION repository-late: nothing new - ask the DCC"]
+    assert said(*STORY, volume=Verbosity.QUIET) == ["ATTENTION repository-late: nothing new - ask the DCC"]
 
 
 def test_verbose_says_the_details_too_and_nothing_else_more() -> None:
-    assert said(*STORY, volume=Volume.VERBOSE) == [*said(*STORY), "aes128-gcm negotiated"]
+    assert said(*STORY, volume=Verbosity.VERBOSE) == [*said(*STORY), "aes128-gcm negotiated"]
 
 
 TROUBLE: tuple[Event, ...] = (
@@ -165,7 +163,7 @@ def test_what_a_download_meets_is_said_as_it_happens() -> None:
         "nothing came (stalled, attempt 2 of 6); trying again in 15.0 s",
         "the file has grown; looking again in 15.0 s",
     ]
-    assert said(*TROUBLE, volume=Volume.QUIET) == []
+    assert said(*TROUBLE, volume=Verbosity.QUIET) == []
 
 
 def test_a_log_has_what_a_download_meets_with_its_fields_and_a_level() -> None:
@@ -186,7 +184,7 @@ def test_a_step_that_is_announced_again_is_said_once() -> None:
 
 def test_without_a_terminal_progress_is_one_line_in_thirty_seconds(clock: HandClock) -> None:
     stream = io.StringIO()
-    with talk_on(stream, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
+    with event_reporter_on(stream, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         progress(talk, clock, seconds=75)
     assert stream.getvalue().splitlines() == [
         f"fetching {FILE}: 30 % of 100.0 MB, 1.0 MB/s, 1 min left",
@@ -196,14 +194,14 @@ def test_without_a_terminal_progress_is_one_line_in_thirty_seconds(clock: HandCl
 
 def test_a_run_shorter_than_thirty_seconds_says_no_progress(clock: HandClock) -> None:
     stream = io.StringIO()
-    with talk_on(stream, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
+    with event_reporter_on(stream, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         progress(talk, clock, seconds=int(PROGRESS_SECONDS))
     assert stream.getvalue() == ""
 
 
 def test_reading_tells_its_records(clock: HandClock) -> None:
     stream = io.StringIO()
-    with talk_on(stream, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
+    with event_reporter_on(stream, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         talk.hear(Reading(file=FILE, records=0, done=0, size=0))
         clock.move(60)
         talk.hear(Reading(file=FILE, records=1_200_000, done=6_000_000, size=0))
@@ -211,42 +209,42 @@ def test_reading_tells_its_records(clock: HandClock) -> None:
 
 
 def test_a_resumed_download_is_not_taken_for_a_fast_one(clock: HandClock) -> None:
-    pace = Pace(clock)
-    pace.take(Fetching(file=FILE, done=50_000_000, size=FULL.size))
+    pace = LineRateLimiter(clock)
+    pace.take(Downloading(file=FILE, done=50_000_000, size=FULL.size))
     clock.move(50)
-    speed = pace.take(Fetching(file=FILE, done=75_000_000, size=FULL.size))
+    speed = pace.take(Downloading(file=FILE, done=75_000_000, size=FULL.size))
     assert speed is not None
     assert (speed.octets, speed.left) == (500_000, 50)
 
 
 def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
-    pace = Pace(clock)
+    pace = LineRateLimiter(clock)
     clock.move(40)
-    speed = pace.take(Fetching(file=FILE, done=5, size=10))
+    speed = pace.take(Downloading(file=FILE, done=5, size=10))
     assert speed is not None
     assert (speed.octets, speed.left) == (0, None)
 
 
 def test_a_clock_that_is_set_back_does_not_silence_the_progress(clock: HandClock) -> None:
-    pace = Pace(clock)
+    pace = LineRateLimiter(clock)
     clock.move(-3600)
-    assert pace.take(Fetching(file=FILE, done=5, size=10)) is not None
+    assert pace.take(Downloading(file=FILE, done=5, size=10)) is not None
 
 
 def test_a_name_from_outside_reaches_no_terminal_as_it_is(clock: HandClock) -> None:
     evil = "\x1b]0;owned\x07\n[red]x[/red]"
     written = r"\x1b]0;owned\x07\n[red]x[/red]"
     events = (Detail(text=evil), Building(file=evil, step=evil), Listing(source=evil))
-    assert all(written in line for line in said(*events, volume=Volume.VERBOSE))
-    assert len(said(*events, volume=Volume.VERBOSE)) == len(events)
-    screen = shown(*events[1:], Fetching(file=evil, done=1, size=2), clock=clock)
+    assert all(written in line for line in said(*events, volume=Verbosity.VERBOSE))
+    assert len(said(*events, volume=Verbosity.VERBOSE)) == len(events)
+    screen = shown(*events[1:], Downloading(file=evil, done=1, size=2), clock=clock)
     assert evil not in screen
     assert "\x07" not in screen
     assert f"fetching {written}" in screen
 
 
 def test_a_terminal_shows_a_bar_and_the_lines_above_it(clock: HandClock) -> None:
-    bars = [Fetching(file=FILE, done=done, size=100) for done in (0, 25, 50)]
+    bars = [Downloading(file=FILE, done=done, size=100) for done in (0, 25, 50)]
     screen = shown(*bars, LATE, clock=clock, step=1)
     assert f"fetching {FILE}" in screen
     assert "25 %" in screen
@@ -257,7 +255,7 @@ def test_a_terminal_shows_a_bar_and_the_lines_above_it(clock: HandClock) -> None
 
 def test_a_bar_is_gone_once_its_file_is_in_the_mirror(clock: HandClock) -> None:
     terminal = Terminal()
-    with talk_on(terminal, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
+    with event_reporter_on(terminal, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         talk.hear(Reading(file=FILE, records=1, done=1, size=2))
         talk.hear(COMMITTED)
         terminal.truncate(0)
@@ -270,7 +268,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
     clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    screen = shown(*STORY, Fetching(file=FILE, done=1, size=2), clock=clock)
+    screen = shown(*STORY, Downloading(file=FILE, done=1, size=2), clock=clock)
     assert screen.splitlines() == said(*STORY)
 
 
@@ -286,15 +284,15 @@ def test_no_color_takes_the_colours_and_leaves_the_words(
 
 def test_bars_leave_stdout_to_data(clock: HandClock, capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
-    with talk_on(terminal, form=LogFormat.TEXT, volume=Volume.NORMAL, clock=clock) as talk:
-        talk.hear(Fetching(file=FILE, done=1, size=2))
+    with event_reporter_on(terminal, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
+        talk.hear(Downloading(file=FILE, done=1, size=2))
         print('{"schema": 1}')  # noqa: T201 - what a command does on stdout
     assert capsys.readouterr().out == '{"schema": 1}\n'
     assert "schema" not in terminal.getvalue()
 
 
 def test_a_log_line_is_one_json_object_with_time_level_and_event() -> None:
-    lines = [json.loads(line) for line in said(*STORY, volume=Volume.VERBOSE, form=LogFormat.JSON)]
+    lines = [json.loads(line) for line in said(*STORY, volume=Verbosity.VERBOSE, form=LogFormat.JSON)]
     assert {line["time"] for line in lines} == {"2026-11-22T06:00:00.000Z"}
     assert [(line["level"], line["event"]) for line in lines] == [
         ("info", "listing"),
@@ -314,14 +312,16 @@ def test_a_log_line_is_one_json_object_with_time_level_and_event() -> None:
 def test_a_log_line_is_in_utc_wherever_the_clock_is() -> None:
     stream = io.StringIO()
     london = datetime(2026, 7, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
-    with talk_on(stream, form=LogFormat.JSON, volume=Volume.NORMAL, clock=lambda: london) as talk:
+    with event_reporter_on(
+        stream, form=LogFormat.JSON, volume=Verbosity.NORMAL, clock=lambda: london
+    ) as talk:
         talk.hear(LATE)
     assert json.loads(stream.getvalue())["time"] == "2026-06-30T23:30:00.000Z"
 
 
 def test_a_collector_gets_progress_once_in_thirty_seconds_too(clock: HandClock) -> None:
     stream = io.StringIO()
-    with talk_on(stream, form=LogFormat.JSON, volume=Volume.NORMAL, clock=clock) as talk:
+    with event_reporter_on(stream, form=LogFormat.JSON, volume=Verbosity.NORMAL, clock=clock) as talk:
         progress(talk, clock, seconds=75)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["event"], line["done"], line["size"]) for line in lines] == [
@@ -339,7 +339,7 @@ def test_a_run_goes_on_when_nobody_can_read_what_it_says(
     form: LogFormat, fault: Exception, terminal: bool
 ) -> None:
     stream = Unplugged(fault, terminal=terminal)
-    with talk_on(stream, form=form, volume=Volume.VERBOSE) as talk:
-        for event in (Fetching(file=FILE, done=1, size=2), *STORY):
+    with event_reporter_on(stream, form=form, volume=Verbosity.VERBOSE) as talk:
+        for event in (Downloading(file=FILE, done=1, size=2), *STORY):
             talk.hear(event)
     assert stream.attempts > 0

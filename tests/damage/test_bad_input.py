@@ -11,7 +11,7 @@ from damage.files import Said, packed
 from damage.world import DAY, HELD_DAY, NEXT_DAY, Place, World, november, truth
 from smki_sync.errors import BadExtract
 from smki_sync.reader import read_extract
-from smki_sync.records import understand
+from smki_sync.records import parse_record
 
 PAGE = Path(__file__).parents[2] / "docs" / "bad-input.md"
 
@@ -123,7 +123,7 @@ def test_a_delta_cut_at_any_octet_is_refused_at_its_end_and_never_before_its_las
     data = sound.gz
     for end in range(1, len(data)):
         with pytest.raises(BadExtract) as caught:
-            list(read_extract([data[:end]], name=sound.name, understand=understand))
+            list(read_extract([data[:end]], name=sound.name, understand=parse_record))
         assert caught.value.reason == "truncated", end
 
 
@@ -131,7 +131,7 @@ def test_an_xml_cut_at_any_octet_in_a_sound_gz_is_refused(world: World) -> None:
     sound = world.sound(Place.DELTA)
     for end in range(1, len(sound.xml)):
         with pytest.raises(BadExtract) as caught:
-            list(read_extract([packed(sound.xml[:end], level=0)], name=sound.name, understand=understand))
+            list(read_extract([packed(sound.xml[:end], level=0)], name=sound.name, understand=parse_record))
         assert caught.value.reason in {"not-well-formed", "not-xml"}, end
 
 

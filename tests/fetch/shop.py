@@ -12,7 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from smki_sync.download import Fetched, PatientSource, Retry, Terms, Transfer, fetch
+from smki_sync.download import (
+    DownloadedFile,
+    DownloadOptions,
+    ReconnectingSource,
+    RetryPolicy,
+    TransferRecord,
+    download,
+)
 from smki_sync.errors import SourceUnreachable
 from smki_sync.events import Event
 from smki_sync.model.extract import Extract, ExtractKind, RemoteFile
@@ -116,11 +123,11 @@ def terms(
     changing: float = 0,
     bandwidth: int = 0,
     mark_bytes: int = 2 * CHUNK,
-    ledger: Callable[[Transfer], None] = lambda _: None,
+    ledger: Callable[[TransferRecord], None] = lambda _: None,
     came: Callable[[int], None] = lambda _: None,
-) -> Terms:
-    return Terms(
-        retry=Retry(attempts=attempts, first_pause=5, factor=3, longest_pause=60, jitter=0.2),
+) -> DownloadOptions:
+    return DownloadOptions(
+        retry=RetryPolicy(attempts=attempts, first_pause=5, factor=3, longest_pause=60, jitter=0.2),
         young=young,
         changing=changing,
         bandwidth=bandwidth,
@@ -140,12 +147,16 @@ def extract(size: int = len(BODY), modified: datetime | None = SEEN) -> Extract:
 
 
 def get(
-    shop: Shop, path: Path, wanted: Extract | None = None, ear: Ear | None = None, on: Terms | None = None
-) -> Fetched:
+    shop: Shop,
+    path: Path,
+    wanted: Extract | None = None,
+    ear: Ear | None = None,
+    on: DownloadOptions | None = None,
+) -> DownloadedFile:
     """One run's download of the one file."""
     on, ear = on or terms(Time()), ear or Ear()
-    with PatientSource(lambda: shop, terms=on, hear=ear) as source:
-        return fetch(source, wanted or extract(), path, ear, on)
+    with ReconnectingSource(lambda: shop, terms=on, hear=ear) as source:
+        return download(source, wanted or extract(), path, ear, on)
 
 
 def names(path: Path) -> list[str]:

@@ -14,11 +14,19 @@ from support.proc import family
 
 from fetch.servers import Mortal, mortal_server
 from fetch.shop import Ear, names
-from smki_sync.download import Fetched, Opening, PatientSource, Retry, Terms, Transfer, fetch
-from smki_sync.download.parallel import Beside, Errand
-from smki_sync.download.partial_file import Stretch, read_entries
+from smki_sync.download import (
+    DownloadedFile,
+    DownloadOptions,
+    ReconnectingSource,
+    RetryPolicy,
+    SourceConfig,
+    TransferRecord,
+    download,
+)
+from smki_sync.download.parallel import ParallelDownload, ParallelRequest
+from smki_sync.download.partial_file import ByteRange, read_entries
 from smki_sync.errors import SourceUnreachable
-from smki_sync.events import Detail, Event, Fetching, Resumed, Silence
+from smki_sync.events import Detail, Downloading, Event, NullListener, Resumed
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.sources.base import Limits
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -38,29 +46,29 @@ class Stage:
     server: Mortal
     body: bytes
     target: Path
-    opening: Opening
+    opening: SourceConfig
     ear: Ear = field(default_factory=Ear)
-    transfers: list[Transfer] = field(default_factory=list)
+    transfers: list[TransferRecord] = field(default_factory=list)
 
-    def terms(self, *, parallel: bool = True) -> Terms:
-        return Terms(
-            retry=Retry(attempts=3, first_pause=0.2),
+    def terms(self, *, parallel: bool = True) -> DownloadOptions:
+        return DownloadOptions(
+            retry=RetryPolicy(attempts=3, first_pause=0.2),
             second=(lambda: self.opening) if parallel else None,
             split_bytes=SIZE,
             mark_bytes=MIB,
             ledger=self.transfers.append,
         )
 
-    def fetch(self, terms: Terms | None = None, hear: Ear | None = None) -> Fetched:
+    def fetch(self, terms: DownloadOptions | None = None, hear: Ear | None = None) -> DownloadedFile:
         terms, hear = terms or self.terms(), hear or self.ear
-        with PatientSource(self.opening, terms=terms, hear=hear) as source:
-            return fetch(source, WANTED, self.target, hear, terms)
+        with ReconnectingSource(self.opening, terms=terms, hear=hear) as source:
+            return download(source, WANTED, self.target, hear, terms)
 
     def journal(self, ending: str) -> int:
         entries = read_entries(self.target / f"{NAME}.part.{ending}")
         return entries.marks[-1].at if entries else 0
 
-    def is_here(self, fetched: Fetched) -> bool:
+    def is_here(self, fetched: DownloadedFile) -> bool:
         assert names(self.target) == [NAME, NAME + ".json"]
         assert fetched.file.sha256 == sha256(self.body).hexdigest()
         return fetched.path.read_bytes() == self.body
@@ -80,7 +88,7 @@ def stage(body: bytes, tmp_path: Path) -> Iterator[Stage]:
     os.utime(published / NAME, (MODIFIED.timestamp(), MODIFIED.timestamp()))
     with mortal_server(published, tmp_path / "scratch") as server:
         login = SftpLogin(known_hosts=server.facts.known_hosts, identity_file=server.facts.identity_file)
-        opening = Opening(url=server.facts.url, login=login, limits=Limits(stall=20))
+        opening = SourceConfig(url=server.facts.url, login=login, limits=Limits(stall=20))
         yield Stage(server, body, target, opening)
 
 
@@ -106,7 +114,7 @@ class Once(Ear):
 
     def hear(self, event: Event) -> None:
         super().hear(event)
-        if isinstance(event, Fetching) and self.deed:
+        if isinstance(event, Downloading) and self.deed:
             deed, self.deed = self.deed, None
             assert callable(deed)
             deed()
@@ -116,7 +124,7 @@ def test_both_halves_come_into_one_file_and_it_is_proven_whole(stage: Stage) -> 
     assert stage.is_here(fetched := stage.fetch())
     assert fetched.pieces == 2
     assert [(one.begin, one.end, one.outcome) for one in stage.transfers] == [(0, HALF, "whole")]
-    done = [event.done for event in stage.ear.events if isinstance(event, Fetching)]
+    done = [event.done for event in stage.ear.events if isinstance(event, Downloading)]
     assert done == sorted(done)
     assert done[-1] == SIZE
     assert helpers() == []
@@ -128,8 +136,11 @@ def test_a_small_file_takes_one_session(stage: Stage) -> None:
     small = stage.server.facts.directory / "small.gz"
     small.write_bytes(b"small")
     wanted = replace(WANTED, name="small.gz", size=5)
-    with PatientSource(stage.opening, terms=stage.terms(), hear=Silence()) as source:
-        assert fetch(source, wanted, stage.target, Silence(), stage.terms()).path.read_bytes() == b"small"
+    with ReconnectingSource(stage.opening, terms=stage.terms(), hear=NullListener()) as source:
+        assert (
+            download(source, wanted, stage.target, NullListener(), stage.terms()).path.read_bytes()
+            == b"small"
+        )
     assert stage.server.facts.log.read_text().count("Accepted publickey") == 1
 
 
@@ -159,7 +170,7 @@ def interrupted(stage: Stage) -> None:
 
     class Stop(Ear):
         def hear(self, event: Event) -> None:
-            if isinstance(event, Fetching) and event.done > 8 * MIB:
+            if isinstance(event, Downloading) and event.done > 8 * MIB:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -201,11 +212,11 @@ def test_a_file_that_is_gone_ends_both(stage: Stage) -> None:
     assert helpers() == []
 
 
-def errand(stage: Stage, *, bandwidth: int = 0) -> Errand:
+def errand(stage: Stage, *, bandwidth: int = 0) -> ParallelRequest:
     part = stage.target / f"{NAME}.part"
     part.touch()
-    stretch = Stretch(name=NAME, size=SIZE, modified=MODIFIED.isoformat(), start=HALF, end=SIZE)
-    return Errand(
+    stretch = ByteRange(name=NAME, size=SIZE, modified=MODIFIED.isoformat(), start=HALF, end=SIZE)
+    return ParallelRequest(
         opening=stage.opening,
         extract=WANTED,
         part=part,
@@ -213,13 +224,13 @@ def errand(stage: Stage, *, bandwidth: int = 0) -> Errand:
         stretch=stretch,
         mark_bytes=MIB,
         bandwidth=bandwidth,
-        retry=Retry(),
+        retry=RetryPolicy(),
     )
 
 
 def test_a_second_process_whose_parent_has_gone_writes_no_more(stage: Stage) -> None:
     """The parent's death is the end of the pipe; at this rate the half takes long."""
-    with Beside(errand(stage, bandwidth=500_000)) as other:
+    with ParallelDownload(errand(stage, bandwidth=500_000)) as other:
         while other.done < 100_000 and other.follow():
             pass
         process = other._process
@@ -230,7 +241,7 @@ def test_a_second_process_whose_parent_has_gone_writes_no_more(stage: Stage) -> 
 
 
 def test_the_second_half_alone_stands_at_its_place(stage: Stage) -> None:
-    with Beside(errand(stage)) as other:
+    with ParallelDownload(errand(stage)) as other:
         while other.follow():
             pass
         assert other.whole
@@ -243,7 +254,7 @@ def test_the_second_half_alone_stands_at_its_place(stage: Stage) -> None:
 
 def test_a_second_process_says_no_secret_on_its_command_line(stage: Stage) -> None:
     secret = replace(stage.opening, login=replace(stage.opening.login, password="s3cret"))
-    with Beside(replace(errand(stage, bandwidth=500_000), opening=secret)) as other:
+    with ParallelDownload(replace(errand(stage, bandwidth=500_000), opening=secret)) as other:
         other.follow()
         words = Path(f"/proc/{other._process.pid}/cmdline").read_bytes()
         environment = Path(f"/proc/{other._process.pid}/environ").read_bytes()

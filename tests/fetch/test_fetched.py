@@ -9,7 +9,7 @@ import pytest
 
 from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, extract, get, names
 from smki_sync.errors import MirrorNotWritable, SourceUnreachable
-from smki_sync.events import Detail, Fetching
+from smki_sync.events import Detail, Downloading
 from smki_sync.model.extract import Extract
 
 
@@ -30,7 +30,7 @@ def test_no_chunk_is_empty_or_larger_than_a_quarter_mebibyte(tmp_path: Path) -> 
 def test_progress_is_told_from_the_first_byte_to_the_last(tmp_path: Path) -> None:
     ear = Ear()
     get(Shop(), tmp_path, ear=ear)
-    told = [e for e in ear.events if isinstance(e, Fetching)]
+    told = [e for e in ear.events if isinstance(e, Downloading)]
     assert [e.done for e in told] == [*range(CHUNK, len(BODY), CHUNK), len(BODY)]
     assert {(e.file, e.size) for e in told} == {(NAME, len(BODY))}
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from fetch.shop import BODY, Shop, Time, get, terms
-from smki_sync.download.retry import BURST_SECONDS, Pace
+from smki_sync.download.retry import BURST_SECONDS, RateLimiter
 
 
 def test_without_a_limit_nothing_waits() -> None:
     time = Time()
-    pace = Pace(0, seconds=time.seconds, sleep=time.sleep)
+    pace = RateLimiter(0, seconds=time.seconds, sleep=time.sleep)
     pace.take(1 << 40)
     assert time.pauses == []
 
@@ -19,7 +19,7 @@ def test_without_a_limit_nothing_waits() -> None:
 @pytest.mark.parametrize("rate", [1_000, 1_000_000])
 def test_over_any_stretch_of_time_no_more_passes_than_the_rate_and_one_burst(rate: int) -> None:
     time, dice = Time(), random.Random(rate)
-    pace = Pace(rate, seconds=time.seconds, sleep=time.sleep)
+    pace = RateLimiter(rate, seconds=time.seconds, sleep=time.sleep)
     passed = [(time.seconds(), 0)]
     for _ in range(200):
         if dice.random() < 0.1:
@@ -35,7 +35,7 @@ def test_over_any_stretch_of_time_no_more_passes_than_the_rate_and_one_burst(rat
 
 def test_a_limit_is_used_up_and_not_only_kept() -> None:
     time = Time()
-    pace = Pace(1_000, seconds=time.seconds, sleep=time.sleep)
+    pace = RateLimiter(1_000, seconds=time.seconds, sleep=time.sleep)
     began = time.seconds()
     for _ in range(100):
         pace.take(100)
@@ -44,7 +44,7 @@ def test_a_limit_is_used_up_and_not_only_kept() -> None:
 
 def test_another_rate_counts_from_then_on() -> None:
     time = Time()
-    pace = Pace(1_000, seconds=time.seconds, sleep=time.sleep)
+    pace = RateLimiter(1_000, seconds=time.seconds, sleep=time.sleep)
     pace.take(250)
     pace.change(10_000)
     pace.take(5_000)

@@ -7,22 +7,22 @@ from typing import Self
 import pytest
 
 from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, Time, extract, get, names, terms
-from smki_sync.download import PatientSource, Retry
-from smki_sync.download.retry import CAUSES, Cause, Treatment, treatment_of
+from smki_sync.download import ReconnectingSource, RetryPolicy
+from smki_sync.download.retry import CAUSES, RetryAction, RetryRule, retry_action_of
 from smki_sync.errors import SourceError, SourceUnreachable
 from smki_sync.events import Resumed, Retrying
 
 
-def fault_of(cause: Cause) -> SourceError:
+def fault_of(cause: RetryRule) -> SourceError:
     return cause.kind("the message", hint="the hint", code=cause.code)
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.code)
-def test_each_cause_is_treated_as_the_table_says(tmp_path: Path, cause: Cause) -> None:
+def test_each_cause_is_treated_as_the_table_says(tmp_path: Path, cause: RetryRule) -> None:
     shop = Shop(breaks=[200_000, None], fault=lambda: fault_of(cause))
     time, ear = Time(), Ear()
     on = terms(time, attempts=3)
-    if cause.treatment is Treatment.AGAIN:
+    if cause.treatment is RetryAction.AGAIN:
         assert get(shop, tmp_path, ear=ear, on=on).path.read_bytes() == BODY
         assert (shop.opened, shop.closed, len(time.pauses)) == (2, 2, 1)
         return
@@ -38,7 +38,7 @@ def test_the_table_names_each_cause_once() -> None:
 
 
 def test_a_cause_without_a_row_is_treated_as_its_class_says() -> None:
-    assert treatment_of(SourceUnreachable("m", code="never-heard-of")) is Treatment.AGAIN
+    assert retry_action_of(SourceUnreachable("m", code="never-heard-of")) is RetryAction.AGAIN
 
 
 class Closed(Shop):
@@ -63,7 +63,7 @@ def test_connecting_is_tried_again_too_and_listing(tmp_path: Path) -> None:
         if next(faults):
             raise SourceUnreachable("not now", code="stalled")
 
-    with PatientSource(
+    with ReconnectingSource(
         lambda: Shop(before_listing=stumble), terms=terms(time, attempts=2), hear=Ear()
     ) as one:
         assert len(one.fetch_listing()) == 1
@@ -99,7 +99,7 @@ def test_a_single_attempt_speaks_for_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("chance", "pause"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])
 def test_chance_draws_a_pause_longer_or_shorter_by_its_share(chance: float, pause: float) -> None:
-    retry = Retry(attempts=9, first_pause=10, factor=2, longest_pause=40, jitter=0.2)
+    retry = RetryPolicy(attempts=9, first_pause=10, factor=2, longest_pause=40, jitter=0.2)
     assert retry.pause(1, chance) == pytest.approx(pause)
     assert retry.pause(50, 0.5) == 40
 

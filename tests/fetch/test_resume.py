@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fetch.shop import BODY, CHUNK, NAME, SEAM, SEEN, Ear, Shop, Time, extract, get, names, terms
-from smki_sync.download import Transfer, discard_other_parts, follow, room_left
+from smki_sync.download import TransferRecord, discard_other_partial_files, read_growing_file, room_left
 from smki_sync.download.partial_file import SEAM_BYTES
 from smki_sync.errors import BadExtract, SourceUnreachable
 from smki_sync.events import Restarted, Resumed
@@ -214,7 +214,7 @@ def test_a_file_put_together_of_two_fails_its_checksum_and_is_not_kept_for_ever(
 
 
 def test_every_attempt_is_told_with_where_it_began_and_ended(tmp_path: Path) -> None:
-    told: list[Transfer] = []
+    told: list[TransferRecord] = []
     time = Time()
     get(Shop(breaks=[300_000]), tmp_path, on=terms(time, attempts=2, ledger=told.append))
     assert [(t.begin, t.end, t.outcome) for t in told] == [
@@ -237,7 +237,7 @@ def test_a_file_can_be_read_while_it_comes_and_never_beyond_what_has_come(tmp_pa
     def came(octets: int) -> None:
         marks[0] = octets
         if octets and not reader:
-            reader.append(follow(tmp_path / PART, iter(lambda: marks[0], len(BODY) + 1)))
+            reader.append(read_growing_file(tmp_path / PART, iter(lambda: marks[0], len(BODY) + 1)))
         while reader and len(read) < octets:
             read.extend(next(reader[0]))
         assert len(read) == octets
@@ -251,7 +251,7 @@ def test_what_lies_beyond_a_mark_is_not_looked_at_before_it_has_come(tmp_path: P
     """A second session writes its half of the part while the first half still has a hole."""
     part = tmp_path / PART
     part.write_bytes(BODY[:1000] + bytes(len(BODY) - 1000))
-    reader = follow(part, [1000, 2000])
+    reader = read_growing_file(part, [1000, 2000])
     assert next(reader) == BODY[:1000]
     part.write_bytes(BODY)
     assert next(reader) == BODY[1000:2000]
@@ -259,7 +259,7 @@ def test_what_lies_beyond_a_mark_is_not_looked_at_before_it_has_come(tmp_path: P
 
 def test_whoever_follows_a_file_that_begins_anew_is_told(tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(BODY)
-    reader = follow(tmp_path / PART, [0, 1000, 2000, 0, 1000])
+    reader = read_growing_file(tmp_path / PART, [0, 1000, 2000, 0, 1000])
     assert [len(data) for data in (next(reader), next(reader))] == [1000, 1000]
     with pytest.raises(SourceUnreachable, match="begun anew"):
         next(reader)
@@ -270,7 +270,7 @@ def test_parts_that_nobody_wants_any_more_are_removed_and_the_wanted_ones_stay(t
     (tmp_path / "SMKIKR_FULL_2026-11-08.xml.gz.part").write_bytes(b"old")
     (tmp_path / "SMKIKR_FULL_2026-11-08.xml.gz.part.journal").write_bytes(b"old")
     (tmp_path / "SMKIKR_DELT_2026-11-11.xml.gz.bad").write_bytes(b"evidence")
-    removed = discard_other_parts(tmp_path, [extract()])
+    removed = discard_other_partial_files(tmp_path, [extract()])
     assert [path.name for path in removed] == ["SMKIKR_FULL_2026-11-08.xml.gz.part"]
     assert names(tmp_path) == ["SMKIKR_DELT_2026-11-11.xml.gz.bad", PART, JOURNAL]
 

@@ -23,8 +23,8 @@ from support.cli import Shell, wait_until
 from support.openssh import make_key
 
 from fetch.servers import Mortal, mortal_server
-from smki_sync.download import PatientSource, Retry, Terms, Transfer, fetch
-from smki_sync.events import Event, Fetching, Retrying, Silence
+from smki_sync.download import DownloadOptions, ReconnectingSource, RetryPolicy, TransferRecord, download
+from smki_sync.events import Downloading, Event, NullListener, Retrying
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.simulator.repository import Repository
 from smki_sync.sources import open_source
@@ -63,7 +63,7 @@ def server(published: Path, tmp_path: Path) -> Iterator[Mortal]:
 
 def opened(server: Mortal) -> Source:
     login = SftpLogin(known_hosts=server.facts.known_hosts, identity_file=server.facts.identity_file)
-    return open_source(server.facts.url, login=login, limits=Limits(stall=20), hear=Silence())
+    return open_source(server.facts.url, login=login, limits=Limits(stall=20), hear=NullListener())
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Reaper:
     codes: list[str] = field(default_factory=list)
 
     def hear(self, event: Event) -> None:
-        if isinstance(event, Fetching) and self.offsets and event.done >= self.offsets[0]:
+        if isinstance(event, Downloading) and self.offsets and event.done >= self.offsets[0]:
             self.offsets.pop(0)
             self.server.kill()
         if isinstance(event, Retrying):
@@ -91,10 +91,10 @@ def test_a_large_file_comes_whole_although_its_server_is_killed_five_times(
     modified = datetime.fromtimestamp(LONG_AGO, UTC)
     wanted = Extract(kind=ExtractKind.FULL, day=DAY, name=FULL, size=SIZE, modified=modified)
     reaper = Reaper(server, [SIZE * n // (DEATHS + 1) for n in range(1, DEATHS + 1)])
-    transfers: list[Transfer] = []
-    terms = Terms(retry=Retry(attempts=3), ledger=transfers.append)
-    with PatientSource(lambda: opened(server), terms=terms, hear=reaper) as source:
-        fetched = fetch(source, wanted, tmp_path, reaper, terms)
+    transfers: list[TransferRecord] = []
+    terms = DownloadOptions(retry=RetryPolicy(attempts=3), ledger=transfers.append)
+    with ReconnectingSource(lambda: opened(server), terms=terms, hear=reaper) as source:
+        fetched = download(source, wanted, tmp_path, reaper, terms)
     with original.open("rb") as file:
         assert fetched.file.sha256 == file_digest(file, "sha256").hexdigest()
     with fetched.path.open("rb") as file:

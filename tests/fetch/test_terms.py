@@ -9,14 +9,14 @@ from pathlib import Path
 from sync.shelf import NOW, november
 
 from fetch.shop import Ear
-from smki_sync.cli.job import job_of, terms_of
+from smki_sync.cli.job import download_options_of, job_of
 from smki_sync.config.loader import Config
 from smki_sync.config.settings import MirrorPaths, Repository, RetrySettings
-from smki_sync.download import Opening, Retry, Transfer
-from smki_sync.events import Detail, Silence
+from smki_sync.download import RetryPolicy, SourceConfig, TransferRecord
+from smki_sync.events import Detail, NullListener
 from smki_sync.sources.base import Limits
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.sync.job import Job
+from smki_sync.sync.job import SyncJob
 from smki_sync.sync.runner import DownloadLedger
 
 REPOSITORY = Repository(
@@ -30,14 +30,14 @@ REPOSITORY = Repository(
 
 def test_each_key_of_the_configuration_is_a_term() -> None:
     retry = RetrySettings(attempts=7, first_pause_seconds=1, factor=2, longest_pause_seconds=30, jitter=0.5)
-    made = terms_of(Config(repository=REPOSITORY, retry=retry))
-    assert made.retry == Retry(attempts=7, first_pause=1, factor=2, longest_pause=30, jitter=0.5)
+    made = download_options_of(Config(repository=REPOSITORY, retry=retry))
+    assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=2, longest_pause=30, jitter=0.5)
     assert (made.young, made.changing, made.bandwidth, made.second) == (60, 90, 1_000_000, None)
 
 
 def test_two_sessions_are_opened_alike_and_the_second_can_be_given_to_another_process() -> None:
     config = Config(repository=replace(REPOSITORY, parallel=2))
-    second = terms_of(config).second
+    second = download_options_of(config).second
     assert second is not None
     opening = second()
     assert opening.url == config.need_url()
@@ -48,17 +48,17 @@ def test_two_sessions_are_opened_alike_and_the_second_can_be_given_to_another_pr
 
 def test_no_secret_shows_in_how_to_open_a_source() -> None:
     login = SftpLogin(password="s3cret", key_passphrase="pa55")
-    opening = Opening(url="file:///media", login=login, limits=Limits())
+    opening = SourceConfig(url="file:///media", login=login, limits=Limits())
     assert "s3cret" not in repr(opening)
     assert "pa55" not in repr(opening)
 
 
-def job(directory: Path, ear: Ear) -> Job:
+def job(directory: Path, ear: Ear) -> SyncJob:
     config = Config(repository=replace(REPOSITORY, url="file:///media"), mirror=MirrorPaths(path=directory))
-    return replace(job_of(config, Silence()), hear=ear, today=november(20), clock=lambda: NOW)
+    return replace(job_of(config, NullListener()), hear=ear, today=november(20), clock=lambda: NOW)
 
 
-TRANSFER = Transfer(file="f", size=9, started=NOW, ended=NOW, begin=2, end=7, outcome="connection-lost")
+TRANSFER = TransferRecord(file="f", size=9, started=NOW, ended=NOW, begin=2, end=7, outcome="connection-lost")
 
 
 def test_an_attempt_is_a_row_of_the_history(tmp_path: Path) -> None:

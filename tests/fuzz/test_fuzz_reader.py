@@ -15,7 +15,7 @@ from smki_sync.cli.exit_codes import failure_text
 from smki_sync.errors import BadExtract, Fault
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.reader import ExtractReader, ReaderLimits
-from smki_sync.records import Sifted, complete, sift, understand
+from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
 
 NAME = "SMKIKR_DELT_2026-11-22.xml.gz"
 LIMITS = ReaderLimits(
@@ -60,7 +60,7 @@ def code_of(error: BadExtract) -> str:
 def outcome(data: bytes, *, size: int = 1 << 20) -> Outcome:
     """Read a file to its end; anything but ``BadExtract`` passes through and fails the test."""
     chunks = (data[at : at + size] for at in range(0, len(data), size))
-    reader = ExtractReader(chunks, name=NAME, understand=understand, limits=LIMITS)
+    reader = ExtractReader(chunks, name=NAME, understand=parse_record, limits=LIMITS)
     found: list[Entry | Rejected] = []
     try:
         found.extend(reader)
@@ -115,11 +115,11 @@ def test_a_mutated_xml_means_the_same_in_one_member_and_in_many(xml: bytes, size
 @given(mutated(list(XML.values()), WORDS))
 def test_what_is_sifted_and_completed_is_what_is_understood_at_once(xml: bytes) -> None:
     def read() -> Iterator[Entry | Rejected]:
-        reader: ExtractReader[Sifted | Entry] = ExtractReader(
-            [packed(xml, level=1)], name=NAME, understand=sift, limits=LIMITS
+        reader: ExtractReader[PreParsed | Entry] = ExtractReader(
+            [packed(xml, level=1)], name=NAME, understand=pre_parse, limits=LIMITS
         )
         for record in reader:
-            yield complete(record) if isinstance(record, Sifted) else record
+            yield finish_parse(record) if isinstance(record, PreParsed) else record
 
     found: list[Entry | Rejected] = []
     fault = ""

@@ -15,8 +15,8 @@ from smki_sync.catalogue import named_inside, read_catalogue
 from smki_sync.config.loader import Config, load
 from smki_sync.errors import ConfigError
 from smki_sync.model.certificate import Claims, Entry, Rejected
-from smki_sync.model.extract import Extract, ExtractKind, RemoteFile, Stranger
-from smki_sync.records import DETAIL_LIMIT, Sifted, complete, sift, understand
+from smki_sync.model.extract import Extract, ExtractKind, RemoteFile, UnrecognisedFile
+from smki_sync.records import DETAIL_LIMIT, PreParsed, finish_parse, parse_record, pre_parse
 
 TOML = corpus("toml")
 TOML_WORDS = [
@@ -96,7 +96,7 @@ names = st.one_of(
 @given(st.lists(st.builds(RemoteFile, name=names, size=st.integers(-1, 1 << 60)), max_size=12))
 def test_a_listing_of_any_names_comes_out_whole_and_once(files: list[RemoteFile]) -> None:
     found = read_catalogue(files)
-    out: list[Extract | RemoteFile | Stranger] = [
+    out: list[Extract | RemoteFile | UnrecognisedFile] = [
         *found.fulls,
         *found.deltas,
         *found.companions,
@@ -133,9 +133,9 @@ claims = st.builds(
 @fuzzing
 @given(claims)
 def test_any_claims_are_understood_or_rejected_with_a_short_reason(said: Claims) -> None:
-    found = understand(1, said)
+    found = parse_record(1, said)
     assert isinstance(found, Entry | Rejected)
     if isinstance(found, Rejected):
         assert 0 < len(found.detail) <= DETAIL_LIMIT
-    sifted = sift(1, said)
-    assert (complete(sifted) if isinstance(sifted, Sifted) else sifted) == found
+    sifted = pre_parse(1, said)
+    assert (finish_parse(sifted) if isinstance(sifted, PreParsed) else sifted) == found

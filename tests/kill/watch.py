@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import apsw
 
-from smki_sync.cli.event_log import Talk
+from smki_sync.cli.event_log import EventReporter
 from smki_sync.events import Event
 
 Act = Callable[[], None]
@@ -45,13 +45,13 @@ def watch(clock: Clock, root: str) -> object:
     """Set everything up that strikes the clock; what must be kept for as long as the process lives."""
     sys.addaudithook(partial(_heard, clock, root))
     apsw.connection_hooks.append(partial(_trace, clock))
-    hear = Talk.hear
+    hear = EventReporter.hear
 
-    def tell(talk: Talk, event: Event) -> None:
+    def tell(talk: EventReporter, event: Event) -> None:
         hear(talk, event)
         clock.strike("event", type(event).__name__)
 
-    Talk.hear = tell  # type: ignore[method-assign,assignment]  # every command makes its own
+    EventReporter.hear = tell  # type: ignore[method-assign,assignment]  # every command makes its own
     return _Disk(clock) if "disk" in clock.kinds else None
 
 

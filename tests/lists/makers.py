@@ -4,10 +4,10 @@ from pathlib import Path
 
 from mirror.makers import ISSUER, NOW, november, serial_of
 
-from smki_sync.mirror.journal import Changed
+from smki_sync.mirror.journal import JournalEntry
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.revocation import Arrival
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.revocation import ListArrival
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import KeyId
 from smki_sync.model.extract import ListKind, RevocationList, Revoked
 
@@ -25,7 +25,7 @@ def arrival(
     since: int = SINCE,
     file: str = "CRL.gz",
     next_update: int | None = SINCE + 86_400 * 365,
-) -> Arrival:
+) -> ListArrival:
     """A good list that revokes certificates by their numbers."""
     found = RevocationList(
         issuer=issuer,
@@ -36,10 +36,10 @@ def arrival(
         revoked=tuple(Revoked(serial_of(n), since, "key_compromise") for n in revoked),
         der=f"list {number} of {issuer}".encode(),
     )
-    return Arrival(file=file, kind=ListKind.CRL, signer=key, list=found, at=utc(NOW))
+    return ListArrival(file=file, kind=ListKind.CRL, signer=key, list=found, at=utc(NOW))
 
 
-def revoke(path: Path, one: Arrival, day: int = 20) -> list[Changed]:
+def revoke(path: Path, one: ListArrival, day: int = 20) -> list[JournalEntry]:
     """Bring a list into force in a finished generation."""
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         return store.apply_list(one, day=november(day))

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from smki_sync.model.certificate import key_id_of
-from smki_sync.model.extract import HeldList, ListKind, RevocationList
+from smki_sync.model.extract import ListInForce, ListKind, RevocationList
 from smki_sync.simulator import pki
 from smki_sync.simulator.pki import Authority
-from smki_sync.trust.revocation_lists import Signer, read_list
+from smki_sync.trust.revocation_lists import ListSigner, read_list
 
 ISSUED = datetime(2026, 11, 1, tzinfo=UTC)
 LIFE = timedelta(days=30)
@@ -48,8 +48,8 @@ def signer(
     in_use: bool = True,
     ski: bool = True,
     may_sign_lists: bool = True,
-) -> Signer:
-    return Signer(
+) -> ListSigner:
+    return ListSigner(
         subject=subject.name.rfc4514_string(),
         ski=key_id_of(subject.key_id) if ski else None,
         role=role,
@@ -114,9 +114,9 @@ def held(
     later: int = 0,
     sha256: str = "",
     signer_in_use: bool = True,
-) -> HeldList:
+) -> ListInForce:
     """A list in force like ``found``, perhaps with another number or ``later`` seconds of issue."""
-    return HeldList(
+    return ListInForce(
         file="CRL.gz",
         kind=kind,
         issuer=found.issuer,

@@ -25,19 +25,19 @@ from lists.pki import (
 )
 from smki_sync.model.certificate import key_id_of
 from smki_sync.model.extract import ListKind, ListPolicy
-from smki_sync.model.report import AttentionCode
+from smki_sync.model.report import NoticeCode
 from smki_sync.simulator import pki
 from smki_sync.simulator.pki import Authority
 from smki_sync.simulator.publisher import signed_by_another
-from smki_sync.trust.chain import Authorities, Judge, Standing, anchors_of, authority_of
+from smki_sync.trust.chain import Authorities, AuthorityStatus, ChainValidator, anchors_of, authority_of
 from smki_sync.trust.revocation_lists import (
     Distrust,
     NotAList,
-    Proven,
+    ProvenList,
     Refusal,
     distrust_by,
     expected,
-    judge,
+    judge_list,
     read_list,
     take_apart,
     why_stale,
@@ -56,7 +56,7 @@ def idp(*, user: bool = False, indirect: bool = False, some: bool = False) -> x5
     return x509.IssuingDistributionPoint(None, None, user, False, reasons, indirect, False)
 
 
-def code_of(verdict: Proven | Refusal) -> AttentionCode | None:
+def code_of(verdict: ProvenList | Refusal) -> NoticeCode | None:
     return verdict.code if isinstance(verdict, Refusal) else None
 
 
@@ -149,14 +149,14 @@ def test_a_null_among_the_parameters_of_the_algorithm_keeps_no_list_out(inside: 
     odd = with_null(made, inside=inside, beside=beside)
     found = read_list(odd)
     assert found == replace(read_list(made), der=odd)  # the octets are those that were served
-    assert judge(found, ListKind.CRL, [signer(ISSUING)], []) == Proven(signer=KEY, is_news=True)
+    assert judge_list(found, ListKind.CRL, [signer(ISSUING)], []) == ProvenList(signer=KEY, is_news=True)
 
 
 @PLACES
 def test_a_forged_list_is_none_the_better_for_a_null(inside: bool, beside: bool) -> None:
     odd = with_null(octets(ISSUING), SECOND_KEY, inside=inside, beside=beside)
-    verdict = judge(read_list(odd), ListKind.CRL, [signer(ISSUING)], [])
-    assert code_of(verdict) is AttentionCode.LIST_SIGNATURE_FALSE
+    verdict = judge_list(read_list(odd), ListKind.CRL, [signer(ISSUING)], [])
+    assert code_of(verdict) is NoticeCode.LIST_SIGNATURE_FALSE
 
 
 def test_what_was_signed_counts_and_not_its_copy_without_the_null() -> None:
@@ -164,7 +164,7 @@ def test_what_was_signed_counts_and_not_its_copy_without_the_null() -> None:
     signature = pki.split_signed(made)[2]  # of the list without the NULL
     tbs = pki.with_null_parameters(pki.split_signed(made)[0])
     found = read_list(pki.join_signed(tbs, pki.ECDSA_WITH_SHA256_NULL, signature))
-    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is AttentionCode.LIST_SIGNATURE_FALSE
+    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is NoticeCode.LIST_SIGNATURE_FALSE
 
 
 def test_a_list_of_the_first_version_is_read() -> None:
@@ -178,7 +178,7 @@ def test_a_list_of_the_first_version_is_read() -> None:
     first = pki.tlv(pki.SEQUENCE, b"".join(parts[:-1]))  # without extensions, which it cannot have
     found = read_list(with_null(pki.join_signed(first, algorithm, b"")))
     assert (found.key_id, found.number) == (None, None)
-    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is None
+    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is None
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ def test_a_list_that_says_that_it_is_of_end_entities_is_read() -> None:
 
 
 def test_a_list_that_an_authority_in_use_has_signed_may_come_into_force() -> None:
-    assert judge(listed(), ListKind.CRL, [signer(ROOT, role=0), signer(ISSUING)], []) == Proven(
+    assert judge_list(listed(), ListKind.CRL, [signer(ROOT, role=0), signer(ISSUING)], []) == ProvenList(
         signer=KEY, is_news=True
     )
     arl = listed(ROOT)
-    assert judge(arl, ListKind.ARL, [signer(ROOT, role=0)], []) == Proven(
+    assert judge_list(arl, ListKind.ARL, [signer(ROOT, role=0)], []) == ProvenList(
         signer=key_id_of(ROOT.key_id), is_news=True
     )
 
@@ -231,7 +231,7 @@ def test_a_list_that_an_authority_in_use_has_signed_may_come_into_force() -> Non
 def test_a_list_in_force_is_no_news() -> None:
     found = listed()
     same = held(found, sha256=sha256(found.der).hexdigest())
-    assert judge(found, ListKind.CRL, [signer(ISSUING)], [same]) == Proven(signer=KEY, is_news=False)
+    assert judge_list(found, ListKind.CRL, [signer(ISSUING)], [same]) == ProvenList(signer=KEY, is_news=False)
 
 
 @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ def test_a_list_in_force_is_no_news() -> None:
 )
 def test_a_list_older_than_the_one_in_force_is_refused(number: int | None, later: int, refused: bool) -> None:
     found = listed()
-    verdict = judge(found, ListKind.CRL, [signer(ISSUING)], [held(found, number=number, later=later)])
-    assert code_of(verdict) == (AttentionCode.LIST_OLDER if refused else None)
-    assert refused or (isinstance(verdict, Proven) and verdict.is_news)
+    verdict = judge_list(found, ListKind.CRL, [signer(ISSUING)], [held(found, number=number, later=later)])
+    assert code_of(verdict) == (NoticeCode.LIST_OLDER if refused else None)
+    assert refused or (isinstance(verdict, ProvenList) and verdict.is_news)
 
 
 def test_a_list_that_has_lost_its_number_is_refused() -> None:
     found = listed(form=Form(number=None, issued=ISSUED + DAY))
-    verdict = judge(found, ListKind.CRL, [signer(ISSUING)], [held(found)])
+    verdict = judge_list(found, ListKind.CRL, [signer(ISSUING)], [held(found)])
     assert isinstance(verdict, Refusal)
     assert "absent" in verdict.why
 
@@ -268,29 +268,31 @@ def test_lists_of_another_kind_name_or_key_do_not_make_one_older() -> None:
         replace(later, issuer="CN=other"),
         held(found, SECOND_KEY, number=9),
     ]
-    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], others)) is None
+    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], others)) is None
 
 
 def test_of_two_keys_under_one_name_the_one_that_signed_counts() -> None:
     both = [signer(SECOND_KEY), signer(ISSUING)]
-    assert judge(listed(), ListKind.CRL, both, []) == Proven(signer=KEY, is_news=True)
+    assert judge_list(listed(), ListKind.CRL, both, []) == ProvenList(signer=KEY, is_news=True)
     unnamed = listed(form=Form(aki=False))
-    assert judge(unnamed, ListKind.CRL, both, []) == Proven(signer=KEY, is_news=True)
+    assert judge_list(unnamed, ListKind.CRL, both, []) == ProvenList(signer=KEY, is_news=True)
 
 
 def test_an_authority_without_key_identifier_is_tried_where_the_list_names_none() -> None:
     bare = signer(ISSUING, ski=False)
-    assert judge(listed(form=Form(aki=False)), ListKind.CRL, [bare], []) == Proven(signer=KEY, is_news=True)
+    assert judge_list(listed(form=Form(aki=False)), ListKind.CRL, [bare], []) == ProvenList(
+        signer=KEY, is_news=True
+    )
 
 
 def test_a_signature_of_another_key_is_false() -> None:
     found = read_list(signed_by_another(octets(ISSUING)))
-    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is AttentionCode.LIST_SIGNATURE_FALSE
+    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is NoticeCode.LIST_SIGNATURE_FALSE
 
 
 def test_another_algorithm_than_the_profiles_is_no_signature() -> None:
     found = listed(form=Form(sha384=True))
-    assert code_of(judge(found, ListKind.CRL, [signer(ISSUING)], [])) is AttentionCode.LIST_SIGNATURE_FALSE
+    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is NoticeCode.LIST_SIGNATURE_FALSE
 
 
 def test_a_signer_that_the_mirror_does_not_hold_is_unknown() -> None:
@@ -299,7 +301,7 @@ def test_a_signer_that_the_mirror_does_not_hold_is_unknown() -> None:
         (listed(SECOND_KEY), [signer(ISSUING)]),
         (listed(form=Form(aki=False)), []),
     ):
-        assert code_of(judge(found, ListKind.CRL, signers, [])) is AttentionCode.LIST_SIGNER_UNKNOWN
+        assert code_of(judge_list(found, ListKind.CRL, signers, [])) is NoticeCode.LIST_SIGNER_UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -313,19 +315,19 @@ def test_a_signer_that_the_mirror_does_not_hold_is_unknown() -> None:
     ids=["not-in-use", "issuing-signs-arl", "root-signs-crl", "key-usage"],
 )
 def test_a_signer_that_may_not_sign_such_a_list_is_refused(kind: ListKind, by: object, why: str) -> None:
-    verdict = judge(listed(), kind, [by], [])  # type: ignore[list-item]  # made above
+    verdict = judge_list(listed(), kind, [by], [])  # type: ignore[list-item]  # made above
     assert isinstance(verdict, Refusal)
-    assert verdict.code is AttentionCode.LIST_SIGNER_UNFIT
+    assert verdict.code is NoticeCode.LIST_SIGNER_UNFIT
     assert why in verdict.why
 
 
 def test_an_authority_whose_role_is_unknown_may_sign() -> None:
-    assert code_of(judge(listed(), ListKind.ARL, [signer(ISSUING, role=None)], [])) is None
+    assert code_of(judge_list(listed(), ListKind.ARL, [signer(ISSUING, role=None)], [])) is None
 
 
 def test_of_two_certificates_of_the_key_the_one_in_use_counts() -> None:
     both = [signer(ISSUING, in_use=False), signer(ISSUING)]
-    assert code_of(judge(listed(), ListKind.CRL, both, [])) is None
+    assert code_of(judge_list(listed(), ListKind.CRL, both, [])) is None
 
 
 def test_an_algorithm_beside_what_was_signed_that_is_not_the_one_inside_it_is_no_signature() -> None:
@@ -339,16 +341,16 @@ def test_an_algorithm_beside_what_was_signed_that_is_not_the_one_inside_it_is_no
 
 def distrust(*anchors: bytes, at: datetime = ISSUED) -> Distrust:
     """Of one who holds root and issuing authority, and trusts some certificates."""
-    held_ones = [authority_of(certificate(one), Standing.IN_USE) for one in (ROOT, ISSUING)]
+    held_ones = [authority_of(certificate(one), AuthorityStatus.IN_USE) for one in (ROOT, ISSUING)]
     authorities = Authorities(held_ones, anchors_of(anchors), find=lambda _: ())
-    return distrust_by(Judge(authorities, int(at.timestamp())))
+    return distrust_by(ChainValidator(authorities, int(at.timestamp())))
 
 
 @pytest.mark.parametrize("anchor", [ROOT, ISSUING], ids=["root", "issuing"])
 def test_a_list_whose_signer_leads_to_an_anchor_may_come_into_force(anchor: Authority) -> None:
     trusting = distrust(certificate(anchor))
-    verdict = judge(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
-    assert verdict == Proven(signer=KEY, is_news=True)
+    verdict = judge_list(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
+    assert verdict == ProvenList(signer=KEY, is_news=True)
 
 
 @pytest.mark.parametrize(
@@ -360,9 +362,9 @@ def test_a_list_whose_signer_leads_to_an_anchor_may_come_into_force(anchor: Auth
     ids=["no anchor above", "not valid at the time"],
 )
 def test_a_list_whose_signer_is_not_proven_up_to_an_anchor_is_refused(trusting: Distrust, why: str) -> None:
-    verdict = judge(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
+    verdict = judge_list(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
     assert isinstance(verdict, Refusal)
-    assert verdict.code is AttentionCode.LIST_NOT_ANCHORED
+    assert verdict.code is NoticeCode.LIST_NOT_ANCHORED
     assert "CN=OCA Issuing S2" in verdict.why
     assert why in verdict.why
 

@@ -18,25 +18,25 @@ from lists.pki import with_null
 from smki_sync.errors import BadExtract, SourceMissing, SourceRefused
 from smki_sync.events import Event
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.journal import OnDay, read_changes, read_journal, start_after
+from smki_sync.mirror.journal import FromDate, read_changes, read_journal, start_after
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.certificate import Kind
 from smki_sync.model.extract import ListPolicy, ListState, RemoteFile
 from smki_sync.model.plan import Action
-from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.recovery import restore
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.pki import OCA
-from smki_sync.simulator.population import STANDSTILL, Pace
+from smki_sync.simulator.population import STANDSTILL, DailyRates
 from smki_sync.simulator.publisher import ANCHORS_NORTH, ARL, CRL
 from smki_sync.simulator.repository import Repository
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.directory import DirectorySource
-from smki_sync.sync import Job, rehearse, run
+from smki_sync.sync import SyncJob, dry_run, run
 
 DAY = timedelta(days=1)
 START = date(2026, 3, 2)
-REVOKING = Pace(**dict.fromkeys(STANDSTILL.__dataclass_fields__, 0) | {"organisation_revoked": 1.0})
+REVOKING = DailyRates(**dict.fromkeys(STANDSTILL.__dataclass_fields__, 0) | {"organisation_revoked": 1.0})
 """Every day one organisation certificate is revoked and replaced, and nothing else happens."""
 
 
@@ -83,8 +83,8 @@ class Party:
     def __post_init__(self) -> None:
         self.source = Watched(DirectorySource(self.repository.path, limits=Limits()))
 
-    def job(self, today: date | None = None) -> Job:
-        return Job(
+    def job(self, today: date | None = None) -> SyncJob:
+        return SyncJob(
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: self.source,
             today=today or self.repository.today,
@@ -121,7 +121,7 @@ def started(party: Party) -> Party:
     return party
 
 
-def codes(report: SyncReport) -> list[AttentionCode]:
+def codes(report: SyncReport) -> list[NoticeCode]:
     return [attention.code for attention in report.attention if not attention.code.is_note]
 
 
@@ -179,21 +179,21 @@ def test_an_overdue_list_is_fetched_again_whatever_its_listing_says(started: Par
     started.source.fetched.clear()
     report = run(started.job(late))
     assert started.source.fetched.count(CRL) == 1
-    assert AttentionCode.LIST_STALE in codes(report)
+    assert NoticeCode.LIST_STALE in codes(report)
     assert report.outcome is Outcome.BEHIND
 
 
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (Fault.OLDER_CRL, AttentionCode.LIST_OLDER),
-        (Fault.FORGED_CRL, AttentionCode.LIST_SIGNATURE_FALSE),
-        (Fault.STRANGER_CRL, AttentionCode.LIST_SIGNER_UNKNOWN),
-        (Fault.CORRUPT_CRL, AttentionCode.LIST_UNREADABLE),
+        (Fault.OLDER_CRL, NoticeCode.LIST_OLDER),
+        (Fault.FORGED_CRL, NoticeCode.LIST_SIGNATURE_FALSE),
+        (Fault.STRANGER_CRL, NoticeCode.LIST_SIGNER_UNKNOWN),
+        (Fault.CORRUPT_CRL, NoticeCode.LIST_UNREADABLE),
     ],
 )
 def test_a_bad_list_is_refused_kept_as_evidence_and_called_for_until_it_is_replaced(
-    started: Party, fault: Fault, code: AttentionCode
+    started: Party, fault: Fault, code: NoticeCode
 ) -> None:
     held = started.ask("SELECT number, sha256 FROM revocation_list WHERE kind = 'crl' AND in_force")
     for report in (started.sync(fault), started.sync(advance=False)):
@@ -247,7 +247,7 @@ def test_with_anchors_a_list_comes_into_force_once_its_signer_leads_to_one(party
     ours, others = (roots[Kind.OCA],), (roots[Kind.DCA],)
     report = run(replace(party.job(), anchors=others))
     assert report.outcome is Outcome.BEHIND
-    assert codes(report) == [AttentionCode.LIST_NOT_ANCHORED] * 2
+    assert codes(report) == [NoticeCode.LIST_NOT_ANCHORED] * 2
     assert party.ask("SELECT count(*) FROM revocation") == [(0,)]
     assert party.ask("SELECT code FROM refused_companion") == [("list-not-anchored",)] * 2
     party.source.fetched.clear()
@@ -261,7 +261,7 @@ def test_a_list_in_force_that_leads_to_no_anchor_stays_so_and_every_run_says_it(
     before = started.ask("SELECT * FROM revocation")
     others = (started.repository.roots()[Kind.DCA],)
     for _ in range(2):
-        assert codes(run(replace(started.job(), anchors=others))) == [AttentionCode.LIST_NOT_ANCHORED] * 2
+        assert codes(run(replace(started.job(), anchors=others))) == [NoticeCode.LIST_NOT_ANCHORED] * 2
     assert started.ask("SELECT * FROM revocation") == before
 
 
@@ -279,16 +279,16 @@ def test_a_list_with_a_null_that_does_not_belong_there_comes_into_force(started:
 def test_lists_that_are_no_longer_on_offer_are_missed_and_stay_in_force(started: Party) -> None:
     revoked = started.ask("SELECT serial FROM certificates WHERE revoked IS NOT NULL")
     report = started.sync(Fault.WITHHOLD_LISTS)
-    assert codes(report) == [AttentionCode.LIST_MISSING] * 2
+    assert codes(report) == [NoticeCode.LIST_MISSING] * 2
     assert set(revoked) <= set(started.ask("SELECT serial FROM certificates WHERE revoked IS NOT NULL"))
-    assert codes(rehearse(started.job())) == [AttentionCode.LIST_MISSING] * 2
+    assert codes(dry_run(started.job())) == [NoticeCode.LIST_MISSING] * 2
 
 
 def test_a_repository_without_lists_is_noted_unless_none_is_expected(party: Party) -> None:
     for name in (ARL, CRL):
         party.repository.remove(name)
     report = party.sync(advance=False)
-    assert [a.code for a in report.attention if a.code is AttentionCode.NO_LISTS] == [AttentionCode.NO_LISTS]
+    assert [a.code for a in report.attention if a.code is NoticeCode.NO_LISTS] == [NoticeCode.NO_LISTS]
     assert report.outcome is Outcome.CURRENT
     silent = party.sync(advance=False, lists=ListPolicy(expected=False))
     assert silent.attention == ()
@@ -297,7 +297,7 @@ def test_a_repository_without_lists_is_noted_unless_none_is_expected(party: Part
 def test_the_operators_own_limit_makes_a_list_stale(started: Party) -> None:
     policy = ListPolicy(crl_max_age_days=2)
     job = replace(started.job(started.repository.today + 4 * DAY), lists=policy)
-    stale = [a for a in run(job).attention if a.code is AttentionCode.LIST_STALE]
+    stale = [a for a in run(job).attention if a.code is NoticeCode.LIST_STALE]
     assert len(stale) == 1
     assert "more than 2 days old" in stale[0].message
 
@@ -318,7 +318,7 @@ def test_a_companion_that_cannot_be_had_does_not_stop_the_run(started: Party) ->
     }
     report = started.sync()
     assert report.position == started.repository.today
-    assert codes(report) == [AttentionCode.COMPANION_NOT_FETCHED] * 2
+    assert codes(report) == [NoticeCode.COMPANION_NOT_FETCHED] * 2
     started.source.broken = {}
     assert started.sync(advance=False).outcome is Outcome.CURRENT
 
@@ -341,7 +341,7 @@ def test_a_companion_beyond_the_limit_is_not_taken(
     )
     monkeypatch.setattr(started.source, "fetch_listing", lambda: changed)
     report = started.sync(advance=False, lists=ListPolicy(largest_bytes=size - 1))
-    (told,) = (a for a in report.attention if a.code is AttentionCode.COMPANION_NOT_FETCHED)
+    (told,) = (a for a in report.attention if a.code is NoticeCode.COMPANION_NOT_FETCHED)
     assert CRL in told.message
     assert "limits.companion_bytes" in told.message
     assert started.source.fetched == ([] if stated else [CRL])
@@ -349,7 +349,7 @@ def test_a_companion_beyond_the_limit_is_not_taken(
 
 def test_a_bomb_is_unreadable(started: Party) -> None:
     (started.repository.path / CRL).write_bytes(gzip.compress(b"\0" * 100_000_000))
-    assert codes(started.sync(advance=False)) == [AttentionCode.LIST_UNREADABLE]
+    assert codes(started.sync(advance=False)) == [NoticeCode.LIST_UNREADABLE]
 
 
 def test_a_resync_keeps_lists_slots_and_evidence(started: Party) -> None:
@@ -378,7 +378,7 @@ def test_slots_are_kept_with_their_history(started: Party) -> None:
 
 def test_slots_that_differ_in_a_suppliers_certificate_call_for_attention(started: Party) -> None:
     for report in (started.sync(Fault.SLOTS_DIFFER), started.sync(advance=False)):
-        assert codes(report) == [AttentionCode.SLOTS_DIFFER]
+        assert codes(report) == [NoticeCode.SLOTS_DIFFER]
         assert "supplier" in report.attention[0].message
         assert "in NORTH, not in CENTRAL_SOUTH" in report.attention[0].message
     assert codes(started.sync()) == []
@@ -399,7 +399,7 @@ def test_slots_that_differ_in_a_suppliers_certificate_call_for_attention(started
 def test_a_slot_file_that_cannot_be_read_whole_is_not_taken(started: Party, xml: bytes) -> None:
     before = started.ask("SELECT * FROM slot_publication")
     (started.repository.path / ANCHORS_NORTH).write_bytes(gzip.compress(xml))
-    assert codes(started.sync(advance=False)) == [AttentionCode.SLOTS_UNREADABLE]
+    assert codes(started.sync(advance=False)) == [NoticeCode.SLOTS_UNREADABLE]
     assert started.ask("SELECT * FROM slot_publication") == before
     assert started.ask("SELECT name, code FROM refused_companion") == [(ANCHORS_NORTH, "slots-unreadable")]
 
@@ -474,7 +474,7 @@ def test_the_lists_of_a_first_mirror_are_the_ground_of_its_journal_so_each_date_
         journal = read_journal(db)
         for number in range((party.repository.today - journal.since).days + 1):
             day = journal.since + number * DAY
-            start = start_after(db, journal, OnDay(day=day))
+            start = start_after(db, journal, FromDate(day=day))
             assert isinstance(start, int)
             lines = list(read_changes(db, start))
             assert lines
@@ -486,12 +486,12 @@ def test_a_restore_to_a_day_in_the_past_says_that_its_lists_are_those_of_today(p
     party.sync()
     party.sync(Fault.LISTED_ALONE)
     restored = restore(party.job(), until=before)
-    (told,) = (one for one in restored.report.attention if one.code is AttentionCode.RESTORED_TO_DATE)
+    (told,) = (one for one in restored.report.attention if one.code is NoticeCode.RESTORED_TO_DATE)
     assert "those of today and not of that day" in told.message
     assert party.ask("SELECT count(*) FROM certificates WHERE revoked <> '' AND status = 'I'") > [(0,)]
     for name in (ARL, CRL):
         party.repository.remove(name)
     party.mirror = party.mirror.with_name("elsewhere")
     restored = restore(party.job(), until=before)
-    (told,) = (one for one in restored.report.attention if one.code is AttentionCode.RESTORED_TO_DATE)
+    (told,) = (one for one in restored.report.attention if one.code is NoticeCode.RESTORED_TO_DATE)
     assert "lists" not in told.message

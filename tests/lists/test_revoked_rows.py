@@ -20,11 +20,11 @@ from mirror.makers import (
 from lists.makers import OTHER_KEY, SINCE, SINCE_TEXT, arrival, revoke
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import revocation
-from smki_sync.mirror.journal import AfterLine, OnDay, read_changes, read_journal, start_after
+from smki_sync.mirror.journal import AfterLine, FromDate, read_changes, read_journal, start_after
 from smki_sync.mirror.queries import open_mirror
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Kind
-from smki_sync.model.report import Census
+from smki_sync.model.report import CertificateCounts
 
 SUPPLIER = entry(2, kind=Kind.ORGANISATION, role=2)
 
@@ -44,8 +44,8 @@ def revoked(path: Path) -> dict[str, tuple[int, str]]:
     return {serial: (in_use, since) for serial, in_use, since in rows}
 
 
-def census(path: Path) -> Census:
-    with Store(path) as store:
+def census(path: Path) -> CertificateCounts:
+    with MirrorStore(path) as store:
         return store.census()
 
 
@@ -72,7 +72,7 @@ def test_a_revoked_certificate_is_not_in_use_whatever_its_status_says(path: Path
 
 
 def test_the_position_and_the_ledger_are_untouched_by_a_list(path: Path) -> None:
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         before = store.position()
         store.apply_list(arrival(2), day=november(20))
         assert store.position() == before
@@ -176,7 +176,7 @@ def test_a_list_whose_signer_the_mirror_does_not_hold_in_use_says_so(path: Path)
     revoke(path, arrival(1))
     apply(path, november(11), [entry(0x41, kind=Kind.OCA, subject=signer)])
     key = f"{0x41:016X}"
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         store.apply_list(arrival(2, key=type(OTHER_KEY)(key)), day=november(20))
     with open_mirror(path) as db:
         assert [(held.key_id, held.signer_in_use) for held in revocation.read_lists(db)] == [
@@ -257,7 +257,7 @@ def test_whoever_follows_the_journal_by_date_misses_no_revocation(
     revoke(path, arrival(7), day=20)
     apply(path, november(12), [entry(9)])
     with open_mirror(path) as db:
-        start = start_after(db, read_journal(db), OnDay(day=november(day)))
+        start = start_after(db, read_journal(db), FromDate(day=november(day)))
         assert isinstance(start, int)
         assert [line.change for line in read_changes(db, start)] == expected
 

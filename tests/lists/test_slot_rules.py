@@ -2,9 +2,9 @@
 
 import pytest
 
-from smki_sync.catalogue import Names, OfferedList, OfferedSlots, read_catalogue, read_offered, region_of
+from smki_sync.catalogue import FileNames, OfferedList, OfferedSlots, read_catalogue, read_offered, region_of
 from smki_sync.model.extract import ListKind, RemoteFile
-from smki_sync.trust.anchor_slots import Changes, SlotCertificate, changes, differences
+from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, changes, differences
 
 
 def one(name: str, role: int | None = 1) -> SlotCertificate:
@@ -33,15 +33,15 @@ def test_a_suppliers_certificate_in_one_region_is_a_difference() -> None:
 
 
 def test_a_publication_is_compared_with_the_one_before() -> None:
-    assert changes([ROOT, NORTH_WAN], [ACB, ROOT]) == Changes(added=(ACB,), removed=(NORTH_WAN,))
-    assert changes([], []) == Changes()
+    assert changes([ROOT, NORTH_WAN], [ACB, ROOT]) == SlotChanges(added=(ACB,), removed=(NORTH_WAN,))
+    assert changes([], []) == SlotChanges()
 
 
 @pytest.mark.parametrize(
     ("name", "pattern", "region"),
     [
-        ("SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz", Names().slots[0], "NORTH"),
-        ("smkikr_anchor_slots_Central_South.XML.GZ", Names().slots[0], "Central_South"),
+        ("SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz", FileNames().slots[0], "NORTH"),
+        ("smkikr_anchor_slots_Central_South.XML.GZ", FileNames().slots[0], "Central_South"),
         ("slots-west.gz", "slots-{region}.gz", "west"),
         ("slots-west.gz", "slots-*.gz", "slots-west"),
         ("slots-west.xml", "slots-*.gz", None),
@@ -55,7 +55,7 @@ def test_a_region_is_what_the_name_has_in_its_place(name: str, pattern: str, reg
 def test_companions_are_sorted_by_their_names() -> None:
     names = ("SMKIKR_ARL.crl.gz", "SMKIKR_CRL.crl.gz", "SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz", "OTHER_SLOT.gz")
     files = {name: RemoteFile(name=name, size=9) for name in names}
-    assert read_offered(files.values(), Names()) == (
+    assert read_offered(files.values(), FileNames()) == (
         OfferedList(kind=ListKind.ARL, file=files[names[0]]),
         OfferedList(kind=ListKind.CRL, file=files[names[1]]),
         OfferedSlots(region="NORTH", file=files[names[2]]),
@@ -63,7 +63,7 @@ def test_companions_are_sorted_by_their_names() -> None:
 
 
 def test_a_configured_name_is_no_stranger() -> None:
-    names = Names(companions=(), arl="gone-authorities.gz", crl="gone.gz", slots=("base-{region}.gz",))
+    names = FileNames(companions=(), arl="gone-authorities.gz", crl="gone.gz", slots=("base-{region}.gz",))
     files = [RemoteFile(name=n, size=9) for n in ("gone-authorities.gz", "gone.gz", "base-n.gz", "x.gz")]
     catalogue = read_catalogue(files, names)
     assert [file.name for file in catalogue.companions] == ["base-n.gz", "gone-authorities.gz", "gone.gz"]

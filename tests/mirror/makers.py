@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from smki_sync.mirror.build import Builder
+from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.ledger import SetDigest
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import (
     Entry,
     Eui,
@@ -26,12 +26,12 @@ from smki_sync.model.certificate import (
 )
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
-from smki_sync.model.report import Counts
-from smki_sync.policy import Bounds
+from smki_sync.model.report import ChangeCounts
+from smki_sync.policy import ChangeLimits
 
 ISSUER = "CN=E357"
 OTHER_ISSUER = "CN=E358"
-ANY_FULL = Bounds(not_in_use_share=1)
+ANY_FULL = ChangeLimits(not_in_use_share=1)
 """Of fulls made by hand, some are empty."""
 
 NOW = datetime(2026, 11, 20, 7, 30, tzinfo=UTC)
@@ -132,18 +132,18 @@ def build(
     old: Path | None = None,
     overlap: Sequence[tuple[date, Iterable[Record]]] = (),
     step: Callable[[str], None] = lambda _: None,
-) -> Counts:
+) -> ChangeCounts:
     """A finished generation from a full of ``records``; the full's counts."""
-    with Builder(path, old=old, clock=clock, step=step, bounds=ANY_FULL) as builder:
+    with GenerationBuilder(path, old=old, clock=clock, step=step, bounds=ANY_FULL) as builder:
         builder.load(full(day), records)
         for overlap_day, replayed in overlap:
             builder.overlap(delta(overlap_day), replayed)
         return builder.finish()
 
 
-def apply(path: Path, day: date, records: Iterable[Record], *, content: str = "") -> Counts:
+def apply(path: Path, day: date, records: Iterable[Record], *, content: str = "") -> ChangeCounts:
     """One delta onto a finished generation."""
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         return store.apply_delta(delta(day, content=content), records, clock=clock)
 
 

@@ -11,15 +11,15 @@ from mirror.conftest import publish
 from mirror.makers import clock, delta, der_of, entry, november
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.integrity import back_up
+from smki_sync.mirror.integrity import backup
 from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 
 MANY = 2_000
 
 
 def copy(directory: MirrorDirectory, target: Path) -> Stamp:
-    return back_up(directory.link, target, count=lambda _: None, told=lambda _done, _total: None)
+    return backup(directory.link, target, count=lambda _: None, told=lambda _done, _total: None)
 
 
 def in_use(path: Path) -> set[bytes]:
@@ -47,7 +47,7 @@ def test_what_still_stands_in_the_write_ahead_log_is_in_the_copy(
     with closing(sqlite3.connect(f"file:{directory.link}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM mirror").fetchall()  # while it reads, the log cannot be emptied
-        with Store(generation) as store:
+        with MirrorStore(generation) as store:
             store.apply_delta(delta(november(10)), [entry(2)], clock=clock)
         copy(directory, tmp_path / "copy.db")
     assert in_use(tmp_path / "copy.db") == {der_of(1), der_of(2)}
@@ -62,10 +62,10 @@ def test_a_delta_that_commits_meanwhile_neither_waits_nor_stands_half_in_the_cop
     def commit(_done: int, _total: int) -> None:
         if not committed:
             committed.append(True)
-            with Store(generation) as store:
+            with MirrorStore(generation) as store:
                 store.apply_delta(delta(november(10)), [entry(MANY + 1)], clock=clock)
 
-    stamp = back_up(directory.link, tmp_path / "copy.db", count=lambda _: None, told=commit)
+    stamp = backup(directory.link, tmp_path / "copy.db", count=lambda _: None, told=commit)
     assert committed
     assert stamp.position == november(9)
     assert len(in_use(tmp_path / "copy.db")) == MANY

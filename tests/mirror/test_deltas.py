@@ -32,9 +32,9 @@ from mirror.makers import (
     statuses,
 )
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Flag, RejectReason, Usage
-from smki_sync.model.report import Counts
+from smki_sync.model.report import ChangeCounts
 
 NEXT = november(10)
 TODAY = "2026-11-10"
@@ -49,13 +49,13 @@ def mirror(tmp_path: Path) -> Path:
 
 
 def test_an_unknown_certificate_is_inserted_and_journaled_as_added(mirror: Path) -> None:
-    assert apply(mirror, NEXT, [entry(4)]) == Counts(records=1, inserted=1)
+    assert apply(mirror, NEXT, [entry(4)]) == ChangeCounts(records=1, inserted=1)
     assert statuses(mirror)[serial_of(4)] == "I"
     assert journal(mirror) == [(TODAY, "added", serial_of(4), None, "I")]
 
 
 def test_a_changed_status_is_an_update_and_journaled_from_and_to(mirror: Path) -> None:
-    assert apply(mirror, NEXT, [entry(1, "R")]) == Counts(records=1, updated=1)
+    assert apply(mirror, NEXT, [entry(1, "R")]) == ChangeCounts(records=1, updated=1)
     assert statuses(mirror)[serial_of(1)] == "R"
     assert journal(mirror) == [(TODAY, "status", serial_of(1), "I", "R")]
     changed = ask(mirror, "SELECT first_seen, last_changed, file FROM certificates WHERE status = 'R'")
@@ -70,7 +70,7 @@ def test_a_certificate_that_comes_into_use_joins_the_digest(mirror: Path) -> Non
 
 def test_a_record_that_says_nothing_new_writes_nothing(mirror: Path) -> None:
     before = ask(mirror, "SELECT * FROM certificate ORDER BY id")
-    assert apply(mirror, NEXT, [entry(1), entry(3, "N")]) == Counts(records=2, unchanged=2)
+    assert apply(mirror, NEXT, [entry(1), entry(3, "N")]) == ChangeCounts(records=2, unchanged=2)
     assert ask(mirror, "SELECT * FROM certificate ORDER BY id") == before
     assert journal(mirror) == []
 
@@ -88,7 +88,7 @@ def test_a_record_that_says_nothing_new_writes_nothing(mirror: Path) -> None:
 )
 def test_other_claims_update_the_row_without_a_line_in_the_journal(mirror: Path, record: Record) -> None:
     before, digest = ask(mirror, "SELECT * FROM certificate WHERE id = 1"), held_digest(mirror)
-    assert apply(mirror, NEXT, [record]) == Counts(records=1, updated=1)
+    assert apply(mirror, NEXT, [record]) == ChangeCounts(records=1, updated=1)
     assert ask(mirror, "SELECT * FROM certificate WHERE id = 1") != before
     assert ask(mirror, "SELECT last_changed FROM certificates WHERE serial = ?", serial_of(1)) == [(TODAY,)]
     assert journal(mirror) == []
@@ -96,14 +96,14 @@ def test_other_claims_update_the_row_without_a_line_in_the_journal(mirror: Path,
 
 
 def test_the_same_serial_of_another_issuer_is_another_certificate(mirror: Path) -> None:
-    assert apply(mirror, NEXT, [entry(1, "E", issuer=OTHER_ISSUER)]) == Counts(records=1, inserted=1)
+    assert apply(mirror, NEXT, [entry(1, "E", issuer=OTHER_ISSUER)]) == ChangeCounts(records=1, inserted=1)
     found = ask(mirror, "SELECT issuer, status FROM certificates WHERE serial = ? ORDER BY 1", serial_of(1))
     assert found == [(ISSUER, "I"), (OTHER_ISSUER, "E")]
 
 
 def test_another_body_under_a_known_identity_goes_to_the_quarantine(mirror: Path) -> None:
     counts = apply(mirror, NEXT, [entry(1, "R", body=b"another", number=7)])
-    assert counts == Counts(records=1, quarantined=1)
+    assert counts == ChangeCounts(records=1, quarantined=1)
     assert ask(mirror, "SELECT der, status FROM certificates WHERE serial = ?", serial_of(1)) == [
         (der_of(1), "I")
     ]
@@ -117,13 +117,13 @@ def test_another_body_under_a_known_identity_goes_to_the_quarantine(mirror: Path
 
 def test_of_two_bodies_in_one_delta_the_first_stands(mirror: Path) -> None:
     counts = apply(mirror, NEXT, [entry(4), entry(4, body=b"another", number=5)])
-    assert counts == Counts(records=2, inserted=1, quarantined=1)
+    assert counts == ChangeCounts(records=2, inserted=1, quarantined=1)
     assert ask(mirror, "SELECT der FROM certificates WHERE serial = ?", serial_of(4)) == [(der_of(4),)]
 
 
 def test_a_certificate_twice_in_a_delta_ends_with_its_last_record(mirror: Path) -> None:
     counts = apply(mirror, NEXT, [entry(4, "P"), entry(4, "I"), entry(1, "N"), entry(1, "I")])
-    assert counts == Counts(records=4, inserted=1, updated=3, contradicted=2)
+    assert counts == ChangeCounts(records=4, inserted=1, updated=3, contradicted=2)
     assert statuses(mirror)[serial_of(4)] == "I"
     assert statuses(mirror)[serial_of(1)] == "I"
     assert [line[1:] for line in journal(mirror)] == [
@@ -157,7 +157,7 @@ def test_what_another_delta_said_before_is_no_contradiction(mirror: Path) -> Non
 
 
 def test_a_record_that_was_not_understood_is_kept_as_it_stood(mirror: Path) -> None:
-    assert apply(mirror, NEXT, [rejected(3)]) == Counts(records=1, quarantined=1)
+    assert apply(mirror, NEXT, [rejected(3)]) == ChangeCounts(records=1, quarantined=1)
     kept = ask(
         mirror, "SELECT x.name, number, reason, detail, xml FROM quarantine JOIN extract x ON x.id = extract"
     )
@@ -175,7 +175,7 @@ def test_the_ledger_remembers_the_delta_with_all_its_counts(mirror: Path) -> Non
     modified = datetime(2026, 11, 10, 3, 0, 0, 5000, tzinfo=UTC)
     file = delta(NEXT, modified=modified)
     ticks = iter([NOW, NOW.replace(minute=31)])
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         store.apply_delta(file, [entry(4), entry(1, "R"), entry(2), rejected(4)], clock=lambda: next(ticks))
         assert store.position().chain == (full(), file)
     assert ask(
@@ -189,7 +189,7 @@ def test_the_ledger_remembers_the_delta_with_all_its_counts(mirror: Path) -> Non
 
 def test_the_position_is_the_day_of_the_delta_that_was_applied(mirror: Path) -> None:
     apply(mirror, NEXT, [])
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         assert store.position().day == NEXT
         assert store.position().full == FULL_DAY
 
@@ -198,7 +198,7 @@ def test_a_delta_a_second_time_changes_nothing(mirror: Path) -> None:
     records: list[Record] = [entry(4), entry(1, "R"), entry(2, body=b"another"), rejected(4)]
     apply(mirror, NEXT, records)
     before = dump(mirror)
-    assert apply(mirror, NEXT, records) == Counts(records=4, unchanged=4)
+    assert apply(mirror, NEXT, records) == ChangeCounts(records=4, unchanged=4)
     assert dump(mirror) == before
 
 
@@ -222,7 +222,7 @@ def test_a_delta_of_a_known_day_with_other_bytes_is_refused(mirror: Path) -> Non
 
 
 def test_an_overlap_delta_may_come_while_the_mirror_stands_at_its_full(mirror: Path) -> None:
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         (counts,) = store.replay_overlap([(delta(november(8)), [entry(1, "R")])], clock=clock)
         assert store.position().day == FULL_DAY
     assert counts.updated == 1
@@ -234,14 +234,14 @@ def test_overlap_deltas_are_replayed_all_or_none_of_them(mirror: Path) -> None:
     before = dump(mirror)
     bad = failing_after([], 0, BadExtract("gone bad"))
     files = [(delta(november(7)), [entry(1, "R")]), (delta(november(8)), bad)]
-    with pytest.raises(BadExtract), Store(mirror) as store:
+    with pytest.raises(BadExtract), MirrorStore(mirror) as store:
         store.replay_overlap(files, clock=clock)
     assert dump(mirror) == before
 
 
 def test_an_overlap_delta_that_is_held_is_replayed_again_behind_an_older_one(mirror: Path) -> None:
     newer = (delta(FULL_DAY), [entry(1, "I")])
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         store.replay_overlap([newer], clock=clock)
         store.replay_overlap([(delta(november(8)), [entry(1, "R")]), newer], clock=clock)
     assert statuses(mirror)[serial_of(1)] == "I"
@@ -250,7 +250,7 @@ def test_an_overlap_delta_that_is_held_is_replayed_again_behind_an_older_one(mir
 def test_an_overlap_comes_too_late_once_a_later_delta_is_applied(mirror: Path) -> None:
     apply(mirror, november(10), [])
     before = dump(mirror)
-    with pytest.raises(MirrorError, match="does not follow"), Store(mirror) as store:
+    with pytest.raises(MirrorError, match="does not follow"), MirrorStore(mirror) as store:
         store.replay_overlap([(delta(november(8)), [entry(1, "R")])], clock=clock)
     assert dump(mirror) == before
 
@@ -271,11 +271,11 @@ def test_a_delta_that_turns_out_bad_at_any_record_leaves_everything_as_before(mi
     with pytest.raises(BadExtract, match="gone bad"):
         apply(mirror, NEXT, failing_after(RECORDS, k, BadExtract("gone bad")))
     assert dump(mirror) == before
-    assert apply(mirror, NEXT, RECORDS) == Counts(records=6, inserted=2, updated=2, quarantined=2)
+    assert apply(mirror, NEXT, RECORDS) == ChangeCounts(records=6, inserted=2, updated=2, quarantined=2)
 
 
 def test_a_bad_delta_leaves_the_store_fit_to_go_on(mirror: Path) -> None:
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         with pytest.raises(BadExtract):
             store.apply_delta(delta(NEXT), failing_after(RECORDS, 3, BadExtract("gone bad")), clock=clock)
         store.apply_delta(delta(NEXT), RECORDS, clock=clock)
@@ -285,7 +285,7 @@ def test_a_bad_delta_leaves_the_store_fit_to_go_on(mirror: Path) -> None:
 
 def test_the_census_equals_what_sql_counts(mirror: Path) -> None:
     apply(mirror, NEXT, RECORDS)
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         census = store.census()
     assert census.total == ask(mirror, "SELECT count(*) FROM certificates")[0][0] == 5
     assert census.in_use == ask(mirror, "SELECT count(*) FROM certificates WHERE in_use")[0][0] == 4
@@ -296,20 +296,20 @@ def test_the_census_equals_what_sql_counts(mirror: Path) -> None:
 
 def test_an_accepted_quarantine_stays_as_evidence_and_no_longer_counts(mirror: Path) -> None:
     apply(mirror, NEXT, [rejected(1)])
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         store.accept_quarantine(NOW)
         assert store.census().quarantined == 0
         store.accept_quarantine(NOW.replace(hour=9))
     assert ask(mirror, "SELECT accepted FROM quarantine") == [("2026-11-20T07:30:00Z",)]
     apply(mirror, november(11), [rejected(1)])
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         assert store.census().quarantined == 1
 
 
 def test_another_time_for_the_same_bytes_is_remembered(mirror: Path) -> None:
     apply(mirror, NEXT, [])
     later = delta(NEXT, modified=NOW).extract
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         store.note_modified(later)
         assert store.position().chain[-1].extract == later
         store.note_modified(delta(NEXT).extract)
@@ -317,7 +317,7 @@ def test_another_time_for_the_same_bytes_is_remembered(mirror: Path) -> None:
 
 
 def test_an_incident_is_remembered_from_when_it_was_first_seen(mirror: Path) -> None:
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         store.note_incidents(["a"], NOW)
         store.note_incidents(["a", "b"], NOW.replace(hour=9))
     assert ask(mirror, "SELECT * FROM incident") == [
@@ -339,7 +339,7 @@ def test_an_incident_is_remembered_from_when_it_was_first_seen(mirror: Path) -> 
     ],
 )
 def test_a_mirror_without_a_sound_position_is_damaged(mirror: Path, statement: str) -> None:
-    with Store(mirror) as store:
+    with MirrorStore(mirror) as store:
         store._db.execute(statement)
         with pytest.raises(MirrorDamaged, match="position"):
             store.position()

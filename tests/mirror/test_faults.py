@@ -14,9 +14,9 @@ from mirror.makers import Record, ask, build, clock, delta, dump, entry, novembe
 from mirror.processes import BECOME_NOBODY, let_everybody_read, needs_root, run
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
-from smki_sync.mirror.connection import named
-from smki_sync.mirror.directory import MirrorDirectory, hold
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.connection import disk_errors
+from smki_sync.mirror.directory import MirrorDirectory, hold_lock
+from smki_sync.mirror.store import MirrorStore
 
 TESTS = Path(__file__).parent.parent
 PRELUDE = f"""
@@ -82,7 +82,7 @@ def test_a_delta_beyond_the_disk_s_space_changes_nothing(small_disk: Path) -> No
     path = small_disk / "000001.db"
     build(path, [entry(1)])
     before = dump(path)
-    with pytest.raises(MirrorNotWritable) as caught, Store(path) as store:
+    with pytest.raises(MirrorNotWritable) as caught, MirrorStore(path) as store:
         store.apply_delta(delta(november(10)), big(2), clock=clock)
     assert "Free space" in caught.value.hint
     assert dump(path) == before
@@ -105,7 +105,7 @@ def test_a_resync_beyond_the_disk_s_space_leaves_the_old_generation_in_place(sma
 
 def test_the_lock_on_a_full_disk_is_a_fault_of_the_mirror(small_disk: Path) -> None:
     _fill(small_disk)
-    with pytest.raises(MirrorError), hold(small_disk / "lock", since=clock()):
+    with pytest.raises(MirrorError), hold_lock(small_disk / "lock", since=clock()):
         pytest.fail("the lock's card cannot be written")
 
 
@@ -136,7 +136,7 @@ def test_a_directory_that_has_vanished_is_named(directory: MirrorDirectory) -> N
     path = publish(directory, [entry(1)])
     directory.root.rename(directory.root.with_name("elsewhere"))
     with pytest.raises(MirrorNotWritable):
-        Store(path)
+        MirrorStore(path)
     with pytest.raises(MirrorNotWritable):
         build(directory.next_generation(), [entry(1)])
     with pytest.raises(MirrorNotWritable):
@@ -181,7 +181,7 @@ def test_a_directory_that_vanishes_during_a_build_is_named(directory: MirrorDire
 def test_every_fault_of_the_disk_gets_a_name_and_an_advice(
     fault: Exception, kind: type[MirrorError], advice: str
 ) -> None:
-    with pytest.raises(MirrorError) as caught, named(Path("here")):
+    with pytest.raises(MirrorError) as caught, disk_errors(Path("here")):
         raise fault
     assert type(caught.value) is kind
     assert caught.value.__cause__ is fault
@@ -191,7 +191,7 @@ def test_every_fault_of_the_disk_gets_a_name_and_an_advice(
 
 
 def test_what_is_no_fault_of_the_disk_passes_through() -> None:
-    with pytest.raises(ValueError, match="mine"), named(Path("here")):
+    with pytest.raises(ValueError, match="mine"), disk_errors(Path("here")):
         raise ValueError("mine")
 
 
@@ -208,7 +208,7 @@ def test_a_full_disk_is_named_as_one_where_sqlite_has_rolled_back_by_itself() ->
     """The library's own rollback then fails too, which is no damage."""
     rollback = apsw.SQLError("cannot rollback - no transaction is active")
     rollback.__context__ = apsw.FullError("database or disk is full")
-    with pytest.raises(MirrorNotWritable, match="database or disk is full"), named(Path("here")):
+    with pytest.raises(MirrorNotWritable, match="database or disk is full"), disk_errors(Path("here")):
         raise rollback
 
 
@@ -216,5 +216,5 @@ def test_a_link_that_cannot_be_made_is_named_by_its_own_whole_path() -> None:
     refused = PermissionError(
         13, "Permission denied", "generations/000002.db", None, "/mirror/.mirror.db.next"
     )
-    with pytest.raises(MirrorNotWritable, match=r"^/mirror/\.mirror\.db\.next: "), named(Path("here")):
+    with pytest.raises(MirrorNotWritable, match=r"^/mirror/\.mirror\.db\.next: "), disk_errors(Path("here")):
         raise refused

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from mirror.makers import OTHER_ISSUER, apply, ask, build, clock, der_of, entry, full, november, serial_of
-from smki_sync.mirror.build import Builder
+from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.queries import Fingerprint, Identity, SkiIs, find_certificates, open_mirror
 from smki_sync.model.certificate import KeyId, Kind
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 def indexed(tmp_path: Path) -> Path:
     """One whose operator asked for devices to be indexed too."""
     found = tmp_path / "000001.db"
-    with Builder(found, old=None, clock=clock, step=lambda _: None, index_devices=True) as builder:
+    with GenerationBuilder(found, old=None, clock=clock, step=lambda _: None, index_devices=True) as builder:
         builder.load(full(), [entry(DEVICE), entry(SUPPLIER, kind=Kind.ORGANISATION)])
         builder.finish()
     apply(found, november(10), [entry(6)])

@@ -10,7 +10,7 @@ import pytest
 
 from mirror.processes import child
 from smki_sync.errors import Locked, MirrorNotWritable
-from smki_sync.mirror.directory import hold
+from smki_sync.mirror.directory import hold_lock
 
 SINCE = datetime(2026, 11, 20, 8, 30, tzinfo=timezone(timedelta(hours=1)))
 HOLD = """
@@ -29,7 +29,7 @@ def test_the_lock_says_who_holds_it_since_when_and_with_what_command(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/bin/smki-sync", "sync", "--mirror", "a place"])
     lock = tmp_path / "lock"
-    with hold(lock, since=SINCE):
+    with hold_lock(lock, since=SINCE):
         card = json.loads(lock.read_text())
     assert card == {
         "pid": os.getpid(),
@@ -44,14 +44,14 @@ def test_a_long_command_is_cut_so_that_the_card_is_read_whole(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["smki-sync", "\N{SNOWMAN}" * 100_000])
     lock, who = tmp_path / "lock", f"process {os.getpid()} "
-    with hold(lock, since=SINCE), pytest.raises(Locked, match=who), hold(lock, since=SINCE):
+    with hold_lock(lock, since=SINCE), pytest.raises(Locked, match=who), hold_lock(lock, since=SINCE):
         pytest.fail("the lock was taken twice")
 
 
 def test_a_lock_that_was_given_back_names_nobody_and_can_be_taken(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     for _ in range(2):
-        with hold(lock, since=SINCE):
+        with hold_lock(lock, since=SINCE):
             pass
         assert lock.read_text() == ""
 
@@ -61,7 +61,7 @@ def test_a_second_run_is_told_process_host_and_time_of_the_first(tmp_path: Path)
     with child(HOLD, lock) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(Locked) as caught, hold(lock, since=SINCE):
+        with pytest.raises(Locked) as caught, hold_lock(lock, since=SINCE):
             pytest.fail("the lock was taken twice")
     who = f"process {process.pid} on {os.uname().nodename}, since 2026-11-20T07:30:00Z ({lock})"
     assert who in caught.value.message
@@ -70,9 +70,9 @@ def test_a_second_run_is_told_process_host_and_time_of_the_first(tmp_path: Path)
 
 def test_a_refused_run_leaves_the_holder_s_card_alone(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with hold(lock, since=SINCE):
+    with hold_lock(lock, since=SINCE):
         card = lock.read_text()
-        with pytest.raises(Locked), hold(lock, since=datetime(2027, 1, 1, tzinfo=UTC)):
+        with pytest.raises(Locked), hold_lock(lock, since=datetime(2027, 1, 1, tzinfo=UTC)):
             pytest.fail("the lock was taken twice")
         assert lock.read_text() == card
 
@@ -85,15 +85,15 @@ def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert str(process.pid) in lock.read_text()
-        with hold(lock, since=SINCE):
+        with hold_lock(lock, since=SINCE):
             assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
 def test_a_run_that_fails_gives_the_lock_back(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with pytest.raises(RuntimeError), hold(lock, since=SINCE):
+    with pytest.raises(RuntimeError), hold_lock(lock, since=SINCE):
         raise RuntimeError
-    with hold(lock, since=SINCE):
+    with hold_lock(lock, since=SINCE):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
@@ -111,12 +111,12 @@ def test_a_holder_whose_card_cannot_be_read_or_is_that_of_a_dead_run_still_holds
     tmp_path: Path, card: str
 ) -> None:
     lock = tmp_path / "lock"
-    with hold(lock, since=SINCE):
+    with hold_lock(lock, since=SINCE):
         lock.write_bytes(card.encode("utf-8", "surrogateescape"))
-        with pytest.raises(Locked, match="it has just started"), hold(lock, since=SINCE):
+        with pytest.raises(Locked, match="it has just started"), hold_lock(lock, since=SINCE):
             pytest.fail("the lock was taken twice")
 
 
 def test_a_lock_that_cannot_be_made_is_a_fault_of_the_mirror(tmp_path: Path) -> None:
-    with pytest.raises(MirrorNotWritable), hold(tmp_path / "gone" / "lock", since=SINCE):
+    with pytest.raises(MirrorNotWritable), hold_lock(tmp_path / "gone" / "lock", since=SINCE):
         pytest.fail("there is no lock")

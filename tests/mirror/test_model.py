@@ -12,7 +12,7 @@ from lists.makers import arrival, revoke
 
 from mirror.makers import FULL_DAY, apply, ask, build, digest_anew, entry, held_digest, serial_of
 from smki_sync.mirror.ledger import SetDigest
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Entry
 
 DAY = timedelta(days=1)
@@ -109,7 +109,7 @@ def _compare(path: Path, model: Model, ground: dict[str, str], day: date) -> Non
     revoked = {serial for (serial,) in ask(path, "SELECT serial FROM certificates WHERE revoked IS NOT NULL")}
     assert revoked == model.revoked()
     assert held_digest(path) == digest_anew(path)
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         census, position = store.census(), store.position()
     assert position.day == day
     counted = f"iif({word} = 'I' AND revoked IS NOT NULL, 'revoked', {word})"

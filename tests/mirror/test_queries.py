@@ -31,12 +31,12 @@ from smki_sync.mirror.queries import (
     SkiIs,
     find_certificates,
     open_mirror,
-    read_census,
+    read_counts,
     read_incidents,
     read_position,
     read_quarantine,
 )
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Flag, KeyId, Kind, Serial, Usage
 
 DELTA_17 = "SMKIKR_DELT_2026-11-17.xml.gz"
@@ -239,15 +239,15 @@ def test_a_found_certificate_is_typed(path: Path) -> None:
 
 
 def test_position_and_census_are_read_as_the_store_has_them(path: Path) -> None:
-    with Store(path) as store, open_mirror(path) as db:
+    with MirrorStore(path) as store, open_mirror(path) as db:
         assert read_position(db) == store.position()
-        assert read_census(db) == store.census()
+        assert read_counts(db) == store.census()
         assert read_position(db).day == november(17)
 
 
 def test_the_quarantine_since_the_last_full_is_read_in_order(path: Path) -> None:
     apply(path, november(18), [rejected(1), entry(2, body=b"another", number=2)])
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         store.accept_quarantine(NOW)
     apply(path, november(19), [rejected(9)])
     with open_mirror(path) as db:
@@ -262,7 +262,7 @@ def test_the_quarantine_since_the_last_full_is_read_in_order(path: Path) -> None
 
 
 def test_incidents_are_read_by_name(path: Path) -> None:
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         store.note_incidents(["b", "a"], NOW)
     with open_mirror(path) as db:
         assert read_incidents(db) == {"a", "b"}

@@ -9,8 +9,8 @@ from mirror.conftest import publish
 from mirror.makers import Record, Row, apply, ask, build, clock, delta, entry, november
 from mirror.processes import BECOME_NOBODY, let_everybody_read, needs_root, reader, run
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.queries import open_mirror, read_census
-from smki_sync.mirror.store import Store
+from smki_sync.mirror.queries import open_mirror, read_counts
+from smki_sync.mirror.store import MirrorStore
 
 COUNT = "SELECT count(*) FROM certificates"
 PLAIN_OPEN = f"""
@@ -79,7 +79,7 @@ def test_nobody_sees_a_delta_before_it_is_whole(directory: MirrorDirectory) -> N
                 yield entry(n)
                 assert other.ask(COUNT) == "[(1,)]"
 
-        with Store(path) as store:
+        with MirrorStore(path) as store:
             store.apply_delta(delta(november(10)), looking(), clock=clock)
         assert other.ask(COUNT) == "[(4,)]"
 
@@ -100,11 +100,11 @@ def test_nobody_sees_a_build_before_it_is_published(directory: MirrorDirectory) 
 def test_our_own_reader_sees_one_state_while_a_delta_commits(directory: MirrorDirectory) -> None:
     path = publish(directory, [entry(1)])
     with open_mirror(directory.link) as db:
-        before = read_census(db)
+        before = read_counts(db)
         apply(path, november(10), [entry(2)])
-        assert read_census(db) == before
+        assert read_counts(db) == before
     with open_mirror(directory.link) as db:
-        assert read_census(db).total == 2
+        assert read_counts(db).total == 2
 
 
 @needs_root
@@ -129,7 +129,7 @@ def test_a_user_who_may_not_write_reads_before_during_and_after_a_delta(public: 
             with reader(public.link, nobody=True) as during:
                 assert during.ask(COUNT) == "[(1,)]"
 
-        with Store(path) as store:
+        with MirrorStore(path) as store:
             store.apply_delta(delta(november(10)), looking(), clock=clock)
             assert early.ask(COUNT) == "[(2,)]"
         assert early.ask(COUNT) == "[(2,)]"
@@ -162,7 +162,7 @@ def test_our_own_reader_does_not_shut_other_users_out(public: MirrorDirectory) -
     publish(public, [entry(1)])
     let_everybody_read(public.root)
     with open_mirror(public.link) as db:
-        assert read_census(db).total == 1
+        assert read_counts(db).total == 1
     assert run(PLAIN_OPEN, public.link) == "1"
 
 

@@ -28,9 +28,9 @@ from mirror.makers import (
     statuses,
 )
 from smki_sync.errors import BadExtract, MirrorDamaged
-from smki_sync.mirror.build import Builder
-from smki_sync.mirror.store import Store
-from smki_sync.model.report import Counts
+from smki_sync.mirror.build import GenerationBuilder
+from smki_sync.mirror.store import MirrorStore
+from smki_sync.model.report import ChangeCounts
 
 NEWER = november(16)
 NEWER_DAY = "2026-11-16"
@@ -60,7 +60,7 @@ def seen(path: Path, n: int) -> tuple[str, str, str]:
 
 def test_what_a_newer_full_no_longer_lists_is_withdrawn_and_stays(old: Path, new: Path) -> None:
     counts = build(new, [entry(1), entry(4, issuer=OTHER_ISSUER)], day=NEWER, old=old)
-    assert counts == Counts(records=2, unchanged=2, withdrawn=1)
+    assert counts == ChangeCounts(records=2, unchanged=2, withdrawn=1)
     gone = ask(new, "SELECT status, in_use, withdrawn FROM certificates WHERE serial = ?", serial_of(2))
     assert gone == [("I", 0, NEWER_DAY)]
     assert journal(new)[-1] == (NEWER_DAY, "withdrawn", serial_of(2), "I", None)
@@ -89,14 +89,14 @@ def test_other_claims_in_a_newer_full_are_a_change_of_its_date(old: Path, new: P
 def test_a_changed_status_in_a_newer_full_is_journaled_once(old: Path, new: Path) -> None:
     before = journal(old)
     counts = build(new, [entry(1), entry(2), entry(3), entry(4, issuer=OTHER_ISSUER)], day=NEWER, old=old)
-    assert counts == Counts(records=4, updated=1, unchanged=3)
+    assert counts == ChangeCounts(records=4, updated=1, unchanged=3)
     assert journal(new) == [*before, (NEWER_DAY, "status", serial_of(3), "N", "I")]
     assert seen(new, 3)[:2] == ("2026-11-09", NEWER_DAY)
 
 
 def test_what_only_a_newer_full_brings_is_journaled_as_added(old: Path, new: Path) -> None:
     counts = build(new, [entry(1), entry(2), entry(5)], day=NEWER, old=old)
-    assert counts == Counts(records=3, inserted=1, unchanged=2, withdrawn=1)
+    assert counts == ChangeCounts(records=3, inserted=1, unchanged=2, withdrawn=1)
     added = [line for line in journal(new) if line[0] == NEWER_DAY and line[1] == "added"]
     assert added == [(NEWER_DAY, "added", serial_of(5), None, "I")]
 
@@ -120,7 +120,7 @@ def test_a_withdrawn_certificate_that_a_full_lists_again_is_reinstated(
 
 def test_a_withdrawn_certificate_that_a_delta_names_again_is_reinstated(old: Path, new: Path) -> None:
     build(new, [entry(1)], day=NEWER, old=old)
-    assert apply(new, november(17), [entry(2)]) == Counts(records=1, updated=1)
+    assert apply(new, november(17), [entry(2)]) == ChangeCounts(records=1, updated=1)
     assert journal(new)[-1] == ("2026-11-17", "reinstated", serial_of(2), None, "I")
     assert held_digest(new) == digest_anew(new)
     _check_census(new)
@@ -128,7 +128,7 @@ def test_a_withdrawn_certificate_that_a_delta_names_again_is_reinstated(old: Pat
 
 def test_a_withdrawn_certificate_that_gets_a_status_is_no_longer_withdrawn(old: Path, new: Path) -> None:
     build(new, [entry(1)], day=NEWER, old=old)
-    assert apply(new, november(17), [entry(2, "E")]) == Counts(records=1, updated=1)
+    assert apply(new, november(17), [entry(2, "E")]) == ChangeCounts(records=1, updated=1)
     assert statuses(new)[serial_of(2)] == "E"
     assert ask(new, "SELECT in_use, withdrawn FROM certificates WHERE status = 'E'") == [(0, None)]
     assert journal(new)[-1] == ("2026-11-17", "status", serial_of(2), "I", "E")
@@ -174,16 +174,16 @@ def test_issuers_keep_their_ids_whatever_the_order_in_the_full(old: Path, new: P
 
 
 def test_the_quarantine_of_before_the_full_no_longer_asks_for_attention(old: Path, new: Path) -> None:
-    with Store(old) as store:
+    with MirrorStore(old) as store:
         assert store.census().quarantined == 1
     build(new, [entry(1)], day=NEWER, old=old)
-    with Store(new) as store:
+    with MirrorStore(new) as store:
         assert store.census().quarantined == 0
     assert ask(new, "SELECT count(*) FROM quarantine") == [(1,)]
 
 
 def test_a_full_settles_what_was_seen_of_changed_deltas(old: Path, new: Path) -> None:
-    with Store(old) as store:
+    with MirrorStore(old) as store:
         store.note_incidents(["SMKIKR_DELT_2026-11-10.xml.gz"], NOW)
     build(new, [entry(1)], day=NEWER, old=old)
     assert ask(new, "SELECT * FROM incident") == []
@@ -191,7 +191,7 @@ def test_a_full_settles_what_was_seen_of_changed_deltas(old: Path, new: Path) ->
 
 def test_the_chain_begins_anew_with_the_full(old: Path, new: Path) -> None:
     build(new, [entry(1)], day=NEWER, old=old, overlap=[(NEWER, [])])
-    with Store(new) as store:
+    with MirrorStore(new) as store:
         assert store.position().chain == (full(NEWER), delta(NEWER))
         assert store.position().day == NEWER
 
@@ -227,7 +227,7 @@ def test_of_a_held_body_listed_beside_another_one_is_served_and_one_is_evidence(
 
 def test_a_known_certificate_twice_in_a_newer_full_stays_known(old: Path, new: Path) -> None:
     counts = build(new, [entry(1), entry(2), entry(1)], day=NEWER, old=old)
-    assert counts == Counts(records=3, unchanged=3, withdrawn=1)
+    assert counts == ChangeCounts(records=3, unchanged=3, withdrawn=1)
     assert seen(new, 1)[0] == "2026-11-09"
     assert held_digest(new) == digest_anew(new)
     _check_census(new)
@@ -302,7 +302,7 @@ def test_an_old_generation_that_is_damaged_is_named_and_no_new_one_stays(tmp_pat
     noise = tmp_path / "noise.db"
     noise.write_bytes(b"noise" * 1000)
     with pytest.raises(MirrorDamaged):
-        Builder(new, old=noise, clock=clock, step=lambda _: None)
+        GenerationBuilder(new, old=noise, clock=clock, step=lambda _: None)
     assert [p.name for p in tmp_path.iterdir()] == ["noise.db"]
 
 
@@ -311,7 +311,7 @@ def _body_of(xml: bytes) -> bytes:
 
 
 def _check_census(path: Path) -> None:
-    with Store(path) as store:
+    with MirrorStore(path) as store:
         census = store.census()
     word = "iif(withdrawn IS NULL, status, 'withdrawn')"
     assert dict(census.by_status) == dict(ask(path, f"SELECT {word}, count(*) FROM certificates GROUP BY 1"))

@@ -10,7 +10,7 @@ from mirror.makers import apply, build, entry, november
 from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.mirror.store import survey
+from smki_sync.mirror.store import check_schema_version
 from smki_sync.model.plan import MirrorState
 
 
@@ -27,13 +27,13 @@ def alter(path: Path, statement: str) -> None:
 
 
 def check_damaged(path: Path) -> None:
-    assert survey(path) is MirrorState.DAMAGED
+    assert check_schema_version(path) is MirrorState.DAMAGED
 
 
 def test_a_mirror_is_healthy_before_and_after_a_delta(path: Path) -> None:
-    assert survey(path) is MirrorState.HEALTHY
+    assert check_schema_version(path) is MirrorState.HEALTHY
     apply(path, november(10), [entry(1, "R")])
-    assert survey(path) is MirrorState.HEALTHY
+    assert check_schema_version(path) is MirrorState.HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_mirror_of_another_version_is_told_from_damage(
     path: Path, version: int, state: MirrorState
 ) -> None:
     alter(path, f"PRAGMA user_version = {version}")
-    assert survey(path) is state
+    assert check_schema_version(path) is state
     with pytest.raises(OtherSchema, match=f"schema {version}") as caught, open_mirror(path):
         pytest.fail("it was opened")
     assert "sync" in caught.value.hint

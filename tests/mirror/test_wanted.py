@@ -7,7 +7,7 @@ import pytest
 
 from mirror.makers import OTHER_ISSUER, apply, ask, build, entry, november, serial_of
 from smki_sync.mirror import queries
-from smki_sync.mirror.queries import Standing, Wanted, find, open_mirror, read_issuers
+from smki_sync.mirror.queries import CertificateFilter, StatusFilter, find, open_mirror, read_issuers
 from smki_sync.model.certificate import Kind, Usage
 
 
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
     return found
 
 
-def found(path: Path, wanted: Wanted, limit: int | None = None) -> list[int]:
+def found(path: Path, wanted: CertificateFilter, limit: int | None = None) -> list[int]:
     with open_mirror(path) as db:
         return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, limit=limit)]
 
@@ -36,44 +36,47 @@ def found(path: Path, wanted: Wanted, limit: int | None = None) -> list[int]:
 @pytest.mark.parametrize(
     ("wanted", "numbers"),
     [
-        (Wanted(), [1, 2, 3, 4, 5]),
-        (Wanted(any_status=True), [1, 2, 3, 4, 5, 7, 6, 8]),
-        (Wanted(kinds=(Kind.DEVICE,)), [1, 2]),
-        (Wanted(kinds=(Kind.ORGANISATION,)), [3, 4]),
-        (Wanted(kinds=(Kind.OCA, Kind.DCA)), [5]),
-        (Wanted(kinds=(Kind.OCA, Kind.DEVICE)), [1, 2, 5]),
-        (Wanted(standings=(Standing.IN_USE,)), [1, 2, 3, 4, 5]),
-        (Wanted(standings=(Standing.EXPIRED, Standing.PENDING)), [7, 8]),
-        (Wanted(standings=(Standing.WITHDRAWN,)), [6]),
-        (Wanted(standings=(Standing.REVOKED,)), []),
-        (Wanted(usage=Usage.KEY_AGREEMENT), [2, 4]),
-        (Wanted(role=2), [3]),
-        (Wanted(issuer=OTHER_ISSUER), [2]),
-        (Wanted(issuer="e358"), [2]),
-        (Wanted(issuer="E35"), [1, 2, 3, 4, 5]),
-        (Wanted(issuer="E359"), []),
-        (Wanted(changed_since=november(17), any_status=True), [7, 8]),
-        (Wanted(changed_since=november(16), any_status=True), [7, 6, 8]),
-        (Wanted(ends_before=253_402_300_799), []),
-        (Wanted(ends_before=253_402_300_800, kinds=(Kind.ORGANISATION,), role=3), [4]),
-        (Wanted(kinds=(Kind.ORGANISATION,), usage=Usage.DIGITAL_SIGNING, role=2, issuer="E357"), [3]),
-        (Wanted(kinds=(Kind.DEVICE,), role=2), []),
+        (CertificateFilter(), [1, 2, 3, 4, 5]),
+        (CertificateFilter(any_status=True), [1, 2, 3, 4, 5, 7, 6, 8]),
+        (CertificateFilter(kinds=(Kind.DEVICE,)), [1, 2]),
+        (CertificateFilter(kinds=(Kind.ORGANISATION,)), [3, 4]),
+        (CertificateFilter(kinds=(Kind.OCA, Kind.DCA)), [5]),
+        (CertificateFilter(kinds=(Kind.OCA, Kind.DEVICE)), [1, 2, 5]),
+        (CertificateFilter(standings=(StatusFilter.IN_USE,)), [1, 2, 3, 4, 5]),
+        (CertificateFilter(standings=(StatusFilter.EXPIRED, StatusFilter.PENDING)), [7, 8]),
+        (CertificateFilter(standings=(StatusFilter.WITHDRAWN,)), [6]),
+        (CertificateFilter(standings=(StatusFilter.REVOKED,)), []),
+        (CertificateFilter(usage=Usage.KEY_AGREEMENT), [2, 4]),
+        (CertificateFilter(role=2), [3]),
+        (CertificateFilter(issuer=OTHER_ISSUER), [2]),
+        (CertificateFilter(issuer="e358"), [2]),
+        (CertificateFilter(issuer="E35"), [1, 2, 3, 4, 5]),
+        (CertificateFilter(issuer="E359"), []),
+        (CertificateFilter(changed_since=november(17), any_status=True), [7, 8]),
+        (CertificateFilter(changed_since=november(16), any_status=True), [7, 6, 8]),
+        (CertificateFilter(ends_before=253_402_300_799), []),
+        (CertificateFilter(ends_before=253_402_300_800, kinds=(Kind.ORGANISATION,), role=3), [4]),
+        (
+            CertificateFilter(kinds=(Kind.ORGANISATION,), usage=Usage.DIGITAL_SIGNING, role=2, issuer="E357"),
+            [3],
+        ),
+        (CertificateFilter(kinds=(Kind.DEVICE,), role=2), []),
     ],
     ids=repr,
 )
-def test_what_passes_every_filter_is_found(path: Path, wanted: Wanted, numbers: list[int]) -> None:
+def test_what_passes_every_filter_is_found(path: Path, wanted: CertificateFilter, numbers: list[int]) -> None:
     assert found(path, wanted) == numbers
 
 
 def test_a_name_that_an_issuer_has_whole_is_not_taken_for_a_part(tmp_path: Path) -> None:
     longer = tmp_path / "000001.db"
     build(longer, [entry(1), entry(2, issuer="CN=E3571")])
-    assert found(longer, Wanted(issuer="CN=E357")) == [1]
-    assert found(longer, Wanted(issuer="cn=e357")) == [1, 2]
+    assert found(longer, CertificateFilter(issuer="CN=E357")) == [1]
+    assert found(longer, CertificateFilter(issuer="cn=e357")) == [1, 2]
 
 
 def test_a_limit_ends_the_stream(path: Path) -> None:
-    assert found(path, Wanted(), limit=2) == [1, 2]
+    assert found(path, CertificateFilter(), limit=2) == [1, 2]
 
 
 def test_slices_leave_no_row_out_and_say_how_far_they_are(
@@ -82,7 +85,9 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
     monkeypatch.setattr(queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        serials = [c.serial for c in find(db, Wanted(any_status=True), told=lambda *at: told.append(at))]
+        serials = [
+            c.serial for c in find(db, CertificateFilter(any_status=True), told=lambda *at: told.append(at))
+        ]
     assert len(serials) == len(set(serials)) == 8
     assert told == [(3, 8), (6, 8), (8, 8)]
 
@@ -93,17 +98,21 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     monkeypatch.setattr(queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        assert len(list(find(db, Wanted(), limit=2, told=lambda *at: told.append(at)))) == 2
+        assert len(list(find(db, CertificateFilter(), limit=2, told=lambda *at: told.append(at)))) == 2
     assert told == []
 
 
 @pytest.mark.parametrize(
     "wanted",
-    [Wanted(kinds=(Kind.ORGANISATION,)), Wanted(kinds=(Kind.OCA, Kind.DCA)), Wanted(role=2)],
+    [
+        CertificateFilter(kinds=(Kind.ORGANISATION,)),
+        CertificateFilter(kinds=(Kind.OCA, Kind.DCA)),
+        CertificateFilter(role=2),
+    ],
     ids=repr,
 )
 def test_organisations_authorities_and_roles_are_found_without_reading_devices(
-    path: Path, wanted: Wanted
+    path: Path, wanted: CertificateFilter
 ) -> None:
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
@@ -130,5 +139,5 @@ def test_the_issuers_are_named(path: Path) -> None:
 
 def test_a_mirror_of_every_kind_counts_as_sql_does(path: Path) -> None:
     (counted,) = ask(path, "SELECT count(*) FROM certificates WHERE in_use AND last_changed >= '2026-11-09'")
-    assert len(found(path, Wanted(changed_since=date(2026, 11, 9)))) == counted[0]
+    assert len(found(path, CertificateFilter(changed_since=date(2026, 11, 9)))) == counted[0]
     assert serial_of(1) == "1A01"

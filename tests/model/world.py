@@ -21,7 +21,7 @@ from story.stage import Operator
 
 from model.naive import Naive, is_whole
 from smki_sync.errors import BadExtract
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.model.certificate import Status
 from smki_sync.model.plan import Reason
 from smki_sync.model.report import Outcome, SyncReport
@@ -167,7 +167,7 @@ class World:
         """A run in a process of its own, killed at its ``at``-th moment, if it has so many."""
         child = os.fork()
         if child == 0:
-            self.operator.listener = Silence()
+            self.operator.listener = NullListener()
             kept = watch(Clock(kinds=WITHIN, at=at, act=die), str(self.operator.mirror))
             try:
                 self.operator.sync(self.today, full=full)

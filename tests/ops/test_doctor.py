@@ -15,9 +15,9 @@ from support.openssh import make_key
 
 from ops.conftest import change
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.doctor.local import Verdict, judge_directory
+from smki_sync.doctor.local import CheckOutcome, check_directory
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import Logins
+from smki_sync.mirror.history import RefusedLogins
 from smki_sync.simulator.sftp_server import Service
 
 
@@ -302,7 +302,7 @@ def test_nobody_makes_the_fifth_wrong_login_of_an_hour(smki: Shell, site: Path, 
 
 
 def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -> None:
-    logins = Logins(tmp_path / "history.db")
+    logins = RefusedLogins(tmp_path / "history.db")
     logins.remember("party@one:22", at="2026-11-11T10:00:00Z")
     assert logins.refused("party@one:22", since="2026-11-11T09:30:00Z") == ("2026-11-11T10:00:00Z",)
     assert logins.refused("party@one:22", since="2026-11-11T10:30:00Z") == ()
@@ -342,7 +342,7 @@ def test_what_another_user_s_run_has_left_is_named_with_how_to_take_it_back(
             for path in (mirror, *mirror.iterdir()):
                 os.chown(path, 65534, -1, follow_symlinks=False)
             os.setuid(65534)
-        found = judge_directory(MirrorDirectory(Path()))
-        told = found.verdict is Verdict.FAIL and "mirror.db" in found.seen and "chown -R" in found.mend
+        found = check_directory(MirrorDirectory(Path()))
+        told = found.verdict is CheckOutcome.FAIL and "mirror.db" in found.seen and "chown -R" in found.mend
     finally:
         os._exit(not told)

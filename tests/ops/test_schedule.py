@@ -15,7 +15,15 @@ from ops.conftest import WORST_EXPOSURE, exposure, systemd_says
 from smki_sync.cli import scheduler_units
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.schedule import hindrances
-from smki_sync.cli.scheduler_units import DRILL, SYNC, Place, Scheduler, files, unit_command, unit_word
+from smki_sync.cli.scheduler_units import (
+    DRILL,
+    SYNC,
+    InstallationPaths,
+    Scheduler,
+    files,
+    unit_command,
+    unit_word,
+)
 
 AWKWARD = """a 100% "mirror" of $HOME's"""
 PROGRAM = "/opt/smki-sync/bin/smki-sync"
@@ -29,12 +37,16 @@ def toml(smki: Shell, repository: Path) -> Path:
     return file
 
 
-def at(*, mirror: str = "/var/lib/smki-sync", program: str = PROGRAM, shared: tuple[Path, ...] = ()) -> Place:
+def at(
+    *, mirror: str = "/var/lib/smki-sync", program: str = PROGRAM, shared: tuple[Path, ...] = ()
+) -> InstallationPaths:
     config = Path("/etc/smki-sync/smki-sync.toml")
-    return Place(program=(program,), user="smki-sync", config=config, own=(Path(mirror),), shared=shared)
+    return InstallationPaths(
+        program=(program,), user="smki-sync", config=config, own=(Path(mirror),), shared=shared
+    )
 
 
-def service(place: Place, scheduler: Scheduler = Scheduler.SYSTEMD) -> list[str]:
+def service(place: InstallationPaths, scheduler: Scheduler = Scheduler.SYSTEMD) -> list[str]:
     """The lines of the service for a place."""
     (text,) = [one.text for one in files(scheduler, place, [SYNC]) if one.name == "smki-sync.service"]
     return text.splitlines()
@@ -111,7 +123,9 @@ def test_a_mirror_below_var_lib_is_made_by_systemd_and_any_other_is_opened() -> 
         (at(mirror="/var/tmp/mirror"), "PrivateTmp=no"),  # noqa: S108 - nothing is written there
     ],
 )
-def test_homes_and_temporary_files_are_hidden_unless_something_lies_there(place: Place, line: str) -> None:
+def test_homes_and_temporary_files_are_hidden_unless_something_lies_there(
+    place: InstallationPaths, line: str
+) -> None:
     assert line in service(place)
 
 
@@ -243,7 +257,7 @@ def test_what_the_user_of_the_service_cannot_reach_is_said() -> None:
         closed = Path(made)
         program = closed / "smki-sync"
         program.touch(mode=0o755)
-        place = Place(
+        place = InstallationPaths(
             program=(str(program),), user="nobody-like-this", config=closed / "toml", own=(closed / "mirror",)
         )
         (said,) = hindrances(place)

@@ -21,7 +21,7 @@ import smki_sync
 from smki_sync import __version__
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.errors import OtherSchema
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.mirror.schema import SCHEMA_VERSION
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
@@ -191,7 +191,7 @@ def test_a_killed_run_leaves_the_old_one_or_the_new_one(smki: Shell, at: int) ->
     child = os.fork()
     if child == 0:
         operator = Operator(mirror, smki.place / "repository")
-        operator.listener = Silence()
+        operator.listener = NullListener()
         kept = watch(Clock(kinds={"file", "sql"}, at=at, act=die), str(mirror))
         operator.sync(TODAY)
         del kept

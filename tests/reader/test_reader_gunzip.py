@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from smki_sync.errors import BadExtract
 from smki_sync.reader import ReaderLimits
-from smki_sync.reader.gzip_stream import Gunzip, inner_name
+from smki_sync.reader.gzip_stream import GzipStream, inner_name
 
 XML = document(*(record(n) for n in range(1, 4))).encode()
 HEAD_NAMED = b"\x1f\x8b\x08\x08\x01\x02\x03\x04\x00\x03"
@@ -34,7 +34,7 @@ CHUNK_SIZES = [1, 2, 7, 100, 1 << 20]
 
 
 def unpack(data: bytes, *, size: int = 1 << 20, limits: ReaderLimits | None = None) -> bytes:
-    return b"".join(Gunzip(in_chunks(data, size), name=NAME, limits=limits or ReaderLimits()))
+    return b"".join(GzipStream(in_chunks(data, size), name=NAME, limits=limits or ReaderLimits()))
 
 
 def reason_to_refuse(data: bytes, *, limits: ReaderLimits | None = None) -> str:
@@ -77,7 +77,7 @@ def test_members_join_to_one_stream_and_empty_ones_add_nothing(size: int) -> Non
 @pytest.mark.parametrize("zeros", [1, 511, 300_000])
 def test_zeros_after_the_last_member_are_padding(size: int, zeros: int) -> None:
     data = gz(XML) + bytes(zeros)
-    gunzip = Gunzip(in_chunks(data, size), name=NAME, limits=ReaderLimits())
+    gunzip = GzipStream(in_chunks(data, size), name=NAME, limits=ReaderLimits())
     assert b"".join(gunzip) == XML
     assert gunzip.compressed_bytes == len(data)
 
@@ -89,7 +89,7 @@ def test_what_was_packed_comes_out_whole(data: bytes, size: int, level: int) -> 
 
 def test_much_output_comes_in_small_pieces_and_is_complete() -> None:
     data = random.Random(1).randbytes(300_000) + bytes(700_000)
-    pieces = list(Gunzip(in_chunks(gz(data), 1 << 20), name=NAME, limits=ReaderLimits()))
+    pieces = list(GzipStream(in_chunks(gz(data), 1 << 20), name=NAME, limits=ReaderLimits()))
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) <= 64 * 1024
 
@@ -224,7 +224,7 @@ def test_a_gz_in_a_gz_is_no_xml() -> None:
 def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
     deflate = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(deflate.compress(bytes(1 << 20)) for _ in range(200)) + deflate.flush()
-    gunzip = Gunzip([bomb], name=NAME, limits=ReaderLimits())
+    gunzip = GzipStream([bomb], name=NAME, limits=ReaderLimits())
     tracemalloc.start()
     with pytest.raises(BadExtract) as caught:
         for _ in gunzip:

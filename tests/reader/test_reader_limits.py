@@ -21,7 +21,7 @@ from smki_sync.errors import BadExtract
 from smki_sync.model.certificate import Rejected
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ReaderLimits, read_extract
-from smki_sync.reader.gzip_stream import KEYS, NEAR_PERCENT, STEP, Taken, near_of
+from smki_sync.reader.gzip_stream import KEYS, NEAR_PERCENT, STEP, LimitUsage, near_of
 
 ROOT = "CertificateDataResponse"
 MIB = 1 << 20
@@ -40,16 +40,16 @@ def near(data: bytes, limits: ReaderLimits) -> dict[str, int]:
 
 def test_a_figure_is_near_from_two_fifths_of_its_limit_on() -> None:
     limits = ReaderLimits(records=100)
-    assert Taken(**NOTHING | {"records": 39}).near(limits) == ()
-    assert Taken(**NOTHING | {"records": 40}).near(limits) == (
+    assert LimitUsage(**NOTHING | {"records": 39}).near(limits) == ()
+    assert LimitUsage(**NOTHING | {"records": 40}).near(limits) == (
         NearLimit(key="limits.records", figure=40, limit=100),
     )
-    assert Taken(**NOTHING | {"records": 100}).near(limits)[0].share == 1.0
+    assert LimitUsage(**NOTHING | {"records": 100}).near(limits)[0].share == 1.0
 
 
 def test_every_limit_that_an_honest_file_can_grow_towards_is_told() -> None:
     limits = ReaderLimits()
-    taken = Taken(**{name: getattr(limits, name) for name in KEYS})
+    taken = LimitUsage(**{name: getattr(limits, name) for name in KEYS})
     assert [one.key for one in taken.near(limits)] == list(KEYS.values())
     assert [one.figure for one in taken.near(limits)] == [getattr(limits, name) for name in KEYS]
 

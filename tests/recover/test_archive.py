@@ -9,18 +9,18 @@ from typing import Self
 import pytest
 from sync.shelf import Party, Shelf, Unplugged, november
 
-from smki_sync.catalogue import Names
-from smki_sync.download import Ring, Several
+from smki_sync.catalogue import FileNames
+from smki_sync.download import FallbackSource, FallbackSources
 from smki_sync.download.archive import Archive
 from smki_sync.errors import BadExtract, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.plan import Reason
-from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.recovery import restore
 from smki_sync.recovery.reconcile import reconcile
 from smki_sync.sources.base import Limits, OpenSource, Source
 from smki_sync.sources.directory import DirectorySource
-from smki_sync.sync import Job, run
+from smki_sync.sync import SyncJob, run
 
 LISTED = dict.fromkeys(range(8), "I")
 FULL = "SMKIKR_FULL_2026-11-09.xml.gz"
@@ -36,10 +36,10 @@ def first_morning(shelf: Shelf) -> None:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    return Archive(path=tmp_path / "archive", keep_fulls=1, names=Names(), overlap_days=2)
+    return Archive(path=tmp_path / "archive", keep_fulls=1, names=FileNames(), overlap_days=2)
 
 
-def keeping(job: Job, archive: Archive) -> Job:
+def keeping(job: SyncJob, archive: Archive) -> SyncJob:
     return replace(job, archive=archive)
 
 
@@ -51,12 +51,12 @@ def directory(path: Path) -> OpenSource:
     return lambda: DirectorySource(path, limits=Limits())
 
 
-def from_ring(party: Party, today: int, *openers: OpenSource) -> Job:
-    ring = Ring(openers=openers)
+def from_ring(party: Party, today: int, *openers: OpenSource) -> SyncJob:
+    ring = FallbackSources(openers=openers)
     return replace(party.job(today), open_source=ring.open, ring=ring)
 
 
-def codes(report: SyncReport) -> list[AttentionCode]:
+def codes(report: SyncReport) -> list[NoticeCode]:
     return [attention.code for attention in report.attention]
 
 
@@ -132,7 +132,7 @@ def test_a_repository_that_cannot_be_asked_leaves_the_run_behind_whatever_the_ar
     report = run(from_ring(party, 11, unplugged, directory(shelf.path)))
     assert report.position == november(11)
     assert report.outcome is Outcome.BEHIND
-    assert codes(report)[0] is AttentionCode.SOURCE_UNREACHED
+    assert codes(report)[0] is NoticeCode.SOURCE_UNREACHED
 
 
 class Refusing(Unplugged):
@@ -157,7 +157,7 @@ def test_a_refusal_of_the_repository_stands_whatever_an_archive_offers(party: Pa
 def test_an_archive_that_is_not_plugged_in_is_a_note(party: Party, shelf: Shelf, tmp_path: Path) -> None:
     report = run(from_ring(party, 11, directory(shelf.path), directory(tmp_path / "nowhere")))
     assert report.outcome is Outcome.CURRENT
-    assert AttentionCode.FALLBACK_UNREACHED in codes(report)
+    assert NoticeCode.FALLBACK_UNREACHED in codes(report)
 
 
 def test_where_nothing_can_be_asked_the_run_fails_as_with_one_source(party: Party, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_source_of_several_asks_only_the_one_that_was_listed_with_a_file(
     old = tmp_path / "old"
     shutil.copytree(shelf.path, old)
     shelf.remove(FULL)
-    with Several(Ring(openers=[directory(shelf.path), directory(old)])) as source:
+    with FallbackSource(FallbackSources(openers=[directory(shelf.path), directory(old)])) as source:
         listed = {file.name: file.origin for file in source.fetch_listing()}
         assert listed[FULL] == old.as_uri()
         with source.fetch(FULL) as chunks:
@@ -203,7 +203,7 @@ def test_a_line_that_comes_back_is_asked_again_by_the_next_connection(shelf: She
     def next_answer() -> Source:
         return answers.pop(0)()
 
-    ring = Ring(openers=[next_answer])
+    ring = FallbackSources(openers=[next_answer])
     with pytest.raises(SourceUnreachable), ring.open() as source:
         source.fetch_listing()
     with ring.open() as source:
@@ -239,7 +239,7 @@ def test_an_archive_that_cannot_be_written_leaves_the_mirror_current_and_the_run
     archive.path.write_text("a file where a directory should be")
     report = run(keeping(party.job(11), archive))
     assert (report.outcome, report.position) == (Outcome.BEHIND, november(11))
-    assert codes(report)[0] is AttentionCode.NOT_ARCHIVED
+    assert codes(report)[0] is NoticeCode.NOT_ARCHIVED
     assert FULL in report.attention[0].message
     archive.path.unlink()
     report = run(keeping(party.job(11), archive))
@@ -253,7 +253,7 @@ def test_a_restore_that_the_archive_cannot_follow_says_so_and_the_next_sync_make
 ) -> None:
     archive.path.write_text("a file where a directory should be")
     report = restore(keeping(party.job(11), archive)).report
-    assert AttentionCode.NOT_ARCHIVED in codes(report)
+    assert NoticeCode.NOT_ARCHIVED in codes(report)
     archive.path.unlink()
     assert run(keeping(party.job(11), archive)).outcome is Outcome.CURRENT
     assert len(names(archive)) == len(list(party.shelf.path.iterdir()))

@@ -13,7 +13,7 @@ import pytest
 from support.cli import Json, Shell
 
 from recover.conftest import START
-from smki_sync.mirror.directory import hold
+from smki_sync.mirror.directory import hold_lock
 from smki_sync.recovery.drill import MARK
 from smki_sync.simulator.repository import Repository
 
@@ -157,6 +157,6 @@ def test_a_drill_that_still_runs_is_left_alone_by_another(smki: Shell, place: Pa
     scratch = place / "mirror" / "drill"
     scratch.mkdir()
     (scratch / MARK).touch()
-    with hold(scratch / "lock", since=datetime.now(UTC)):
+    with hold_lock(scratch / "lock", since=datetime.now(UTC)):
         assert smki("drill").code == 9
         assert (scratch / MARK).exists()

@@ -11,11 +11,11 @@ import pytest
 from sync.shelf import Party, Shelf
 
 from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing
-from smki_sync.mirror.integrity import read_shards, whole
-from smki_sync.mirror.queries import open_mirror, read_census, read_position
-from smki_sync.mirror.reconcile import Difference, Drift
-from smki_sync.policy import Bounds
-from smki_sync.recovery.reconcile import Reconciled, RepairRefused, reconcile
+from smki_sync.mirror.integrity import all_shards, read_shards
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
+from smki_sync.mirror.reconcile import Drift, DriftDifference
+from smki_sync.policy import ChangeLimits
+from smki_sync.recovery.reconcile import ReconcileResult, RepairRefused, reconcile
 from smki_sync.sync import run
 
 LISTED = dict.fromkeys(range(8), "I")
@@ -59,7 +59,7 @@ def journal(party: Party) -> list[tuple[str, str | None, str | None]]:
         return [*db.execute('SELECT change, "from", "to" FROM changes ORDER BY sequence')]
 
 
-def counts(found: Reconciled) -> tuple[int, int, int]:
+def counts(found: ReconcileResult) -> tuple[int, int, int]:
     return found.missing, found.unexpected, found.differing
 
 
@@ -159,7 +159,7 @@ def test_a_repair_makes_good_what_was_deleted_changed_and_added(
 ) -> None:
     before = rows(party)
     with open_mirror(party.directory.link) as db:
-        position, census = read_position(db), read_census(db)
+        position, census = read_position(db), read_counts(db)
     by_hand(party, "DELETE FROM certificate WHERE der = ?", pool[3])
     by_hand(party, "UPDATE certificate SET status = 'R' WHERE der = ?", pool[4])
     by_hand(party, "UPDATE certificate SET der = x'00' WHERE der = ?", pool[5])
@@ -170,8 +170,8 @@ def test_a_repair_makes_good_what_was_deleted_changed_and_added(
     assert rows(party) == before
     with open_mirror(party.directory.link) as db:
         assert read_position(db) == position
-        assert read_census(db) == census
-        assert whole(read_shards(db)).hex == census.digest
+        assert read_counts(db) == census
+        assert all_shards(read_shards(db)).hex == census.digest
     assert counts(reconcile(party.job(11))) == (0, 0, 0)
 
 
@@ -193,7 +193,7 @@ def test_a_repair_is_refused_where_a_row_is_lost_that_only_a_delta_brought(
     assert refused.value.reason == "digest-differs"
     assert (rows(party), journal(party)) == (before, lines)
     with open_mirror(party.directory.link) as db:  # what it carries still tells that rows are lost
-        assert whole(read_shards(db)).hex != read_census(db).digest
+        assert all_shards(read_shards(db)).hex != read_counts(db).digest
 
 
 def test_drift_that_nobody_made_by_hand_is_repaired_whatever_the_digest_was(
@@ -227,9 +227,9 @@ def test_after_a_repair_the_daily_job_goes_on_as_before(
 
 def test_every_difference_is_handed_over_not_only_the_examples(party: Party) -> None:
     by_hand(party, "UPDATE certificate SET ski = 'FF'")
-    kept: list[Difference] = []
+    kept: list[DriftDifference] = []
 
-    def keep(all_of_them: Iterable[Difference]) -> None:
+    def keep(all_of_them: Iterable[DriftDifference]) -> None:
         kept.extend(all_of_them)
 
     found = reconcile(party.job(11), keep=keep)
@@ -291,5 +291,5 @@ def test_a_repair_that_would_take_too_much_is_refused_and_changes_nothing(shelf:
     assert refused.value.reason == "shrinks-mirror"
     assert "--accept-shrink" in refused.value.hint
     assert (rows(party), journal(party)) == (before, lines)
-    agreed = replace(party.job(15), bounds=Bounds(accept_shrink=True))
+    agreed = replace(party.job(15), bounds=ChangeLimits(accept_shrink=True))
     assert reconcile(agreed, repair=True).agrees

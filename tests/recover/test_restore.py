@@ -15,12 +15,12 @@ from smki_sync.errors import BadExtract, MirrorDamaged, SourceMissing, UsageErro
 from smki_sync.events import Building, Event
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror, read_stamp
-from smki_sync.model.report import AttentionCode, Outcome
-from smki_sync.policy import Agreement, Outside, Weekday
-from smki_sync.recovery import Known, Restored, restore
+from smki_sync.model.report import NoticeCode, Outcome
+from smki_sync.policy import DownloadWindow, OutsideWindow, Weekday
+from smki_sync.recovery import ExpectedDigest, RestoreResult, restore
 from smki_sync.sources.base import Limits
 from smki_sync.sources.directory import DirectorySource
-from smki_sync.sync import Job, run
+from smki_sync.sync import SyncJob, run
 
 LISTED = dict.fromkeys(range(8), "I")
 
@@ -40,11 +40,11 @@ def in_use(directory: MirrorDirectory) -> set[bytes]:
         return {der for (der,) in db.execute("SELECT der FROM certificates WHERE in_use")}
 
 
-def codes(restored: Restored) -> list[str]:
+def codes(restored: RestoreResult) -> list[str]:
     return [attention.code.value for attention in restored.report.attention]
 
 
-def passed(restored: Restored) -> dict[str, bool | None]:
+def passed(restored: RestoreResult) -> dict[str, bool | None]:
     return {check.name: check.passed for check in restored.checks}
 
 
@@ -98,8 +98,8 @@ def test_a_restore_to_a_day_in_the_middle_is_that_day_and_sync_goes_forward_agai
     assert restored.report.position == november(11)
     assert in_use(party.directory) == set(pool[:9])
     assert restored.report.outcome is Outcome.BEHIND
-    assert codes(restored)[0] == AttentionCode.RESTORED_TO_DATE
-    assert AttentionCode.REPOSITORY_LATE not in codes(restored)
+    assert codes(restored)[0] == NoticeCode.RESTORED_TO_DATE
+    assert NoticeCode.REPOSITORY_LATE not in codes(restored)
     report = run(party.job(12))
     assert (report.outcome, report.position) == (Outcome.CURRENT, november(12))
     assert in_use(party.directory) == set(pool[1:9])
@@ -194,11 +194,11 @@ def test_a_generation_that_the_disk_has_changed_is_not_shown(party: Party, pool:
 
 
 def test_a_digest_that_is_known_to_be_another_asks_for_attention(party: Party) -> None:
-    known = Known(position=november(12), digest="0" * 64, source="a statement of that day")
+    known = ExpectedDigest(position=november(12), digest="0" * 64, source="a statement of that day")
     restored = restore(party.job(12), known=known)
     assert passed(restored)["digest"] is False
     assert restored.report.outcome is Outcome.BEHIND
-    assert codes(restored)[0] == AttentionCode.OTHER_DIGEST
+    assert codes(restored)[0] == NoticeCode.OTHER_DIGEST
 
 
 def test_a_mirror_that_was_changed_by_hand_does_not_live_on_in_the_restored_one(
@@ -221,11 +221,11 @@ def test_an_archive_on_this_disk_serves_as_the_repository_does(
     assert ours.report.census.digest == theirs.report.census.digest
 
 
-AGREED = Agreement(day=Weekday.SUNDAY, outside=Outside.WAIT)
+AGREED = DownloadWindow(day=Weekday.SUNDAY, outside=OutsideWindow.WAIT)
 """The 12th is a Thursday, the 8th and the 15th are Sundays."""
 
 
-def over_a_line(party: Party, today: int) -> Job:
+def over_a_line(party: Party, today: int) -> SyncJob:
     """The same files from a source that is no directory of this machine."""
     return replace(
         party.job(today), open_source=lambda: Distant(DirectorySource(party.shelf.path, limits=Limits()))
@@ -241,13 +241,13 @@ class Distant(Watched):
 def test_a_restore_does_not_wait_for_the_agreed_day_and_says_that_the_dcc_is_to_be_told(party: Party) -> None:
     restored = restore(replace(over_a_line(party, 12), agreement=AGREED))
     assert restored.report.outcome is Outcome.CURRENT
-    assert AttentionCode.FULL_OUTSIDE_AGREED in codes(restored)
+    assert NoticeCode.FULL_OUTSIDE_AGREED in codes(restored)
 
 
 def test_on_the_agreed_day_a_restore_to_another_weekday_has_nothing_to_tell_the_dcc(party: Party) -> None:
     restored = restore(replace(over_a_line(party, 15), agreement=AGREED), until=november(12))
     assert restored.report.position == november(12)
-    assert AttentionCode.FULL_OUTSIDE_AGREED not in codes(restored)
+    assert NoticeCode.FULL_OUTSIDE_AGREED not in codes(restored)
 
 
 def test_on_another_day_a_restore_to_the_agreed_weekday_is_told_all_the_same(
@@ -256,9 +256,9 @@ def test_on_another_day_a_restore_to_the_agreed_weekday_is_told_all_the_same(
     shelf.deltas(13, 14, 15)
     restored = restore(replace(over_a_line(party, 16), agreement=AGREED), until=november(15))
     assert restored.report.position == november(15)
-    assert AttentionCode.FULL_OUTSIDE_AGREED in codes(restored)
+    assert NoticeCode.FULL_OUTSIDE_AGREED in codes(restored)
 
 
 def test_a_full_of_an_archive_on_this_machine_is_no_download(party: Party) -> None:
     restored = restore(replace(party.job(12), agreement=AGREED))
-    assert AttentionCode.FULL_OUTSIDE_AGREED not in codes(restored)
+    assert NoticeCode.FULL_OUTSIDE_AGREED not in codes(restored)

@@ -8,13 +8,13 @@ import pytest
 from sync.shelf import NOW, Party, Shelf, november
 
 from smki_sync.errors import MirrorError
-from smki_sync.mirror.directory import hold
-from smki_sync.mirror.history import HeldAgainst, History
-from smki_sync.mirror.queries import open_mirror, read_census
+from smki_sync.mirror.directory import hold_lock
+from smki_sync.mirror.history import ComparisonRecord, History
+from smki_sync.mirror.queries import open_mirror, read_counts
 from smki_sync.model.plan import ReconcilePolicy
-from smki_sync.model.report import AttentionCode, Outcome, SyncReport
-from smki_sync.policy import Agreement, Bounds, Outside, Weekday
-from smki_sync.recovery.reconcile import hold_weekly, reconcile
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
+from smki_sync.policy import ChangeLimits, DownloadWindow, OutsideWindow, Weekday
+from smki_sync.recovery.reconcile import reconcile, reconcile_new_full
 from smki_sync.sync import run
 
 LISTED = dict.fromkeys(range(8), "I")
@@ -39,10 +39,10 @@ def spoil(party: Party) -> None:
 
 def weekly(party: Party, policy: ReconcilePolicy) -> SyncReport:
     job = party.job(16)
-    return hold_weekly(job, run(job), policy)
+    return reconcile_new_full(job, run(job), policy)
 
 
-def codes(report: SyncReport) -> set[AttentionCode]:
+def codes(report: SyncReport) -> set[NoticeCode]:
     return {attention.code for attention in report.attention}
 
 
@@ -69,7 +69,7 @@ def test_drift_is_attention_until_somebody_repairs_it(party: Party) -> None:
     spoil(party)
     report = weekly(party, ReconcilePolicy.REPORT)
     assert report.outcome is Outcome.BEHIND
-    assert AttentionCode.DRIFT in codes(report)
+    assert NoticeCode.DRIFT in codes(report)
     again = weekly(party, ReconcilePolicy.REPORT)
     assert again.outcome is Outcome.BEHIND
     assert party.source.fetched == [WEEKLY]
@@ -88,7 +88,7 @@ def test_drift_is_made_good_where_policy_says_so(party: Party) -> None:
     spoil(party)
     report = weekly(party, ReconcilePolicy.REPAIR)
     assert report.outcome is Outcome.CURRENT
-    assert AttentionCode.DRIFT_REPAIRED in codes(report)
+    assert NoticeCode.DRIFT_REPAIRED in codes(report)
     with closing(apsw.Connection(str(party.directory.link.resolve()))) as db:
         assert db.execute("SELECT count(*) FROM certificate WHERE ski = 'FF'").get == 0
 
@@ -98,19 +98,19 @@ def test_a_full_that_would_take_too_much_repairs_nothing_and_is_attention_withou
 ) -> None:
     before = in_use(party)
     shelf.full(16, {0: "I"})
-    tight = replace(party.job(16), bounds=Bounds(shrink_allowance=2))
+    tight = replace(party.job(16), bounds=ChangeLimits(shrink_allowance=2))
     for _ in range(2):
-        report = hold_weekly(tight, run(tight), ReconcilePolicy.REPAIR)
+        report = reconcile_new_full(tight, run(tight), ReconcilePolicy.REPAIR)
         assert report.outcome is Outcome.BEHIND
-        assert AttentionCode.DRIFT in codes(report)
-        assert AttentionCode.DRIFT_REPAIRED not in codes(report)
+        assert NoticeCode.DRIFT in codes(report)
+        assert NoticeCode.DRIFT_REPAIRED not in codes(report)
     assert in_use(party) == before
     assert party.source.fetched == [WEEKLY]
 
 
 def in_use(party: Party) -> int:
     with open_mirror(party.directory.link) as db:
-        return read_census(db).in_use
+        return read_counts(db).in_use
 
 
 def test_a_full_that_cannot_be_read_makes_no_good_run_fail_and_is_tried_again(
@@ -121,10 +121,10 @@ def test_a_full_that_cannot_be_read_makes_no_good_run_fail_and_is_tried_again(
     path.write_bytes(whole[:-9])
     report = weekly(party, ReconcilePolicy.REPORT)
     assert report.outcome is Outcome.CURRENT
-    assert AttentionCode.NOT_RECONCILED in codes(report)
+    assert NoticeCode.NOT_RECONCILED in codes(report)
     path.write_bytes(whole)
     shelf.stamp(path, 16, hour=5)
-    assert AttentionCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
+    assert NoticeCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
 
 
 @pytest.mark.parametrize("spoiled", ["noise", "a directory"])
@@ -137,7 +137,7 @@ def test_a_record_of_runs_that_cannot_be_read_is_said_and_makes_no_good_run_fail
     report = weekly(party, ReconcilePolicy.REPORT)
     assert (report.outcome, report.position) == (Outcome.BEHIND, november(16))
     (attention,) = (one for one in report.attention if not one.code.is_note)
-    assert attention.code is AttentionCode.RECONCILIATION_UNKNOWN
+    assert attention.code is NoticeCode.RECONCILIATION_UNKNOWN
     assert "move it away" in attention.hint
     assert not party.source.fetched, "a full a day is not what was agreed"
     history.unlink() if spoiled == "noise" else history.rmdir()
@@ -148,32 +148,34 @@ def test_a_record_of_runs_that_cannot_be_read_is_said_and_makes_no_good_run_fail
 def test_drift_is_said_also_where_it_cannot_be_remembered(
     party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(_history: History, _row: HeldAgainst) -> None:
+    def full_disk(_history: History, _row: ComparisonRecord) -> None:
         raise MirrorError("no space")
 
     spoil(party)
     monkeypatch.setattr(History, "record_comparison", full_disk)
-    assert AttentionCode.DRIFT in codes(weekly(party, ReconcilePolicy.REPORT))
+    assert NoticeCode.DRIFT in codes(weekly(party, ReconcilePolicy.REPORT))
 
 
 def test_a_mirror_that_another_run_has_taken_meanwhile_is_compared_by_the_next(party: Party) -> None:
     job = party.job(16)
     report = run(job)
-    with hold(party.directory.lock, since=NOW):
-        report = hold_weekly(job, report, ReconcilePolicy.REPORT)
+    with hold_lock(party.directory.lock, since=NOW):
+        report = reconcile_new_full(job, report, ReconcilePolicy.REPORT)
     assert report.outcome is Outcome.CURRENT
-    assert AttentionCode.NOT_RECONCILED in codes(report)
-    assert AttentionCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
+    assert NoticeCode.NOT_RECONCILED in codes(report)
+    assert NoticeCode.NOT_RECONCILED not in codes(weekly(party, ReconcilePolicy.REPORT))
 
 
 def test_on_another_day_than_was_agreed_the_comparison_is_told_or_put_off(party: Party) -> None:
     """The 16th is a Monday."""
-    tuesday = replace(party.job(16), agreement=Agreement(day=Weekday.TUESDAY, outside=Outside.WAIT))
-    report = hold_weekly(tuesday, run(tuesday), ReconcilePolicy.REPORT)
-    assert codes(report) >= {AttentionCode.NOT_RECONCILED}
+    tuesday = replace(
+        party.job(16), agreement=DownloadWindow(day=Weekday.TUESDAY, outside=OutsideWindow.WAIT)
+    )
+    report = reconcile_new_full(tuesday, run(tuesday), ReconcilePolicy.REPORT)
+    assert codes(report) >= {NoticeCode.NOT_RECONCILED}
     assert not party.source.fetched
-    told = replace(tuesday, agreement=Agreement(day=Weekday.TUESDAY))
-    report = hold_weekly(told, run(told), ReconcilePolicy.REPORT)
+    told = replace(tuesday, agreement=DownloadWindow(day=Weekday.TUESDAY))
+    report = reconcile_new_full(told, run(told), ReconcilePolicy.REPORT)
     assert report.outcome is Outcome.CURRENT
-    assert AttentionCode.FULL_OUTSIDE_AGREED in codes(report)
+    assert NoticeCode.FULL_OUTSIDE_AGREED in codes(report)
     assert party.source.fetched == [WEEKLY]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smki_sync.errors import ConfigError
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import DirectoryAddress, Limits, SftpAddress, parse_address
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -94,7 +94,7 @@ def test_opening_a_source_touches_neither_network_nor_disk(tmp_path: Path) -> No
         "sftp://party@192.0.2.1/out",
         login=SftpLogin(known_hosts=tmp_path / "missing"),
         limits=Limits(),
-        hear=Silence(),
+        hear=NullListener(),
     )
     assert source.title == "sftp://party@192.0.2.1:22/out"
 

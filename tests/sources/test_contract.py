@@ -14,7 +14,7 @@ from support.openssh import OpenSsh, openssh_server
 from support.paramiko_server import PASSWORD, paramiko_server
 from support.proxy import Faults, proxy_to
 
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -30,7 +30,9 @@ class TestDirectory(SourceContract):
         def offered(
             *, limits: Limits | None = None, folder: Path = default
         ) -> AbstractContextManager[Source]:
-            return open_source(folder.as_uri(), login=SftpLogin(), limits=limits or Limits(), hear=Silence())
+            return open_source(
+                folder.as_uri(), login=SftpLogin(), limits=limits or Limits(), hear=NullListener()
+            )
 
         return offered
 
@@ -46,7 +48,7 @@ class TestParamikoServer(SourceContract):
                 *, limits: Limits | None = None, folder: Path = default
             ) -> AbstractContextManager[Source]:
                 url = server.url.replace(quote(str(default)), quote(str(folder)))
-                return open_source(url, login=login, limits=limits or Limits(), hear=Silence())
+                return open_source(url, login=login, limits=limits or Limits(), hear=NullListener())
 
             yield offered
 
@@ -71,7 +73,7 @@ def openssh_offer(
 
     def offered(*, limits: Limits | None = None, folder: Path = default) -> AbstractContextManager[Source]:
         url = f"{address}/{quote(str(folder.relative_to(root)))}"
-        return open_source(url, login=login, limits=limits or Limits(), hear=Silence())
+        return open_source(url, login=login, limits=limits or Limits(), hear=NullListener())
 
     return offered
 
@@ -152,6 +154,6 @@ class TestAsyncSsh(SourceContract):
             *, limits: Limits | None = None, folder: Path = default
         ) -> AbstractContextManager[Source]:
             url = asyncssh.url.rstrip("/") + quote(str(folder))
-            return open_source(url, login=login, limits=limits or Limits(), hear=Silence())
+            return open_source(url, login=login, limits=limits or Limits(), hear=NullListener())
 
         return offered

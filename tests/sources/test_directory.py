@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
 
 
 def source_of(folder: Path) -> Source:
-    return open_source(folder.as_uri(), login=SftpLogin(), limits=Limits(), hear=Silence())
+    return open_source(folder.as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from smki_sync.sources.ssh_settings import Verdict, fingerprint, read_pins
+from smki_sync.sources.ssh_settings import HostKeyVerdict, fingerprint, read_pins
 
 KEY = b"\0\0\0\x0bssh-ed25519" + bytes(36)
 OTHER = b"\0\0\0\x0bssh-ed25519" + bytes(35) + b"\1"
@@ -14,7 +14,9 @@ TEXT = base64.b64encode(KEY).decode()
 OTHER_TEXT = base64.b64encode(OTHER).decode()
 
 
-def judged(known_hosts: str, *, host: str = "smki.example", port: int = 22, blob: bytes = KEY) -> Verdict:
+def judged(
+    known_hosts: str, *, host: str = "smki.example", port: int = 22, blob: bytes = KEY
+) -> HostKeyVerdict:
     return read_pins(known_hosts, host=host, port=port).judge(blob)
 
 
@@ -36,8 +38,8 @@ def hashed(name: str) -> str:
     ],
 )
 def test_a_line_that_names_the_host_pins_its_key(hosts: str) -> None:
-    assert judged(f"{hosts} ssh-ed25519 {TEXT} a comment\n") is Verdict.TRUSTED
-    assert judged(f"{hosts} ssh-ed25519 {OTHER_TEXT}\n") is Verdict.CHANGED
+    assert judged(f"{hosts} ssh-ed25519 {TEXT} a comment\n") is HostKeyVerdict.TRUSTED
+    assert judged(f"{hosts} ssh-ed25519 {OTHER_TEXT}\n") is HostKeyVerdict.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -59,32 +61,34 @@ def test_a_line_that_names_the_host_pins_its_key(hosts: str) -> None:
     ],
 )
 def test_any_other_line_pins_nothing(line: str) -> None:
-    assert judged(line + "\n") is Verdict.UNKNOWN
+    assert judged(line + "\n") is HostKeyVerdict.UNKNOWN
 
 
 def test_a_host_on_another_port_is_another_host() -> None:
     line = f"[smki.example]:2222 ssh-ed25519 {TEXT}\n"
-    assert judged(line, port=2222) is Verdict.TRUSTED
-    assert judged(line, port=2223) is Verdict.UNKNOWN
-    assert judged(f"smki.example ssh-ed25519 {TEXT}\n", port=2222) is Verdict.UNKNOWN
-    assert judged(f"{hashed('[smki.example]:2222')} ssh-ed25519 {TEXT}\n", port=2222) is Verdict.TRUSTED
+    assert judged(line, port=2222) is HostKeyVerdict.TRUSTED
+    assert judged(line, port=2223) is HostKeyVerdict.UNKNOWN
+    assert judged(f"smki.example ssh-ed25519 {TEXT}\n", port=2222) is HostKeyVerdict.UNKNOWN
+    assert (
+        judged(f"{hashed('[smki.example]:2222')} ssh-ed25519 {TEXT}\n", port=2222) is HostKeyVerdict.TRUSTED
+    )
 
 
 def test_an_ipv6_address_is_named_as_openssh_names_it() -> None:
-    assert judged(f"2001:db8::1 ssh-ed25519 {TEXT}\n", host="2001:db8::1") is Verdict.TRUSTED
+    assert judged(f"2001:db8::1 ssh-ed25519 {TEXT}\n", host="2001:db8::1") is HostKeyVerdict.TRUSTED
     line = f"[2001:db8::1]:2222 ssh-ed25519 {TEXT}\n"
-    assert judged(line, host="2001:db8::1", port=2222) is Verdict.TRUSTED
+    assert judged(line, host="2001:db8::1", port=2222) is HostKeyVerdict.TRUSTED
 
 
 def test_each_of_several_keys_of_one_type_is_trusted_so_that_a_key_can_be_replaced() -> None:
     lines = f"smki.example ssh-ed25519 {OTHER_TEXT}\nsmki.example ssh-ed25519 {TEXT}\n"
-    assert judged(lines) is Verdict.TRUSTED
-    assert judged(lines, blob=OTHER) is Verdict.TRUSTED
+    assert judged(lines) is HostKeyVerdict.TRUSTED
+    assert judged(lines, blob=OTHER) is HostKeyVerdict.TRUSTED
 
 
 def test_a_revoked_key_is_refused_even_where_it_is_also_pinned() -> None:
     lines = f"smki.example ssh-ed25519 {TEXT}\n@revoked * ssh-ed25519 {TEXT}\n"
-    assert judged(lines) is Verdict.REVOKED
+    assert judged(lines) is HostKeyVerdict.REVOKED
     assert read_pins(lines, host="smki.example", port=22).trusted == ()
 
 

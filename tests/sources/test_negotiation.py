@@ -11,19 +11,19 @@ import pytest
 from support.openssh import OpenSsh, make_key, openssh_server
 
 from smki_sync.errors import ConfigError, SourceError, SourceUnreachable
-from smki_sync.events import Detail, Silence
+from smki_sync.events import Detail, NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.sftp import SftpSource
 from smki_sync.sources.ssh_settings import (
+    AlgorithmOffer,
     LegacyAlgorithm,
-    Offer,
     SftpLogin,
     disagreement,
     host_key_algorithms,
     remedies,
 )
-from smki_sync.sources.ssh_transport import Line, line_of
+from smki_sync.sources.ssh_transport import BoundedPacketizer, packetizer_of
 from sources.conftest import Heard
 from sources.contract import NAME, SOME_BYTES, fill, read
 
@@ -41,7 +41,7 @@ def serving(
 
 
 def source_of(server: OpenSsh, login: SftpLogin, hear: Heard | None = None) -> Source:
-    return open_source(server.url, login=login, limits=Limits(), hear=hear or Silence())
+    return open_source(server.url, login=login, limits=Limits(), hear=hear or NullListener())
 
 
 def refusal(server: OpenSsh, login: SftpLogin) -> SourceError:
@@ -54,7 +54,7 @@ def exchanges(source: Source) -> int:
     """How often keys were agreed on."""
     assert isinstance(source, SftpSource)
     assert source._transport is not None
-    return line_of(source._transport).key_exchanges
+    return packetizer_of(source._transport).key_exchanges
 
 
 # Renewal of keys.
@@ -70,7 +70,7 @@ def test_a_server_that_renews_its_keys_all_the_time_gives_every_byte(tmp_path: P
 def test_a_client_that_renews_its_keys_all_the_time_gets_every_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Line, "REKEY_BYTES", 500_000)
+    monkeypatch.setattr(BoundedPacketizer, "REKEY_BYTES", 500_000)
     with serving(tmp_path) as (server, login), source_of(server, login) as source:
         assert read(source, NAME) == SOME_BYTES
         assert exchanges(source) >= 3
@@ -153,8 +153,10 @@ def test_host_keys_are_asked_for_in_the_order_of_the_pins() -> None:
 
 
 def test_what_two_sides_lack_is_said_and_only_what_would_help_is_named() -> None:
-    ours = Offer(kex=["k"], host_keys=["h"], ciphers=["c"], macs=["m"])
-    theirs = Offer(kex=["old"], host_keys=["h"], ciphers=["c", "3des-cbc"], macs=["hmac-sha1", "hmac-md5"])
+    ours = AlgorithmOffer(kex=["k"], host_keys=["h"], ciphers=["c"], macs=["m"])
+    theirs = AlgorithmOffer(
+        kex=["old"], host_keys=["h"], ciphers=["c", "3des-cbc"], macs=["hmac-sha1", "hmac-md5"]
+    )
     said = "as key exchange it offers old; as MAC it offers hmac-sha1, hmac-md5"
     assert disagreement(ours, theirs) == said
     assert remedies(ours, theirs) == (LegacyAlgorithm.HMAC_SHA1,)
@@ -212,7 +214,9 @@ def test_what_a_server_says_in_place_of_a_handshake_has_its_name(
     (tmp_path / "known_hosts").write_text("")
     login = SftpLogin(known_hosts=tmp_path / "known_hosts", password="made up")
     with saying(words) as port:
-        source = open_source(f"sftp://party@127.0.0.1:{port}/", login=login, limits=QUICK, hear=Silence())
+        source = open_source(
+            f"sftp://party@127.0.0.1:{port}/", login=login, limits=QUICK, hear=NullListener()
+        )
         with pytest.raises(SourceUnreachable) as caught, source:
             pytest.fail("the source was entered")
     assert caught.value.reason == reason

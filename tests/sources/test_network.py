@@ -13,7 +13,7 @@ from support.openssh import OpenSsh, openssh_server
 from support.proxy import Faults, Proxy, proxy_to
 
 from smki_sync.errors import SourceError, SourceUnreachable
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -41,7 +41,7 @@ def line_to(
         known_hosts.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{proxy.port} "))
         login = SftpLogin(known_hosts=known_hosts, identity_file=server.identity_file)
         url = server.url.replace(f":{server.port}", f":{proxy.port}")
-        yield proxy, open_source(url, login=login, limits=limits, hear=Silence())
+        yield proxy, open_source(url, login=login, limits=limits, hear=NullListener())
 
 
 def fetched(source: Source) -> bytes | str:
@@ -170,7 +170,7 @@ def cable_pulled() -> Iterator[None]:
 
 def far_source(server: OpenSsh, limits: Limits = LIMITS) -> Source:
     login = SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
-    return open_source(server.url, login=login, limits=limits, hear=Silence())
+    return open_source(server.url, login=login, limits=limits, hear=NullListener())
 
 
 def test_loss_and_delay_of_the_kernel_change_nothing(far_server: OpenSsh) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smki_sync.sources.sftp_protocol import Fields, Garbled, read_attributes, read_names, read_status
+from smki_sync.sources.sftp_protocol import Fields, ProtocolError, read_attributes, read_names, read_status
 
 
 def text(value: bytes) -> bytes:
@@ -45,7 +45,7 @@ def test_a_file_is_regular_by_its_mode_or_else_by_its_line(
 
 
 def test_a_batch_that_counts_to_zero_is_refused_because_the_listing_would_never_end() -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         list(read_names(Fields(struct.pack(">I", 0))))
 
 
@@ -53,12 +53,12 @@ def test_a_count_that_lies_gives_what_is_there_and_then_an_error() -> None:
     one = text(b"name") + text(b"") + struct.pack(">I", 0)
     names = read_names(Fields(struct.pack(">I", 0xFFFFFFFF) + one))
     assert next(names).name == "name"
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         next(names)
 
 
 def test_a_string_shorter_than_announced_is_an_error_and_never_padded() -> None:
-    with pytest.raises(Garbled, match="9 octets announced, 3 left"):
+    with pytest.raises(ProtocolError, match="9 octets announced, 3 left"):
         Fields(struct.pack(">I", 9) + b"abc").string()
 
 

@@ -30,7 +30,7 @@ from support.rogue import (
 )
 
 from smki_sync.errors import SourceError
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -264,7 +264,7 @@ LISTINGS: list[tuple[type[Script], str]] = [
 
 def source_of(rogue: Rogue, tmp_path: Path, limits: Limits = LIMITS) -> Source:
     login = SftpLogin(known_hosts=rogue.known_hosts(tmp_path / "known_hosts"), password=PASSWORD)
-    return open_source(rogue.url, login=login, limits=limits, hear=Silence())
+    return open_source(rogue.url, login=login, limits=limits, hear=NullListener())
 
 
 def outcome(script: Script, tmp_path: Path, ask: Callable[[Source], object]) -> SourceError:
@@ -393,7 +393,7 @@ def test_a_file_renamed_over_while_it_is_read_is_read_to_its_old_end(tmp_path: P
     (place / "new").write_bytes(new)
     with openssh_server(place, scratch) as server:
         login = SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
-        with open_source(server.url, login=login, limits=Limits(), hear=Silence()) as source:
+        with open_source(server.url, login=login, limits=Limits(), hear=NullListener()) as source:
             with source.fetch(NAME) as chunks:
                 got = [next(chunks)]
                 (place / "new").replace(place / NAME)

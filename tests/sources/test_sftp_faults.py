@@ -15,7 +15,7 @@ from support.openssh import openssh_server
 from support.paramiko_server import PASSWORD, Behaviour, Served, Server, paramiko_server
 
 from smki_sync.errors import SourceRefused, SourceUnreachable
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -32,7 +32,7 @@ def serving(
 ) -> Iterator[tuple[Server, Source]]:
     with paramiko_server(folder, behaviour) as server:
         login = SftpLogin(known_hosts=server.known_hosts(folder.parent / "known_hosts"), password=PASSWORD)
-        with open_source(server.url, login=login, limits=limits or Limits(), hear=Silence()) as source:
+        with open_source(server.url, login=login, limits=limits or Limits(), hear=NullListener()) as source:
             yield server, source
 
 
@@ -243,7 +243,7 @@ def test_64_mib_from_openssh_come_byte_for_byte_also_from_the_middle_in_bounded_
     (place / "big.gz").write_bytes(content)
     with openssh_server(place, scratch) as server:
         login = SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
-        with open_source(server.url, login=login, limits=Limits(), hear=Silence()) as source:
+        with open_source(server.url, login=login, limits=Limits(), hear=NullListener()) as source:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for offset in (0, 1, 40_000_001):
                 at = offset

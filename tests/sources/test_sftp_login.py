@@ -17,7 +17,7 @@ from support.openssh import make_key
 from support.paramiko_server import PASSWORD, Behaviour, Server, paramiko_server
 
 from smki_sync.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
-from smki_sync.events import Detail, Silence
+from smki_sync.events import Detail, NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -27,7 +27,7 @@ QUICK = Limits(connect=5, banner=1, login=1, stall=1)
 
 
 def source_of(server: Server, login: SftpLogin, *, limits: Limits | None = None) -> Source:
-    return open_source(server.url, login=login, limits=limits or Limits(), hear=Silence())
+    return open_source(server.url, login=login, limits=limits or Limits(), hear=NullListener())
 
 
 def refusal(server: Server, login: SftpLogin, *, limits: Limits | None = None) -> SourceError:
@@ -369,7 +369,7 @@ def _greeting(listener: socket.socket, words: bytes, *, close: bool = False) -> 
 def _unreachable(url: str, tmp_path: Path) -> SourceUnreachable:
     (tmp_path / "known_hosts").write_text("")
     login = SftpLogin(known_hosts=tmp_path / "known_hosts", password=PASSWORD)
-    source = open_source(url, login=login, limits=QUICK, hear=Silence())
+    source = open_source(url, login=login, limits=QUICK, hear=NullListener())
     with pytest.raises(SourceUnreachable) as caught, source:
         pytest.fail("the source was entered")
     assert caught.value.hint

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.sources.sftp_protocol import BadReply, ReadWindow, Span
+from smki_sync.sources.sftp_protocol import BadReadReply, ReadSpan, ReadWindow
 
 CONTENT = bytes(range(256)) * 4
 
 
 def drive(window: ReadWindow, dice: random.Random, *, short: bool) -> tuple[bytes, int]:
     """Answer requests in random order, perhaps in part; the bytes that left, and the most in flight."""
-    in_flight: list[Span] = []
+    in_flight: list[ReadSpan] = []
     left = b""
     most = 0
     while not window.done:
@@ -70,14 +70,14 @@ def test_a_missing_first_piece_stops_new_requests_so_that_memory_stays_bounded()
 def test_an_empty_reply_is_refused_because_it_would_be_asked_for_for_ever() -> None:
     window = ReadWindow(offset=0, size=10, span_bytes=10, spans=1)
     (span,) = window.wanted()
-    with pytest.raises(BadReply, match="no bytes"):
+    with pytest.raises(BadReadReply, match="no bytes"):
         window.take(span, b"")
 
 
 def test_a_reply_longer_than_asked_for_is_refused() -> None:
     window = ReadWindow(offset=0, size=10, span_bytes=10, spans=1)
     (span,) = window.wanted()
-    with pytest.raises(BadReply, match="11 bytes for 10"):
+    with pytest.raises(BadReadReply, match="11 bytes for 10"):
         window.take(span, bytes(11))
 
 

@@ -5,7 +5,7 @@ import pytest
 from smki_sync.config.schema import KEYS
 from smki_sync.errors import SourceUnreachable
 from smki_sync.sources.base import RATE_KEYS, TIME_LIMITS, Limits
-from smki_sync.sources.sftp_channel import Wire
+from smki_sync.sources.sftp_channel import TimedChannel
 
 
 class Line:
@@ -39,9 +39,9 @@ class Line:
         """Nothing to close."""
 
 
-def wire(line: Line, *, total: float = 0.0, rate: float = 0.0) -> Wire:
+def wire(line: Line, *, total: float = 0.0, rate: float = 0.0) -> TimedChannel:
     limits = Limits(stall=10, total=total, slow_rate=rate, slow_period=30)
-    made = Wire(line, peer="smki.example:22", limits=limits, clock=line.clock)
+    made = TimedChannel(line, peer="smki.example:22", limits=limits, clock=line.clock)
     made.begin()
     return made
 

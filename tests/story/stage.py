@@ -9,13 +9,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from smki_sync.events import Committed, Event, Listener, Silence
+from smki_sync.events import Committed, Event, EventListener, NullListener
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.report import SyncReport
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.sync import Job, run
+from smki_sync.sync import SyncJob, run
 from story.plain import Mirror, beside_a_writer, read
 
 
@@ -43,14 +43,14 @@ class Operator:
     mirror: Path
     files: Path
     witness: Witness = field(init=False)
-    listener: Listener = field(init=False)
+    listener: EventListener = field(init=False)
 
     def __post_init__(self) -> None:
         self.listener = self.witness = Witness(self.mirror)
 
     def sync(self, today: date, *, full: bool = False) -> SyncReport:
-        source = open_source(self.files.as_uri(), login=SftpLogin(), limits=Limits(), hear=Silence())
-        job = Job(
+        source = open_source(self.files.as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener())
+        job = SyncJob(
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: source,
             today=today,

@@ -8,7 +8,7 @@ from x509.makers import REAL
 
 from smki_sync.errors import BadExtract
 from smki_sync.model.plan import Reason
-from smki_sync.model.report import AttentionCode, Outcome
+from smki_sync.model.report import NoticeCode, Outcome
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.repository import Repository
 from story.plain import Key, by_extracts, in_use, opened, standings
@@ -174,7 +174,7 @@ def test_a_full_older_than_the_mirror_does_not_undo_what_deltas_that_are_gone_ha
     for day in (START + n * DAY for n in range(7)):
         (files / f"SMKIKR_DELT_{day}.xml.gz").unlink()
     report = operator.sync(full, full=True)
-    assert AttentionCode.OVERLAP_NOT_COVERED in {a.code for a in report.attention}
+    assert NoticeCode.OVERLAP_NOT_COVERED in {a.code for a in report.attention}
     assert operator.held().in_use() == {other}
 
 
@@ -185,7 +185,7 @@ def test_a_record_in_quarantine_keeps_the_run_from_being_current_until_a_full_se
     repository.advance(faults=[Fault.POISON_RECORD])
     report = operator.sync(repository.today)
     assert report.outcome is Outcome.BEHIND
-    assert AttentionCode.RECORDS_QUARANTINED in {a.code for a in report.attention}
+    assert NoticeCode.RECORDS_QUARANTINED in {a.code for a in report.attention}
     assert operator.held().in_use() == repository.in_use()
     repository.advance()
     assert operator.sync(repository.today).outcome is Outcome.BEHIND
@@ -201,7 +201,7 @@ def test_claims_of_another_certificate_move_no_other_certificate(
     operator.sync(repository.today)
     repository.advance(faults=[Fault.CLAIMS_OF_ANOTHER])
     report = operator.sync(repository.today)
-    assert AttentionCode.CLAIMS_DIFFER in {a.code for a in report.attention}
+    assert NoticeCode.CLAIMS_DIFFER in {a.code for a in report.attention}
     assert report.outcome is Outcome.CURRENT
     held, truth = operator.held(), repository.truth()
     assert held.in_use() == repository.in_use()

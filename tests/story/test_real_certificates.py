@@ -11,7 +11,7 @@ import pytest
 from x509.makers import DATA, REAL, with_null_parameters
 
 from smki_sync.model.certificate import Flag
-from smki_sync.model.report import AttentionCode, Outcome
+from smki_sync.model.report import NoticeCode, Outcome
 from smki_sync.simulator import file_format
 from smki_sync.simulator.file_format import Body, GzShape, Namespace, Record, Serials, XmlShape
 from story.plain import opened
@@ -104,7 +104,7 @@ def test_a_record_with_serial_and_usage_of_another_certificate_keeps_its_body(op
     wrong = record(REAL[0], serial=SERIALS[1], usage="KA", eui=eui_of(REAL[0]) or "")
     publish(operator.files, "FULL", TODAY, [wrong])
     report = operator.sync(TODAY)
-    assert {a.code for a in report.attention} >= {AttentionCode.CLAIMS_DIFFER}
+    assert {a.code for a in report.attention} >= {NoticeCode.CLAIMS_DIFFER}
     ((key, row),) = operator.held().rows.items()
     assert key == ("CN=E357", SERIALS[0])
     assert (row.der, row.usage, row.in_use) == (REAL[0], "DS", True)
@@ -127,7 +127,7 @@ def test_a_certificate_that_strict_parsers_refuse_is_kept_flagged_and_shown(
     publish(operator.files, "DELT", TOMORROW, [record(odd)] * (kind == "DELT"))
     report = operator.sync(TOMORROW)
     assert report.outcome is Outcome.CURRENT
-    assert {a.code for a in report.attention} >= {AttentionCode.STRICT_PARSER_REFUSES}
+    assert {a.code for a in report.attention} >= {NoticeCode.STRICT_PARSER_REFUSES}
     assert operator.held().in_use() == {*REAL[:7], odd}
     flagged = {row.der: row.flags for row in operator.held().rows.values() if row.flags}
     assert flagged == {odd: Flag.STRICT_PARSER_REFUSES}

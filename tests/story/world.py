@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 from smki_sync.errors import BadExtract
-from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.file_format import Shapes
 from smki_sync.simulator.pki import SOME_QUIRKS
@@ -240,4 +240,4 @@ class World:
                 assert after.lists == {"arl", "crl"}
         if report.plan.full:
             codes = {a.code for a in report.attention}
-            assert (AttentionCode.OVERLAP_NOT_COVERED in codes) == bool(report.plan.uncovered)
+            assert (NoticeCode.OVERLAP_NOT_COVERED in codes) == bool(report.plan.uncovered)

@@ -22,7 +22,7 @@ from smki_sync.model.extract import ListPolicy, RemoteFile
 from smki_sync.model.plan import Policy
 from smki_sync.sources.base import Chunks, Limits
 from smki_sync.sources.directory import DirectorySource
-from smki_sync.sync import Job
+from smki_sync.sync import SyncJob
 
 NOW = datetime(2026, 11, 20, 7, 30, tzinfo=UTC)
 POISON = "<CertificateResponse><CertificateStatus>I</CertificateStatus></CertificateResponse>"
@@ -149,8 +149,8 @@ class Party:
     def __post_init__(self) -> None:
         self.source = Watched(DirectorySource(self.shelf.path, limits=Limits()))
 
-    def job(self, today: int, *, keep_previous: bool = True) -> Job:
-        return Job(
+    def job(self, today: int, *, keep_previous: bool = True) -> SyncJob:
+        return SyncJob(
             directory=self.directory,
             open_source=lambda: self.source,
             today=november(today),

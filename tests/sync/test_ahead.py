@@ -16,15 +16,15 @@ import pytest
 from support.cli import wait_until
 from support.proc import family
 
-from smki_sync.download import Retry, Terms
+from smki_sync.download import DownloadOptions, RetryPolicy
 from smki_sync.errors import BadExtract, SourceUnreachable
 from smki_sync.events import Restarted
-from smki_sync.mirror.build import Builder
+from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.extract import Extract, RemoteFile
 from smki_sync.recovery import restore
 from smki_sync.sources.base import Chunks
-from smki_sync.sync import Job, run
+from smki_sync.sync import SyncJob, run
 from sync.shelf import Party, Shelf, november
 
 FULL = f"SMKIKR_FULL_{november(20)}.xml.gz"
@@ -97,9 +97,9 @@ def line(shelf: Shelf) -> Line:
 @pytest.fixture
 def loads(line: Line, monkeypatch: pytest.MonkeyPatch) -> Loads:
     """Watch rows go in; they do as they always do."""
-    seen, take = Loads(), Builder.take
+    seen, take = Loads(), GenerationBuilder.take
 
-    def watched(builder: Builder, extract: Extract, batches: Iterable[Batch]) -> None:
+    def watched(builder: GenerationBuilder, extract: Extract, batches: Iterable[Batch]) -> None:
         seen.begun += 1
 
         def passed() -> Iterator[Batch]:
@@ -110,12 +110,12 @@ def loads(line: Line, monkeypatch: pytest.MonkeyPatch) -> Loads:
 
         take(builder, extract, passed())
 
-    monkeypatch.setattr(Builder, "take", watched)
+    monkeypatch.setattr(GenerationBuilder, "take", watched)
     return seen
 
 
-def job_of(party: Party, line: Line, *, overlap_bytes: int = 1, attempts: int = 1) -> Job:
-    terms = Terms(retry=Retry(attempts=attempts), sleep=lambda _seconds: None)
+def job_of(party: Party, line: Line, *, overlap_bytes: int = 1, attempts: int = 1) -> SyncJob:
+    terms = DownloadOptions(retry=RetryPolicy(attempts=attempts), sleep=lambda _seconds: None)
     return replace(party.job(20), open_source=lambda: line, overlap_bytes=overlap_bytes, terms=terms)
 
 

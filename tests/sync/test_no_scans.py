@@ -20,7 +20,7 @@ from smki_sync.model.report import SyncReport
 from smki_sync.simulator.repository import Repository
 from smki_sync.sources.base import Limits
 from smki_sync.sources.directory import DirectorySource
-from smki_sync.sync import Job, run
+from smki_sync.sync import SyncJob, run
 
 DEVICES = 400
 """Some 800 certificates: more than there are rows in any other table of such a mirror."""
@@ -52,7 +52,7 @@ def repository(tmp_path: Path) -> Repository:
 
 def sync(repository: Repository, mirror: Path) -> SyncReport:
     source = DirectorySource(repository.path, limits=Limits())
-    return run(Job(directory=MirrorDirectory(mirror), open_source=lambda: source, today=repository.today))
+    return run(SyncJob(directory=MirrorDirectory(mirror), open_source=lambda: source, today=repository.today))
 
 
 def test_a_delta_with_new_lists_reads_no_certificate_that_it_does_not_name(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from smki_sync.errors import BadExtract, Interrupted, Locked, MirrorDamaged, MirrorError, SourceUnreachable
-from smki_sync.events import Building, Committed, Detail, Event, Fetching, Listing, Planned, Reading
-from smki_sync.mirror.directory import BUILDING, hold
+from smki_sync.events import Building, Committed, Detail, Downloading, Event, Listing, Planned, Reading
+from smki_sync.mirror.directory import BUILDING, hold_lock
 from smki_sync.mirror.queries import open_mirror, read_position
 from smki_sync.model.plan import Action, Reason
-from smki_sync.model.report import AttentionCode, Outcome
-from smki_sync.sync import Job, rehearse, run
+from smki_sync.model.report import NoticeCode, Outcome
+from smki_sync.sync import SyncJob, dry_run, run
 from sync.shelf import NOW, Party, Unplugged, november
 
 FULL_9 = "SMKIKR_FULL_2026-11-09.xml.gz"
@@ -135,7 +135,7 @@ def test_a_hole_is_gone_up_to_and_no_further(started: Party) -> None:
     assert [a.file for a in report.applied] == [name(12)]
     assert position(started) == november(12)
     assert started.source.fetched == [name(12)]
-    assert [a.code for a in report.attention] == [AttentionCode.DELTAS_MISSING]
+    assert [a.code for a in report.attention] == [NoticeCode.DELTAS_MISSING]
     assert report.outcome is Outcome.BEHIND
 
 
@@ -160,7 +160,7 @@ def test_what_has_come_of_another_full_makes_room_for_the_one_to_be_fetched(star
 def test_an_overlap_that_comes_after_its_full_is_replayed_before_any_later_delta(party: Party) -> None:
     party.shelf.full(9, {0: "I", 1: "I"})
     first = run(party.job(today=9))
-    assert [a.code for a in first.attention] == [AttentionCode.OVERLAP_NOT_COVERED]
+    assert [a.code for a in first.attention] == [NoticeCode.OVERLAP_NOT_COVERED]
     party.shelf.delta(8, {0: "R"})
     party.shelf.delta(9, {1: "N"})
     party.shelf.delta(10, {1: "I"})
@@ -207,7 +207,7 @@ def test_a_listener_hears_the_story_in_order(party: Party) -> None:
     party.shelf.delta(9)
     run(party.job(today=9))
     kinds = [type(event) for event in party.ear.events]
-    assert list(dict.fromkeys(kinds)) == [Listing, Planned, Fetching, Reading, Building, Committed]
+    assert list(dict.fromkeys(kinds)) == [Listing, Planned, Downloading, Reading, Building, Committed]
     assert kinds[-2:] == [Committed, Committed]
     told = {event.file: event for event in party.ear.events if isinstance(event, Reading)}
     assert {file: event.records for file, event in told.items()} == {FULL_9: 3, name(9): 0}
@@ -223,7 +223,7 @@ def test_what_was_applied_is_reported_with_size_hash_and_duration(party: Party) 
 
 
 def test_times_are_in_utc_unless_a_clock_is_given(party: Party) -> None:
-    job = Job(directory=party.directory, open_source=lambda: party.source, today=november(9))
+    job = SyncJob(directory=party.directory, open_source=lambda: party.source, today=november(9))
     assert job.clock().utcoffset() == timedelta(0)
 
 
@@ -323,7 +323,7 @@ def test_a_file_that_changes_between_listing_and_fetching_is_left_for_the_next_r
 
 
 @pytest.mark.parametrize("signal", [KeyboardInterrupt(), Interrupted("stopped")], ids=repr)
-@pytest.mark.parametrize("when", [Fetching, Reading, Building, Committed])
+@pytest.mark.parametrize("when", [Downloading, Reading, Building, Committed])
 def test_an_interrupted_run_has_done_nothing_by_halves(
     started: Party, when: type[Event], signal: BaseException
 ) -> None:
@@ -356,7 +356,7 @@ def test_what_a_killed_run_left_is_removed_and_told(started: Party) -> None:
 def test_a_run_that_finds_the_mirror_held_asks_nobody_and_changes_nothing(started: Party) -> None:
     before = dump(started)
     started.shelf.delta(12)
-    with hold(started.directory.lock, since=NOW), pytest.raises(Locked):
+    with hold_lock(started.directory.lock, since=NOW), pytest.raises(Locked):
         run(started.job(today=12))
     assert (started.source.opened, started.source.fetched) == (1, [])
     assert dump(started) == before
@@ -510,7 +510,7 @@ def test_a_changed_delta_is_remembered_until_a_full_settles_it(started: Party) -
 def test_a_rehearsal_without_a_mirror_says_what_would_be_done_and_makes_no_file(party: Party) -> None:
     party.shelf.full(9, {0: "I"})
     party.shelf.deltas(9, 10)
-    report = rehearse(party.job(today=10))
+    report = dry_run(party.job(today=10))
     assert report.dry_run
     assert [x.name for x in report.plan.extracts] == [FULL_9, name(9), name(10)]
     assert (report.position, report.applied, report.census.total) == (None, (), 0)
@@ -522,8 +522,8 @@ def test_a_rehearsal_writes_nothing_fetches_nothing_and_needs_no_lock(started: P
     started.shelf.delta(12, {0: "R"})
     started.shelf.stamp(started.shelf.path / name(11), 11, hour=5)
     before = dump(started), files(started.directory.root), files(started.directory.downloads)
-    with hold(started.directory.lock, since=NOW):
-        report = rehearse(started.job(today=12))
+    with hold_lock(started.directory.lock, since=NOW):
+        report = dry_run(started.job(today=12))
     assert [x.name for x in report.plan.extracts] == [name(12)]
     assert (report.position, report.census.total) == (november(11), 4)
     assert started.source.fetched == []
@@ -531,13 +531,13 @@ def test_a_rehearsal_writes_nothing_fetches_nothing_and_needs_no_lock(started: P
 
 
 def test_a_rehearsal_of_a_full_plans_one(started: Party) -> None:
-    report = rehearse(started.job(today=11), full=True)
+    report = dry_run(started.job(today=11), full=True)
     assert (report.plan.action, report.plan.reason) == (Action.FULL, Reason.REQUESTED)
 
 
 def test_a_rehearsal_on_a_damaged_mirror_says_so(started: Party) -> None:
     spoil_noise(started)
-    report = rehearse(started.job(today=11))
+    report = dry_run(started.job(today=11))
     assert report.plan.reason is Reason.MIRROR_DAMAGED
     assert report.position is None
 
@@ -556,7 +556,7 @@ def test_records_of_a_poisoned_delta_are_kept_aside_and_the_run_asks_for_attenti
     started.shelf.delta(12, {4: "I"}, poison=2)
     report = run(started.job(today=12))
     assert (report.applied[0].counts.quarantined, report.census.quarantined) == (2, 2)
-    assert [a.code for a in report.attention] == [AttentionCode.RECORDS_QUARANTINED]
+    assert [a.code for a in report.attention] == [NoticeCode.RECORDS_QUARANTINED]
     assert held(started)[4] == "I"
     assert run(started.job(today=12)).outcome is Outcome.BEHIND
 
@@ -569,7 +569,7 @@ def test_records_with_false_claims_are_counted_and_served(party: Party) -> None:
     party.shelf.deltas(7, 8, 9)
     party.shelf.put(name(10), party.shelf.xml({}, more=records[1:]), 10)
     report = run(party.job(today=10))
-    assert [a.code for a in report.attention] == [AttentionCode.CLAIMS_DIFFER]
+    assert [a.code for a in report.attention] == [NoticeCode.CLAIMS_DIFFER]
     assert report.attention[0].message.startswith("2 ")
     assert report.outcome is Outcome.CURRENT
     assert held(party) == {0: "I", 4: "I", 5: "I"}

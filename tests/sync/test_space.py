@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from smki_sync.errors import MirrorNotWritable
-from smki_sync.sync import rehearse, run
+from smki_sync.sync import dry_run, run
 from smki_sync.sync.runner import BUILD_FACTOR, RESERVE_BYTES, check_space
 from sync.shelf import Party, Shelf
 
@@ -62,7 +62,7 @@ def test_a_full_whose_devices_are_indexed_needs_more(shelf: Shelf, party: Party,
     shelf.full(9, {0: "I"})
     party.directory.prepare()
     job = party.job(today=9)
-    plan = rehearse(job).plan
+    plan = dry_run(job).plan
     assert plan.full is not None
     free.append(RESERVE_BYTES + int((BUILD_FACTOR + 1.5) * plan.full.size))  # half of the indexes fit
     check_space(job, plan)

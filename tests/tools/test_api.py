@@ -17,7 +17,7 @@ from support.markdown import ROOT
 import smki_sync
 from smki_sync.api import JournalGap, Mirror
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror.directory import hold
+from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.queries import Certificate
 from smki_sync.simulator.repository import Repository
 
@@ -160,7 +160,7 @@ def test_a_state_that_is_open_does_not_move_while_a_sync_commits(
 
 
 def test_reading_needs_no_lock_and_leaves_no_trace(own_mirror: Path) -> None:
-    with hold(own_mirror / "lock", since=datetime.now(UTC)):
+    with hold_lock(own_mirror / "lock", since=datetime.now(UTC)):
         there = sorted(path.name for path in own_mirror.rglob("*"))
         with smki_sync.open(own_mirror / "mirror.db") as opened:
             assert list(opened.find(limit=1))

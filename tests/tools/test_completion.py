@@ -13,7 +13,7 @@ from select import select
 import pytest
 from support.cli import PATIENCE_SECONDS, Shell, surroundings
 
-from smki_sync.cli.completion import Node, tree
+from smki_sync.cli.completion import CompletionNode, tree
 
 READY = "type here> "
 SPEAK = "smki-sync() { printf 'RAN[%s]\\n' \"$*\"; }\n"
@@ -155,7 +155,7 @@ def test_fish_offers_what_may_stand_there(place: Path, typed: str, offered: list
 
 
 def test_every_command_and_every_option_is_in_every_script(scripts: dict[str, str]) -> None:
-    def words(node: Node) -> Iterator[str]:
+    def words(node: CompletionNode) -> Iterator[str]:
         yield from (name for option in node.options for name in option.names if name.startswith("--"))
         for sub in node.below:
             yield sub.name

@@ -2,12 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from smki_sync.mirror.history import Offer, Run
+from smki_sync.mirror.history import Run, StoredListing
 from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.report import Outcome
 from smki_sync.report.charts import BY_DAY, lag_by_day, timeline
-from smki_sync.status import Seen, cliff_of
+from smki_sync.status import AvailableFiles, resync_deadline
 
 FIRST = date(2026, 11, 2)
 
@@ -99,20 +99,20 @@ def test_the_first_full_is_the_ground_and_no_change() -> None:
 
 
 def test_the_next_delta_may_be_gone_seven_days_after_its_date() -> None:
-    cliff = cliff_of(day(10), offer=None, window=7, today=day(10))
+    cliff = resync_deadline(day(10), offer=None, window=7, today=day(10))
     assert (cliff.next_day, cliff.leaves, cliff.left) == (day(11), day(18), 8)
-    assert cliff_of(day(10), offer=None, window=7, today=day(17)).left == 1
-    assert cliff_of(day(10), offer=None, window=7, today=day(30)).left == 0
+    assert resync_deadline(day(10), offer=None, window=7, today=day(17)).left == 1
+    assert resync_deadline(day(10), offer=None, window=7, today=day(30)).left == 0
 
 
 def test_what_nobody_looked_for_is_not_known_and_what_was_not_listed_is_not_on_offer() -> None:
     listed = Extract(kind=ExtractKind.DELTA, day=day(9), name="d", size=1)
     full = Extract(kind=ExtractKind.FULL, day=day(8), name="f", size=1)
-    offer = Offer(at=f"{day(10)}T06:00:00Z", extracts=(full, listed))
-    seen = {d.day: d.seen for d in cliff_of(day(9), offer=offer, window=7, today=day(11)).days}
+    offer = StoredListing(at=f"{day(10)}T06:00:00Z", extracts=(full, listed))
+    seen = {d.day: d.seen for d in resync_deadline(day(9), offer=offer, window=7, today=day(11)).days}
     assert (seen[day(8)], seen[day(9)], seen[day(10)], seen[day(11)]) == (
-        Seen.NO,
-        Seen.YES,
-        Seen.NO,
-        Seen.NOT_LOOKED,
+        AvailableFiles.NO,
+        AvailableFiles.YES,
+        AvailableFiles.NO,
+        AvailableFiles.NOT_LOOKED,
     )

@@ -11,7 +11,7 @@ from mirror.makers import apply, build
 
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.model.certificate import Claims, Entry
-from smki_sync.records import understand
+from smki_sync.records import parse_record
 
 FULL_DAY = date(2026, 11, 9)
 
@@ -19,7 +19,7 @@ FULL_DAY = date(2026, 11, 9)
 def entries(ders: Iterable[bytes], status: str = "I") -> list[Entry]:
     """Records of an extract that claim nothing but a status."""
     made = [
-        understand(number, Claims(status=status, body=b64encode(der).decode()))
+        parse_record(number, Claims(status=status, body=b64encode(der).decode()))
         for number, der in enumerate(ders, 1)
     ]
     assert all(isinstance(one, Entry) for one in made), made

@@ -3,8 +3,8 @@
 import pytest
 from x509.makers import REAL
 
-from smki_sync.trust.chain import Standing, anchors_in, anchors_of, authority_of
-from smki_sync.trust.profiles import Code, Severity, Step, key_id_of_key, read_key
+from smki_sync.trust.chain import AuthorityStatus, anchors_in, anchors_of, authority_of
+from smki_sync.trust.profiles import CheckStep, FindingCode, Severity, key_id_of_key, read_key
 from smki_sync.x509.der import to_pem
 from trust.defects import P384, PKI, certified, name, signer
 
@@ -40,25 +40,25 @@ def test_the_second_of_two_certificates_is_named_where_it_is_none() -> None:
 
 
 def test_a_point_that_is_not_on_the_curve_is_no_key() -> None:
-    spki = authority_of(PKI.roots[0], Standing.UNLISTED).body.spki
+    spki = authority_of(PKI.roots[0], AuthorityStatus.UNLISTED).body.spki
     assert read_key(spki) is not None
     assert read_key(spki[:-64] + bytes(64)) is None
 
 
 def test_the_key_identifier_of_a_key_is_the_one_that_the_dcc_gives_it() -> None:
     for der in REAL:
-        one = authority_of(der, Standing.IN_USE)
+        one = authority_of(der, AuthorityStatus.IN_USE)
         assert key_id_of_key(one.body.spki) == one.facts.ski
 
 
 def test_an_authority_is_named_by_its_name_and_key_and_a_device_by_its_eui() -> None:
-    assert authority_of(REAL[12], Standing.IN_USE).label == "CN=Z1,OU=07 (key 4F5688D7EC933BE2)"
-    assert authority_of(REAL[0], Standing.IN_USE).label.startswith("00-DB-12-34-56-78-90-01 (key ")
+    assert authority_of(REAL[12], AuthorityStatus.IN_USE).label == "CN=Z1,OU=07 (key 4F5688D7EC933BE2)"
+    assert authority_of(REAL[0], AuthorityStatus.IN_USE).label.startswith("00-DB-12-34-56-78-90-01 (key ")
 
 
 def test_every_code_has_its_step_its_weight_and_its_words() -> None:
-    assert [int(step) for step in Step] == list(range(1, len(Step) + 1))
-    assert {code.step for code in Code} == set(Step)
-    assert {code.severity for code in Code} == set(Severity)
-    assert len({code.words for code in Code}) == len(Code)
-    assert all(step.rule and step.words for step in Step)
+    assert [int(step) for step in CheckStep] == list(range(1, len(CheckStep) + 1))
+    assert {code.step for code in FindingCode} == set(CheckStep)
+    assert {code.severity for code in FindingCode} == set(Severity)
+    assert len({code.words for code in FindingCode}) == len(FindingCode)
+    assert all(step.rule and step.words for step in CheckStep)

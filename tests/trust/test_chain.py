@@ -14,8 +14,8 @@ from smki_sync.trust.chain import (
     FURTHER_LIMIT,
     Authorities,
     Authority,
-    Judge,
-    Standing,
+    AuthorityStatus,
+    ChainValidator,
     anchors_of,
     authority_of,
 )
@@ -122,7 +122,7 @@ def test_an_end_entity_without_a_key_identifier_of_its_issuer_is_not_looked_for_
 
 
 def test_what_proves_signatures_is_asked_for_the_one_in_question_alone() -> None:
-    judge = Judge(Authorities(held(*PKI.authorities), (), find=lambda _: ()), int(NOW.timestamp()))
+    judge = ChainValidator(Authorities(held(*PKI.authorities), (), find=lambda _: ()), int(NOW.timestamp()))
     forged = flipped(DEVICE_OF_DCA, -1)
     asked: list[str] = []
 
@@ -143,7 +143,7 @@ def test_only_so_many_unknown_issuers_are_looked_for_among_end_entities() -> Non
         asked.append(key_id)
         return []
 
-    judge = Judge(Authorities(ROOTS, (), find=find), int(NOW.timestamp()))
+    judge = ChainValidator(Authorities(ROOTS, (), find=find), int(NOW.timestamp()))
     for _ in range(2):
         for number in range(FURTHER_LIMIT + 3):
             der = made(Plan(aki=bytes((1, *range(6), number))), signer(name(cn="E358")))
@@ -173,13 +173,13 @@ def test_the_time_is_what_the_caller_says() -> None:
 
 @pytest.mark.parametrize(
     ("standing", "code"),
-    [(Standing.REVOKED, "issuer-revoked"), (Standing.NOT_IN_USE, "issuer-not-in-use")],
+    [(AuthorityStatus.REVOKED, "issuer-revoked"), (AuthorityStatus.NOT_IN_USE, "issuer-not-in-use")],
 )
-def test_an_issuer_out_of_use_is_told_from_a_revoked_one(standing: Standing, code: str) -> None:
+def test_an_issuer_out_of_use_is_told_from_a_revoked_one(standing: AuthorityStatus, code: str) -> None:
     rows = [*ROOTS, *held(PKI.issuing[1], standing=standing)]
     verdict = judged(DEVICE_OF_DCA, rows)
     assert codes(verdict) == {code}
-    assert verdict.has_errors == (standing is Standing.REVOKED)
+    assert verdict.has_errors == (standing is AuthorityStatus.REVOKED)
 
 
 def test_an_authority_whose_key_may_not_sign_certificates_has_issued_in_vain() -> None:
@@ -353,4 +353,4 @@ def test_a_real_authority_that_is_the_anchor_needs_no_issuer() -> None:
 
 def test_anchors_are_counted_once() -> None:
     assert len(anchors_of([Z1, Z1])) == 1
-    assert authority_of(Z1, Standing.IN_USE).signs_itself is False
+    assert authority_of(Z1, AuthorityStatus.IN_USE).signs_itself is False

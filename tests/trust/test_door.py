@@ -12,19 +12,19 @@ from story.stage import call
 from story.writer import publish, record
 
 from smki_sync.errors import BadExtract
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror
-from smki_sync.mirror.signature_cache import no_proofs
+from smki_sync.mirror.signature_cache import empty_signature_cache
 from smki_sync.model.extract import ListPolicy
 from smki_sync.model.plan import VerifyPolicy
-from smki_sync.model.report import AttentionCode, Outcome, SyncReport
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.simulator import pki
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.sync import Job, run
-from smki_sync.sync.signature_gate import Keeper
+from smki_sync.sync import SyncJob, run
+from smki_sync.sync.signature_gate import SignatureGate
 from smki_sync.x509 import read_facts
 from trust.defects import PKI, Plan, certified, flipped, made, signer
 from trust.mirrors import mirror_of
@@ -55,9 +55,9 @@ class Gatekeeper:
 
     def sync(self, *, full: bool = False) -> SyncReport:
         source = open_source(
-            (self.place / "files").as_uri(), login=SftpLogin(), limits=Limits(), hear=Silence()
+            (self.place / "files").as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener()
         )
-        job = Job(
+        job = SyncJob(
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: source,
             today=self.day,
@@ -95,7 +95,7 @@ def serial(der: bytes) -> str:
     return read_facts(der).serial
 
 
-def codes(report: SyncReport) -> set[AttentionCode]:
+def codes(report: SyncReport) -> set[NoticeCode]:
     return {attention.code for attention in report.attention}
 
 
@@ -103,7 +103,7 @@ def test_a_false_signature_in_a_delta_is_kept_as_evidence_and_not_served(keeper:
     fine = device(101)
     keeper.publish("DELT", [fine, FORGED])
     report = keeper.sync()
-    assert codes(report) == {AttentionCode.RECORDS_QUARANTINED}
+    assert codes(report) == {NoticeCode.RECORDS_QUARANTINED}
     assert (report.applied[0].counts.inserted, report.applied[0].counts.quarantined) == (1, 1)
     assert serial(fine) in keeper.held()
     assert serial(FORGED) not in keeper.held()
@@ -125,7 +125,7 @@ def test_an_unknown_issuer_is_noted_and_its_certificate_is_served(keeper: Gateke
     keeper.publish("DELT", [orphan])
     report = keeper.sync()
     assert report.outcome is Outcome.CURRENT
-    assert codes(report) == {AttentionCode.ISSUER_UNKNOWN}
+    assert codes(report) == {NoticeCode.ISSUER_UNKNOWN}
     assert serial(orphan) in keeper.held()
     assert keeper.quarantine() == []
 
@@ -203,16 +203,16 @@ def test_where_proofs_cannot_be_remembered_the_door_stands_all_the_same(keeper: 
     keeper.mirror.joinpath("trust.db").unlink()
     keeper.mirror.joinpath("trust.db").mkdir()
     keeper.publish("DELT", [FORGED])
-    assert codes(keeper.sync()) == {AttentionCode.RECORDS_QUARANTINED}
+    assert codes(keeper.sync()) == {NoticeCode.RECORDS_QUARANTINED}
 
 
 def test_a_full_of_which_too_many_are_refused_is_refused_as_a_whole(tmp_path: Path) -> None:
     directory = mirror_of(tmp_path / "mirror", [*GOOD, *(flipped(one, -1) for one in MORE)])
-    with no_proofs() as proofs, open_mirror(directory.link) as db:
-        patient = Keeper([], (), proofs, limit=len(MORE))
+    with empty_signature_cache() as proofs, open_mirror(directory.link) as db:
+        patient = SignatureGate([], (), proofs, limit=len(MORE))
         assert len(list(patient.refuse_among(db))) == len(MORE)
         with pytest.raises(BadExtract) as refused:
-            list(Keeper([], (), proofs, limit=len(MORE) - 1).refuse_among(db))
+            list(SignatureGate([], (), proofs, limit=len(MORE) - 1).refuse_among(db))
     assert refused.value.reason == "too-many-rejected"
 
 
@@ -225,7 +225,7 @@ def test_with_all_the_whole_mirror_is_verified_after_each_run(keeper: Gatekeeper
     keeper.publish("DELT", [device(107)])
     report = keeper.sync()
     assert report.outcome is Outcome.BEHIND
-    assert codes(report) == {AttentionCode.VERIFICATION_FAILED}
+    assert codes(report) == {NoticeCode.VERIFICATION_FAILED}
 
 
 def test_the_policy_and_the_anchors_are_configuration(keeper: Gatekeeper) -> None:

@@ -14,9 +14,9 @@ import pytest
 from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
 from smki_sync.events import Checking, Detail, Event, Verifying
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.integrity import Aspect
+from smki_sync.mirror.integrity import CheckedPart
 from smki_sync.mirror.schema import PAGE_BYTES
-from smki_sync.mirror.signature_cache import last_verification, no_proofs, open_proofs
+from smki_sync.mirror.signature_cache import empty_signature_cache, last_verification, open_signature_cache
 from smki_sync.model.certificate import eui_of
 from smki_sync.simulator import pki
 from smki_sync.verify import Scope, Verification, VerifyJob, verify
@@ -56,7 +56,7 @@ def counts(done: Verification) -> dict[str, int]:
     return {code.value: count for code, count in done.tally.counts.items()}
 
 
-def aspects(done: Verification) -> set[Aspect]:
+def aspects(done: Verification) -> set[CheckedPart]:
     return {damage.aspect for damage in done.damages}
 
 
@@ -64,7 +64,7 @@ def test_a_mirror_in_order_is_sound_and_anchored(directory: MirrorDirectory) -> 
     done = run(directory)
     assert done.is_sound
     assert counts(done) == {}
-    assert done.aspects == tuple(Aspect)
+    assert done.aspects == tuple(CheckedPart)
     assert (done.tally.checked, done.tally.anchored, done.anchors) == (len(SOUND), len(SOUND), 2)
 
 
@@ -90,12 +90,12 @@ def test_proofs_hold_in_another_generation(directory: MirrorDirectory, tmp_path:
 
 
 def test_what_is_remembered_says_nothing_of_another_certificate_or_key(directory: MirrorDirectory) -> None:
-    with open_proofs(directory.proofs) as proofs:
+    with open_signature_cache(directory.proofs) as proofs:
         mark = proofs.marker(b"key")
         proofs.add([mark(b"certificate")])
         others = [mark(b"certificatf"), proofs.marker(b"kez")(b"certificate")]
         assert proofs.known([mark(b"certificate"), *others]) == {mark(b"certificate")}
-    with no_proofs() as proofs:
+    with empty_signature_cache() as proofs:
         assert proofs.marker(b"key")(b"certificate") != mark(b"certificate")
 
 
@@ -321,19 +321,19 @@ def test_a_certificate_that_lost_a_bit_is_found_by_signature_and_by_digest(
         db.execute("UPDATE certificate SET der = ? WHERE id = 9", (flipped(der, -3),))
     done = run(directory)
     assert counts(done) == {"signature-false": 1}
-    assert aspects(done) == {Aspect.DIGEST}
+    assert aspects(done) == {CheckedPart.DIGEST}
 
 
 def test_a_status_that_has_changed_behind_its_back_is_found_by_counts_and_digest(
     directory: MirrorDirectory,
 ) -> None:
     tampered(directory, "UPDATE certificate SET status = 'N' WHERE id = 9")
-    assert aspects(run(directory)) == {Aspect.COUNTS, Aspect.DIGEST}
+    assert aspects(run(directory)) == {CheckedPart.COUNTS, CheckedPart.DIGEST}
 
 
 def test_a_row_that_is_gone_is_found(directory: MirrorDirectory) -> None:
     tampered(directory, "DELETE FROM certificate WHERE id = 9")
-    assert aspects(run(directory)) == {Aspect.COUNTS, Aspect.DIGEST}
+    assert aspects(run(directory)) == {CheckedPart.COUNTS, CheckedPart.DIGEST}
 
 
 @pytest.mark.parametrize(
@@ -352,8 +352,8 @@ def test_an_index_that_leads_elsewhere_is_found(directory: MirrorDirectory, entr
     (at,) = [at for at in places if octets[at // PAGE_BYTES * PAGE_BYTES] == INDEX_LEAF]
     generation.write_bytes(octets[:at] + bytes((octets[at] ^ 4,)) + octets[at + 1 :])
     done = run(directory)
-    assert Aspect.INDEXES in aspects(done)
-    assert [d.detail.split()[0] for d in done.damages if d.aspect is Aspect.INDEXES] == [index]
+    assert CheckedPart.INDEXES in aspects(done)
+    assert [d.detail.split()[0] for d in done.damages if d.aspect is CheckedPart.INDEXES] == [index]
 
 
 def test_a_flipped_bit_anywhere_in_the_rows_is_found(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_pages_that_are_overwritten_with_noise_are_found(tmp_path: Path) -> None
     for certificate, find in ((DEVICES[0], whole.index), (DEVICES[-1], whole.rindex)):
         at = find(certificate) // PAGE_BYTES * PAGE_BYTES  # the root of the table; a leaf of it
         generation.write_bytes(whole[:at] + Random(1).randbytes(PAGE_BYTES) + whole[at + PAGE_BYTES :])
-        assert Aspect.PAGES in aspects(run(directory))
+        assert CheckedPart.PAGES in aspects(run(directory))
 
 
 def test_what_reading_does_not_get_to_behind_a_damaged_page_is_not_called_sound(tmp_path: Path) -> None:
@@ -390,8 +390,8 @@ def test_what_reading_does_not_get_to_behind_a_damaged_page_is_not_called_sound(
     at = whole.index(DEVICES[0]) // PAGE_BYTES * PAGE_BYTES  # the root of the table
     generation.write_bytes(whole[:at] + bytes(PAGE_BYTES) + whole[at + PAGE_BYTES :])
     done = run(directory)
-    assert aspects(done) == {Aspect.PAGES}
-    assert done.aspects == (Aspect.PAGES,)
+    assert aspects(done) == {CheckedPart.PAGES}
+    assert done.aspects == (CheckedPart.PAGES,)
     assert done.tally.checked == 0
 
 

@@ -5,7 +5,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from smki_sync.x509.certificate import read_body
-from smki_sync.x509.der import Malformed
+from smki_sync.x509.der import MalformedDer
 from smki_sync.x509.fields import (
     CRL_SIGN,
     KEY_CERT_SIGN_CONSTRAINTS,
@@ -40,7 +40,7 @@ def test_octets_that_are_no_certificate_are_refused() -> None:
     tbs, *rest = split(unwrap(REAL[0]))
     short = tlv(0x30, tlv(0x30, *split(unwrap(tbs))[:5]), *rest)
     for octets in (b"", REAL[0][:-1], short):
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedDer):
             read_body(octets)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from smki_sync.x509 import der
-from smki_sync.x509.der import Malformed
+from smki_sync.x509.der import MalformedDer
 
 
 def test_a_short_element_is_given_by_where_its_value_stands() -> None:
@@ -38,24 +38,24 @@ def test_a_length_may_take_one_to_four_octets_even_where_fewer_would_do(header: 
 )
 def test_an_element_that_is_unsound_is_refused_with_its_defect(octets: str, defect: str) -> None:
     data = bytes.fromhex(octets)
-    with pytest.raises(Malformed, match=defect):
+    with pytest.raises(MalformedDer, match=defect):
         der.read(data, 0, len(data), der.OCTET_STRING)
 
 
 @pytest.mark.parametrize("end", [0, 1, 2, 3])
 def test_nothing_is_read_beyond_the_end_although_the_octets_go_on(end: int) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedDer):
         der.read(b"\x04\x02ab", 0, end, der.OCTET_STRING)
 
 
 def test_a_length_is_not_read_beyond_the_end_although_the_octets_go_on() -> None:
-    with pytest.raises(Malformed, match="length at octet 0"):
+    with pytest.raises(MalformedDer, match="length at octet 0"):
         der.read(b"\x04\x82\x00\x00", 0, 3, der.OCTET_STRING)
 
 
 def test_an_element_that_must_fill_its_octets_may_have_nothing_behind_it() -> None:
     assert der.read_all(b"\x04\x01a", der.OCTET_STRING) == (2, 3)
-    with pytest.raises(Malformed, match="1 octets too many at octet 3"):
+    with pytest.raises(MalformedDer, match="1 octets too many at octet 3"):
         der.read_all(b"\x04\x01a\0", der.OCTET_STRING)
 
 
@@ -65,18 +65,18 @@ def test_children_are_given_in_order_with_their_tags() -> None:
 
 
 def test_children_must_fill_their_parent() -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedDer):
         list(der.children(b"\x04\x01a\x05", 0, 4))
 
 
 def test_a_tag_of_several_octets_is_refused() -> None:
-    with pytest.raises(Malformed, match="several octets at octet 0"):
+    with pytest.raises(MalformedDer, match="several octets at octet 0"):
         list(der.children(b"\x1f\x81\x01\x00", 0, 4))
 
 
 @pytest.mark.parametrize("value", [b"", b"\x08\xff"])
 def test_a_bit_string_begins_with_a_count_of_at_most_seven_unused_bits(value: bytes) -> None:
-    with pytest.raises(Malformed, match="no BIT STRING"):
+    with pytest.raises(MalformedDer, match="no BIT STRING"):
         der.check_bits(value, 0, len(value))
     der.check_bits(b"\x07\x80", 0, 2)
 

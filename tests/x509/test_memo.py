@@ -1,6 +1,6 @@
 import pytest
 
-from smki_sync.x509.der import ENTRIES, OCTETS, remember
+from smki_sync.x509.der import ENTRIES, OCTETS, intern_value
 
 
 class Asked:
@@ -18,14 +18,14 @@ class Asked:
 
 def test_what_repeats_is_asked_once() -> None:
     asked = Asked()
-    ask = remember(asked)
+    ask = intern_value(asked)
     assert (ask(b"ab"), ask(b"ab"), ask(b"abc")) == (2, 2, 3)
     assert asked.asked == [b"ab", b"abc"]
 
 
 def test_long_octets_are_answered_and_not_kept() -> None:
     asked = Asked()
-    ask = remember(asked)
+    ask = intern_value(asked)
     long = bytes(OCTETS + 1)
     assert (ask(long), ask(long)) == (OCTETS + 1, OCTETS + 1)
     assert asked.asked == [long, long]
@@ -33,7 +33,7 @@ def test_long_octets_are_answered_and_not_kept() -> None:
 
 def test_only_the_latest_results_are_kept() -> None:
     asked = Asked()
-    ask = remember(asked)
+    ask = intern_value(asked)
     first = b"first"
     ask(first)
     for number in range(ENTRIES):
@@ -44,7 +44,7 @@ def test_only_the_latest_results_are_kept() -> None:
 
 def test_a_failure_is_not_kept() -> None:
     asked = Asked()
-    ask = remember(asked)
+    ask = intern_value(asked)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             ask(b"")

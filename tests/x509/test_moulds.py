@@ -4,9 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smki_sync.x509 import Known, NotACertificate, examine, strict_parser_refuses, template_cache
+from smki_sync.x509 import (
+    ExaminedCertificate,
+    NotACertificate,
+    examine,
+    strict_parser_refuses,
+    template_cache,
+)
 from smki_sync.x509.certificate import facts_of
-from smki_sync.x509.der import Malformed
+from smki_sync.x509.der import MalformedDer
 
 from .makers import DEVICE, ISSUING_OCA, ORGANISATION, REAL, with_null_parameters
 
@@ -15,15 +21,15 @@ SUBJECT_ALT_NAME = bytes.fromhex("0603551D11")
 SEEDS = [DEVICE, ORGANISATION, ISSUING_OCA, with_null_parameters(DEVICE), *REAL]
 
 
-def walked(der: bytes) -> Known | None:
+def walked(der: bytes) -> ExaminedCertificate | None:
     """What the long way finds: the walk, and the strict parser asked."""
     try:
-        return Known(facts_of(der), strict_parser_refuses(der))
-    except Malformed:
+        return ExaminedCertificate(facts_of(der), strict_parser_refuses(der))
+    except MalformedDer:
         return None
 
 
-def read(der: bytes) -> Known | None:
+def read(der: bytes) -> ExaminedCertificate | None:
     try:
         return examine(der)
     except NotACertificate:
@@ -38,35 +44,35 @@ def _only_the_seeds_are_known() -> None:
 
 
 def test_a_device_like_one_seen_before_fits_its_mould() -> None:
-    assert template_cache.recall(DEVICE) == walked(DEVICE)
+    assert template_cache.lookup(DEVICE) == walked(DEVICE)
     odd = with_null_parameters(DEVICE)
-    assert template_cache.recall(odd) == walked(odd)
-    assert [template_cache.recall(DEVICE).refused, template_cache.recall(odd).refused] == [False, True]  # type: ignore[union-attr]  # asserted above
+    assert template_cache.lookup(odd) == walked(odd)
+    assert [template_cache.lookup(DEVICE).refused, template_cache.lookup(odd).refused] == [False, True]  # type: ignore[union-attr]  # asserted above
 
 
 def test_organisations_and_authorities_are_always_walked() -> None:
-    assert template_cache.recall(ORGANISATION) is None
-    assert template_cache.recall(ISSUING_OCA) is None
+    assert template_cache.lookup(ORGANISATION) is None
+    assert template_cache.lookup(ISSUING_OCA) is None
 
 
 def test_a_certificate_of_a_kind_never_seen_fits_nothing() -> None:
     template_cache.forget()
-    assert template_cache.recall(DEVICE) is None
+    assert template_cache.lookup(DEVICE) is None
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
 def test_every_octet_changed_is_read_as_the_walk_reads_it(flip: int) -> None:
     for at in range(len(DEVICE)):
         changed = DEVICE[:at] + bytes([DEVICE[at] ^ flip]) + DEVICE[at + 1 :]
-        known = template_cache.recall(changed)
+        known = template_cache.lookup(changed)
         assert known is None or known == walked(changed), f"octet {at}"
         assert read(changed) == walked(changed), f"octet {at}"
 
 
 def test_cut_and_lengthened_certificates_fit_no_mould() -> None:
     for size in range(len(DEVICE)):
-        assert template_cache.recall(DEVICE[:size]) is None
-    assert template_cache.recall(DEVICE + b"\0") is None
+        assert template_cache.lookup(DEVICE[:size]) is None
+    assert template_cache.lookup(DEVICE + b"\0") is None
 
 
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
@@ -85,7 +91,7 @@ def test_a_file_made_to_harm_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPa
     others = [DEVICE[:at] + bytes([n]) + DEVICE[at + 1 :] for n in range(5)]
     for der in others:
         examine(der)
-    assert [template_cache.recall(der) is not None for der in others] == [True, True, False, False, False]
+    assert [template_cache.lookup(der) is not None for der in others] == [True, True, False, False, False]
 
 
 def test_a_device_with_a_damaged_extension_makes_no_mould() -> None:
@@ -94,14 +100,14 @@ def test_a_device_with_a_damaged_extension_makes_no_mould() -> None:
     damaged = DEVICE[:at] + bytes([DEVICE[at] + 1]) + DEVICE[at + 1 :]
     assert walked(damaged) is not None
     assert read(damaged) == walked(damaged)
-    assert template_cache.recall(damaged) is None
+    assert template_cache.lookup(damaged) is None
 
 
 def test_a_device_in_another_frame_makes_no_mould() -> None:
     template_cache.forget()
     reframed = b"\x30\x83\0" + DEVICE[2:]  # a length in more octets than needed
     assert read(reframed) == walked(reframed)
-    assert template_cache.recall(reframed) is None
+    assert template_cache.lookup(reframed) is None
 
 
 def test_a_device_with_a_name_behind_its_hardware_name_makes_no_mould() -> None:
@@ -110,7 +116,7 @@ def test_a_device_with_a_name_behind_its_hardware_name_makes_no_mould() -> None:
     named = grown(DEVICE, at - 1 + DEVICE[at - 1] + 1, b"\x82\x01a")  # a dNSName, at the end of the extension
     assert read(named) == walked(named)
     assert facts_of(named) == facts_of(DEVICE)
-    assert template_cache.recall(named) is None
+    assert template_cache.lookup(named) is None
 
 
 def grown(der: bytes, at: int, more: bytes) -> bytes:
@@ -147,7 +153,7 @@ def test_a_device_whose_dates_are_written_otherwise_makes_no_mould() -> None:
     at = DEVICE.index(b"\x17\x0d")
     later = DEVICE[:at] + b"\x17\x0d20160406000" + DEVICE[at + 13 :]
     assert read(later) == walked(later)
-    assert template_cache.recall(later) is None
+    assert template_cache.lookup(later) is None
     other = DEVICE[:at] + b"\x18" + DEVICE[at + 1 :]
     read(other)
-    assert template_cache.recall(other) is None
+    assert template_cache.lookup(other) is None

@@ -2,7 +2,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from smki_sync.x509.der import Malformed
+from smki_sync.x509.der import MalformedDer
 from smki_sync.x509.fields import read_name
 
 from .makers import EUI, name, organisation_name, tlv, unwrap
@@ -171,5 +171,5 @@ def test_a_unique_identifier_that_is_not_eight_whole_octets_is_no_eui(value: byt
     ],
 )
 def test_a_name_of_unsound_structure_is_refused(octets: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedDer):
         read_name(octets)

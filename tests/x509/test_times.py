@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smki_sync.x509.der import Malformed, read_time
+from smki_sync.x509.der import MalformedDer, read_time
 
 from .makers import tlv
 
@@ -77,12 +77,12 @@ def test_an_offset_may_lead_beyond_the_last_year_of_the_calendar() -> None:
     ],
 )
 def test_a_time_that_no_calendar_has_or_that_lacks_its_zone_is_refused(tag: int, text: str) -> None:
-    with pytest.raises(Malformed, match="no time"):
+    with pytest.raises(MalformedDer, match="no time"):
         read_time(tlv(tag, text.encode()))
 
 
 def test_a_time_is_one_element_and_nothing_else() -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedDer):
         read_time(b"")
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedDer):
         read_time(tlv(UTC_TIME, b"160406000000Z") + b"\0")

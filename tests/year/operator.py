@@ -23,10 +23,10 @@ from support.schemas import faults
 from smki_sync.cli import _run as run_command
 from smki_sync.cli.context import configure
 from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome
-from smki_sync.cli.job import job_of, recorded
+from smki_sync.cli.job import job_of, record_run
 from smki_sync.cli.run_report import document
 from smki_sync.errors import SmkiSyncError
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run
 from smki_sync.model.report import SyncReport
@@ -179,9 +179,9 @@ class Operator:
     def sync(self, now: datetime, *, full: bool = False) -> Exit:
         """The command that cron runs, at a time of our choice."""
         settings = configure()
-        job = replace(job_of(settings, Silence()), clock=lambda: now)
+        job = replace(job_of(settings, NullListener()), clock=lambda: now)
         try:
-            report = recorded(settings, job, "sync", lambda: run(job, full=full))
+            report = record_run(settings, job, "sync", lambda: run(job, full=full))
         except SmkiSyncError as error:
             self.reasons.append(error.reason)
             return exit_of(error)
