@@ -39,7 +39,7 @@ test: check  ## everything: formatting, lint, types, tests, docs
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 
 bare: setup  ## `make demo` and `make test` in a bare Debian made by debootstrap; needs root (SUITE=bookworm)
-	$(BIN)/python packaging/bare.py $(SUITE)
+	$(BIN)/python packaging/bare.py $(if $(MIRROR),--mirror $(MIRROR)) $(or $(SUITE),trixie)
 
 format: setup  ## let ruff lay the code out
 	$(BIN)/ruff format .
