@@ -1,5 +1,7 @@
 # Two commands: `make demo` shows the main job, `make test` proves it.
-PYTHON ?= python3.11
+# The versions that the tests ran on, newest first. PYTHON=… names another interpreter.
+TESTED := 3.13 3.12 3.11
+PYTHON ?= $(addprefix python,$(TESTED)) python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
@@ -9,7 +11,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench mutants kill model year pins sample kept docs generate clean
+.PHONY: help setup demo test bare check format fuzz bench mutants kill model year pins sample kept docs generate clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -17,7 +19,7 @@ help:  ## what can be made
 setup: $(VENV)/.done  ## a virtual environment with the pinned packages
 
 $(VENV)/.done: requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@python=$$(packaging/python.sh $(PYTHON)) && echo "$$python -m venv $(VENV)" && "$$python" -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -35,6 +37,9 @@ test: check  ## everything: formatting, lint, types, tests, docs
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
+
+bare: setup  ## `make demo` and `make test` in a bare Debian made by debootstrap; needs root (SUITE=bookworm)
+	$(BIN)/python packaging/bare.py $(if $(MIRROR),--mirror $(MIRROR)) $(or $(SUITE),trixie)
 
 format: setup  ## let ruff lay the code out
 	$(BIN)/ruff format .

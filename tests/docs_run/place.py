@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.cli import PATIENCE_SECONDS, Shell
+from support.needs import need_all_of
 
 from docs_run.worlds import TODAY
 from smki_sync.simulator.sftp_server import serve
@@ -66,6 +67,7 @@ class Prompt:
                 return self._in_bash(line)
 
     def _in_bash(self, line: str) -> Said:
+        need_all_of(line)
         environment = Shell(place=self.here, variables=self.variables).environment({})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(

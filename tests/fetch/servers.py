@@ -1,6 +1,6 @@
 """An OpenSSH server that can be killed with everything it runs, and started again on its port.
 
-For: downloads that outlive their server. Refuses: to be missing in CI (:mod:`support.openssh`).
+For: downloads that outlive their server. Refuses: to be missing in CI (:mod:`support.needs`).
 """
 
 import os
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support.cli import wait_until
-from support.openssh import OpenSsh, openssh_server, sshd_path
+from support.needs import need
+from support.openssh import OpenSsh, openssh_server
 from support.proc import family
 
 
@@ -31,7 +32,7 @@ class Mortal:
         before = self.facts.log.stat().st_size
         with self.facts.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sshd_path(), "-D", "-e", "-f", str(self.config)], stdin=subprocess.DEVNULL, stderr=log
+                [need("sshd"), "-D", "-e", "-f", str(self.config)], stdin=subprocess.DEVNULL, stderr=log
             )
         try:
             wait_until(lambda: b"Server listening" in self.facts.log.read_bytes()[before:])

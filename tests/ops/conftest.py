@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Shell
+from support.needs import need
 
 from smki_sync.simulator.repository import Repository
 from smki_sync.simulator.sftp_server import Service, serve
@@ -64,19 +65,9 @@ def change(site: Path, key: str, value: str) -> None:
     site.write_text("\n".join(f"{key} = {value}" if line.startswith(f"{key} =") else line for line in lines))
 
 
-def needs(program: str, package: str) -> str:
-    """The path of a program; skips the test where it is missing, fails it in CI."""
-    path = shutil.which(program)
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is missing and CI=true: install {package}")
-    if path is None:
-        pytest.skip(f"{program} is missing: install {package}")
-    return path
-
-
 def systemd_says(verb: str, *words: object) -> str:
     """What ``systemd-analyze`` has to say; a unit that it does not take fails the test."""
-    program = needs("systemd-analyze", "systemd")
+    program = need("systemd-analyze")
     command = [program, verb, *map(str, words)]
     environment = {
         "XDG_RUNTIME_DIR": "/run",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from support.needs import need
 
-from ops.conftest import WORST_EXPOSURE, exposure, needs, systemd_says
+from ops.conftest import WORST_EXPOSURE, exposure, systemd_says
 from smki_sync.cli import COMMANDS, build
 from smki_sync.cli.docs import manual
 
@@ -106,7 +107,7 @@ def test_the_manual_has_every_command_option_and_exit_code() -> None:
 def test_man_shows_the_manual_without_a_warning(tmp_path: Path) -> None:
     page = tmp_path / "smki-sync.1"
     page.write_text(manual())
-    program = needs("man", "man-db")
+    program = need("man")
     done = subprocess.run(
         [program, "--warnings=all", "-l", str(page)],
         env={"PATH": os.environ["PATH"], "MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},

@@ -1,7 +1,6 @@
 """A line that goes wrong, between the client and a real OpenSSH: what is said, and what never happens."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from support.needs import need
 from support.openssh import OpenSsh, openssh_server
 from support.proxy import Faults, Proxy, proxy_to
 
@@ -132,8 +132,9 @@ def ip(*words: str) -> None:
 @pytest.fixture(scope="module")
 def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
     """An OpenSSH in another network namespace; ``smki0`` is our end of the cable."""
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        pytest.skip("network namespaces need root and iproute2")
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a network namespace")
+    need("ip")
     place = fill(tmp_path_factory.mktemp("files") / "repository")
     with (place / BIG).open("wb") as file:
         file.truncate(64 * 1024 * 1024)
@@ -174,8 +175,8 @@ def far_source(server: OpenSsh, limits: Limits = LIMITS) -> Source:
 
 
 def test_loss_and_delay_of_the_kernel_change_nothing(far_server: OpenSsh) -> None:
-    command = ["tc", "qdisc", "add", "dev", "smki0", "root", "netem", "delay", "10ms", "loss", "1%"]
-    if not shutil.which("tc") or subprocess.run(command, check=False, capture_output=True).returncode:
+    command = [need("tc"), "qdisc", "add", "dev", "smki0", "root", "netem", "delay", "10ms", "loss", "1%"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("this kernel has no netem; the proxy's delay stands in")
     try:
         assert fetched(far_source(far_server, Limits())) == SOME_BYTES

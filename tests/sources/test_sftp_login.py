@@ -13,6 +13,7 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from support.needs import need
 from support.openssh import make_key
 from support.paramiko_server import PASSWORD, Behaviour, Server, paramiko_server
 
@@ -195,11 +196,11 @@ def test_the_keys_of_an_agent_are_tried_only_where_asked_for(
 @contextmanager
 def _agent(path: Path, *keys: Path) -> Iterator[None]:
     """Run an OpenSSH agent that holds some keys."""
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    agent = subprocess.Popen([need("ssh-agent"), "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     try:
         while not path.exists() and agent.poll() is None:
             time.sleep(0.01)
-        subprocess.run(["ssh-add", "-q", *map(str, keys)], check=True)
+        subprocess.run([need("ssh-add"), "-q", *map(str, keys)], check=True)
         yield
     finally:
         agent.terminate()

@@ -8,7 +8,6 @@ to fetch anything; the browser is started without a network to use.
 import base64
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from select import select
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import pytest
 from support.cli import PATIENCE_SECONDS
+from support.needs import need
 
 Json = dict[str, Any]
 
@@ -34,16 +33,6 @@ _ARGUMENTS = (
     "--remote-debugging-pipe",
     "about:blank",
 )
-
-
-def chromium() -> str:
-    """The browser's program; skips the test where it is missing, fails it in CI."""
-    path = shutil.which("chromium")
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail("chromium is missing and CI=true: install it, these tests must run in CI")
-    if path is None:
-        pytest.skip("chromium is missing: install it to look at the page in a real browser")
-    return path
 
 
 class Tab:
@@ -124,7 +113,7 @@ class Tab:
 @contextmanager
 def browser() -> Iterator[Tab]:
     """A browser with one tab, for as long as the context lasts."""
-    program = chromium()
+    program = need("chromium")
     from_us, to_us = os.pipe(), os.pipe()
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its helpers end a moment later
         process = subprocess.Popen(

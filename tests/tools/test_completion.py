@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from select import select
 
 import pytest
 from support.cli import PATIENCE_SECONDS, Shell, surroundings
+from support.needs import need
 
 from smki_sync.cli.completion import CompletionNode, tree
 
@@ -35,16 +35,6 @@ TYPED = [
     ("simulate serve the\t", "simulate serve the mirror"),
     ("sync --source nothi\t", "sync --source nothi"),
 ]
-
-
-def program(name: str) -> str:
-    """A shell; skips the test where it is missing, fails it in CI."""
-    path = shutil.which(name)
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail(f"{name} is missing and CI=true: install it, these tests must run in CI")
-    if path is None:
-        pytest.skip(f"{name} is missing: install it to try completion in it")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +75,7 @@ class Prompt:
 @contextmanager
 def prompt(name: str, place: Path) -> Iterator[Prompt]:
     """An interactive shell that has loaded its script, with somebody at the keyboard."""
-    path = program(name)
+    path = need(name)
     for rc in ("rc", ".zshrc"):
         (place / rc).write_text(RC[name] + SPEAK)
     master, slave = pty.openpty()
@@ -142,7 +132,7 @@ def test_bash_completes_a_value_behind_an_equals_sign(place: Path) -> None:
 def test_fish_offers_what_may_stand_there(place: Path, typed: str, offered: list[str]) -> None:
     script = f"source completion.fish; complete -C {typed!r}".replace("-C '", "-C 'smki-sync ")
     done = subprocess.run(
-        [program("fish"), "--no-config", "-c", script],
+        [need("fish"), "--no-config", "-c", script],
         cwd=place,
         env=surroundings(place),
         capture_output=True,
