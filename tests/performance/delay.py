@@ -1,4 +1,4 @@
-"""A TCP proxy that delays, in a process of its own: `python -m performance.delay PORT MILLISECONDS`, says its port.
+"""A TCP proxy that delays, as a process: `python -m performance.delay PORT MILLISECONDS`, says its port.
 
 Every byte leaves half the round trip after it came, in order, as many at a time as come: a long line and no
 narrow one.

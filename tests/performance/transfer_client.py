@@ -1,4 +1,4 @@
-"""One download in a process of its own: `python -m performance.transfer_client HOW URL KEY PINS TARGET [RATE]`."""
+"""One download as a process: `python -m performance.transfer_client HOW URL KEY PINS TARGET [RATE]`."""
 
 import sys
 from collections.abc import Callable
