@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "smki_sync"
 
 LAYERS = {
     0: ["errors", "model", "events"],
-    1: ["catalogue", "offer", "planner", "x509", "records", "bounds", "merge", "trust", "access"],
+    1: ["catalogue", "merge", "offer", "planner", "x509", "records", "bounds", "trust", "access"],
     2: ["reader", "sources", "mirror"],
     3: [
         "archive",
