@@ -169,10 +169,10 @@ class PolicySettings:
     reconcile: Annotated[
         ReconcilePolicy,
         KeyInfo(
-            meaning="Whether each new full on offer is fetched and held against the mirror: never; to report"
-            " what differs; or to make it good."
+            meaning="When to compare the mirror with a new full: never; when-needed, while the mirror is unproven;"
+            " report, with each new full; repair, the same and repair the differences."
         ),
-    ] = ReconcilePolicy.NEVER
+    ] = ReconcilePolicy.WHEN_NEEDED
     verify: Annotated[
         VerifyPolicy,
         KeyInfo(

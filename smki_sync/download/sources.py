@@ -169,7 +169,7 @@ class FallbackSource:
             for file in self._list(number, source):
                 if file.name not in files:
                     self._ring.origins[file.name] = number
-                    files[file.name] = replace(file, origin=source.title)
+                    files[file.name] = replace(file, origin=source.title, is_fallback=number > 0)
         if not files and self._ring.unreached:
             raise next(iter(self._ring.unreached.values()))
         return tuple(files[name] for name in sorted(files))

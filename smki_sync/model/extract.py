@@ -17,9 +17,10 @@ class ExtractKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """One regular file of a listing. ``size`` in bytes; ``modified`` in UTC, where the source knows.
+    """One regular file of a listing. ``size`` in bytes; ``modified`` in UTC, if the source states it.
 
-    ``sha256``: 64 hex digits, where the source states them. ``origin``: which of several sources offers it.
+    ``sha256``: 64 hex digits, if the source states them. ``origin``: which of several sources has it.
+    ``is_fallback``: whether that is not the first of them.
     """
 
     name: str
@@ -27,11 +28,16 @@ class RemoteFile:
     modified: datetime | None = None
     sha256: str | None = None
     origin: str = ""
+    is_fallback: bool = False
+
+
+FileKey = tuple[ExtractKind, date]
+"""Identity of an extract: kind and date, never the letter case of its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extract:
-    """One full or delta on offer, named by its date. ``size`` in bytes; the rest as there."""
+    """One full or delta of a listing. ``size`` in bytes; other fields as in :class:`RemoteFile`."""
 
     kind: ExtractKind
     day: date
@@ -40,10 +46,16 @@ class Extract:
     modified: datetime | None = None
     sha256: str | None = None
     origin: str = ""
+    is_fallback: bool = False
+
+    @property
+    def key(self) -> FileKey:
+        """Identity of the file."""
+        return self.kind, self.day
 
 
 class UnrecognisedReason(StrEnum):
-    """Why a listed name is no extract."""
+    """Why a listed file is not used as an extract."""
 
     UNKNOWN = "unknown-name"
     IMPOSSIBLE_DATE = "impossible-date"
@@ -54,7 +66,7 @@ class UnrecognisedReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnrecognisedFile:
-    """A listed file that is left alone, and why. ``day``: the date in its name, where it has a sound one."""
+    """A listed file that is ignored, and why. ``day``: the date in its name, if that is valid."""
 
     name: str
     why: UnrecognisedReason
@@ -63,9 +75,9 @@ class UnrecognisedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What the Repository offers, each tuple ordered by date.
+    """The listing of a source, each tuple in order of date.
 
-    ``companions``: files known by a pattern that are no extracts (ARL, CRL, anchor slots).
+    ``companions``: files recognised by a pattern that are not extracts (ARL, CRL, anchor slots).
     """
 
     fulls: tuple[Extract, ...] = ()

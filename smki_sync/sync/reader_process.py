@@ -17,7 +17,7 @@ from smki_sync.catalogue import FileNames, named_inside
 from smki_sync.download import DownloadedFile, read_chunks, read_growing_file
 from smki_sync.errors import BadExtract, Fault, MirrorError, OutOfMemory, SmkiSyncError, bad_extract
 from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
-from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
+from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason, Serial
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
@@ -31,7 +31,7 @@ MARK_BYTES: Final = 8
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
 _SIFTED: Final = 1 + len(Claims._fields)
-_REJECTED: Final = 4
+_REJECTED: Final = 6
 """A record's number of values says which of the three it is."""
 
 
@@ -100,7 +100,10 @@ def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
     if isinstance(record, PreParsed):
         return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
-        return (record.number, record.reason.value, record.detail, record.xml)
+        return (
+            *(record.number, record.reason.value, record.detail, record.xml),
+            *(record.serial, record.issuer),
+        )
     return tuple(row_of(record))
 
 
@@ -133,8 +136,12 @@ def _row(values: _Flat) -> Row:
     return Row._make(values)
 
 
-def _rejected(number: int, reason: str, detail: str, xml: bytes) -> Rejected:
-    return Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)
+def _rejected(
+    number: int, reason: str, detail: str, xml: bytes, serial: Serial | None, issuer: str | None
+) -> Rejected:
+    return Rejected(
+        number=number, reason=RejectReason(reason), detail=detail, xml=xml, serial=serial, issuer=issuer
+    )
 
 
 Told = Callable[[int, int], None]
