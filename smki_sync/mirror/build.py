@@ -370,7 +370,7 @@ class GenerationBuilder:
             leaving = loader.leaving + self._withdrawn
             self._limits.check_shrink(name, before=self._previous.in_use(), leaving=leaving)
             self._needs_settling = bool(self._db.execute(_CONFLICTS).get)
-            is_unclear = self._db.execute(_UNCLEAR).get
+            is_unclear = self._db.execute(_UNCLEAR).get and not self._previous.leads_to(self._baseline)
             ledger.write_baseline(self._db, self._baseline, is_unclear=bool(is_unclear))
 
     def apply_delta(self, file: AppliedFile, records: Records) -> ChangeCounts:
