@@ -75,6 +75,7 @@ def job_of(config: Config, hear: EventListener) -> SyncJob:
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
         hear=hear,
+        clock=now_here,
     )
 
 

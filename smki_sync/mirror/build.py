@@ -177,7 +177,16 @@ class BulkLoader:
             self._count(row.kind, row.status, row.der, -1)
             record = Row._make(
                 (
-                    *(row.serial, row.issuer, row.eui, row.kind, row.role, row.usage, row.status, row.subject),
+                    *(
+                        row.serial,
+                        row.issuer,
+                        row.eui,
+                        row.kind,
+                        row.role,
+                        row.usage,
+                        row.status,
+                        row.subject,
+                    ),
                     *(row.not_before, row.not_after, row.ski, *held.claims[-2:], row.der, number),
                 )
             )
@@ -457,7 +466,6 @@ class GenerationBuilder:
         self._db.execute(VIEWS)
         if isinstance(self._previous, PreviousGeneration):
             self._db.execute("DETACH old")
-        self._db.execute("UPDATE mirror SET inode = ?", (self._temporary.stat().st_ino,))
         self._db.pragma("journal_mode", "WAL")
         self._db.close()
         with self._temporary.open("rb") as file:
