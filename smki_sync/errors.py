@@ -47,6 +47,10 @@ class SourceUnreachable(SourceError):
     code = "source-unreachable"
 
 
+class LoginInterrupted(SourceUnreachable):
+    """The connection ended during the login; the server may have counted a wrong login."""
+
+
 class SourceRefused(SourceError):
     """Host key or login refused: never retried by itself (Appendix P: five wrong logins lock)."""
 

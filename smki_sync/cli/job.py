@@ -18,7 +18,7 @@ from smki_sync.cli.run_report import document
 from smki_sync.cli.status import hours_of, mirror_status
 from smki_sync.config.loader import Config
 from smki_sync.download import (
-    BY_ITSELF,
+    AUTOMATIC_LOGIN_LIMIT,
     DownloadOptions,
     FallbackSources,
     LoginGuard,
@@ -89,21 +89,21 @@ def download_options_of(config: Config) -> DownloadOptions:
             longest_pause=retry.longest_pause_seconds,
             jitter=retry.jitter,
         ),
-        young=repository.settle_seconds,
-        changing=repository.changing_seconds,
-        bandwidth=repository.bandwidth_limit,
-        # With several sources nobody knows beforehand which of them a second session would be with.
-        second=None if repository.parallel == 1 or repository.fallbacks else lambda: source_config_of(config),
+        recheck_seconds=repository.settle_seconds,
+        stability_seconds=repository.changing_seconds,
+        bytes_per_second=repository.bandwidth_limit,
     )
 
 
 def source_of(config: Config, hear: EventListener, url: str | None = None) -> Source:
     """The configured source, or another, not yet entered; it repeats no login refused a while ago."""
-    source, memory = source_config_of(config, url).heard_by(hear), login_lockout_of(config, url=url)
-    return LoginGuard(source, memory=memory) if memory else source
+    source, lockout = source_config_of(config, url).open(hear), login_lockout_of(config, url=url)
+    return LoginGuard(source, lockout=lockout) if lockout else source
 
 
-def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginLockout | None:
+def login_lockout_of(
+    config: Config, *, url: str | None = None, max_refused: int = AUTOMATIC_LOGIN_LIMIT
+) -> LoginLockout | None:
     """What is remembered of refused logins; ``None`` for a source without a login."""
     address = parse_address(url or config.need_url())
     if not isinstance(address, SftpAddress):
@@ -113,7 +113,7 @@ def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_I
         account=f"{address.user}@{address.peer}",
         lockout=timedelta(minutes=config.policy.login_lockout_minutes),
         clock=now_here,
-        most=most,
+        max_refused=max_refused,
     )
 
 
@@ -121,7 +121,7 @@ def fallback_sources_of(config: Config, hear: EventListener) -> FallbackSources 
     """The configured source and its fallbacks, where there are any."""
 
     def patient(opener: OpenSource) -> OpenSource:
-        return lambda: ReconnectingSource(opener, terms=download_options_of(config), hear=hear)
+        return lambda: ReconnectingSource(opener, options=download_options_of(config), events=hear)
 
     def fallback(url: str) -> OpenSource:
         return lambda: source_of(config, hear, url)
