@@ -25,6 +25,7 @@ class NoticeCode(StrEnum):
     """What an operator should know of a run that did not fail. A promise: extend, never rename."""
 
     BLOCKED = "blocked"
+    LISTING_EMPTY = "listing-empty"
     SOURCE_UNREACHED = "source-unreached"
     FALLBACK_UNREACHED = "fallback-unreached"
     DELTAS_MISSING = "deltas-missing"
@@ -75,6 +76,7 @@ class NoticeCode(StrEnum):
 _BEHIND = frozenset(
     {
         NoticeCode.BLOCKED,
+        NoticeCode.LISTING_EMPTY,
         NoticeCode.SOURCE_UNREACHED,
         NoticeCode.DELTAS_MISSING,
         NoticeCode.REPOSITORY_LATE,

@@ -40,7 +40,7 @@ class Decision:
     """Everything that a run needs to know before it acts.
 
     ``changed``: names of applied deltas that have other bytes now. ``unchanged``: applied deltas
-    whose time on offer is new and whose bytes are not.
+    whose time on offer is new and whose bytes are not. ``listing_empty``: whether the source lists nothing.
     """
 
     held: MirrorSnapshot
@@ -48,6 +48,7 @@ class Decision:
     plan: Plan
     changed: frozenset[str] = frozenset()
     unchanged: tuple[Extract, ...] = ()
+    listing_empty: bool = False
 
 
 def inspect_mirror(directory: MirrorDirectory) -> MirrorSnapshot:
@@ -78,7 +79,8 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
     if held.state is MirrorState.NEWER_SCHEMA and not full:
         check_schema(job.directory.link)
     job.hear.hear(Listing(source=source.title))
-    catalogue = read_catalogue(source.fetch_listing(), job.names)
+    files = source.fetch_listing()
+    catalogue = read_catalogue(files, job.names)
     doubted = suspect_deltas(held.position, catalogue) if held.position and compare else ()
     changed = held.incidents | {x.name for x in doubted if _has_other_bytes(job, source, x, held)}
     if held.position:
@@ -86,7 +88,14 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
     made = _agreed(job, held, catalogue, changed, full=full)
     job.hear.hear(Planned(plan=made))
     unchanged = tuple(x for x in doubted if x.name not in changed)
-    return Decision(held=held, catalogue=catalogue, plan=made, changed=changed, unchanged=unchanged)
+    return Decision(
+        held=held,
+        catalogue=catalogue,
+        plan=made,
+        changed=changed,
+        unchanged=unchanged,
+        listing_empty=not files,
+    )
 
 
 def _agreed(
