@@ -118,7 +118,7 @@ def test_the_lock_on_a_full_disk_is_a_fault_of_the_mirror(small_disk: Path) -> N
         "MirrorDirectory(path).publish(path / 'generations' / '000001.db')",
         "MirrorDirectory(path).discard(path / 'generations' / '000002.db')",
         "MirrorDirectory(path / 'more').prepare()",
-        "hold(path / 'lock', since=clock()).__enter__()",
+        "hold_lock(path / 'lock', since=clock()).__enter__()",
     ],
 )
 def test_a_directory_that_may_not_be_written_is_named(public: MirrorDirectory, deed: str) -> None:
@@ -126,7 +126,7 @@ def test_a_directory_that_may_not_be_written_is_named(public: MirrorDirectory, d
     (public.generations / "000002.db").write_bytes(b"")
     let_everybody_read(public.root)
     before = dump(path)
-    more = "from support.mirror_builders import clock\nfrom smki_sync.mirror.directory import hold\n"
+    more = "from support.mirror_builders import clock\nfrom smki_sync.mirror.directory import hold_lock\n"
     said = run(f"{PRELUDE}{more}{BECOME_NOBODY}try:\n    {deed}{TELL}", public.root)
     assert said.startswith("7 Mirror")
     assert dump(path) == before
