@@ -46,22 +46,22 @@ format: setup  ## let ruff lay the code out
 	$(BIN)/ruff check --fix .
 
 fuzz: setup  ## hostile files by chance, many more than in the tests (FUZZ=examples of each kind)
-	SMKI_SYNC_FUZZ_EXAMPLES=$(or $(FUZZ),20000) $(BIN)/pytest -q tests/fuzz
+	SMKI_SYNC_FUZZ_EXAMPLES=$(or $(FUZZ),20000) $(BIN)/pytest -q tests/resilience/fuzz
 
 bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
-	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
-	PYTHONPATH=tests $(BIN)/python -m bench.transfer $(BENCH_TRANSFER)
-	PYTHONPATH=tests $(BIN)/python -m bench.overlap $(BENCH_OVERLAP)
-	PYTHONPATH=tests $(BIN)/python -m bench.chains $(BENCH_CHAINS)
+	PYTHONPATH=tests $(BIN)/python -m performance $(BENCH)
+	PYTHONPATH=tests $(BIN)/python -m performance.transfer $(BENCH_TRANSFER)
+	PYTHONPATH=tests $(BIN)/python -m performance.overlap $(BENCH_OVERLAP)
+	PYTHONPATH=tests $(BIN)/python -m performance.chains $(BENCH_CHAINS)
 
 kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour
-	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/kill
+	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/resilience/kill
 
 model: setup  ## a thousand lives of a repository and its mirror at random: a quarter of an hour
-	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/model
+	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/scenarios/model_based
 
 year: setup  ## a year of daily runs, with faults, outages and new keys: two minutes
-	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/year
+	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/scenarios/year
 
 mutants: setup  ## each rule changed a little: does a test notice? in build/mutants (MUTANTS="smki_sync.planner*")
 	rm -rf build/mutants && mkdir -p build/mutants && git archive HEAD | tar -x -C build/mutants
@@ -95,13 +95,13 @@ docs: setup  ## the documentation as a site, in build/docs
 	@echo build/docs/index.html
 
 generate: setup  ## what is made from the code: docs/cli.md, the manual page, units, the cron file
-	$(BIN)/python -m smki_sync.cli.shipped .
+	$(BIN)/python -m smki_sync.cli.docs .
 
 sample: setup  ## make sample_data/ again from its seed
-	$(BIN)/python -m smki_sync.simulator.sample sample_data
+	$(BIN)/python -m smki_sync.simulator.repository sample_data
 
-kept: setup  ## a mirror of today's schema for tests of upgrades, in tests/ops/kept; after `make sample` too
-	$(BIN)/python tests/ops/kept/make.py
+kept: setup  ## a mirror of today's schema for tests of upgrades, in tests/operations/kept; after `make sample` too
+	$(BIN)/python tests/operations/kept/make.py
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache
