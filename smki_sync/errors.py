@@ -152,8 +152,10 @@ _FOREIGN = "this is not what Appendix O 2.3.3 describes: check the repository pa
 _HOSTILE = "no honest extract looks like this: keep the file and tell the DCC"
 
 
-def _raise(key: str) -> str:
-    return f"if the file is honest, raise `{key}` and run again; otherwise keep it and tell the DCC"
+_TOO_LARGE = (
+    "no extract comes near this limit: keep the file and contact the DCC; if the file is correct, report the"
+    " limit to the developers of smki-sync"
+)
 
 
 def _mistaken(kind: str, key: str) -> str:
@@ -168,19 +170,19 @@ _HINTS = {
     Fault.TRAILING_GARBAGE: _DAMAGED,
     Fault.OTHER_SHA256: "the archive is damaged there: take the file from elsewhere",
     Fault.INNER_NAME: "tell the DCC; if it says that the file is right, `policy.check_inner_names = false`",
-    Fault.TOO_LARGE: _raise("limits.decompressed_bytes"),
-    Fault.RATIO_EXCEEDED: _raise("limits.ratio"),
+    Fault.TOO_LARGE: _TOO_LARGE,
+    Fault.RATIO_EXCEEDED: _TOO_LARGE,
     Fault.NOT_XML: _FOREIGN,
     Fault.DOCTYPE: _HOSTILE,
     Fault.NOT_WELL_FORMED: _DAMAGED,
     Fault.NOT_AN_EXTRACT: _FOREIGN,
     Fault.RESPONSE_CODE: "the Repository wrote an error in place of an extract: wait, or tell the DCC",
-    Fault.LEADING_TOO_LONG: _raise("limits.leading_bytes"),
-    Fault.TOO_DEEP: _raise("limits.depth"),
-    Fault.FIELD_TOO_LONG: _raise("limits.field_bytes"),
-    Fault.RECORD_TOO_LARGE: _raise("limits.record_bytes"),
-    Fault.TOO_MANY_RECORDS: _raise("limits.records"),
-    Fault.TOO_MANY_NAMES: _raise("limits.names"),
+    Fault.LEADING_TOO_LONG: _TOO_LARGE,
+    Fault.TOO_DEEP: _TOO_LARGE,
+    Fault.FIELD_TOO_LONG: _TOO_LARGE,
+    Fault.RECORD_TOO_LARGE: _TOO_LARGE,
+    Fault.TOO_MANY_RECORDS: _TOO_LARGE,
+    Fault.TOO_MANY_NAMES: _TOO_LARGE,
     Fault.TOO_MANY_REJECTED: "the file, or the format, has changed: look at the details, then tell the DCC",
     Fault.NOT_A_FULL: _mistaken("delta", "policy.max_not_in_use_share"),
     Fault.NOT_A_DELTA: _mistaken("full", "policy.max_repeat_share"),

@@ -149,7 +149,7 @@ def report(
         now=now_here(),
         max_age=hours_of(max_age, settings),
         days=days,
-        policy=settings.policy.rules(),
+        policy=settings.policy.planner_policy(),
         trusted=trust_status(settings, directory),
     )
     if str(output) in _STDOUT:

@@ -29,7 +29,7 @@ from smki_sync.cli.scheduler_units import (
     installation_paths_at,
     state_name,
 )
-from smki_sync.config.file import FILE_VARIABLE, user_place
+from smki_sync.config.file import FILE_VARIABLE, user_config_directory
 from smki_sync.config.loader import Config, load
 from smki_sync.errors import UsageError
 from smki_sync.files import atomic_file
@@ -336,7 +336,7 @@ def schedule(
 def _alone(config: Path | None) -> Config:
     """The configuration as what runs by itself will see it: no options, and nothing from this environment."""
     environ = {FILE_VARIABLE: os.environ.get(FILE_VARIABLE, "")}
-    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_place())
+    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_config_directory())
 
 
 def schedule_document(made: Schedule) -> Json:

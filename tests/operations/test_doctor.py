@@ -206,7 +206,7 @@ BESIDE: dict[str, tuple[str, str, str]] = {
     ),
     "an archive that cannot be made": ("[mirror]", '[archive]\npath = "smki-sync.toml/archive"', "archive"),
     "a textfile in no directory": ("[mirror]", '[metrics]\ntextfile = "nowhere/smki.prom"', "metrics"),
-    "a hook that is no program": ("[mirror]", '[hooks]\non_failed = ["no-such-program", "x"]', "hooks"),
+    "a hook that is no program": ("[mirror]", '[hooks]\nafter_run = ["no-such-program", "x"]', "hooks"),
 }
 """What is put before or after a section of the configuration, and the check that it shows at."""
 
@@ -230,7 +230,7 @@ def test_what_is_configured_beside_is_looked_at_and_hinders_nothing(
 
 def test_what_is_sound_beside_is_named(smki: Shell, site: Path, repository: Path) -> None:
     beside = f'fallbacks = ["{repository.as_uri()}"]\n[archive]\npath = "a"\n[metrics]\ntextfile = "m"\n'
-    site.write_text(site.read_text().replace("[mirror]", beside + '[hooks]\non_failed = ["true"]\n[mirror]'))
+    site.write_text(site.read_text().replace("[mirror]", beside + '[hooks]\nafter_run = ["true"]\n[mirror]'))
     ran = smki("doctor", "--json")
     assert ran.code == Exit.OK, ran.out
     assert {"fallback 1", "archive", "metrics", "hooks"} <= verdicts(ran).keys()
