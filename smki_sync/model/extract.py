@@ -15,11 +15,27 @@ class ExtractKind(StrEnum):
     DELTA = "delta"
 
 
+class UnrecognisedReason(StrEnum):
+    """Why a listed name is no extract."""
+
+    UNKNOWN = "unknown-name"
+    IMPOSSIBLE_DATE = "impossible-date"
+    HALF_WRITTEN = "half-written"
+    EMPTY = "empty-file"
+    TWICE = "same-date-twice"
+    NOT_A_FILE = "not-a-file"
+    SYMBOLIC_LINK = "symbolic-link"
+    SIZE_UNKNOWN = "size-unknown"
+    SIZE_IMPOSSIBLE = "size-impossible"
+    CHECKSUM_UNREADABLE = "checksum-unreadable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """One regular file of a listing. ``size`` in bytes; ``modified`` in UTC, where the source knows.
+    """One entry of a listing. ``size`` in bytes; ``modified`` in UTC, if the source states it.
 
-    ``sha256``: 64 hex digits, where the source states them. ``origin``: which of several sources offers it.
+    ``sha256``: 64 hex digits, if the source states them. ``origin``: the source, if there are several.
+    ``unusable``: why it cannot be downloaded; its size is then 0.
     """
 
     name: str
@@ -27,6 +43,7 @@ class RemoteFile:
     modified: datetime | None = None
     sha256: str | None = None
     origin: str = ""
+    unusable: UnrecognisedReason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +57,6 @@ class Extract:
     modified: datetime | None = None
     sha256: str | None = None
     origin: str = ""
-
-
-class UnrecognisedReason(StrEnum):
-    """Why a listed name is no extract."""
-
-    UNKNOWN = "unknown-name"
-    IMPOSSIBLE_DATE = "impossible-date"
-    HALF_WRITTEN = "half-written"
-    EMPTY = "empty-file"
-    TWICE = "same-date-twice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

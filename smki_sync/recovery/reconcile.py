@@ -106,7 +106,7 @@ def reconcile(job: SyncJob, *, repair: bool = False, keep: Keep = forget) -> Rec
                 f"there is no healthy mirror in {job.directory.root}: {held.state}",
                 hint="Run `smki-sync sync`.",
             )
-        with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+        with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
             job.hear.hear(Listing(source=source.title))
             full = choose(read_catalogue(source.fetch_listing(), job.names), held.position)
             fetched = download(source, full, job.directory.downloads, job.hear, job.terms)

@@ -366,7 +366,7 @@ def restore(
                 checks.extend(found)
 
         with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
                 with watch.phase("list"):
                     decision, title = plan_restore(job, source, until), source.title
                 check_space(job, decision.plan)

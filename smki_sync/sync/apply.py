@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from smki_sync.download import DownloadedFile, leftover_files
+from smki_sync.download import DownloadedFile, find_leftover
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
 from smki_sync.events import Building, Committed, Detail, Reading
 from smki_sync.mirror.build import GenerationBuilder
@@ -53,7 +53,7 @@ class Archiver:
             downloads = self.job.directory.downloads
             with disk_errors(downloads), open_mirror(generation) as db:
                 for path in sorted({*downloads.iterdir()} - self.waiting):
-                    found = leftover_files(path, read_applied(db, path.name))
+                    found = find_leftover(path, read_applied(db, path.name))
                     if found:
                         self.put_away(found)
 
@@ -112,7 +112,7 @@ class RecordReader:
                     self.oddities.note(record.flags)
                 yield record
         except BadExtract:
-            fetched.set_aside()
+            fetched.quarantine()
             raise
 
     def batches(self, fetched: DownloadedFile) -> Iterator[Batch]:
@@ -124,7 +124,7 @@ class RecordReader:
                         self.oddities.note(Flag(row.flags))
                 yield batch
         except BadExtract:
-            fetched.set_aside()
+            fetched.quarantine()
             raise
 
     def check_inner_name(self, fetched: DownloadedFile) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.catalogue import read_offered
-from smki_sync.download import ReconnectingSource, TransferRecord, discard_other_partial_files, room_left
+from smki_sync.download import ReconnectingSource, TransferRecord, discard_other_partial_files, space_needed
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
 from smki_sync.mirror.connection import disk_errors
@@ -92,7 +92,7 @@ def check_space(job: SyncJob, plan: Plan) -> None:
 
 def _needs(job: SyncJob, plan: Plan) -> list[tuple[Path, int]]:
     held = job.directory.downloads
-    fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
+    fetched = sum(space_needed(held / extract.name, extract) for extract in plan.extracts)
     factor = BUILD_FACTOR + DEVICE_INDEX_FACTOR * job.index_devices
     built = factor * plan.full.size if plan.full else 0
     applied = DELTA_FACTOR * max((x.size for x in (*plan.overlap, *plan.deltas)), default=0)
@@ -117,13 +117,13 @@ def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     Raises the errors of :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
-    job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
+    job = replace(job, terms=replace(job.terms, clock=job.clock, on_transfer=DownloadLedger(job)))
     with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
         archivist = Archiver(job)
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
                 decision = decide(job, source, full=full, compare=True)
                 _remember(job, decision)
                 _remember_offer(job, decision)
@@ -191,7 +191,7 @@ def _marking_damage(job: SyncJob) -> Iterator[None]:
 
 def dry_run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Say what a run would do: one listing, nothing fetched, nothing written, no lock."""
-    with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+    with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
         decision = decide(job, source, full=full, compare=False)
     position = decision.held.position
     census = _census(decision.held.generation)
