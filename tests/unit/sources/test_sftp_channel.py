@@ -103,7 +103,9 @@ def test_slow_connection_fails_with_the_rate_when_it_never_stalls() -> None:
     drip = wire(Line(9, 9, 9, 9), rate=5)
     for _ in range(3):
         drip.recv(1)
-    with pytest.raises(SourceUnreachable, match=r"in 3\d s of waiting, less than 5 bytes per second") as caught:
+    with pytest.raises(
+        SourceUnreachable, match=r"in 3\d s of waiting, less than 5 bytes per second"
+    ) as caught:
         drip.recv(1)
     assert caught.value.reason == "too-slow"
     assert drip.failed
