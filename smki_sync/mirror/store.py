@@ -6,7 +6,7 @@ Refuses: to run without the lock (the deed holds it), to apply a delta that does
 that goes beyond the bounds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -175,35 +175,61 @@ class MirrorStore:
                 counts.append(self._apply(file, records, position, clock))
         return counts
 
-    def apply_list(self, arrival: ListArrival, *, day: date, ground: bool = False) -> list[JournalEntry]:
-        """Bring a list into force in one transaction; what became revoked by it, or is so no longer.
+    def apply_list(
+        self, arrival: ListArrival, *, day: date, initial_load: bool = False
+    ) -> list[JournalEntry]:
+        """Bring a list into force in one transaction. Return which certificates it changed.
 
-        ``day``: today, for the journal. ``ground``: the journal begins with what this generation holds, and
-        nobody has seen it yet: the list is a part of that. Position and ledger are not touched: a list is no
-        extract.
+        ``day``: today, for the journal. ``initial_load``: this generation is not published yet, and its
+        journal begins with its content, of which the list is a part. A list is not an extract: position
+        and ledger do not change.
         """
         with disk_errors(self.path), self._db:
-            position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
-            journalist = JournalWriter(self._db, ledger.newest_entry(self._db), day, by=by)
-            changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
-            for changed in () if ground else changes:
-                journalist.write(changed)
-            ledger.write_state(self._db, position=position.day, digest=digest)
+            changes = self._enforce_lists(day, by, journal=not initial_load)
+        return changes  # noqa: RET504 - for mypy, a connection may suppress exceptions
+
+    def mark_lists_forgotten(self, issuer: str) -> int:
+        """Let any list replace those in force of an issuer, by name or key. Return how many they are."""
+        with disk_errors(self.path), self._db:
+            marked = revocation.mark_forgotten(self._db, issuer)
+        return marked  # noqa: RET504 - as above
+
+    def drop_forgotten_lists(self, *, day: date) -> list[JournalEntry]:
+        """Put every forgotten list that was not replaced out of force. Return what that changed."""
+        with disk_errors(self.path), self._db:
+            newest = revocation.newest_list(self._db)
+            changes: list[JournalEntry] = []
+            if newest is not None and revocation.drop_forgotten(self._db):
+                changes = self._enforce_lists(day, newest, journal=True)
         return changes
 
-    def keep_companion(self, kept: StoredCompanion, *, at: str) -> None:
-        """Remember a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
-        with disk_errors(self.path), self._db:
-            revocation.keep(self._db, kept, at)
+    def _enforce_lists(self, day: date, by: int, *, journal: bool) -> list[JournalEntry]:
+        position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
+        writer = JournalWriter(self._db, ledger.newest_entry(self._db), day, by=by)
+        changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
+        for changed in changes if journal else ():
+            writer.write(changed)
+        ledger.write_state(self._db, position=position.day, digest=digest)
+        return changes
 
-    def set_aside_companion(self, kept: StoredCompanion, refusal: Refusal, *, at: str) -> None:
+    def store_companion(self, companion: StoredCompanion, *, at: str) -> None:
+        """Store a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
+        with disk_errors(self.path), self._db:
+            revocation.store_companion(self._db, companion, at)
+
+    def store_refused_companion(self, companion: StoredCompanion, refusal: Refusal, *, at: str) -> None:
         """Keep a refused list or slot file as evidence. ``at``: UTC, ISO 8601."""
         with disk_errors(self.path), self._db:
-            revocation.set_aside(self._db, kept, refusal, at)
+            revocation.store_refused(self._db, companion, refusal, at)
+
+    def remove_other_companions(self, names: Collection[str]) -> None:
+        """Delete the stored lists and slot files that are not among ``names``."""
+        with disk_errors(self.path), self._db:
+            revocation.remove_other_companions(self._db, names)
 
     def publish_slots(self, publication: Publication) -> None:
-        """Take a publication of anchor slots into the history, unless it is the newest there."""
+        """Add a publication of anchor slots to the history, unless the newest one is the same."""
         with disk_errors(self.path), self._db:
             revocation.publish(self._db, publication)
 

@@ -358,7 +358,7 @@ def restore(
         def inspect(generation: Path, *, first: bool) -> None:
             with open_mirror(generation) as db:
                 unlisted = read_stamp(db).digest
-            settled.append(apply_companions(job, generation, beside, ground=first))
+            settled.append(apply_companions(job, generation, beside, initial_load=first))
             with watch.phase("check"):
                 found = _checked(
                     job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random

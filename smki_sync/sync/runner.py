@@ -138,7 +138,7 @@ def run(job: SyncJob, *, full: bool = False) -> SyncReport:
 
             def inspect(generation: Path, *, first: bool) -> None:
                 if first:  # what is revoked is never served, not for a moment
-                    ground.append(apply_companions(job, generation, beside, ground=True))
+                    ground.append(apply_companions(job, generation, beside, initial_load=True))
 
             carrier = PlanExecutor(
                 job, files, archivist, RecordReader(job, keeper), inspect=inspect, ahead=ahead
