@@ -1,0 +1,1 @@
+"""Tests of whole scenarios: a repository, a mirror and an operator over weeks."""

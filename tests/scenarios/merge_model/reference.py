@@ -1,0 +1,180 @@
+"""The merge rule as a plain program on dictionaries, written from the text of the rule alone.
+
+Every statement has a place in one order: a delta of day D stands at D, a full of day F just before the
+delta of F minus the overlap. The last statement on a certificate counts. Nothing else decides, so that the
+result cannot depend on the order in which the files arrived.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
+
+from scenarios.merge_model.certificates import FALSE
+from scenarios.merge_model.extracts import IN_USE, Extract, Kind, Record
+
+OVERLAP_DAYS = 2
+"""The default of `policy.full_overlap_days`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What a mirror has to say of one certificate.
+
+    ``withdrawn``: a full no longer lists it, and nobody has said what became of it. ``marked``: the full
+    and a delta of its overlap disagree, and a delta of the overlap is missing.
+    """
+
+    status: str
+    withdrawn: bool
+    manufacturing: bool | None
+    body: int
+    marked: bool = False
+
+    @property
+    def in_use(self) -> bool:
+        return self.status == IN_USE and not self.withdrawn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What follows from a set of files.
+
+    ``missing``: days whose deltas should have been applied and were not. ``doubtful``: a full could not be
+    read completely, and what it does not list has to be known from other files. ``conflicts``: certificates
+    with more than one body. ``rejected``: those whose last statement could not be understood.
+    ``open_marks``: those of which the rule does not say whether they are marked: the delta is of the full's
+    own day.
+    """
+
+    rows: Mapping[int, Row]
+    missing: tuple[int, ...]
+    doubtful: bool
+    conflicts: frozenset[int]
+    rejected: frozenset[int]
+    open_marks: frozenset[int]
+
+    @property
+    def unproven(self) -> bool:
+        return bool(self.missing) or self.doubtful
+
+    @property
+    def in_use(self) -> frozenset[int]:
+        return frozenset(number for number, row in self.rows.items() if row.in_use)
+
+
+class Statement(NamedTuple):
+    """What a file says of one certificate; ``record`` is None where a full does not list it."""
+
+    day: int
+    is_full: bool
+    record: Record | None
+
+
+def full_place(day: int) -> float:
+    """Before the first delta of the overlap, after the delta before that."""
+    return day - OVERLAP_DAYS - 0.5
+
+
+def missing_days(base: int, applied: Iterable[int], position: int) -> tuple[int, ...]:
+    """The deltas from the overlap of a full to the position that were never applied."""
+    known = set(applied)
+    return tuple(day for day in range(base - OVERLAP_DAYS, position + 1) if day not in known)
+
+
+def merge(fulls: Iterable[Extract], deltas: Iterable[Extract], position: int) -> Merged:
+    """Work out the mirror that these files make: one full or more, and no two deltas of one day."""
+    by_day = attrgetter("day")
+    return _merge(tuple(sorted(fulls, key=by_day)), tuple(sorted(deltas, key=by_day)), position)
+
+
+@lru_cache(maxsize=64)
+def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: int) -> Merged:
+    newest, applied = fulls[-1], [delta.day for delta in deltas]
+    statements = _statements(fulls, deltas)
+    base = next((one for one in reversed(fulls) if one.is_complete), fulls[0])
+    missing = missing_days(newest.day, applied, position)
+    from_base = missing_days(base.day, applied, position)
+    rows: dict[int, Row] = {}
+    conflicts, rejected, open_marks = set(), set(), set()
+    for number, told in statements.items():
+        bodies = {one.record.body for one in told if one.record and not one.record.defect}
+        body = _winner(told) if len(bodies) > 1 else min(bodies, default=-1)
+        if len(bodies) > 1:
+            conflicts.add(number)
+        understood = [one for one in told if _is_understood(one, body)]
+        row = _row(understood, body, newest, unproven=bool(missing))
+        if row:
+            rows[number] = row
+            if row.marked and understood[-1].day == newest.day:
+                open_marks.add(number)
+        if not _is_understood(told[-1], body):
+            rejected.add(number)
+    return Merged(
+        rows=rows,
+        missing=missing,
+        doubtful=from_base != missing,
+        conflicts=frozenset(conflicts),
+        rejected=frozenset(rejected),
+        open_marks=frozenset(open_marks),
+    )
+
+
+def _statements(fulls: Iterable[Extract], deltas: Iterable[Extract]) -> dict[int, list[Statement]]:
+    """What is said of each certificate, in order of place."""
+    files = sorted([*fulls, *deltas], key=_place)
+    told: dict[int, list[Statement]] = {record.number: [] for one in files for record in one.records}
+    for one in files:
+        is_full = one.kind is Kind.FULL
+        for record in one.records:
+            told[record.number].append(Statement(one.day, is_full, record))
+        if is_full and one.is_complete:
+            not_listed = Statement(one.day, is_full, None)
+            for number in told.keys() - {record.number for record in one.records}:
+                told[number].append(not_listed)
+    return told
+
+
+def _place(one: Extract) -> float:
+    return full_place(one.day) if one.kind is Kind.FULL else one.day
+
+
+def _winner(told: Iterable[Statement]) -> int:
+    """The only body that verifies, otherwise the one that was stated first; a full speaks for the time before."""
+    stated = [
+        (one.day, not one.is_full, one.record.body) for one in told if one.record and not one.record.defect
+    ]
+    sound = {body for _, _, body in stated if body != FALSE}
+    return sound.pop() if len(sound) == 1 else min(stated)[2]
+
+
+def _is_understood(one: Statement, body: int) -> bool:
+    return one.record is None or (one.record.defect is None and one.record.body == body)
+
+
+def _row(understood: list[Statement], body: int, newest: Extract, *, unproven: bool) -> Row | None:
+    explicit = [one for one in understood if one.record is not None]
+    if not explicit:
+        return None
+    last = explicit[-1]
+    assert last.record is not None
+    return Row(
+        status=last.record.status,
+        withdrawn=understood[-1].record is None and last.record.status == IN_USE,
+        manufacturing=last.record.manufacturing,
+        body=body,
+        marked=unproven and _disagrees(understood, newest),
+    )
+
+
+def _disagrees(understood: list[Statement], newest: Extract) -> bool:
+    """Whether the last statement is of a delta of the full's overlap, and the full says otherwise."""
+    last = understood[-1]
+    if last.is_full or last.record is None or not newest.day - OVERLAP_DAYS <= last.day <= newest.day:
+        return False
+    said = [one for one in understood if one.is_full and one.day == newest.day]
+    if not said:
+        return False
+    listed = said[-1].record is not None
+    return listed != (last.record.status == IN_USE)
