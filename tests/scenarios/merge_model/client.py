@@ -35,7 +35,9 @@ shrink_allowance = 100
 """The model's fulls may lose many of their sixty certificates at once."""
 
 _ROWS = "SELECT * FROM certificates"
-_TOKEN = "SELECT lineage || ':' || coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0) FROM mirror"
+_TOKEN = """
+    SELECT lineage || ':' || coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0) FROM mirror
+"""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Document = Mapping[str, Any]
@@ -81,11 +83,18 @@ class ClientMirror:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.directory, self.source = place / "mirror", place / "repository"
-        self.source.mkdir(parents=True)
+        self.source.mkdir(parents=True, exist_ok=True)
         (place / "smki-sync.toml").write_text(CONFIGURATION)
         self._files: dict[str, Extract] = {}
         self._today = ""
         self._was_told = True
+
+    def copy(self, place: Path) -> "ClientMirror":
+        """The same mirror once more, in another directory."""
+        shutil.copytree(self.place, place, symlinks=True)
+        other = ClientMirror(place)
+        other._files, other._today = dict(self._files), self._today
+        return other
 
     # What an operator does
 
@@ -116,15 +125,16 @@ class ClientMirror:
         self._today = day_text(day)
         if not (self.directory / "mirror.db").exists():
             return None
-        status = self._document("status")
+        status_exit, status = self._document("status")
         unproven = status.get("unproven")
         return View(
             position=day_number(status["position"]),
             base=day_number(status["last_full"]),
-            used=() if self._was_told else self._known(self._document(MANIFEST)["files"]),
+            used=() if self._was_told else self._known(self._document(MANIFEST)[1]["files"]),
             rows=self._rows(),
             missing=None if unproven is None else tuple(map(day_number, unproven["missing"])),
             digest=status["digest"],
+            status_exit=status_exit,
         )
 
     def token(self) -> str:
@@ -155,7 +165,7 @@ class ClientMirror:
     def _run_on(self, offer: Offer, day: int, *words: str) -> Outcome:
         self._publish(offer, day)
         self._today = day_text(day)
-        code, out, err = self._run(*words, "--source", self.source.as_uri())
+        code, out, err = self._run(*words, "--quiet", "--source", self.source.as_uri())
         document = json.loads(out)
         self._was_told = "applied" in document or words[0] == "reconcile"
         position = document.get("position") if words[0] != "reconcile" else None
@@ -182,11 +192,11 @@ class ClientMirror:
     def _known(self, told: Any) -> tuple[Extract, ...]:  # noqa: ANN401 - a list from a JSON document
         return tuple(self._files[one["sha256"]] for one in told if one["sha256"] in self._files)
 
-    def _document(self, command: str) -> Document:
+    def _document(self, command: str) -> tuple[int, Document]:
         code, out, err = self._run(command)
         document: Document = json.loads(out)
         assert "error" not in document, f"{command} ended with {code}: {err or out}"
-        return document
+        return code, document
 
     def _run(self, command: str, *words: object, json_document: bool = True) -> tuple[int, str, str]:
         extra = ("--json",) if json_document else ()

@@ -35,7 +35,8 @@ class View:
     """The state of a mirror as a reader sees it.
 
     ``used``: the files that it says it was made from. ``base``: day of the full that it says it started from.
-    ``missing``: the days that it says are missing; None where it says that it is proven.
+    ``missing``: the days that it says are missing; None where it says that it is proven. ``status_exit``: how
+    `status` ends.
     """
 
     position: int
@@ -44,6 +45,7 @@ class View:
     rows: Mapping[int, Row]
     missing: tuple[int, ...] | None
     digest: str
+    status_exit: int
 
     @property
     def in_use(self) -> frozenset[int]:

@@ -45,7 +45,7 @@ class Merged:
     read completely, and what it does not list has to be known from other files. ``conflicts``: certificates
     with more than one body. ``rejected``: those whose last statement could not be understood.
     ``open_marks``: those of which the rule does not say whether they are marked: the delta is of the full's
-    own day.
+    own day. ``open_bodies``: those of which it does not say which body is served.
     """
 
     rows: Mapping[int, Row]
@@ -54,6 +54,7 @@ class Merged:
     conflicts: frozenset[int]
     rejected: frozenset[int]
     open_marks: frozenset[int]
+    open_bodies: frozenset[int]
 
     @property
     def unproven(self) -> bool:
@@ -97,12 +98,14 @@ def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: in
     missing = missing_days(newest.day, applied, position)
     from_base = missing_days(base.day, applied, position)
     rows: dict[int, Row] = {}
-    conflicts, rejected, open_marks = set(), set(), set()
+    conflicts, rejected, open_marks, open_bodies = set(), set(), set(), set()
     for number, told in statements.items():
         bodies = {one.record.body for one in told if one.record and not one.record.defect}
-        body = _winner(told) if len(bodies) > 1 else min(bodies, default=-1)
+        body = min(bodies, default=-1)
         if len(bodies) > 1:
+            body, is_open = _winner(told)
             conflicts.add(number)
+            open_bodies |= {number} if is_open else set()
         understood = [one for one in told if _is_understood(one, body)]
         row = _row(understood, body, newest, unproven=bool(missing))
         if row:
@@ -118,6 +121,7 @@ def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: in
         conflicts=frozenset(conflicts),
         rejected=frozenset(rejected),
         open_marks=frozenset(open_marks),
+        open_bodies=frozenset(open_bodies),
     )
 
 
@@ -140,13 +144,22 @@ def _place(one: Extract) -> float:
     return full_place(one.day) if one.kind is Kind.FULL else one.day
 
 
-def _winner(told: Iterable[Statement]) -> int:
-    """The only body that verifies, otherwise the one that was stated first; a full speaks for the time before."""
-    stated = [
-        (one.day, not one.is_full, one.record.body) for one in told if one.record and not one.record.defect
-    ]
-    sound = {body for _, _, body in stated if body != FALSE}
-    return sound.pop() if len(sound) == 1 else min(stated)[2]
+def _winner(told: Iterable[Statement]) -> tuple[int, bool]:
+    """The only body that verifies, otherwise the one that was stated first; and whether that is open.
+
+    Two bodies of one date leave it open, and so does a false body beside two that verify.
+    """
+    records = [(one, one.record) for one in told if one.record and not one.record.defect]
+    first: dict[int, tuple[int, bool]] = {}
+    for one, record in records:
+        stated = (one.day, not one.is_full)
+        first[record.body] = min(stated, first.get(record.body, stated))
+    sound = {body for body in first if body != FALSE}
+    if len(sound) == 1:
+        return sound.pop(), False
+    days = [day for day, _ in first.values()]
+    is_open = len(sound) < len(first) or days.count(min(days)) > 1
+    return min(first, key=lambda body: first[body]), is_open
 
 
 def _is_understood(one: Statement, body: int) -> bool:

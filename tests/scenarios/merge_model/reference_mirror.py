@@ -151,6 +151,7 @@ class ReferenceMirror:
             rows=merged.rows,
             missing=merged.missing if merged.unproven else None,
             digest=str(sorted(merged.in_use)),
+            status_exit=ATTENTION if merged.unproven else CURRENT,
         )
 
     def token(self) -> str:
