@@ -20,19 +20,28 @@ from typing import Any
 from scenarios.merge_model.certificates import body_index, serial_index
 from scenarios.merge_model.extracts import Extract, day_number, day_text
 from scenarios.merge_model.mirrors import Line, News, Offer, Outcome, View
-from scenarios.merge_model.reference import Row
+from scenarios.merge_model.reference import DEFAULT, Row
+from scenarios.merge_model.world import Options
 from smki_sync.cli import main
 
 MANIFEST = "prove"
 """The command that lists the files of a mirror, with their hashes."""
 
-CONFIGURATION = """\
-[trust]
-expect_lists = false
-[policy]
-shrink_allowance = 100
-"""
-"""The model's fulls may lose many of their sixty certificates at once."""
+
+def configuration(options: Options, fallback: Path) -> str:
+    """The model's fulls may lose many of their sixty certificates at once; and nobody expects lists."""
+    lines = ["[trust]", "expect_lists = false", "[policy]", "shrink_allowance = 100"]
+    if options.rule != DEFAULT:
+        lines.append(f"full_overlap_days = {options.rule.overlap}")
+        lines.append(f'verify = "{"new" if options.rule.verify else "off"}"')
+    if options.reconcile:
+        lines.append(f'reconcile = "{options.reconcile}"')
+    if options.agreed_day:
+        lines += [f'full_download_day = "{options.agreed_day}"', 'full_download_outside = "wait"']
+    if options.fallback_lag is not None:
+        lines += ["[repository]", f'fallbacks = ["{fallback.as_uri()}"]']
+    return "\n".join(lines) + "\n"
+
 
 _ROWS = "SELECT * FROM certificates"
 _TOKEN = """
@@ -80,11 +89,13 @@ def _surroundings(variables: Mapping[str, str]) -> Iterator[None]:
 class ClientMirror:
     """A mirror of the client in a directory of its own, and the directory that it is offered."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, place: Path, options: Options | None = None) -> None:
+        self.place, self.options = place, options or Options()
+        self.fallback = place / "fallback"
         self.directory, self.source = place / "mirror", place / "repository"
         self.source.mkdir(parents=True, exist_ok=True)
-        (place / "smki-sync.toml").write_text(CONFIGURATION)
+        self.fallback.mkdir(exist_ok=True)
+        (place / "smki-sync.toml").write_text(configuration(self.options, self.fallback))
         self._files: dict[str, Extract] = {}
         self._today = ""
         self._was_told = True
@@ -92,13 +103,14 @@ class ClientMirror:
     def copy(self, place: Path) -> "ClientMirror":
         """The same mirror once more, in another directory."""
         shutil.copytree(self.place, place, symlinks=True)
-        other = ClientMirror(place)
+        other = ClientMirror(place, self.options)
         other._files, other._today = dict(self._files), self._today
         return other
 
     # What an operator does
 
-    def sync(self, offer: Offer, day: int, *, full: bool = False) -> Outcome:
+    def sync(self, offer: Offer, day: int, *, full: bool = False, fallback: Offer | None = None) -> Outcome:
+        self._publish(self.fallback, fallback or {}, day)
         return self._run_on(offer, day, "sync", *(["--full"] if full else []))
 
     def reconcile(self, offer: Offer, day: int, *, repair: bool = False) -> Outcome:
@@ -112,9 +124,18 @@ class ClientMirror:
         code, _, err = self._run("backup", "--force", self.place / "backup.db")
         return Outcome(exit=code, text=err)
 
-    def put_back(self) -> None:
-        """As the documentation says: a new directory, the copy in it, and a link."""
-        shutil.rmtree(self.directory)
+    def accept(self, day: int) -> Outcome:
+        self._today = day_text(day)
+        code, _, err = self._run("quarantine", "--accept")
+        return Outcome(exit=code, text=err)
+
+    def put_back(self, *, alone: bool = True) -> None:
+        """As the documentation says: a new directory, the copy in it, and a link; or in the old one."""
+        if alone:
+            shutil.rmtree(self.directory)
+        else:
+            shutil.rmtree(self.directory / "generations")
+            (self.directory / "mirror.db").unlink()
         (self.directory / "generations").mkdir(parents=True, mode=0o750)
         shutil.copy(self.place / "backup.db", self.directory / "generations" / "000001.db")
         (self.directory / "mirror.db").symlink_to("generations/000001.db")
@@ -163,7 +184,7 @@ class ClientMirror:
     # How
 
     def _run_on(self, offer: Offer, day: int, *words: str) -> Outcome:
-        self._publish(offer, day)
+        self._publish(self.source, offer, day)
         self._today = day_text(day)
         code, out, err = self._run(*words, "--quiet", "--source", self.source.as_uri())
         document = json.loads(out)
@@ -172,18 +193,19 @@ class ClientMirror:
         return Outcome(
             exit=code,
             position=None if position is None else day_number(position),
+            quarantined=document.get("quarantined") if words[0] != "reconcile" else None,
             applied=self._known(document.get("applied", ())),
             text=err or _told(document),
         )
 
-    def _publish(self, offer: Offer, day: int) -> None:
-        """Make the directory what the offer is."""
-        for path in self.source.iterdir():
+    def _publish(self, directory: Path, offer: Offer, day: int) -> None:
+        """Make a directory what the offer is."""
+        for path in directory.iterdir():
             if path.name not in offer:
                 path.unlink()
         for name, extract in offer.items():
             self._files[extract.sha256] = extract
-            path = self.source / name
+            path = directory / name
             if not path.exists() or path.read_bytes() != extract.content:
                 path.write_bytes(extract.content)
                 at = 1_740_000_000 + day * 86_400

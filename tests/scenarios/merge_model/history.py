@@ -7,7 +7,7 @@ from enum import StrEnum
 from scenarios.merge_model.extracts import Extract, Kind
 from scenarios.merge_model.mirrors import CURRENT, Mirror, Outcome, View
 from scenarios.merge_model.operators import Act, Step, perform
-from scenarios.merge_model.reference import OVERLAP_DAYS, Merged, Row, merge, missing_days
+from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
 from scenarios.merge_model.world import World
 
@@ -41,6 +41,7 @@ class Check(StrEnum):
     REPORT = "a report says otherwise than the mirror"
     AGAIN = "the same action a second time changed something"
     JOURNAL = "the journal, replayed, does not give the mirror"
+    QUARANTINE = "the quarantine does not count what nobody has accepted"
     DIGEST = "two proven mirrors at one position have different digests"
 
 
@@ -93,6 +94,7 @@ class History:
 
     def __init__(self, world: World, mirror: Mirror, checks: frozenset[Check] = ALL) -> None:
         self.world, self.mirror, self.checks = world, mirror, checks
+        self.rule = world.options.rule
         self.findings: list[Finding] = []
         self.tally = Tally()
         self.told = Told()
@@ -101,7 +103,9 @@ class History:
         self._steps: list[tuple[Step, Outcome | None, View | None]] = []
         self._known: dict[int, Standing] = {}
         self._token = ""
-        self._kept: tuple[Told, View] | None = None
+        self._kept: tuple[Told, set[tuple[Extract, int]]] | None = None
+        self._accepted: set[tuple[Extract, int]] = set()
+        self._was_put_back = False
 
     def run(self, steps: Sequence[Step]) -> list[Finding]:
         for step in steps:
@@ -147,13 +151,13 @@ class History:
 
     def _tell(self, step: Step, outcome: Outcome | None, after: View) -> None:
         if step.act is Act.PUT_BACK and self._kept:
-            self.told = self._kept[0].copy()
+            self.told, self._accepted = self._kept[0].copy(), set(self._kept[1])
         elif self.view is None or (step.act is Act.RESTORE_TO and outcome and outcome.exit in (0, 3)):
-            self.told = Told()
+            self.told, self._accepted = Told(), set()
         self.told.add(outcome.applied if outcome else ())
         self.told.add(one for one in after.used if not self._is_known(one))
         if step.act is Act.BACK_UP:
-            self._kept = self.told.copy(), after
+            self._kept = self.told.copy(), set(self._accepted)
 
     def _is_known(self, one: Extract) -> bool:
         kept = self.told.fulls if one.kind is Kind.FULL else self.told.deltas
@@ -199,22 +203,25 @@ class History:
             findings.append(Finding(check=check, step=step, detail=detail))
 
         newest = fulls[-1].day
-        never = missing_days(newest, self.told.deltas, after.position)
+        never = self.rule.missing(newest, self.told.deltas, after.position)
         stated = () if after.missing is None else after.missing
         allowed = set(never)
         if self.told.was_edited:  # a rebuild cannot read again what has left the window
             used = {one.day for one in after.used if one.kind is Kind.DELTA}
-            allowed |= {day for day in range(newest - OVERLAP_DAYS, after.position + 1) if day not in used}
+            allowed |= {
+                day for day in range(newest - self.rule.overlap, after.position + 1) if day not in used
+            }
         lacking = set(stated) if set(stated) <= allowed else set(never)
         deltas = [
             one
             for day, one in self.told.deltas.items()
-            if day <= after.position and (day not in lacking or day < newest - OVERLAP_DAYS)
+            if day <= after.position and (day not in lacking or day < newest - self.rule.overlap)
         ]
-        merged = merge(fulls, deltas, after.position)
+        merged = merge(fulls, deltas, after.position, self.rule)
         if not set(never) <= set(stated) <= allowed and not merged.doubtful:
             say(Check.MISSING, f"stated {sorted(stated)}, never applied {sorted(never)}")
-        if after.unproven != merged.unproven and not fulls[-1].is_complete <= after.unproven:
+        may_doubt = not fulls[-1].is_complete and after.unproven
+        if after.unproven != merged.unproven and not may_doubt:
             say(Check.PROVEN, f"unproven is {after.unproven}, by the rule {merged.unproven}")
         for number in sorted(merged.rows.keys() | after.rows.keys()):
             _compare_row(number, after.rows.get(number), merged, say)
@@ -224,7 +231,7 @@ class History:
         """What a mirror that says nothing is taken at its word for."""
         if after.unproven:
             return
-        excused = merged.rejected | merged.conflicts | self._left_out(after)
+        excused = merged.rejected | merged.conflicts | self._left_out(after) | self._read_too_late(after)
         differ = after.in_use ^ self.world.truth.in_use(after.position)
         differ -= excused - self._withdrawn_for_a_defect(before, after)
         if differ:
@@ -240,9 +247,15 @@ class History:
 
     def _left_out(self, after: View) -> frozenset[int]:
         """Certificates that are not in the edition of a delta that was used, and in a later one."""
-        since = max(self.told.fulls) - OVERLAP_DAYS
+        complete = [day for day, one in self.told.fulls.items() if one.is_complete]
+        since = max(complete, default=min(self.told.fulls)) - self.rule.overlap
         used = [one for day, one in self.told.deltas.items() if since <= day <= after.position]
         return frozenset().union(*(self.world.left_out.get(one, ()) for one in used))
+
+    def _read_too_late(self, after: View) -> frozenset[int]:
+        """Certificates of which a full may know what happens after the position."""
+        is_at_full = self.world.options.read_until and after.position + 1 in self.told.fulls
+        return frozenset(self.world.truth.changed(after.position + 1)) if is_at_full else frozenset()
 
     def _withdrawn_for_a_defect(self, before: View | None, after: View) -> frozenset[int]:
         """Certificates that were withdrawn although the full lists them, in a record that cannot be read."""
@@ -258,7 +271,7 @@ class History:
         dates |= {day - 1 for day in self.told.fulls}
         if after.position not in dates:
             self._say(Check.POSITION, step, f"{after.position}, and no file leads there")
-        goes_back = step.act in (Act.RESTORE_TO, Act.PUT_BACK)
+        goes_back = step.act in (Act.RESTORE_TO, Act.PUT_BACK)  # as was asked for
         if before and after.position < before.position and not goes_back:
             self._say(Check.POSITION, step, f"it went back from {before.position} to {after.position}")
         if expected is not None and after.position != expected:
@@ -266,14 +279,21 @@ class History:
 
     def _expected_position(self, step: Step) -> int | None:
         """How far a run by the rules would lead from the same state."""
-        if step.act not in RUNS:
+        options = self.world.options
+        if (
+            step.act not in RUNS
+            or step.skew
+            or options.agreed_day
+            or options.reconcile in ("never", "report")
+        ):
             return None
-        mirror = ReferenceMirror()
+        mirror = ReferenceMirror(self.rule)
         if self.view is not None:
             fulls = [full for _, full in sorted(self.told.fulls.items())]
             deltas = {day: one for day, one in self.told.deltas.items() if day <= self.view.position}
             mirror.books = Books(fulls=fulls, deltas=deltas, position=self.view.position)
-        mirror.sync(self.world.offer(step.day), step.day, full=step.act is not Act.SYNC)
+        fallback = self.world.fallback(step.day) if step.act is not Act.RESTORE else None
+        mirror.sync(self.world.offer(step.day), step.day, full=step.act is not Act.SYNC, fallback=fallback)
         return mirror.books.position if mirror.books else None
 
     def _judge_outcome(self, step: Step, outcome: Outcome, after: View) -> None:
@@ -281,6 +301,10 @@ class History:
             self._say(Check.EXIT, step, "`status` ends with 0, and the mirror is unproven")
         if outcome.position is not None and outcome.position != after.position:
             self._say(Check.REPORT, step, f"position {outcome.position}, the mirror is at {after.position}")
+        if step.act is Act.ACCEPT:
+            files = (*self.told.fulls.values(), *self.told.deltas.values())
+            self._accepted |= {(one, number) for one in files for number in range(len(one.records))}
+        self._judge_quarantine(step, outcome, after)
         if step.act in RUNS and outcome.exit == CURRENT:
             self._judge_current(step, after)
 
@@ -288,6 +312,8 @@ class History:
         """What must hold when a run ends with 0."""
         if after.unproven:
             self._say(Check.EXIT, step, "the mirror is unproven")
+        if step.skew:
+            return
         if after.position < step.day - 1:
             self._say(Check.EXIT, step, f"the position is {after.position}")
         newer = [
@@ -297,14 +323,36 @@ class History:
         ]
         if newer:
             self._say(Check.EXIT, step, f"on offer and not applied: {', '.join(newer)}")
-        rejected = [
-            f"{one}, certificate {record.number}"
-            for one in (self.told.fulls[max(self.told.fulls)], *self.told.deltas.values())
-            for record in one.records
-            if record.defect and one.day >= max(self.told.fulls) and one.day <= after.position
-        ]
-        if rejected:
-            self._say(Check.EXIT, step, f"a record could not be understood: {'; '.join(rejected)}")
+        if rejected := self._rejected(after) - self._accepted:
+            listed = "; ".join(f"{one}, record {number}" for one, number in rejected)
+            self._say(Check.EXIT, step, f"records could not be understood: {listed}")
+
+    def _rejected(self, after: View) -> set[tuple[Extract, int]]:
+        """The records that could not be understood, of the newest full and the deltas from its day on."""
+        newest = max(self.told.fulls)
+        since = [one for day, one in self.told.deltas.items() if newest <= day <= after.position]
+        return {
+            (one, number)
+            for one in (self.told.fulls[newest], *since)
+            for number, record in enumerate(one.records)
+            if not self.rule.accepts(record)
+        }
+
+    def _judge_quarantine(self, step: Step, outcome: Outcome, after: View) -> None:
+        if outcome.quarantined is None:
+            return
+        rejected = self._rejected(after) - self._accepted
+        if rejected and not outcome.quarantined:
+            self._say(Check.QUARANTINE, step, "0, and a record since the last full was rejected")
+        files = (*self.told.fulls.values(), *self.told.deltas.values())
+        odd = {
+            (one, number)
+            for one in files
+            for number, record in enumerate(one.records)
+            if record.defect or record.body
+        }
+        if outcome.quarantined and odd <= self._accepted:
+            self._say(Check.QUARANTINE, step, f"{outcome.quarantined}, and all are accepted")
 
     def _judge_again(self, step: Step, before: View, after: View) -> None:
         if (before.position, before.missing, before.digest) != (after.position, after.missing, after.digest):
@@ -316,16 +364,19 @@ class History:
 
     def _judge_journal(self, step: Step, after: View) -> None:
         rows = {number: (row.status, row.withdrawn) for number, row in after.rows.items()}
+        if step.act is Act.PUT_BACK:  # nothing has been run yet that could give it a new lineage
+            self._was_put_back = True
+            return
         if not self._token:
             self._known, self._token = rows, self.mirror.token()
             return
         news = self.mirror.news(self._token)
         if news.lines is None:
-            if step.act not in (Act.RESTORE_TO, Act.PUT_BACK):
+            if step.act is not Act.RESTORE_TO and not self._was_put_back:
                 self._say(Check.JOURNAL, step, "it cannot go on from the last token")
-            self._known, self._token = rows, self.mirror.token()
+            self._known, self._token, self._was_put_back = rows, self.mirror.token(), False
             return
-        self._token = news.token
+        self._token, self._was_put_back = news.token, self._was_put_back and step.act is Act.RECONCILE
         for line in news.lines:
             status, withdrawn = self._known.get(line.number, (None, False))
             before = None if withdrawn else status
@@ -366,7 +417,11 @@ def _summary(view: View) -> str:
 
 def _told_of(world: World, step: Step, outcome: Outcome | None, after: View | None) -> str:
     """One step in words."""
-    offer = ", ".join(str(one) for _, one in sorted(world.offer(step.day).items()))
+    is_archive = step.act in (Act.RESTORE_ARCHIVE, Act.RESTORE_TO)
+    files = world.archive(step.day) if is_archive else world.offer(step.day)
+    offer = ", ".join(str(one) for _, one in sorted(files.items()))
+    if step.act in (Act.SYNC, Act.SYNC_FULL) and (fallback := world.fallback(step.day)):
+        offer += "; as a fallback: " + ", ".join(str(one) for _, one in sorted(fallback.items()))
     state = "no mirror"
     if after:
         missing = "proven" if after.missing is None else f"unproven, missing {list(after.missing)}"

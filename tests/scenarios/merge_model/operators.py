@@ -1,7 +1,7 @@
 """What an operator does with a mirror, and on which mornings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
@@ -17,26 +17,36 @@ class Act(StrEnum):
     RECONCILE = "reconcile"
     REPAIR = "reconcile --repair"
     RESTORE = "restore"
+    RESTORE_ARCHIVE = "restore from the archive"
     RESTORE_TO = "restore --to"
+    ACCEPT = "quarantine --accept"
     BACK_UP = "backup"
     PUT_BACK = "put the backup back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One action. ``back``: how many days before the position `restore --to` goes."""
+    """One action.
+
+    ``back``: how many days before the position `restore --to` goes. ``skew``: how many days the clock of the
+    client is ahead. ``alone``: whether a backup is put into a new directory.
+    """
 
     day: int
     act: Act
     back: int = 0
     again: bool = False
+    skew: int = 0
+    alone: bool = True
 
     def __str__(self) -> str:
         back = (
             f" {self.back} days before the position, from the archive" if self.act is Act.RESTORE_TO else ""
         )
         again = ", a second time" if self.again else ""
-        return f"day {self.day}: {self.act}{back}{again}"
+        skew = f", with a clock that is {self.skew} days ahead" if self.skew else ""
+        alone = ", beside what else is in the directory" if not self.alone else ""
+        return f"day {self.day}: {self.act}{back}{again}{skew}{alone}"
 
 
 _USUAL = (1, 1, 2, 3)
@@ -50,10 +60,15 @@ _ACTS = (
     Act.REPAIR,
     Act.RESTORE,
     Act.RESTORE,
+    Act.RESTORE_ARCHIVE,
     Act.RESTORE_TO,
+    Act.ACCEPT,
     Act.BACK_UP,
     Act.PUT_BACK,
 )
+SKEWED = 0.05
+"""Chance that a sync meets a wrong clock."""
+
 TWICE = 0.2
 """Chance that an action is repeated at once."""
 
@@ -75,9 +90,11 @@ def thought_up(seed: int, world: World, most: int) -> list[Step]:
         if day >= world.days:
             break
         back = rng.randrange(10) if act is Act.RESTORE_TO else 0
-        steps.append(Step(day=day, act=act, back=back))
+        skew = rng.choice((-3, -1, 1, 2, 9)) if act is Act.SYNC and rng.random() < SKEWED else 0
+        alone = act is not Act.PUT_BACK or rng.random() < 1 / 2
+        steps.append(Step(day=day, act=act, back=back, skew=skew, alone=alone))
         if act not in (Act.BACK_UP, Act.PUT_BACK, Act.RESTORE_TO) and rng.random() < TWICE:
-            steps.append(Step(day=day, act=act, again=True))
+            steps.append(replace(steps[-1], again=True))
         elif act in (Act.PUT_BACK, Act.RESTORE_TO, Act.REPAIR) and rng.random() < 0.7:
             steps.append(Step(day=day, act=Act.SYNC))
     return steps[:most]
@@ -85,22 +102,26 @@ def thought_up(seed: int, world: World, most: int) -> list[Step]:
 
 def perform(step: Step, world: World, mirror: Mirror, position: int | None) -> Outcome | None:
     """Carry out a step; None where it is not a command."""
-    offer, day = world.offer(step.day), step.day
+    day = step.day
     match step.act:
         case Act.SYNC | Act.SYNC_FULL:
-            return mirror.sync(offer, day, full=step.act is Act.SYNC_FULL)
+            full, fallback = step.act is Act.SYNC_FULL, world.fallback(day)
+            return mirror.sync(world.offer(day), day + step.skew, full=full, fallback=fallback)
         case Act.RECONCILE | Act.REPAIR:
-            return mirror.reconcile(offer, day, repair=step.act is Act.REPAIR)
-        case Act.RESTORE:
-            return mirror.restore(offer, day)
-        case Act.RESTORE_TO:
-            to = (day - 1 if position is None else position) - step.back
-            return mirror.restore(world.archive(day), day, to=to)
-        case Act.BACK_UP:
-            return mirror.back_up(day)
+            return mirror.reconcile(world.offer(day), day, repair=step.act is Act.REPAIR)
+        case Act.RESTORE | Act.RESTORE_ARCHIVE | Act.RESTORE_TO:
+            return _restore(step, world, mirror, day - 1 if position is None else position)
+        case Act.BACK_UP | Act.ACCEPT:
+            return mirror.back_up(day) if step.act is Act.BACK_UP else mirror.accept(day)
         case Act.PUT_BACK:
-            mirror.put_back()
+            mirror.put_back(alone=step.alone)
             return None
+
+
+def _restore(step: Step, world: World, mirror: Mirror, position: int) -> Outcome:
+    offer = world.offer(step.day) if step.act is Act.RESTORE else world.archive(step.day)
+    to = position - step.back if step.act is Act.RESTORE_TO else None
+    return mirror.restore(offer, step.day, to=to)
 
 
 def readable(steps: Sequence[Step]) -> str:

@@ -14,8 +14,29 @@ from typing import NamedTuple
 from scenarios.merge_model.certificates import FALSE
 from scenarios.merge_model.extracts import IN_USE, Extract, Kind, Record
 
-OVERLAP_DAYS = 2
-"""The default of `policy.full_overlap_days`."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What an operator can set. ``overlap``: `policy.full_overlap_days`; ``verify``: `policy.verify`."""
+
+    overlap: int = 2
+    verify: bool = False
+
+    def place(self, one: Extract) -> float:
+        """A full stands before the first delta of its overlap, after the delta before that."""
+        return one.day - self.overlap - 0.5 if one.kind is Kind.FULL else one.day
+
+    def missing(self, base: int, applied: Iterable[int], position: int) -> tuple[int, ...]:
+        """The deltas from the overlap of a full to the position that were never applied."""
+        known = set(applied)
+        return tuple(day for day in range(base - self.overlap, position + 1) if day not in known)
+
+    def accepts(self, record: Record) -> bool:
+        """Whether a record can be served: it can be read, and its signature is not known to be false."""
+        return record.defect is None and not (self.verify and record.body == FALSE)
+
+
+DEFAULT = Rule()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,46 +94,35 @@ class Statement(NamedTuple):
     record: Record | None
 
 
-def full_place(day: int) -> float:
-    """Before the first delta of the overlap, after the delta before that."""
-    return day - OVERLAP_DAYS - 0.5
-
-
-def missing_days(base: int, applied: Iterable[int], position: int) -> tuple[int, ...]:
-    """The deltas from the overlap of a full to the position that were never applied."""
-    known = set(applied)
-    return tuple(day for day in range(base - OVERLAP_DAYS, position + 1) if day not in known)
-
-
-def merge(fulls: Iterable[Extract], deltas: Iterable[Extract], position: int) -> Merged:
+def merge(fulls: Iterable[Extract], deltas: Iterable[Extract], position: int, rule: Rule = DEFAULT) -> Merged:
     """Work out the mirror that these files make: one full or more, and no two deltas of one day."""
     by_day = attrgetter("day")
-    return _merge(tuple(sorted(fulls, key=by_day)), tuple(sorted(deltas, key=by_day)), position)
+    return _merge(tuple(sorted(fulls, key=by_day)), tuple(sorted(deltas, key=by_day)), position, rule)
 
 
 @lru_cache(maxsize=64)
-def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: int) -> Merged:
+def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: int, rule: Rule) -> Merged:
     newest, applied = fulls[-1], [delta.day for delta in deltas]
-    statements = _statements(fulls, deltas)
+    statements = _statements(fulls, deltas, rule)
     base = next((one for one in reversed(fulls) if one.is_complete), fulls[0])
-    missing = missing_days(newest.day, applied, position)
-    from_base = missing_days(base.day, applied, position)
+    missing = rule.missing(newest.day, applied, position)
+    from_base = rule.missing(base.day, applied, position)
     rows: dict[int, Row] = {}
     conflicts, rejected, open_marks, open_bodies = set(), set(), set(), set()
     for number, told in statements.items():
-        bodies = {one.record.body for one in told if one.record and not one.record.defect}
+        bodies = {one.record.body for one in told if one.record and rule.accepts(one.record)}
         body = min(bodies, default=-1)
         if len(bodies) > 1:
-            body, is_open = _winner(told)
+            body, is_open = _winner(told, rule)
             conflicts.add(number)
             open_bodies |= {number} if is_open else set()
-        understood = [one for one in told if _is_understood(one, body)]
-        row = _row(understood, body, newest, unproven=bool(missing))
+        understood = [one for one in told if _is_understood(one, body, rule)]
+        row = _row(understood, body, newest.day, rule, unproven=bool(missing))
         if row:
             rows[number] = row
             if row.marked and understood[-1].day == newest.day:
                 open_marks.add(number)
-        if not _is_understood(told[-1], body):
+        if not _is_understood(told[-1], body, rule):
             rejected.add(number)
     return Merged(
         rows=rows,
@@ -125,9 +135,11 @@ def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: in
     )
 
 
-def _statements(fulls: Iterable[Extract], deltas: Iterable[Extract]) -> dict[int, list[Statement]]:
+def _statements(
+    fulls: Iterable[Extract], deltas: Iterable[Extract], rule: Rule
+) -> dict[int, list[Statement]]:
     """What is said of each certificate, in order of place."""
-    files = sorted([*fulls, *deltas], key=_place)
+    files = sorted([*fulls, *deltas], key=rule.place)
     told: dict[int, list[Statement]] = {record.number: [] for one in files for record in one.records}
     for one in files:
         is_full = one.kind is Kind.FULL
@@ -140,16 +152,12 @@ def _statements(fulls: Iterable[Extract], deltas: Iterable[Extract]) -> dict[int
     return told
 
 
-def _place(one: Extract) -> float:
-    return full_place(one.day) if one.kind is Kind.FULL else one.day
-
-
-def _winner(told: Iterable[Statement]) -> tuple[int, bool]:
+def _winner(told: Iterable[Statement], rule: Rule) -> tuple[int, bool]:
     """The only body that verifies, otherwise the one that was stated first; and whether that is open.
 
     Two bodies of one date leave it open, and so does a false body beside two that verify.
     """
-    records = [(one, one.record) for one in told if one.record and not one.record.defect]
+    records = [(one, one.record) for one in told if one.record and rule.accepts(one.record)]
     first: dict[int, tuple[int, bool]] = {}
     for one, record in records:
         stated = (one.day, not one.is_full)
@@ -162,11 +170,11 @@ def _winner(told: Iterable[Statement]) -> tuple[int, bool]:
     return min(first, key=lambda body: first[body]), is_open
 
 
-def _is_understood(one: Statement, body: int) -> bool:
-    return one.record is None or (one.record.defect is None and one.record.body == body)
+def _is_understood(one: Statement, body: int, rule: Rule) -> bool:
+    return one.record is None or (rule.accepts(one.record) and one.record.body == body)
 
 
-def _row(understood: list[Statement], body: int, newest: Extract, *, unproven: bool) -> Row | None:
+def _row(understood: list[Statement], body: int, newest: int, rule: Rule, *, unproven: bool) -> Row | None:
     explicit = [one for one in understood if one.record is not None]
     if not explicit:
         return None
@@ -177,16 +185,16 @@ def _row(understood: list[Statement], body: int, newest: Extract, *, unproven: b
         withdrawn=understood[-1].record is None and last.record.status == IN_USE,
         manufacturing=last.record.manufacturing,
         body=body,
-        marked=unproven and _disagrees(understood, newest),
+        marked=unproven and _disagrees(understood, newest, rule),
     )
 
 
-def _disagrees(understood: list[Statement], newest: Extract) -> bool:
+def _disagrees(understood: list[Statement], newest: int, rule: Rule) -> bool:
     """Whether the last statement is of a delta of the full's overlap, and the full says otherwise."""
     last = understood[-1]
-    if last.is_full or last.record is None or not newest.day - OVERLAP_DAYS <= last.day <= newest.day:
+    if last.is_full or last.record is None or not newest - rule.overlap <= last.day <= newest:
         return False
-    said = [one for one in understood if one.is_full and one.day == newest.day]
+    said = [one for one in understood if one.is_full and one.day == newest]
     if not said:
         return False
     listed = said[-1].record is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from scenarios.merge_model.extracts import IN_USE, Extract, Kind
 from scenarios.merge_model.mirrors import ATTENTION, CURRENT, FINDING, Line, News, Offer, Outcome, View
-from scenarios.merge_model.reference import OVERLAP_DAYS, Merged, Row, merge, missing_days
+from scenarios.merge_model.reference import DEFAULT, Merged, Row, Rule, merge
 from scenarios.merge_model.world import WINDOW
 
 BAD_EXTRACT = 6
@@ -26,9 +26,8 @@ class Books:
     def base(self) -> Extract:
         return self.fulls[-1]
 
-    @property
-    def missing(self) -> tuple[int, ...]:
-        return missing_days(self.base.day, self.deltas, self.position)
+    def missing(self, rule: Rule) -> tuple[int, ...]:
+        return rule.missing(self.base.day, self.deltas, self.position)
 
     def copy(self) -> "Books":
         return Books(list(self.fulls), dict(self.deltas), self.position)
@@ -41,22 +40,30 @@ class Books:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """The usable files of an offer, by kind and day."""
+    """The usable files of an offer, by kind and day.
+
+    ``first_source``: the deltas that the repository itself offers.
+    """
 
     fulls: dict[int, Extract]
     deltas: dict[int, Extract]
+    first_source: dict[int, Extract]
     today: int
 
     @classmethod
-    def of(cls, offer: Offer, today: int) -> "Sound":
-        fulls, deltas = {}, {}
-        for name in sorted(offer, key=lambda name: name == offer[name].name):
-            one = offer[name]
-            if one.damage is None and one.kind is Kind.FULL and one.day <= today:
-                fulls[one.day] = one
-            elif one.damage is None and one.kind is Kind.DELTA:
-                deltas[one.day] = one
-        return cls(fulls=fulls, deltas=deltas, today=today)
+    def of(cls, offer: Offer, today: int, fallback: Offer | None = None) -> "Sound":
+        fulls: dict[int, Extract] = {}
+        deltas: dict[int, Extract] = {}
+        first_source: dict[int, Extract] = {}
+        for source in (fallback or {}, offer):
+            first_source = {}
+            for name in sorted(source, key=lambda name: name == source[name].name):
+                one = source[name]
+                if one.damage is None and one.kind is Kind.FULL and one.day <= today:
+                    fulls[one.day] = one
+                elif one.damage is None and one.kind is Kind.DELTA:
+                    deltas[one.day] = first_source[one.day] = one
+        return cls(fulls=fulls, deltas=deltas, first_source=first_source, today=today)
 
     def newest_full(self, after: int, until: int) -> Extract | None:
         """The newest full dated later than ``after`` and no later than ``until``."""
@@ -65,24 +72,27 @@ class Sound:
 
     def has_left(self, day: int) -> bool:
         """Whether a delta has been removed after its seven days, and does not merely fail to appear."""
-        first, last = min(self.deltas, default=day), max(self.deltas, default=day)
+        first, last = min(self.first_source, default=day), max(self.first_source, default=day)
         return day < first and (last - day >= WINDOW or self.today - day > WINDOW)
 
 
 class ReferenceMirror:
     """The mirror by the book; a subclass that gets one rule wrong must be found out by the checks."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: Rule = DEFAULT) -> None:
+        self.rule = rule
         self.books: Books | None = None
         self.lineage = 0
         self.journal: list[Line] = []
         self._rows: dict[int, Row] = {}
+        self._accepted: set[tuple[Extract, int]] = set()
+        self._accepted_conflicts: frozenset[int] = frozenset()
         self._kept: tuple[Books, list[Line], dict[int, Row]] | None = None
 
     # What an operator does
 
-    def sync(self, offer: Offer, day: int, *, full: bool = False) -> Outcome:
-        sound, before = Sound.of(offer, day), self._files()
+    def sync(self, offer: Offer, day: int, *, full: bool = False, fallback: Offer | None = None) -> Outcome:
+        sound, before = Sound.of(offer, day, fallback), self._files()
         books = self._start(self.books, sound, full=full)
         if books is None:
             return Outcome(exit=ATTENTION)
@@ -127,12 +137,17 @@ class ReferenceMirror:
         self._commit(books, is_first=True)
         return Outcome(exit=ATTENTION, position=books.position)
 
+    def accept(self, day: int) -> Outcome:  # noqa: ARG002 - the client's needs the day
+        self._accepted = {(one, number) for one in self._files() for number in range(len(one.records))}
+        self._accepted_conflicts = self.merged().conflicts if self.books else frozenset()
+        return Outcome(exit=CURRENT)
+
     def back_up(self, day: int) -> Outcome:  # noqa: ARG002 - the client's needs the day
         assert self.books
         self._kept = self.books.copy(), list(self.journal), dict(self._rows)
         return Outcome(exit=CURRENT)
 
-    def put_back(self) -> None:
+    def put_back(self, *, alone: bool = True) -> None:  # noqa: ARG002 - as above
         assert self._kept
         books, journal, rows = self._kept
         self.books, self.journal, self._rows = books.copy(), list(journal), dict(rows)
@@ -170,7 +185,7 @@ class ReferenceMirror:
         return self._merged(self.books)
 
     def _merged(self, books: Books) -> Merged:
-        return merge(books.fulls, books.deltas.values(), books.position)
+        return merge(books.fulls, books.deltas.values(), books.position, self.rule)
 
     def _start(self, books: Books | None, sound: Sound, *, full: bool) -> Books | None:
         """What a run starts from: nothing yet, a full that has to be taken, or what is there."""
@@ -198,9 +213,8 @@ class ReferenceMirror:
         return [
             day
             for day, applied in books.deltas.items()
-            if day >= books.base.day - OVERLAP_DAYS
-            and day in sound.deltas
-            and sound.deltas[day] is not applied
+            if day >= books.base.day - self.rule.overlap
+            and sound.first_source.get(day, applied) is not applied
         ]
 
     def _joins(self, full: Extract, books: Books, sound: Sound) -> bool:
@@ -215,7 +229,7 @@ class ReferenceMirror:
             pass
 
     def _take_one(self, books: Books, sound: Sound, limit: int) -> bool:
-        late = [day for day in books.missing if day in sound.deltas]
+        late = [day for day in books.missing(self.rule) if day in sound.deltas]
         following = books.position + 1
         later = [day for day in sound.deltas if following < day <= limit]
         if late:
@@ -265,12 +279,17 @@ class ReferenceMirror:
         )
 
     def _rejected(self) -> bool:
-        """Whether a record since the last full was not understood; nobody accepts any here."""
+        """Whether a record since the last full was not understood, and nobody has accepted that."""
         assert self.books
         base = self.books.base
-        since = [one for day, one in self.books.deltas.items() if day >= base.day - OVERLAP_DAYS]
-        is_defect = any(record.defect for one in (base, *since) for record in one.records)
-        return is_defect or bool(self.merged().conflicts)
+        since = [one for day, one in self.books.deltas.items() if day >= base.day - self.rule.overlap]
+        rejected = {
+            (one, number)
+            for one in (base, *since)
+            for number, record in enumerate(one.records)
+            if not self.rule.accepts(record)
+        }
+        return bool(rejected - self._accepted) or bool(self.merged().conflicts - self._accepted_conflicts)
 
     def _files(self) -> list[Extract]:
         return [*self.books.fulls, *self.books.deltas.values()] if self.books else []

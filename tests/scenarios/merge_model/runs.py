@@ -16,6 +16,7 @@ from scenarios.merge_model.client import ClientMirror
 from scenarios.merge_model.history import ALL, Check, History, Tally
 from scenarios.merge_model.mirrors import Mirror
 from scenarios.merge_model.operators import Step, readable, thought_up
+from scenarios.merge_model.reference import Rule
 from scenarios.merge_model.world import World
 
 LIVES = int(os.environ.get("SMKI_SYNC_LIVES", "0"))
@@ -71,14 +72,14 @@ def described(history: History) -> str:
     more = len(history.findings) - SHOWN_FINDINGS
     return (
         f"=== seed {world.seed}: SMKI_SYNC_SEED={world.seed} pytest -s tests/scenarios/merge_model\n"
-        f"{world.faults}\npublished:\n{published}\nhistory:\n{history.story}\n"
+        f"{world.faults}\n{world.options}\npublished:\n{published}\nhistory:\n{history.story}\n"
         f"what did not hold:\n{findings}" + (f"\n  and {more} more" if more > 0 else "")
     )
 
 
 def run_many(
     numbers: Iterable[int],
-    mirror: Callable[[], Mirror],
+    mirror: Callable[[Rule], Mirror],
     *,
     most: int,
     checks: frozenset[Check] = ALL,
@@ -87,7 +88,7 @@ def run_many(
     summary = Summary()
     for seed in numbers:
         world = World(seed)
-        history = History(world, mirror(), checks)
+        history = History(world, mirror(world.options.rule), checks)
         history.run(thought_up(seed, world, most))
         summary.add(history)
     return summary
@@ -99,7 +100,7 @@ def run_clients(numbers: Iterable[int], *, most: int) -> Summary:
     for seed in numbers:
         with Scratch() as place:
             world = World(seed)
-            history = History(world, ClientMirror(place))
+            history = History(world, ClientMirror(place, world.options))
             run_steps(history, thought_up(seed, world, most))
             summary.add(history)
     return summary

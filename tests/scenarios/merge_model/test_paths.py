@@ -10,7 +10,7 @@ from scenarios.merge_model.extracts import Extract, Kind
 from scenarios.merge_model.mirrors import Mirror, Offer, View
 from scenarios.merge_model.reference_mirror import ReferenceMirror
 from scenarios.merge_model.runs import LIVES, SEED, Scratch
-from scenarios.merge_model.world import Faults, World
+from scenarios.merge_model.world import Faults, Options, World
 
 HISTORIES = 16
 MODEL_SHARE = 20
@@ -66,7 +66,7 @@ def _view(mirror: Mirror, day: int) -> View:
 @pytest.mark.parametrize("seed", _seeds())
 def test_load_resync_repair_and_restore_give_the_same_rows(seed: int) -> None:
     rng = Random(f"paths {seed}")
-    world = World(seed, faults=FAULTS if seed % 4 else World.FAULTLESS)
+    world = World(seed, faults=FAULTS if seed % 4 else World.FAULTLESS, options=Options())
     day = world.first_full + rng.randrange(15)
     offer = world.offer(day)
     with Scratch() as place:
@@ -109,7 +109,7 @@ def test_any_order_of_arrival_gives_the_same_reference_mirror() -> None:
 def _some_files(seed: int) -> list[Extract]:
     """A full, or two, with most of the deltas from its overlap on."""
     rng = Random(f"order {seed}")
-    world = World(seed, faults=FAULTS)
+    world = World(seed, faults=FAULTS, options=Options())
     first = rng.randrange(4, 9)
     days = range(first - 3, first + rng.choice((3, 6, 10)))
     lost = set(rng.sample(days, rng.choice((0, 0, 1, 1, 2))))

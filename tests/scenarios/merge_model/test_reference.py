@@ -9,7 +9,7 @@ from scenarios.merge_model.history import WITHOUT_REFERENCE, Check
 from scenarios.merge_model.reference import merge
 from scenarios.merge_model.reference_mirror import ReferenceMirror
 from scenarios.merge_model.runs import LIVES, run_many, seeds
-from scenarios.merge_model.world import World
+from scenarios.merge_model.world import Options, World
 from scenarios.merge_model.wrong import WRONG
 
 HISTORIES = 1200
@@ -27,7 +27,7 @@ def test_reference_is_never_wrong_without_a_mark() -> None:
 
 def test_reference_is_never_marked_when_nothing_is_late_or_missing() -> None:
     for seed in range(40):
-        world = World(seed, faults=World.FAULTLESS)
+        world = World(seed, faults=World.FAULTLESS, options=Options())
         mirror = ReferenceMirror()
         for day in range(world.first_full, world.days):
             outcome = mirror.sync(world.offer(day), day)

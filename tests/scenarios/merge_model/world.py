@@ -12,13 +12,14 @@ from random import Random
 
 from scenarios.merge_model.certificates import AUTHORITY, DEVICES, FALSE, SIGNED_TOO
 from scenarios.merge_model.extracts import IN_USE, Damage, Defect, Extract, Kind, Record
+from scenarios.merge_model.reference import DEFAULT, Rule
 
 HOURS = 24
 WINDOW = 7
 """A delta is on offer for so many days (MP147)."""
 
-READ_HOURS = (25, 48)
-"""A full takes more than a day to produce (MP147), and is read within two (assumed by the client)."""
+READ_HOURS = 25
+"""A full takes more than a day to produce (MP147); the client assumes two at most."""
 
 FAULTLESS_SHARE = 0.08
 """Share of the histories in which the Repository makes no mistake."""
@@ -160,6 +161,35 @@ class Faults:
         return cls(**{name: rng.choice((0.05, 0.15, 0.3)) for name in chosen})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the operator has configured, and how the Repository works in ways that nobody has told.
+
+    ``read_until``: hour of its own day until which a full may still be read. ``reconcile``,
+    ``agreed_day``: `policy.reconcile`, `policy.full_download_day` with waiting for it; empty for the
+    default. ``fallback_lag``: days by which an archive that is configured as a fallback lags behind.
+    """
+
+    rule: Rule = DEFAULT
+    read_until: int = 0
+    reconcile: str = ""
+    agreed_day: str = ""
+    fallback_lag: int | None = None
+
+    @classmethod
+    def thought_up(cls, rng: Random) -> "Options":
+        """The defaults more often than not, otherwise one thing that is different."""
+        one = rng.choice(("", "", "", "", "overlap", "verify", "read", "reconcile", "day", "fallback"))
+        verify, overlap = one == "verify", rng.choice((1, 3)) if one == "overlap" else DEFAULT.overlap
+        return cls(
+            rule=Rule(overlap=overlap, verify=verify),
+            read_until=rng.randrange(1, HOURS) if one == "read" else 0,
+            reconcile=rng.choice(("never", "report", "repair")) if one == "reconcile" else "",
+            agreed_day=rng.choice(("monday", "thursday", "sunday")) if one == "day" else "",
+            fallback_lag=rng.randrange(6) if one == "fallback" else None,
+        )
+
+
 class World:
     """One history of the Repository, the same for the same seed.
 
@@ -168,8 +198,11 @@ class World:
 
     FAULTLESS = Faults()
 
-    def __init__(self, seed: int, days: int = 30, faults: Faults | None = None) -> None:
+    def __init__(
+        self, seed: int, days: int = 30, faults: Faults | None = None, options: Options | None = None
+    ) -> None:
         self.seed, self.days = seed, days
+        self.options = options or Options.thought_up(Random(f"options {seed}"))
         self._rng = Random(f"world {seed}")
         self.truth = Truth(self._rng, days)
         self.faults = faults or Faults.thought_up(self._rng)
@@ -191,6 +224,11 @@ class World:
             for one in self.publications
             if one.first <= day and not one.extract.damage and not one.extract.is_misdated
         }
+
+    def fallback(self, day: int) -> dict[str, Extract] | None:
+        """What an archive offers, if one is configured; it may lack the newest files."""
+        lag = self.options.fallback_lag
+        return None if lag is None else self.archive(day - lag)
 
     # Deltas
 
@@ -222,9 +260,9 @@ class World:
             first = until + 1
         if rng.random() < faults.edited and sound.records:
             until = min(last, first + rng.randrange(5))
-            kept = tuple(one for one in sound.records if rng.random() < 0.6)
-            shorter = replace(sound, records=kept)
-            self.left_out[shorter] = {one.number for one in sound.records} - {one.number for one in kept}
+            chosen = [(one, rng.random() < 0.6) for one in sound.records]
+            shorter = replace(sound, records=tuple(one for one, is_kept in chosen if is_kept))
+            self.left_out[shorter] = {one.number for one, is_kept in chosen if not is_kept}
             self._add(shorter, first, until)
             sound, first = replace(sound, edition=1), until + 1
         if first > last:
@@ -263,8 +301,12 @@ class World:
         if records and rng.random() < faults.repeated:
             before = rng.choice([one for one in records if one.defect is None] or [None])
             if before is not None:
-                other = (
-                    before if rng.random() < 0.5 else replace(before, manufacturing=not before.manufacturing)
+                other = rng.choice(
+                    (
+                        before,
+                        replace(before, manufacturing=not before.manufacturing),
+                        replace(before, status="N" if extract.kind is Kind.DELTA else IN_USE),
+                    )
                 )
                 records.insert(0, other)
         if records and rng.random() < faults.conflict:
@@ -278,9 +320,10 @@ class World:
 
     def full(self, day: int, rng: Random | None = None) -> Extract:
         """The sound full of a day, each certificate read at an hour of its own."""
-        rng = rng or self._rng
-        hours = rng.randint(*READ_HOURS)
-        start = day * HOURS - rng.randint(hours, READ_HOURS[1])
+        rng, overlap = rng or self._rng, self.options.rule.overlap * HOURS
+        longest = overlap + self.options.read_until
+        hours = rng.randint(min(READ_HOURS, longest), longest)
+        start = day * HOURS - overlap + rng.randint(0, longest - hours)
         records = []
         for number in self.truth.numbers():
             state = self.truth.at(number, start + rng.randrange(hours))

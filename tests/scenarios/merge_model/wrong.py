@@ -4,15 +4,15 @@ from dataclasses import replace
 
 from scenarios.merge_model.extracts import Extract, Kind
 from scenarios.merge_model.mirrors import CURRENT, Offer, Outcome, View
-from scenarios.merge_model.reference import Merged, Row, merge
+from scenarios.merge_model.reference import DEFAULT, Merged, Row, Rule, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror, Sound
 
 
 class LaterArrivedWins(ReferenceMirror):
     """Whatever was applied last counts, whatever its date."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, rule: Rule = DEFAULT) -> None:
+        super().__init__(rule)
         self._arrived: list[Extract] = []
 
     def _merged(self, books: Books) -> Merged:
@@ -42,14 +42,14 @@ class ForgetsConfirmations(ReferenceMirror):
         kept: list[Extract] = []
         for day, delta in sorted(books.deltas.items()):
             fulls = [one for one in books.fulls if one.day <= day] or books.fulls[:1]
-            before = merge(fulls, kept, day - 1).rows
+            before = merge(fulls, kept, day - 1, self.rule).rows
             changes = tuple(
                 one
                 for one in delta.records
                 if one.number not in before or before[one.number].status != one.status
             )
             kept.append(replace(delta, records=changes))
-        return replace(right, rows=merge(books.fulls, kept, books.position).rows)
+        return replace(right, rows=merge(books.fulls, kept, books.position, self.rule).rows)
 
 
 class UnreadableIsNotListed(ReferenceMirror):
@@ -61,7 +61,9 @@ class UnreadableIsNotListed(ReferenceMirror):
             replace(one, records=tuple(record for record in one.records if not record.defect))
             for one in books.fulls
         ]
-        return replace(right, rows=merge(fulls, books.deltas.values(), books.position).rows, doubtful=False)
+        return replace(
+            right, rows=merge(fulls, books.deltas.values(), books.position, self.rule).rows, doubtful=False
+        )
 
 
 class FullIncludesItsDay(ReferenceMirror):
@@ -87,7 +89,7 @@ class WithoutOverlap(ReferenceMirror):
     def _merged(self, books: Books) -> Merged:
         right = super()._merged(books)
         deltas = [one for day, one in books.deltas.items() if day >= books.base.day]
-        return replace(merge(books.fulls, deltas, books.position), missing=right.missing)
+        return replace(merge(books.fulls, deltas, books.position, self.rule), missing=right.missing)
 
 
 class ForgetsAtResync(ReferenceMirror):
@@ -122,7 +124,11 @@ class LateDeltaIgnored(ReferenceMirror):
     """A delta of the overlap that comes late counts as applied, and is not."""
 
     def _take_one(self, books: Books, sound: Sound, limit: int) -> bool:
-        late = [day for day in books.missing if day in sound.deltas and books.position >= books.base.day]
+        late = [
+            day
+            for day in books.missing(self.rule)
+            if day in sound.deltas and books.position >= books.base.day
+        ]
         for day in late:
             books.deltas[day] = replace(sound.deltas[day], records=())
         return bool(late) or super()._take_one(books, sound, limit)
@@ -131,9 +137,9 @@ class LateDeltaIgnored(ReferenceMirror):
 class BelievesTheFuture(ReferenceMirror):
     """A full dated ahead of the clock counts."""
 
-    def sync(self, offer: Offer, day: int, *, full: bool = False) -> Outcome:
+    def sync(self, offer: Offer, day: int, *, full: bool = False, fallback: Offer | None = None) -> Outcome:
         ahead = {one.day for one in offer.values() if one.kind is Kind.FULL and one.day > day}
-        outcome = super().sync(offer, day, full=full)
+        outcome = super().sync(offer, day, full=full, fallback=fallback)
         if self.books and ahead:
             newest = next(one for one in offer.values() if one.kind is Kind.FULL and one.day == max(ahead))
             self.books.fulls.append(replace(newest, day=day))
@@ -160,26 +166,26 @@ class SkipsGaps(ReferenceMirror):
 class DamagedIsEmpty(ReferenceMirror):
     """A damaged delta counts as one that says nothing."""
 
-    def sync(self, offer: Offer, day: int, *, full: bool = False) -> Outcome:
+    def sync(self, offer: Offer, day: int, *, full: bool = False, fallback: Offer | None = None) -> Outcome:
         mended = {
             name: replace(one, damage=None, records=()) if one.kind is Kind.DELTA and one.damage else one
             for name, one in offer.items()
         }
-        return super().sync(mended, day, full=full)
+        return super().sync(mended, day, full=full, fallback=fallback)
 
 
 class SaysCurrent(ReferenceMirror):
     """Every run ends with 0."""
 
-    def sync(self, offer: Offer, day: int, *, full: bool = False) -> Outcome:
-        return replace(super().sync(offer, day, full=full), exit=CURRENT)
+    def sync(self, offer: Offer, day: int, *, full: bool = False, fallback: Offer | None = None) -> Outcome:
+        return replace(super().sync(offer, day, full=full, fallback=fallback), exit=CURRENT)
 
 
 class KeepsItsLineage(ReferenceMirror):
     """A copy that is put back goes on under the lineage of what it replaces."""
 
-    def put_back(self) -> None:
-        super().put_back()
+    def put_back(self, *, alone: bool = True) -> None:
+        super().put_back(alone=alone)
         self.lineage -= 1
 
 
@@ -194,8 +200,8 @@ class PositionIsPlanned(ReferenceMirror):
 class AnotherDigestEachTime(ReferenceMirror):
     """The digest depends on how often the mirror was written."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, rule: Rule = DEFAULT) -> None:
+        super().__init__(rule)
         self._writes = 0
 
     def _commit(self, books: Books, *, is_first: bool = False) -> None:
