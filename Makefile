@@ -1,5 +1,7 @@
 # Two commands: `make demo` shows the main job, `make test` proves it.
-PYTHON ?= python3.11
+# The versions that the tests ran on, newest first. PYTHON=… names another interpreter.
+TESTED := 3.13 3.12 3.11
+PYTHON ?= $(addprefix python,$(TESTED)) python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
@@ -9,7 +11,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
 
-.PHONY: help setup demo test check format fuzz bench mutants kill model year pins sample kept docs generate clean
+.PHONY: help setup demo test bare check format fuzz bench mutants kill model year pins sample kept docs generate clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -17,7 +19,7 @@ help:  ## what can be made
 setup: $(VENV)/.done  ## a virtual environment with the pinned packages
 
 $(VENV)/.done: requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@python=$$(packaging/python.sh $(PYTHON)) && echo "$$python -m venv $(VENV)" && "$$python" -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -36,28 +38,31 @@ test: check  ## everything: formatting, lint, types, tests, docs
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
 
+bare: setup  ## `make demo` and `make test` in a bare Debian made by debootstrap; needs root (SUITE=bookworm)
+	$(BIN)/python packaging/bare.py $(if $(MIRROR),--mirror $(MIRROR)) $(or $(SUITE),trixie)
+
 format: setup  ## let ruff lay the code out
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 fuzz: setup  ## hostile files by chance, many more than in the tests (FUZZ=examples of each kind)
-	SMKI_SYNC_FUZZ_EXAMPLES=$(or $(FUZZ),20000) $(BIN)/pytest -q tests/fuzz
+	SMKI_SYNC_FUZZ_EXAMPLES=$(or $(FUZZ),20000) $(BIN)/pytest -q tests/resilience/fuzz
 
 bench: setup  ## what a large full costs, beside the straightforward script (BENCH="--records 5000000")
-	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
-	PYTHONPATH=tests $(BIN)/python -m bench.transfer $(BENCH_TRANSFER)
-	PYTHONPATH=tests $(BIN)/python -m bench.overlap $(BENCH_OVERLAP)
-	PYTHONPATH=tests $(BIN)/python -m bench.chains $(BENCH_CHAINS)
+	PYTHONPATH=tests $(BIN)/python -m performance $(BENCH)
+	PYTHONPATH=tests $(BIN)/python -m performance.transfer $(BENCH_TRANSFER)
+	PYTHONPATH=tests $(BIN)/python -m performance.overlap $(BENCH_OVERLAP)
+	PYTHONPATH=tests $(BIN)/python -m performance.chains $(BENCH_CHAINS)
 
 kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour
-	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/kill
+	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/resilience/kill
 
 model: setup  ## random histories of a repository and its mirror (LIVES=10000): an hour and a half
-	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/model
+	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/scenarios/model_based
 	SMKI_SYNC_LIVES=$(or $(LIVES),10000) $(BIN)/pytest -q tests/scenarios/merge_model
 
 year: setup  ## a year of daily runs, with faults, outages and new keys: two minutes
-	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/year
+	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/scenarios/year
 
 mutants: setup  ## each rule changed a little: does a test notice? in build/mutants (MUTANTS="smki_sync.planner*")
 	rm -rf build/mutants && mkdir -p build/mutants && git archive HEAD | tar -x -C build/mutants
@@ -91,13 +96,13 @@ docs: setup  ## the documentation as a site, in build/docs
 	@echo build/docs/index.html
 
 generate: setup  ## what is made from the code: docs/cli.md, the manual page, units, the cron file
-	$(BIN)/python -m smki_sync.cli.shipped .
+	$(BIN)/python -m smki_sync.cli.docs .
 
 sample: setup  ## make sample_data/ again from its seed
-	$(BIN)/python -m smki_sync.simulator.sample sample_data
+	$(BIN)/python -m smki_sync.simulator.repository sample_data
 
-kept: setup  ## a mirror of today's schema for tests of upgrades, in tests/ops/kept; after `make sample` too
-	$(BIN)/python tests/ops/kept/make.py
+kept: setup  ## a mirror of today's schema for tests of upgrades, in tests/operations/kept; after `make sample` too
+	$(BIN)/python tests/operations/kept/make.py
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smki_sync.api import Mirror
 
+
 __all__ = ["__version__", "open"]
 
 __version__ = "0.1.0"

@@ -17,47 +17,48 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from smki_sync.errors import MirrorDamaged, MirrorError, OtherSchema
+from smki_sync.mirror.connection import disk_errors, mirror_errors
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.faults import named, sqlite_named
-from smki_sync.mirror.queries import (
+from smki_sync.mirror.journal import (
     AfterLine,
+    FromDate,
+    JournalGapError,
+    JournalLine,
+    Place,
+    read_changes,
+    read_journal,
+    start_after,
+)
+from smki_sync.mirror.queries import (
     Certificate,
+    CertificateFilter,
     EuiIs,
     Fingerprint,
-    Gap,
     Identity,
-    Line,
-    OnDay,
-    Place,
     SerialIs,
     SkiIs,
-    Standing,
-    Wanted,
+    StatusFilter,
     find,
     find_certificates,
     open_mirror,
-    read_census,
-    read_changes,
-    read_journal,
+    read_counts,
     read_stamp,
-    start_after,
 )
-from smki_sync.model.certificate import ROLE_NAMES, Flag, Kind, Usage
-from smki_sync.model.identity import KeyId, parse_eui, parse_serial
-from smki_sync.model.report import Census
+from smki_sync.model.certificate import ROLE_NAMES, Flag, KeyId, Kind, Usage, parse_eui, parse_serial
+from smki_sync.model.report import CertificateCounts
 
 __all__ = [
-    "Census",
     "Certificate",
+    "CertificateCounts",
     "Flag",
     "JournalGap",
+    "JournalLine",
     "Kind",
-    "Line",
     "Mirror",
     "MirrorDamaged",
     "MirrorError",
     "OtherSchema",
-    "Standing",
+    "StatusFilter",
     "Usage",
 ]
 
@@ -70,7 +71,7 @@ _ALGORITHMS: Final = {20: "sha1", 32: "sha256"}
 class JournalGap(LookupError):
     """The journal cannot go on from there without a gap. ``hint``: what to do instead."""
 
-    def __init__(self, gap: Gap) -> None:
+    def __init__(self, gap: JournalGapError) -> None:
         """Keep both sentences."""
         super().__init__(gap.why)
         self.hint = gap.hint
@@ -111,10 +112,10 @@ class Mirror:
         return self._stamp.token
 
     @property
-    def counts(self) -> Census:
+    def counts(self) -> CertificateCounts:
         """How many certificates there are, In-Use, by kind and by status; kept, not counted."""
-        with sqlite_named(self._path):
-            return read_census(self._db)
+        with mirror_errors(self._path):
+            return read_counts(self._db)
 
     def certificate(
         self, eui: str, *, usage: Usage | str | None = None, role: int | str | None = None
@@ -138,7 +139,7 @@ class Mirror:
         """All certificates of a subject, In-Use only unless ``any_status``; In-Use first, then newest."""
         asked, number = None if usage is None else Usage(usage), _role(role)
         identity = EuiIs(eui=parse_eui(eui))
-        with sqlite_named(self._path):
+        with mirror_errors(self._path):
             return find_certificates(self._db, identity, usage=asked, role=number, any_status=any_status)
 
     def by_serial(self, serial: str | int) -> list[Certificate]:
@@ -165,7 +166,7 @@ class Mirror:
         self,
         *,
         kind: Kind | str | None = None,
-        standing: Standing | str | None = None,
+        standing: StatusFilter | str | None = None,
         any_status: bool = False,
         usage: Usage | str | None = None,
         role: int | str | None = None,
@@ -181,9 +182,9 @@ class Mirror:
         """
         if ends_before is not None and ends_before.tzinfo is None:
             raise ValueError("ends_before needs a time zone")
-        wanted = Wanted(
+        wanted = CertificateFilter(
             kinds=() if kind is None else (Kind(kind),),
-            standings=() if standing is None else (Standing(standing),),
+            standings=() if standing is None else (StatusFilter(standing),),
             any_status=any_status,
             usage=None if usage is None else Usage(usage),
             role=_role(role),
@@ -193,15 +194,15 @@ class Mirror:
         )
         return self._stream(lambda: find(self._db, wanted, limit=limit))
 
-    def changes(self, *, since: date | int | str) -> Iterator[Line]:
+    def changes(self, *, since: date | int | str) -> Iterator[JournalLine]:
         """What has changed, in order: from a date on, or after a sequence number or a :attr:`token`.
 
         Raises :class:`JournalGap` where the journal does not reach back that far, or is another.
         """
         place = _place(since)
-        with sqlite_named(self._path):
+        with mirror_errors(self._path):
             start = start_after(self._db, read_journal(self._db), place)
-        if isinstance(start, Gap):
+        if isinstance(start, JournalGapError):
             raise JournalGap(start)
         return self._stream(lambda: read_changes(self._db, start))
 
@@ -220,16 +221,16 @@ class Mirror:
         self.close()
 
     def _all(self, identity: Identity) -> list[Certificate]:
-        with sqlite_named(self._path):
+        with mirror_errors(self._path):
             return find_certificates(self._db, identity, any_status=True)
 
     def _stream(self, rows: Callable[[], Iterator[_Row]]) -> Iterator[_Row]:
-        with sqlite_named(self._path):
+        with mirror_errors(self._path):
             yield from rows()
 
 
 def _link(path: Path) -> Path:
-    with named(path):
+    with disk_errors(path):
         link = MirrorDirectory(path).link if path.is_dir() else path
         is_there = link.exists() or link.is_symlink()
     if not is_there:
@@ -249,7 +250,7 @@ def _role(role: int | str | None) -> int | None:
 
 def _place(since: date | int | str) -> Place:
     if isinstance(since, date):
-        return OnDay(day=since.date() if isinstance(since, datetime) else since)
+        return FromDate(day=since.date() if isinstance(since, datetime) else since)
     if isinstance(since, int):
         return AfterLine(sequence=since)
     return AfterLine.parse(since)

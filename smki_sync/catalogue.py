@@ -1,23 +1,21 @@
-"""A directory listing in the field's terms: fulls and deltas by date, and who is a stranger.
-
-For: turning the names of the Repository's SFTP interface (SEC Appendix O 2.3.3, MP147) into an
-ordered :class:`~smki_sync.model.extract.Catalogue`. Refuses: to open a file, to fail over a name, to
-guess what a stranger might have been meant to be::
-
-    catalogue = read_catalogue(source.fetch_listing())
-
-Letter case does not matter, because optical media write ``SMKIKR_FULL_2026-11-15.XML.GZ``. Where two
-names then mean the same extract, the one written as the template is taken and the other is named.
-"""
+"""Pure: directory listing -> dated extracts, companion files, unrecognised names."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import cache
 
-from smki_sync.model.extract import Catalogue, Extract, ExtractKind, RemoteFile, StrangeName, Stranger
+from smki_sync.model.extract import (
+    Catalogue,
+    Extract,
+    ExtractKind,
+    ListKind,
+    RemoteFile,
+    UnrecognisedFile,
+    UnrecognisedReason,
+)
 
 DATE_FIELD = "{date}"
 PACKED = ".gz"
@@ -46,7 +44,7 @@ def _check_template(field: str, template: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class FileNames:
     """How the Repository names its files.
 
     ``full``, ``delta``: a plain name with ``{date}`` once, which stands for YYYY-MM-DD.
@@ -87,17 +85,17 @@ class Names:
         return self.template(kind).replace(DATE_FIELD, day.isoformat())
 
 
-DEFAULT_NAMES = Names()
+DEFAULT_NAMES = FileNames()
 
 
-def read_catalogue(files: Iterable[RemoteFile], names: Names = DEFAULT_NAMES) -> Catalogue:
+def read_catalogue(files: Iterable[RemoteFile], names: FileNames = DEFAULT_NAMES) -> Catalogue:
     """Sort a listing into extracts by date, companions by name, and strangers with their reason.
 
     Every file comes out exactly once; the order of the listing does not matter. Never raises.
     """
     known = [_recognise(file, names) for file in sorted(files, key=_by_name)]
     extracts, doubles = _one_a_date([x for x in known if isinstance(x, Extract)], names)
-    strangers = [*(x for x in known if isinstance(x, Stranger)), *doubles]
+    strangers = [*(x for x in known if isinstance(x, UnrecognisedFile)), *doubles]
     return Catalogue(
         fulls=tuple(e for e in extracts if e.kind is ExtractKind.FULL),
         deltas=tuple(e for e in extracts if e.kind is ExtractKind.DELTA),
@@ -106,7 +104,7 @@ def read_catalogue(files: Iterable[RemoteFile], names: Names = DEFAULT_NAMES) ->
     )
 
 
-def named_inside(text: str, names: Names = DEFAULT_NAMES) -> tuple[ExtractKind, date] | None:
+def named_inside(text: str, names: FileNames = DEFAULT_NAMES) -> tuple[ExtractKind, date] | None:
     """Say which extract a name means that a .gz gives its content; ``None`` where it means none.
 
     ``SMKIKR_FULL_2026-11-15.xml`` stands inside ``SMKIKR_FULL_2026-11-15.xml.gz`` (Appendix O 2.3.3);
@@ -128,35 +126,35 @@ def _by_name(file: RemoteFile) -> tuple[str, int, str]:
     return file.name, file.size, str(file.modified)
 
 
-def _one_a_date(extracts: list[Extract], names: Names) -> tuple[list[Extract], list[Stranger]]:
+def _one_a_date(extracts: list[Extract], names: FileNames) -> tuple[list[Extract], list[UnrecognisedFile]]:
     """Keep one extract of a kind and date, the exactly named one before any other."""
     kept: dict[tuple[ExtractKind, date], Extract] = {}
     for extract in sorted(extracts, key=lambda e: e.name != names.name_of(e.kind, e.day)):
         kept.setdefault((extract.kind, extract.day), extract)
     doubles = [e for e in extracts if e is not kept[e.kind, e.day]]
-    strangers = [Stranger(name=e.name, why=StrangeName.TWICE) for e in doubles]
+    strangers = [UnrecognisedFile(name=e.name, why=UnrecognisedReason.TWICE) for e in doubles]
     return sorted(kept.values(), key=lambda e: e.day), strangers
 
 
-def _recognise(file: RemoteFile, names: Names) -> Extract | RemoteFile | Stranger:
+def _recognise(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile:
     if _NO_PLAIN_NAME.search(file.name):
-        return Stranger(name=file.name, why=StrangeName.UNKNOWN)
+        return UnrecognisedFile(name=file.name, why=UnrecognisedReason.UNKNOWN)
     for kind in ExtractKind:
         if found := _pattern(names.template(kind)).fullmatch(file.name):
             return _extract(file, kind, found["date"])
         if _unfinished(names.template(kind)).fullmatch(file.name):
-            return Stranger(name=file.name, why=StrangeName.HALF_WRITTEN)
+            return UnrecognisedFile(name=file.name, why=UnrecognisedReason.HALF_WRITTEN)
     if any(fnmatchcase(file.name.lower(), pattern.lower()) for pattern in names.beside):
         return file
-    return Stranger(name=file.name, why=StrangeName.UNKNOWN)
+    return UnrecognisedFile(name=file.name, why=UnrecognisedReason.UNKNOWN)
 
 
-def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Stranger:
+def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | UnrecognisedFile:
     day = _parse_day(text)
     if day is None:
-        return Stranger(name=file.name, why=StrangeName.IMPOSSIBLE_DATE)
+        return UnrecognisedFile(name=file.name, why=UnrecognisedReason.IMPOSSIBLE_DATE)
     if file.size <= 0:  # an empty file gunzips to nothing without an error: stopped here, by its size
-        return Stranger(name=file.name, why=StrangeName.EMPTY, day=day)
+        return UnrecognisedFile(name=file.name, why=UnrecognisedReason.EMPTY, day=day)
     return Extract(
         kind=kind,
         day=day,
@@ -189,3 +187,61 @@ def _unfinished(template: str) -> re.Pattern[str]:
     whole = _pattern(template).pattern.replace("?P<date>", "?:")
     hidden, suffixed = rf"\.{whole}(?:\..*)?", rf"{whole}{_UNFINISHED}"
     return re.compile(f"{hidden}|{suffixed}", re.IGNORECASE | re.ASCII)
+
+
+_REGION = r"(?P<region>[^.]+)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedList:
+    """A file under the name of an ARL or a CRL."""
+
+    kind: ListKind
+    file: RemoteFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedSlots:
+    """A file under the name of anchor slots. ``region``: as its name has it."""
+
+    region: str
+    file: RemoteFile
+
+
+Offered = OfferedList | OfferedSlots
+
+
+def read_offered(files: Iterable[RemoteFile], names: FileNames) -> tuple[Offered, ...]:
+    """Sort the companions of a catalogue; what is neither a list nor slots is left out.
+
+    A name that fits several is an ARL before a CRL before slots: ``SMKIKR_ARL.crl.gz`` has both words.
+    """
+    found = (_recognise_offered(file, names) for file in files)
+    return tuple(one for one in found if one)
+
+
+def _recognise_offered(file: RemoteFile, names: FileNames) -> Offered | None:
+    name = file.name.lower()
+    for kind, pattern in ((ListKind.ARL, names.arl), (ListKind.CRL, names.crl)):
+        if fnmatchcase(name, pattern.lower()):
+            return OfferedList(kind=kind, file=file)
+    regions = (region_of(file.name, pattern) for pattern in names.slots)
+    region = next((region for region in regions if region), None)
+    return OfferedSlots(region=region, file=file) if region else None
+
+
+def region_of(name: str, pattern: str) -> str | None:
+    """The region that a name has in the place of ``{region}``; ``None`` where the name does not fit.
+
+    Where the pattern has no such place, the name up to its first dot stands for the region.
+    """
+    fits = _pattern_offered(pattern).fullmatch(name)
+    return fits and (fits.groupdict().get("region") or name.partition(".")[0])
+
+
+@cache
+def _pattern_offered(pattern: str) -> re.Pattern[str]:
+    parts = (
+        translate(part).removeprefix("(?s:").removesuffix(r")\Z") for part in pattern.split(REGION_FIELD)
+    )
+    return re.compile(_REGION.join(parts), re.IGNORECASE | re.DOTALL)

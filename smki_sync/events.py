@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from smki_sync.model.plan import Plan
-from smki_sync.model.report import Applied, Attention
+from smki_sync.model.report import AppliedExtract, Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetching:
+class Downloading:
     """``done`` of ``size`` bytes of a file have arrived."""
 
     file: str
@@ -113,14 +113,14 @@ class Verifying:
 class Committed:
     """A file is in the mirror, durably."""
 
-    applied: Applied
+    applied: AppliedExtract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class Logged:
     """Something that the operator should know."""
 
-    attention: Attention
+    attention: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,26 +136,26 @@ Troubled = Resumed | Restarted | Retrying | Waiting
 Event = (
     Listing
     | Planned
-    | Fetching
+    | Downloading
     | Troubled
     | Reading
     | Building
     | Checking
     | Verifying
     | Committed
-    | Noted
+    | Logged
     | Detail
 )
 
 
-class Listener(Protocol):
+class EventListener(Protocol):
     """Whoever is told; must not raise, must return quickly."""
 
     def hear(self, event: Event) -> None:
         """Take one event."""
 
 
-class Silence:
+class NullListener:
     """A listener that drops everything."""
 
     def hear(self, event: Event) -> None:

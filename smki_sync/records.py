@@ -9,9 +9,21 @@ import binascii
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from smki_sync.model.certificate import Claims, Entry, Facts, Flag, Rejected, RejectReason, Status, Usage
-from smki_sync.model.identity import Eui, Serial, parse_eui, parse_serial
-from smki_sync.x509 import Known, NotACertificate, examine, moulds
+from smki_sync.model.certificate import (
+    Claims,
+    Entry,
+    Eui,
+    Facts,
+    Flag,
+    Rejected,
+    RejectReason,
+    Serial,
+    Status,
+    Usage,
+    parse_eui,
+    parse_serial,
+)
+from smki_sync.x509 import ExaminedCertificate, NotACertificate, examine, template_cache
 
 DETAIL_LIMIT = 200
 """Characters of a detail: a line in a report, whatever the file held."""
@@ -35,8 +47,8 @@ class _Unfit(Exception):
         self.detail = detail[:DETAIL_LIMIT]
 
 
-class Sifted(NamedTuple):
-    """A record that is certain to be understood; :func:`complete` does the rest, in whatever process.
+class PreParsed(NamedTuple):
+    """A record that is certain to be understood; :func:`finish_parse` does the rest, in whatever process.
 
     ``der``: the body decoded; that of ``claims`` is not asked again and may be missing.
     """
@@ -46,7 +58,7 @@ class Sifted(NamedTuple):
     der: bytes
 
 
-def understand(number: int, claims: Claims) -> Entry | Rejected:
+def parse_record(number: int, claims: Claims) -> Entry | Rejected:
     """Read record ``number`` of a file, counted from 1; one that cannot be understood is ``Rejected``.
 
     Source of the rules: Annex B as the DCC's own samples show it, where the serial number and the
@@ -61,29 +73,29 @@ def understand(number: int, claims: Claims) -> Entry | Rejected:
     return _entry(number, claims, der, known, status)
 
 
-def sift(number: int, claims: Claims) -> Sifted | Entry | Rejected:
-    """As :func:`understand`, but leave the larger part of the work on most records to :func:`complete`.
+def pre_parse(number: int, claims: Claims) -> PreParsed | Entry | Rejected:
+    """As :func:`parse_record`, but leave the larger part of the work on most records to :func:`finish_parse`.
 
     What is left is certain to succeed: a known status, and a body that fits a mould.
     """
     if claims.status not in _STATUSES:
-        return understand(number, claims)
+        return parse_record(number, claims)
     try:
         der = _der(claims.body)
     except _Unfit as unfit:
         return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
-    if moulds.fits(der):
-        return Sifted(number, claims, der)
-    return understand(number, claims)
+    if template_cache.fits(der):
+        return PreParsed(number, claims, der)
+    return parse_record(number, claims)
 
 
-def complete(sifted: Sifted) -> Entry:
+def finish_parse(sifted: PreParsed) -> Entry:
     """Understand a record that was sifted."""
     number, claims, der = sifted
     return _entry(number, claims, der, examine(der), _STATUSES[claims.status or ""])
 
 
-def _entry(number: int, claims: Claims, der: bytes, known: Known, status: Status) -> Entry:
+def _entry(number: int, claims: Claims, der: bytes, known: ExaminedCertificate, status: Status) -> Entry:
     facts = known.facts
     eui = _claimed_eui(claims.name, facts.eui)
     role = _claimed(_ROLES, claims.role)
@@ -127,7 +139,7 @@ def _decode(text: str | bytes) -> bytes:
     return der
 
 
-def _examine(der: bytes) -> Known:
+def _examine(der: bytes) -> ExaminedCertificate:
     try:
         return examine(der)
     except NotACertificate as exc:

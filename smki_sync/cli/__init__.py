@@ -12,36 +12,37 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from smki_sync.cli.exits import Exit, exit_of
-from smki_sync.cli.out import open_streams, say_json
+from smki_sync.cli.exit_codes import Exit, exit_of
+from smki_sync.cli.output import open_streams, print_json
 from smki_sync.errors import Interrupted
 
 if TYPE_CHECKING:
     import typer
 
+
 COMMANDS: Final[Mapping[str, str]] = {
     "sync": "smki_sync.cli.sync",
     "status": "smki_sync.cli.status",
-    "show": "smki_sync.cli.show",
-    "find": "smki_sync.cli.find",
-    "changes": "smki_sync.cli.changes",
+    "show": "smki_sync.cli.query",
+    "find": "smki_sync.cli.query",
+    "changes": "smki_sync.cli.query",
     "export": "smki_sync.cli.export",
-    "quarantine": "smki_sync.cli.quarantine",
-    "reconcile": "smki_sync.cli.reconcile",
-    "restore": "smki_sync.cli.restore",
-    "drill": "smki_sync.cli.drill",
-    "prune": "smki_sync.cli.prune",
-    "backup": "smki_sync.cli.backup",
-    "prove": "smki_sync.cli.prove",
-    "compare": "smki_sync.cli.compare",
-    "report": "smki_sync.cli.report",
+    "quarantine": "smki_sync.cli.maintenance",
+    "reconcile": "smki_sync.cli.recovery",
+    "restore": "smki_sync.cli.recovery",
+    "drill": "smki_sync.cli.recovery",
+    "prune": "smki_sync.cli.maintenance",
+    "backup": "smki_sync.cli.maintenance",
+    "prove": "smki_sync.cli.maintenance",
+    "compare": "smki_sync.cli.maintenance",
+    "report": "smki_sync.cli.export",
     "verify": "smki_sync.cli.verify",
-    "init": "smki_sync.cli.init",
+    "init": "smki_sync.cli.setup",
     "schedule": "smki_sync.cli.schedule",
-    "doctor": "smki_sync.cli.doctor",
-    "anchors": "smki_sync.cli.anchors",
+    "doctor": "smki_sync.cli.setup",
+    "anchors": "smki_sync.cli.verify",
     "simulate": "smki_sync.cli.simulate",
-    "demo": "smki_sync.cli.demo",
+    "demo": "smki_sync.cli.simulate",
     "completion": "smki_sync.cli.completion",
 }
 """Commands and the modules that define them, in the order of the help."""
@@ -72,9 +73,9 @@ def _run(words: Sequence[str]) -> int:
 
 def _result_of(words: Sequence[str]) -> int:
     if words[:1] == ["show"]:
-        from smki_sync.cli.quick import answer  # noqa: PLC0415 - no other command needs it
+        from smki_sync.cli.certificate_view import show_without_typer  # noqa: PLC0415 - no other command needs it
 
-        code = answer(words[1:])
+        code = show_without_typer(words[1:])
         if code is not None:
             return code
     from smki_sync.cli.app import run  # noqa: PLC0415 - loads typer, which a plain `show` does without
@@ -104,7 +105,7 @@ def build(words: Sequence[str] = ()) -> "typer.Typer":
 
 def fail(words: Sequence[str], error: BaseException) -> int:
     """Say what failed: the promised document where one was asked for, a log line, or words for people."""
-    from smki_sync.cli.failing import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
+    from smki_sync.cli.exit_codes import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
 
     code = exit_of(error)
     with suppress(OSError):  # a full disk behind a stream changes nothing in how it ended
@@ -114,7 +115,7 @@ def fail(words: Sequence[str], error: BaseException) -> int:
             traceback.print_exception(error)
         wants_json = "--json" in words or _has(words, "--format", "json")
         if wants_json:
-            say_json(failure(words[0] if words[0] in COMMANDS else "usage", error, code))
+            print_json(failure(words[0] if words[0] in COMMANDS else "usage", error, code))
         logs_json = _has(words, "--log-format", "json")
         if logs_json or not wants_json:
             sys.stderr.write((failure_line(error, code) if logs_json else failure_text(error)) + "\n")

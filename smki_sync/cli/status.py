@@ -1,8 +1,4 @@
-"""``smki-sync status``: what is held and how old it is, without the network.
-
-For: monitoring. Two clocks: as of (position), and when somebody last looked (runs). Refuses: to
-connect to anything, to take the lock.
-"""
+"""The command `status`."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,27 +9,123 @@ from typing import Final
 
 import typer
 
-from smki_sync.cli import freshness, options
-from smki_sync.cli.documents import Json, schema_of
-from smki_sync.cli.exits import Exit
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.setting import configure, now_here
-from smki_sync.cli.trusted import trusted_of
-from smki_sync.cli.words import block, in_age, in_bytes
-from smki_sync.config.whole import Config
+from smki_sync.cli import arguments
+from smki_sync.cli.context import configure, now_here
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.cli.output import Json, print_json, print_text, schema_of
+from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
-from smki_sync.freshness import freshness_of
-from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run
-from smki_sync.mirror.lock import find_holder
-from smki_sync.mirror.queries import open_mirror, read_census, read_position
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
+from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.certificate import Status
-from smki_sync.model.report import Census, Outcome
+from smki_sync.model.report import CertificateCounts, Outcome
+from smki_sync.status import Freshness, freshness_of
+from smki_sync.text import age_text, bytes_text, duration_text, wrapped
+
+
+def freshness_document(fresh: Freshness) -> Json:
+    """As JSON: every field is there, and null where it is not known."""
+    return {
+        "looked": fresh.looked,
+        "cliff": {
+            "next_delta": fresh.next_delta.isoformat() if fresh.next_delta else None,
+            "leaves": fresh.leaves.isoformat() if fresh.leaves else None,
+            "days_left": fresh.days_left,
+        },
+        "forecast": {"full_bytes": fresh.full_bytes, "full_seconds": fresh.full_seconds},
+    }
+
+
+def freshness_lines(fresh: Freshness) -> list[str]:
+    """For people, one fact a line; what is not known is not said."""
+    looked = [f"last looked   {fresh.looked}"] if fresh.looked else []
+    return [*looked, *_deadline_line(fresh), *_forecast(fresh)]
+
+
+def _deadline_line(fresh: Freshness) -> list[str]:
+    if fresh.days_left is None:
+        return []
+    if fresh.days_left == 0:
+        return [f"cliff         reached: the delta of {fresh.next_delta} may be gone; then a full is needed"]
+    days = f"{fresh.days_left} day{'s' * (fresh.days_left > 1)} left"
+    return [f"cliff         {days}: from {fresh.leaves} the delta of {fresh.next_delta} may be gone"]
+
+
+def _forecast(fresh: Freshness) -> list[str]:
+    if fresh.full_bytes is None:
+        return []
+    time = f", about {duration_text(fresh.full_seconds)} at the measured rates" if fresh.full_seconds else ""
+    return [f"a full        would be {bytes_text(fresh.full_bytes)}{time}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustStatus:
+    """``anchors``: trust anchors that are configured. ``last``: the last whole verification that is known.
+
+    ``replaced``: another generation has taken the place of the one that was verified.
+    """
+
+    anchors: int
+    last: LastVerification | None
+    replaced: bool = False
+
+    def document(self) -> Json:
+        """As JSON."""
+        last = self.last
+        return {
+            "anchored": self.anchors > 0,
+            "anchors": self.anchors,
+            "last_verified": {
+                "at": last.at,
+                "position": last.position,
+                "certificates": last.certificates,
+                "errors": last.errors,
+                "warnings": last.warnings,
+                "anchored": last.anchored,
+                "replaced": self.replaced,
+            }
+            if last
+            else None,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        few = f"{self.anchors} anchor{'s' * (self.anchors > 1)}"
+        held = few if self.anchors else "nothing is anchored: trust.anchors is not configured"
+        return [f"trust         {held}", f"verified      {self._verified()}"]
+
+    def _verified(self) -> str:
+        if self.last is None:
+            return "as a whole not that is known; `smki-sync verify` does"
+        end = f"{self.last.errors:,} error{'s' * (self.last.errors > 1)}" if self.last.errors else "sound"
+        loose = "" if self.last.anchored else ", not anchored"
+        gone = ", replaced since" if self.replaced else ""
+        return f"{self.last.at}  {end}{loose}, as of {self.last.position}{gone}"
+
+
+def trust_status(settings: Config, directory: MirrorDirectory) -> TrustStatus:
+    """Read the anchors, which fails where one that is named is not there, and what is remembered."""
+    anchors = len(settings.trust.read_anchors())
+    last = last_verification(directory.proofs)
+    return TrustStatus(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
+
+
+def _is_replaced(last: LastVerification | None, directory: MirrorDirectory) -> bool:
+    """Whether readers see another generation by now; one that cannot be found has said so already."""
+    if last is None or not last.generation:
+        return False
+    with suppress(MirrorError):
+        now = directory.linked()
+        return now is not None and now.name != last.generation
+    return False
+
 
 _DAY_HOURS: Final = 24
 
 
-class State(StrEnum):
+class StatusState(StrEnum):
     """What monitoring asks for."""
 
     EMPTY = "empty"
@@ -43,43 +135,43 @@ class State(StrEnum):
 
 
 EXITS: Final = {
-    State.EMPTY: Exit.ATTENTION,
-    State.CURRENT: Exit.OK,
-    State.STALE: Exit.ATTENTION,
-    State.DAMAGED: Exit.MIRROR,
+    StatusState.EMPTY: Exit.ATTENTION,
+    StatusState.CURRENT: Exit.OK,
+    StatusState.STALE: Exit.ATTENTION,
+    StatusState.DAMAGED: Exit.MIRROR,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class StatusFinding:
     """What was found. ``age_hours``: since the position's date began, UTC; ``bytes``: of the mirror.
 
     ``message``, ``hint``: why it cannot be read, and what to do.
     """
 
-    state: State
+    state: StatusState
     position: date | None = None
     age_hours: float | None = None
     last_full: date | None = None
     last_run: Run | None = None
     last_success: Run | None = None
-    census: Census | None = None
+    census: CertificateCounts | None = None
     bytes: int = 0
     message: str = ""
     hint: str = ""
 
 
-def register(app: typer.Typer) -> None:
+def register_status(app: typer.Typer) -> None:
     """Add the command."""
     app.command("status")(status)
 
 
 def status(
     *,
-    max_age: options.MaxAge = None,
-    mirror: options.Mirror = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
+    max_age: arguments.MaxAge = None,
+    mirror: arguments.Mirror = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
 ) -> None:
     """Say what the mirror holds, how old it is and how the last runs went; asks nobody.
 
@@ -87,16 +179,16 @@ def status(
     """
     settings = configure(mirror=mirror, config=config)
     directory = MirrorDirectory(settings.need_mirror())
-    trusted = trusted_of(settings, directory)
+    trusted = trust_status(settings, directory)
     now = now_here()
-    finding = survey(directory, now=now, max_age=hours_of(max_age, settings))
+    finding = mirror_status(directory, now=now, max_age=hours_of(max_age, settings))
     fresh = freshness_of(
         directory, position=finding.position, window_days=settings.policy.window_days, today=now.date()
     )
     if as_json:
-        say_json(document(finding) | freshness.document(fresh) | trusted.document())
+        print_json(status_document(finding) | freshness_document(fresh) | trusted.document())
     else:
-        say("\n".join([text(finding), *freshness.lines(fresh), *trusted.lines()]))
+        print_text("\n".join([status_text(finding), *freshness_lines(fresh), *trusted.lines()]))
     raise typer.Exit(EXITS[finding.state])
 
 
@@ -105,7 +197,7 @@ def hours_of(max_age: float | None, settings: Config) -> float:
     return max_age if max_age is not None else _DAY_HOURS * (settings.policy.late_after_days + 1)
 
 
-def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Finding:
+def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) -> StatusFinding:
     """Find out the state; ``max_age`` in hours.
 
     Raises ``MirrorNotWritable`` where this user may not look: that is no damage, and a sync mends nothing.
@@ -115,14 +207,16 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
         generation = directory.current()
         if generation is None:
             message, hint = _emptiness(directory)
-            return Finding(state=State.EMPTY, last_run=last, last_success=success, message=message, hint=hint)
+            return StatusFinding(
+                state=StatusState.EMPTY, last_run=last, last_success=success, message=message, hint=hint
+            )
         with open_mirror(directory.link) as db:
-            position, census = read_position(db), read_census(db)
+            position, census = read_position(db), read_counts(db)
     except MirrorNotWritable:
         raise
     except MirrorError as error:
-        return Finding(
-            state=State.DAMAGED,
+        return StatusFinding(
+            state=StatusState.DAMAGED,
             last_run=last,
             last_success=success,
             message=error.message,
@@ -130,8 +224,8 @@ def survey(directory: MirrorDirectory, *, now: datetime, max_age: float) -> Find
         )
     began = datetime.combine(position.day, time(), tzinfo=UTC)
     age = max((now - began).total_seconds() / 3600, 0.0)
-    return Finding(
-        state=State.STALE if age > max_age else State.CURRENT,
+    return StatusFinding(
+        state=StatusState.STALE if age > max_age else StatusState.CURRENT,
         position=position.day,
         age_hours=round(age, 1),
         last_full=position.full,
@@ -162,9 +256,9 @@ def _size(generation: Path) -> int:
     return sum(path.stat().st_size for path in side if path.exists())
 
 
-def document(finding: Finding) -> Json:
+def status_document(finding: StatusFinding) -> Json:
     """The document of ``status --json``."""
-    census = finding.census or Census()
+    census = finding.census or CertificateCounts()
     run = finding.last_run
     return {
         "schema": schema_of("status"),
@@ -190,17 +284,17 @@ def document(finding: Finding) -> Json:
 
 
 _HEADLINES: Final = {
-    State.EMPTY: "The mirror is empty.",
-    State.CURRENT: "The mirror is current.",
-    State.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
-    State.DAMAGED: "The mirror CANNOT BE READ.",
+    StatusState.EMPTY: "The mirror is empty.",
+    StatusState.CURRENT: "The mirror is current.",
+    StatusState.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
+    StatusState.DAMAGED: "The mirror CANNOT BE READ.",
 }
 
 
-def text(finding: Finding) -> str:
+def status_text(finding: StatusFinding) -> str:
     """The same for people, one fact a line."""
     lines = [_HEADLINES[finding.state]]
-    lines += [*block(finding.message, indent="  "), *block(finding.hint, indent="  ")]
+    lines += [*wrapped(finding.message, indent="  "), *wrapped(finding.hint, indent="  ")]
     if finding.census:
         lines += _holdings(finding, finding.census)
     if finding.last_run:
@@ -211,17 +305,17 @@ def text(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def _holdings(finding: Finding, census: Census) -> list[str]:
+def _holdings(finding: StatusFinding, census: CertificateCounts) -> list[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
     words = {status.value: status.words for status in Status} | {"revoked": "revoked by a list"}
     statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in census.by_status.items())
     return [
-        f"as of         {finding.position}  (that day began {in_age(finding.age_hours or 0)} ago, UTC)",
+        f"as of         {finding.position}  (that day began {age_text(finding.age_hours or 0)} ago, UTC)",
         f"last full     {finding.last_full}",
         f"certificates  {census.total:,}, {census.in_use:,} In-Use",
-        *block(f"  by kind     {kinds}", hanging=14),
-        *block(f"  by status   {statuses}", hanging=14),
+        *wrapped(f"  by kind     {kinds}", hanging=14),
+        *wrapped(f"  by status   {statuses}", hanging=14),
         f"quarantined   {census.quarantined:,}",
         f"digest        {census.digest}",
-        f"size          {in_bytes(finding.bytes)}",
+        f"size          {bytes_text(finding.bytes)}",
     ]

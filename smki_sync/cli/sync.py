@@ -5,23 +5,22 @@ from typing import Annotated
 
 import typer
 
-from smki_sync.cli import options
-from smki_sync.cli.exits import exit_of_outcome
-from smki_sync.cli.out import say, say_json
-from smki_sync.cli.recording import recorded
-from smki_sync.cli.render import document
-from smki_sync.cli.setting import configure
-from smki_sync.cli.summary import sync_text
-from smki_sync.cli.talk import JsonTalk
-from smki_sync.cli.workplace import job_of, talking
-from smki_sync.config.whole import Config
-from smki_sync.events import Noted
+from smki_sync.cli import arguments
+from smki_sync.cli.context import configure
+from smki_sync.cli.event_log import JsonReporter
+from smki_sync.cli.exit_codes import exit_of_outcome
+from smki_sync.cli.job import event_reporter, job_of, record_run
+from smki_sync.cli.output import print_json, print_text
+from smki_sync.cli.run_report import document, sync_text
+from smki_sync.config.loader import Config
+from smki_sync.events import Logged
 from smki_sync.model.report import Outcome, SyncReport
-from smki_sync.sync import Job, rehearse, run
-from smki_sync.weekly import hold_weekly
+from smki_sync.recovery.reconcile import reconcile_new_full
+from smki_sync.sync import SyncJob, run
+from smki_sync.sync import dry_run as plan_only
 
 
-def register(app: typer.Typer) -> None:
+def register_sync(app: typer.Typer) -> None:
     """Add the command."""
     app.command("sync")(sync)
 
@@ -42,16 +41,16 @@ def sync(
             help="Take files that cost the mirror many In-Use certificates, this once.",
         ),
     ] = False,
-    mirror: options.Mirror = None,
-    source: options.Source = None,
-    identity_file: options.IdentityFile = None,
-    known_hosts: options.KnownHosts = None,
-    bandwidth: options.Bandwidth = None,
-    config: options.ConfigFile = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    log_format: options.LogFormat = None,
+    mirror: arguments.Mirror = None,
+    source: arguments.Source = None,
+    identity_file: arguments.IdentityFile = None,
+    known_hosts: arguments.KnownHosts = None,
+    bandwidth: arguments.Bandwidth = None,
+    config: arguments.ConfigFile = None,
+    as_json: arguments.Json = False,
+    quiet: arguments.Quiet = False,
+    verbose: arguments.Verbose = False,
+    log_format: arguments.LogFormat = None,
 ) -> None:
     """Bring the mirror up to date: nothing to do, deltas in order, or a full and then deltas.
 
@@ -67,30 +66,30 @@ def sync(
         config=config,
         log_format=log_format,
     )
-    with talking(settings, quiet=quiet, verbose=verbose) as talk:
+    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
         job = job_of(settings, talk)
         job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
         report = (
-            rehearse(job, full=full)
+            plan_only(job, full=full)
             if dry_run
-            else recorded(settings, job, "sync", lambda: _run(job, settings, full=full))
+            else record_run(settings, job, "sync", lambda: _run(job, settings, full=full))
         )
-        if as_json or quiet or isinstance(talk, JsonTalk):  # else stdout says it in words
+        if as_json or quiet or isinstance(talk, JsonReporter):  # else stdout says it in words
             for attention in report.attention:
-                talk.hear(Noted(attention=attention))
+                talk.hear(Logged(attention=attention))
     if as_json:
-        say_json(document(report))
+        print_json(document(report))
     elif not quiet:
         show_report(report)
     raise typer.Exit(exit_of_outcome(report.outcome))
 
 
-def _run(job: Job, settings: Config, *, full: bool) -> SyncReport:
-    return hold_weekly(job, run(job, full=full), settings.policy.reconcile)
+def _run(job: SyncJob, settings: Config, *, full: bool) -> SyncReport:
+    return reconcile_new_full(job, run(job, full=full), settings.policy.reconcile)
 
 
 def show_report(report: SyncReport) -> None:
     """Say to people what a run has done."""
     headline, *rest = sync_text(report).split("\n")
-    say(headline, colour="green" if report.outcome is Outcome.CURRENT else "yellow")
-    say("\n".join(rest))
+    print_text(headline, colour="green" if report.outcome is Outcome.CURRENT else "yellow")
+    print_text("\n".join(rest))

@@ -1,11 +1,10 @@
-"""The one configuration file: where it may lie, which it is, what it holds.
+"""Locate and parse the file; secrets."""
 
-For: :func:`file_of`. Refuses: to read a second file, to judge names (:mod:`.names` does) and values
-(:mod:`.keys` does), and to load the table of settings.
-"""
-
+import os
+import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ MAX_FILE_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class ConfigFile:
     """A configuration file, parsed but not judged."""
 
     path: Path
@@ -48,7 +47,7 @@ def file_of(
     cwd: Path,
     user_dir: Path,
     system_file: Path = SYSTEM_FILE,
-) -> File | None:
+) -> ConfigFile | None:
     """The file that the option names, else the environment, else the first that is found.
 
     ``option``: the value of ``--config`` or ``None``. ``cwd``: where relative paths start, and the first
@@ -72,7 +71,7 @@ def at_home(path: Path) -> Path:
         ) from exc
 
 
-def find_file(places: Iterable[Path]) -> File | None:
+def find_file(places: Iterable[Path]) -> ConfigFile | None:
     """Read the first file that is there; ``None`` where there is none. Errors as :func:`read_file`.
 
     A directory that this user may not enter holds no file for this user, so that a job which starts
@@ -92,7 +91,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def read_file(path: Path, *, hint: str = "") -> File:
+def read_file(path: Path, *, hint: str = "") -> ConfigFile:
     """Read and parse one file; raises ``ConfigError`` where it is absent, unreadable or no TOML."""
     try:
         with path.open("rb") as file:
@@ -103,7 +102,7 @@ def read_file(path: Path, *, hint: str = "") -> File:
         raise ConfigError(
             f"{path} is no configuration: it is longer than {MAX_FILE_BYTES:,} bytes", hint=hint
         )
-    return File(path=path, tree=_parse(path, octets))
+    return ConfigFile(path=path, tree=_parse(path, octets))
 
 
 def _parse(path: Path, octets: bytes) -> Mapping[str, object]:
@@ -119,3 +118,114 @@ def _parse(path: Path, octets: bytes) -> Mapping[str, object]:
         f"the configuration file {path} is {fault}",
         hint="mend it; docs/configuration.md has a complete example",
     )
+
+
+PASSWORD_VARIABLE = "SMKI_SYNC_PASSWORD"  # noqa: S105 - the variable's name, not a password
+PASSPHRASE_VARIABLE = "SMKI_SYNC_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not a passphrase
+
+MAX_PASSWORD_BYTES = 1024
+"""Longest password file, in bytes: OpenSSH takes no longer password; a larger file is another file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What a login may need; ``None`` where it was not given."""
+
+    password: str | None = field(default=None, repr=False)
+    key_passphrase: str | None = field(default=None, repr=False)
+
+
+def secrets_in(environ: Mapping[str, str]) -> Secrets:
+    """Take the secrets that the environment holds; an empty variable is as good as none."""
+    found = Secrets(
+        password=environ.get(PASSWORD_VARIABLE) or None,
+        key_passphrase=environ.get(PASSPHRASE_VARIABLE) or None,
+    )
+    if found.password or found.key_passphrase:
+        forbid_cores()
+    return found
+
+
+def forbid_cores() -> None:
+    """Let this process, and what it starts, leave no core behind: memory holds what a login needs.
+
+    The soft limit alone, so that who looks for a defect can raise it again in a process that is started.
+    """
+    import resource  # noqa: PLC0415 - a command that asks no repository does without it
+
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+
+
+def read_password(path: Path) -> str:
+    """Read a password file: UTF-8, one line; the line end is no part of the password.
+
+    Raises ``ConfigError`` where it cannot be read, is no regular file, can be read by others than its
+    owner, or does not hold exactly one line.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to must not hang before it is refused.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            _check_mode(path, os.fstat(file.fileno()).st_mode)
+            octets = file.read(MAX_PASSWORD_BYTES + 1)
+    except OSError as exc:
+        raise _refused(path, f"cannot be read: {exc.strerror}") from exc
+    return _one_line(path, octets)
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise _refused(path, "is no regular file")
+    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        raise _refused(path, f"can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}")
+
+
+def _one_line(path: Path, octets: bytes) -> str:
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError:
+        raise _refused(path, "is not UTF-8") from None  # the cause would show the octets
+    password = text.removesuffix("\n").removesuffix("\r")
+    if len(octets) > MAX_PASSWORD_BYTES or not password or "\n" in password:
+        raise _refused(path, f"does not hold one line of at most {MAX_PASSWORD_BYTES} bytes")
+    return password
+
+
+def _refused(path: Path, why: str, hint: str = "") -> ConfigError:
+    return ConfigError(
+        f"the password file {path} (repository.password_file) {why}", hint=hint, code="password-file"
+    )
+
+
+MIRROR_VARIABLE: Final = "SMKI_SYNC_MIRROR"
+
+
+def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
+    """The mirror's directory for this process: option before environment before file.
+
+    Raises ``ConfigError`` where none is given, and where a file cannot be read or is no TOML.
+    """
+    cwd = Path.cwd()
+    file = file_of(config, os.environ, cwd=cwd, user_dir=user_place())
+    section = file.tree.get("mirror") if file else None
+    written = section.get("path") if isinstance(section, dict) else None
+    with suppress(ValueError, RuntimeError):  # whoever loads all of it says what is wrong
+        if given := mirror or os.environ.get(MIRROR_VARIABLE):
+            return _place(str(given), cwd)
+        if file and written is not None:
+            return _place(written, file.path.parent)
+    from smki_sync.config.loader import load_here  # noqa: PLC0415 - see above
+
+    return load_here({"mirror": mirror, "config": config}).need_mirror()
+
+
+def path_of(value: object) -> Path:
+    """Make a path of a text; an empty one would mean the current directory. Raises ``ValueError``."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError
+    value.encode()  # SQLite and JSON want UTF-8; UnicodeEncodeError is a ValueError
+    return Path(value)
+
+
+def _place(value: object, base: Path) -> Path:
+    return base / path_of(value).expanduser()

@@ -1,34 +1,76 @@
-"""This machine: disk, lock, mirror, age, SQLite.
-
-For: what stops a sync before or after it has reached the Repository. Refuses: to write; a mirror directory
-that is not there yet is judged by the one that it would be made in.
-"""
+"""CheckResult; disk space, lock, mirror, SQLite."""
 
 import os
 import shutil
 import stat
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, assert_never
 
-from smki_sync.doctor.finding import Finding, failed, fine, warned
-from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable
-from smki_sync.freshness import days_left
-from smki_sync.mirror.connect import sqlite_version
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.lock import find_holder
-from smki_sync.mirror.queries.opening import check_schema
+from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable, SmkiSyncError
+from smki_sync.mirror.connection import sqlite_version
+from smki_sync.mirror.directory import MirrorDirectory, find_holder
+from smki_sync.mirror.queries import check_schema
 from smki_sync.model.plan import MirrorState, Policy
-from smki_sync.sync.decide import Held, look
-from smki_sync.sync.space import BUILD_FACTOR, RESERVE_BYTES
+from smki_sync.status import days_left
+from smki_sync.sync.decision import MirrorSnapshot, inspect_mirror
+from smki_sync.sync.runner import BUILD_FACTOR, RESERVE_BYTES
+
+
+class CheckOutcome(StrEnum):
+    """``WARN``: a sync works and somebody should look. ``SKIPPED``: something before it stands in the way."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """``check``: what was looked at. ``seen``: in a sentence. ``mend``: what to do; empty where all is well.
+
+    ``error``: what a sync would fail with, for ``FAIL`` alone.
+    """
+
+    check: str
+    verdict: CheckOutcome
+    seen: str
+    mend: str = ""
+    error: SmkiSyncError | None = None
+
+
+def passed(check: str, seen: str) -> CheckResult:
+    """All is well."""
+    return CheckResult(check=check, verdict=CheckOutcome.OK, seen=seen)
+
+
+def warned(check: str, seen: str, mend: str) -> CheckResult:
+    """Somebody should look."""
+    return CheckResult(check=check, verdict=CheckOutcome.WARN, seen=seen, mend=mend)
+
+
+def failed(check: str, error: SmkiSyncError) -> CheckResult:
+    """A sync would fail with this."""
+    return CheckResult(
+        check=check, verdict=CheckOutcome.FAIL, seen=error.message, mend=error.hint, error=error
+    )
+
+
+def skipped(check: str, why: str) -> CheckResult:
+    """Something before it stands in the way."""
+    return CheckResult(check=check, verdict=CheckOutcome.SKIPPED, seen=why)
+
 
 _MB: Final = 1_000_000
 SAFE_SQLITE: Final = (3, 51, 3)
 """The first SQLite without the WAL-reset bug (docs/decisions/0002-libraries.md)."""
 
 
-def judge_directory(directory: MirrorDirectory) -> Finding:
+def check_directory(directory: MirrorDirectory) -> CheckResult:
     """Whether the mirror directory can be written, or made."""
     place = _existing(directory.root)
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
@@ -44,13 +86,15 @@ def judge_directory(directory: MirrorDirectory) -> Finding:
     except MirrorError as error:
         return failed("mirror directory", error)
     if place != directory.root:
-        return fine("mirror directory", f"{directory.root} can be made")
+        return passed("mirror directory", f"{directory.root} can be made")
     return (
-        _left_by_another(directory) or _who_else(place) or fine("mirror directory", f"{place} can be written")
+        _left_by_another(directory)
+        or _who_else(place)
+        or passed("mirror directory", f"{place} can be written")
     )
 
 
-def _left_by_another(directory: MirrorDirectory) -> Finding | None:
+def _left_by_another(directory: MirrorDirectory) -> CheckResult | None:
     """Whether a run of another user, often root, has left what this one may not write to."""
     rooms = (directory.downloads, directory.generations, directory.history, directory.lock, directory.link)
     for path in rooms:  # the link, whose generation is meant, after the directory that holds that
@@ -67,7 +111,7 @@ def _left_by_another(directory: MirrorDirectory) -> Finding | None:
     return None
 
 
-def _who_else(place: Path) -> Finding | None:
+def _who_else(place: Path) -> CheckResult | None:
     """Whether others than this user decide what the mirror is."""
     found = place.stat()
     if found.st_uid != os.geteuid():
@@ -85,7 +129,7 @@ def _who_else(place: Path) -> Finding | None:
     return None
 
 
-def judge_space(directory: MirrorDirectory, full: int | None) -> Finding:
+def check_disk_space(directory: MirrorDirectory, full: int | None) -> CheckResult:
     """Whether the next full fits; ``full``: its size in bytes, ``None`` where nobody knows one."""
     if full is None:
         free = shutil.disk_usage(_existing(directory.root)).free
@@ -109,17 +153,17 @@ def judge_space(directory: MirrorDirectory, full: int | None) -> Finding:
         if free < needed:
             hint = "Free space there, or move the mirror to a larger disk."
             return failed("space", MirrorNotWritable(told[-1], hint=hint, code="no-space"))
-    return fine("space", "; ".join(told))
+    return passed("space", "; ".join(told))
 
 
-def judge_lock(directory: MirrorDirectory) -> Finding:
+def check_lock(directory: MirrorDirectory) -> CheckResult:
     """Whether another run holds the mirror now."""
     try:
         holder = find_holder(directory.lock)
     except MirrorError as error:
         return failed("lock", error)
     if holder is None:
-        return fine("lock", "free")
+        return passed("lock", "free")
     return failed(
         "lock",
         Locked(
@@ -129,10 +173,10 @@ def judge_lock(directory: MirrorDirectory) -> Finding:
     )
 
 
-def judge_mirror(directory: MirrorDirectory) -> tuple[Finding, Held | None]:
+def check_mirror(directory: MirrorDirectory) -> tuple[CheckResult, MirrorSnapshot | None]:
     """Whether the mirror can be used, by the same look that a sync takes."""
     try:
-        held = look(directory)
+        held = inspect_mirror(directory)
         if held.state is MirrorState.NEWER_SCHEMA:
             check_schema(directory.link)
     except MirrorError as error:
@@ -140,12 +184,12 @@ def judge_mirror(directory: MirrorDirectory) -> tuple[Finding, Held | None]:
     return _mirror(directory, held), held
 
 
-def _mirror(directory: MirrorDirectory, held: Held) -> Finding:
+def _mirror(directory: MirrorDirectory, held: MirrorSnapshot) -> CheckResult:
     match held.state:
         case MirrorState.ABSENT:
-            return fine("mirror", "none yet; the first sync takes a full")
+            return passed("mirror", "none yet; the first sync takes a full")
         case MirrorState.HEALTHY:
-            return fine(
+            return passed(
                 "mirror",
                 f"{directory.link} can be read, as of {held.position.day if held.position else 'nothing'}",
             )
@@ -161,10 +205,10 @@ def _mirror(directory: MirrorDirectory, held: Held) -> Finding:
             assert_never(held.state)
 
 
-def judge_age(held: Held | None, policy: Policy, now: datetime) -> Finding:
+def check_age(held: MirrorSnapshot | None, policy: Policy, now: datetime) -> CheckResult:
     """How old the mirror is, and how long until the next delta may be gone (MP147: seven days)."""
     if held is None or held.position is None:
-        return fine("age", "no mirror, so no age")
+        return passed("age", "no mirror, so no age")
     day = held.position.day
     left = days_left(day, policy.window_days, now.date())
     age = (now.date() - day).days
@@ -176,10 +220,10 @@ def judge_age(held: Held | None, policy: Policy, now: datetime) -> Finding:
         return warned(
             "age", seen, "Run `smki-sync sync`, and see why none has succeeded since: `smki-sync status`."
         )
-    return fine("age", seen)
+    return passed("age", seen)
 
 
-def judge_sqlite() -> Finding:
+def check_sqlite() -> CheckResult:
     """Whether SQLite is one that does not lose a commit."""
     version = sqlite_version()
     if tuple(map(int, version.split("."))) < SAFE_SQLITE:
@@ -189,7 +233,7 @@ def judge_sqlite() -> Finding:
             f"{version}: it can lose a commit in a rare race",
             f"Install an apsw with SQLite {least} or newer.",
         )
-    return fine("sqlite", version)
+    return passed("sqlite", version)
 
 
 def _existing(path: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa  # type: ignore[import-untyped]  # it has none
 from pyarrow import parquet
 
-from smki_sync.export.fields import role_name_of
+from smki_sync.export.formats import role_name_of
 from smki_sync.mirror.queries import Certificate
 
 GROUP_ROWS: Final = 16_384

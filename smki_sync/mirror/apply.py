@@ -1,29 +1,60 @@
-"""What one record of an extract does to the rows of a generation.
+"""RecordApplier: effect of one record on the rows; CertificateGate protocol."""
 
-For: deltas on a published generation and overlap deltas on one that is being built: the same rules,
-the same counts. Rows, census and set digest move together; the caller owns the transaction. What
-changed is handed to ``journal``. Refuses: to commit, to judge positions.
-
-The rules: an unknown certificate is inserted. A known one takes the record's status and claims, and
-is no longer withdrawn, for the Repository has spoken of it again. Nothing different, nothing written.
-Issuer and serial of a known certificate with another body is no update: it goes to the quarantine.
-"""
-
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import apsw
 
-from smki_sync.mirror import fingerprints
-from smki_sync.mirror.aside import conflict_of, set_aside
-from smki_sync.mirror.digest import SetDigest
-from smki_sync.mirror.door import Door, refused
-from smki_sync.mirror.issuers import Issuers
-from smki_sync.mirror.journal import Change, Changed, Journal
-from smki_sync.mirror.rows import INSERT, Row, days, row_of, values_of
-from smki_sync.model.certificate import Entry, Rejected, Status
-from smki_sync.model.report import Counts
+from smki_sync.mirror import rows
+from smki_sync.mirror.inspection import StoredRow
+from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
+from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.rows import (
+    INSERT,
+    Issuers,
+    Row,
+    conflict_of,
+    days,
+    quarantine_record,
+    row_of,
+    values_of,
+)
+from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status
+from smki_sync.model.report import ChangeCounts
+
+
+class CertificateGate(Protocol):
+    """Knows whose signature is false; that one is kept as evidence and not served."""
+
+    def refuse(self, row: Row) -> str | None:
+        """Say why a certificate that the mirror does not know may not come in; ``None`` where it may."""
+
+    def refuse_among(self, db: apsw.Connection) -> Iterable[tuple[StoredRow, str]]:
+        """Every row of a generation in the making that may not stay, with the reason."""
+
+
+def refused(row: Row, why: str) -> Rejected:
+    """A record that the door has refused, rebuilt from its parts."""
+    return _evidence(row.number, row.serial, row.status, row.der, why)
+
+
+def refused_row(row: StoredRow, why: str, *, number: int) -> Rejected:
+    """A row that the door has refused; ``number``: its place in the file."""
+    return _evidence(number, row.serial, row.status, row.der, why)
+
+
+def _evidence(number: int, serial: str, status: str, der: bytes, why: str) -> Rejected:
+    return Rejected(
+        number=number,
+        reason=RejectReason.SIGNATURE_FALSE,
+        detail=why,
+        xml=f"<CertificateResponse><CertificateSerial>{serial}</CertificateSerial>"
+        f"<CertificateStatus>{status}</CertificateStatus>"
+        f"<CertificateBody>{b64encode(der).decode()}</CertificateBody></CertificateResponse>".encode(),
+    )
+
 
 CONFIRMED: Final = 1_000_000
 """Rows of which a file is remembered to have said nothing new, at some 60 octets each: more than a delta
@@ -45,7 +76,7 @@ MOVE_CENSUS: Final = (
 )
 
 
-class Applier:
+class RecordApplier:
     """Applies the records of one extract; :attr:`counts` says afterwards what they did."""
 
     def __init__(
@@ -57,7 +88,7 @@ class Applier:
         digest: SetDigest,
         journal: Journal,
         touch: Touch = lambda _serial, _issuer: None,
-        door: Door | None = None,
+        door: CertificateGate | None = None,
     ) -> None:
         """``extract``: ledger id of the file. ``digest``: moved along with the rows.
 
@@ -72,16 +103,16 @@ class Applier:
         self._journal = journal
         self._touch = touch
         self._issuers = Issuers(db)
-        self._hash_devices = fingerprints.holds_devices(db)
+        self._hash_devices = rows.holds_devices(db)
         self._census: dict[tuple[int, str, int], int] = {}
         self._confirmed: set[int] = set()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
         self.contradicted = 0
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ChangeCounts:
         """What was done so far."""
-        return Counts(
+        return ChangeCounts(
             records=self.records,
             inserted=self.inserted,
             updated=self.updated,
@@ -142,9 +173,9 @@ class Applier:
             self._digest.add(row.der)
         self.inserted += 1
         number = self._db.last_insert_rowid()
-        if self._hash_devices or row.kind != fingerprints.DEVICE:
-            fingerprints.add(self._db, number, row.der)
-        self._journal(Changed(row=number, change=Change.ADDED, before=None, after=row.status))
+        if self._hash_devices or row.kind != rows.DEVICE:
+            rows.add(self._db, number, row.der)
+        self._journal(JournalEntry(row=number, change=ChangeKind.ADDED, before=None, after=row.status))
 
     def _update(self, row: Row, known: tuple[Any, ...]) -> None:
         number, extract, status, withdrawn, revoked, *claims, _der = known
@@ -161,9 +192,11 @@ class Applier:
             self._move_digest(row, was=status == Status.IN_USE and withdrawn is None)
         self.updated += 1
         if status != row.status:
-            self._journal(Changed(row=number, change=Change.STATUS, before=status, after=row.status))
+            self._journal(JournalEntry(row=number, change=ChangeKind.STATUS, before=status, after=row.status))
         elif withdrawn is not None:
-            self._journal(Changed(row=number, change=Change.REINSTATED, before=None, after=row.status))
+            self._journal(
+                JournalEntry(row=number, change=ChangeKind.REINSTATED, before=None, after=row.status)
+            )
 
     def _confirm(self, number: int) -> None:
         """Remember that this file has spoken of a row without changing it."""
@@ -183,4 +216,4 @@ class Applier:
 
     def _set_aside(self, record: Rejected) -> None:
         self.quarantined += 1
-        set_aside(self._db, record, extract=self._extract)
+        quarantine_record(self._db, record, extract=self._extract)

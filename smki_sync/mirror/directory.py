@@ -1,29 +1,22 @@
-"""The mirror directory: which generation is current, where the next one is built, who holds the lock.
+"""Mirror directory layout, atomic publish, writer lock."""
 
-    DIR/mirror.db            a symbolic link to the current generation: what readers open
-    DIR/generations/*.db     one SQLite file a full; the current one and, as configured, the one before
-                             (``-damaged`` beside one marks it for being rebuilt)
-    DIR/downloads/           files on their way in (``.part``) and fetched files not yet applied
-    DIR/history.db           runs, also failed ones
-    DIR/trust.db             which signatures are proven (see proofs.py)
-    DIR/lock                 held by flock while a run writes; says who holds it
-
-A new generation is built under a name that says so, and takes over when it is finished and the link is
-replaced by a rename. A reader that has the old one open keeps it; SQLite resolves the link, so each
-generation has its own ``-wal`` and ``-shm``. Refuses: to delete what the link points to.
-"""
-
+import fcntl
+import json
 import os
 import re
+import shlex
 import stat
+import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror.faults import named, no_file
+from smki_sync.errors import Locked, MirrorDamaged, MirrorError
+from smki_sync.mirror.connection import disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
@@ -40,12 +33,12 @@ Found = TypeVar("Found")
 _Method = Callable[Concatenate["MirrorDirectory", P], Found]
 
 
-def _named(method: _Method[P, Found]) -> _Method[P, Found]:
+def _translated_errors(method: _Method[P, Found]) -> _Method[P, Found]:
     """Name the faults of the disk that a method meets, wherever it touches it."""
 
     @wraps(method)
     def careful(directory: "MirrorDirectory", /, *args: P.args, **more: P.kwargs) -> Found:
-        with named(directory.root):
+        with disk_errors(directory.root):
             return method(directory, *args, **more)
 
     return careful
@@ -97,14 +90,14 @@ class MirrorDirectory:
         """The link that is about to take over."""
         return self.root / ".mirror.db.next"
 
-    @_named
+    @_translated_errors
     def prepare(self) -> None:
         """Create what is missing; private to the owner and its group."""
         for path in self._rooms:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.check_closed()
 
-    @_named
+    @_translated_errors
     def check_closed(self) -> None:
         """Refuse a room in which everybody may write: who can could put another mirror, or a link, there.
 
@@ -118,7 +111,7 @@ class MirrorDirectory:
                     code="mirror-open",
                 )
 
-    @_named
+    @_translated_errors
     def current(self) -> Path | None:
         """The generation that readers see; ``None`` before the first full.
 
@@ -132,7 +125,7 @@ class MirrorDirectory:
             )
         return target
 
-    @_named
+    @_translated_errors
     def linked(self) -> Path | None:
         """The same generation, whether or not it was found damaged."""
         if not self.link.is_symlink():
@@ -146,7 +139,7 @@ class MirrorDirectory:
             raise no_file(self.link)
         return target
 
-    @_named
+    @_translated_errors
     def mark_damaged(self, generation: Path | None = None) -> None:
         """Remember that a generation is damaged where a first look does not see it.
 
@@ -156,12 +149,12 @@ class MirrorDirectory:
         if found.is_file():
             _marker(found).touch()
 
-    @_named
+    @_translated_errors
     def next_generation(self) -> Path:
         """A path that no generation has used and nothing points to."""
         return self.generations / f"{max(self._numbers(), default=0) + 1:06d}.db"
 
-    @_named
+    @_translated_errors
     def publish(self, generation: Path) -> None:
         """Let a finished generation take over in one step, durably."""
         aside = self._next_link
@@ -173,7 +166,7 @@ class MirrorDirectory:
         aside.replace(self.link)
         sync_directory(self.root)
 
-    @_named
+    @_translated_errors
     def discard(self, generation: Path) -> None:
         """Remove one generation with its side files; never the current one."""
         if self.link.exists() and generation.exists() and self.link.samefile(generation):
@@ -181,7 +174,7 @@ class MirrorDirectory:
         for suffix in _SIDE_FILES:
             generation.with_name(generation.name + suffix).unlink(missing_ok=True)
 
-    @_named
+    @_translated_errors
     def discard_unfinished(self) -> tuple[Path, ...]:
         """Remove what a killed build left; where the link is broken, only what was never finished."""
         half = tuple(sorted(self._unfinished()))
@@ -201,7 +194,7 @@ class MirrorDirectory:
         if self._next_link.is_symlink():
             yield self._next_link
 
-    @_named
+    @_translated_errors
     def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:
         """Remove generations older than the current one but for the newest ``keep``."""
         current = self._linked_number()
@@ -211,7 +204,7 @@ class MirrorDirectory:
             self.discard(generation)
         return gone
 
-    @_named
+    @_translated_errors
     def discard_downloads(self, *, keep: Collection[Path] = ()) -> tuple[Path, ...]:
         """Remove every file in ``downloads`` but for ``keep``, when all that was fetched is applied."""
         left = tuple(sorted({path for path in self.downloads.iterdir() if path.is_file()}.difference(keep)))
@@ -246,3 +239,74 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+_CARD_BYTES: Final = 4_096  # of a card that is read: ours has a tenth of that
+_WORDS: Final = 200  # characters of a command line that are kept: enough to tell a `--full` from a daily run
+
+
+@contextmanager
+def hold_lock(path: Path, *, since: datetime) -> Iterator[None]:
+    """Hold the lock at ``path``; :class:`Locked` says who holds it since when, and what it does."""
+    with disk_errors(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        _take(handle, path)
+        with disk_errors(path):
+            os.truncate(handle, 0)
+            os.pwrite(handle, _lock_record(since), 0)
+        yield
+        os.truncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def find_holder(path: Path) -> str | None:
+    """Say who holds the lock, ``None`` where nobody does; writes nothing."""
+    with disk_errors(path):
+        if not path.exists():
+            return None
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(os.pread(handle, _CARD_BYTES, 0))
+    finally:
+        os.close(handle)
+    return None
+
+
+def _take(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise Locked(
+            f"Another run holds the mirror {path.parent}: {_holder(os.pread(handle, _CARD_BYTES, 0))}",
+            hint="Wait until it has ended; queries are served all the while.",
+        ) from exc
+
+
+def _lock_record(since: datetime) -> bytes:
+    """Who holds it. No option of this program is a secret, so the command line may stand here."""
+    card = {
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "since": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": shlex.join(sys.argv[1:])[:_WORDS],
+    }
+    return json.dumps(card).encode()
+
+
+def _holder(octets: bytes) -> str:
+    try:
+        card = json.loads(octets)
+        who = f"process {card['pid']} on {card['host']}, since {card['since']}"
+        doing = f" ({card['command']})" if card.get("command") else ""
+        return "it has just started" if _is_gone(card) else who + doing
+    except (ValueError, KeyError, TypeError):
+        return "it has just started"
+
+
+def _is_gone(card: dict[str, Any]) -> bool:
+    """Whether this is the card of a killed run, and whoever holds the lock has not yet written its own."""
+    return bool(card["host"] == os.uname().nodename) and not Path(f"/proc/{card['pid']:d}").exists()

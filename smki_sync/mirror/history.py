@@ -1,10 +1,4 @@
-"""Runs and downloads, as rows: when, with what outcome, also of those that failed before there was a mirror.
-
-For: ``status`` (last run, last success), ``report`` (all of them, and what the Repository offered when
-it was last asked) and whoever asks later. Kept apart from the generations
-because a run that could not build one must be remembered too. Refuses: to make a run fail; what
-cannot be written is dropped by the caller.
-"""
+"""history.db: runs, downloads, last listing, refused logins."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -34,7 +28,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class StoredListing:
     """What the Repository had on offer when a run last asked it. ``at``: when, UTC ISO 8601."""
 
     at: str
@@ -61,7 +55,7 @@ _MEASURED: Final = 100  # so many downloads make the rate: a few weeks of deltas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldAgainst:
+class ComparisonRecord:
     """One comparison with a full. ``at``: UTC ISO 8601. ``generation``: name of the file that was compared.
 
     ``drift``: certificates that differ, once what could be repaired was.
@@ -78,7 +72,7 @@ _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": 
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def history_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's own errors, and those of the disk, into ours."""
     try:
         yield
@@ -97,14 +91,14 @@ class History:
 
     def record(self, run: Run) -> None:
         """Append one run, durably; raises :class:`MirrorError`."""
-        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             # Enumerations are texts to us and unknown types to SQLite.
             values = {name: str(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
             db.table("run").insert(values, columns=_COLUMNS)
 
     def record_download(self, download: Download) -> None:
         """Append one attempt at a file, durably; raises :class:`MirrorError`."""
-        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("download").insert(asdict(download))
 
     def last(self, *, outcome: str | None = None) -> Run | None:
@@ -112,11 +106,11 @@ class History:
 
         Raises :class:`MirrorError` where the file cannot be read as a history.
         """
-        with naming(self._path):
+        with history_errors(self._path):
             if not self._path.exists():
                 return None
         where, args = ("outcome = ?", [outcome]) if outcome else (None, [])
-        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
                 return None
             rows = list(db.table("run").rows_where(where, args, order_by="rowid desc", limit=1))
@@ -143,12 +137,12 @@ class History:
             }
             for x in extracts
         ]
-        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
             table = db.table("offer").create(_OFFER, if_not_exists=True)
             table.delete_where()
             table.insert_all(rows)
 
-    def offer(self) -> Offer | None:
+    def offer(self) -> StoredListing | None:
         """The last listing; ``None`` where none is remembered. Raises :class:`MirrorError`."""
         rows = self._rows("offer", None, [])
         extracts = tuple(
@@ -161,16 +155,16 @@ class History:
             )
             for row in rows
         )
-        return Offer(at=rows[0]["at"], extracts=extracts) if rows else None
+        return StoredListing(at=rows[0]["at"], extracts=extracts) if rows else None
 
-    def record_comparison(self, comparison: HeldAgainst) -> None:
+    def record_comparison(self, comparison: ComparisonRecord) -> None:
         """Remember that the mirror was held against a full, durably; raises :class:`MirrorError`."""
-        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("comparison").insert(asdict(comparison))
 
-    def comparisons(self) -> tuple[HeldAgainst, ...]:
+    def comparisons(self) -> tuple[ComparisonRecord, ...]:
         """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
-        return tuple(_known(HeldAgainst, row) for row in self._rows("comparison", None, []))
+        return tuple(_known(ComparisonRecord, row) for row in self._rows("comparison", None, []))
 
     def fetch_rate(self) -> float | None:
         """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
@@ -189,18 +183,50 @@ class History:
         return octets / seconds if seconds else None
 
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
-        with naming(self._path):
+        with history_errors(self._path):
             if not self._path.exists():
                 return []
-        with naming(self._path), closing(sqlite_utils.Database(self._path)) as db:
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if table not in db.table_names():
                 return []
             return list(db.table(table).rows_where(where, values, order_by="rowid"))
 
 
-Recorded = TypeVar("Recorded", Run, HeldAgainst)
+Recorded = TypeVar("Recorded", Run, ComparisonRecord)
 
 
 def _known(kind: type[Recorded], row: dict[str, Any]) -> Recorded:
     """A row as a value; a column that a later version of this program has added says nothing here."""
     return kind(**{one.name: row[one.name] for one in fields(kind)})
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLogins:
+    """The table ``refusal`` of the history at ``path``. Every method raises ``MirrorError``."""
+
+    path: Path
+
+    def refused(self, account: str, *, since: str) -> tuple[str, ...]:
+        """When the account was refused, from ``since`` (ISO 8601, UTC) on, oldest first."""
+        with history_errors(self.path):
+            if not self.path.exists():
+                return ()
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            if "refusal" not in db.table_names():
+                return ()
+            rows = db.table("refusal").rows_where(
+                "account = ? AND at >= ?", [account, since], order_by="rowid"
+            )
+            return tuple(row["at"] for row in rows)
+
+    def remember(self, account: str, *, at: str) -> None:
+        """Append one refusal, durably."""
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            db.table("refusal").insert({"account": account, "at": at}, columns={"account": str, "at": str})
+
+    def forget(self, account: str) -> None:
+        """A login has worked: what was refused before does not count any more."""
+        if not self.refused(account, since=""):
+            return
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            db.table("refusal").delete_where("account = ?", [account])

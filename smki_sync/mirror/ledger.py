@@ -1,20 +1,104 @@
-"""What a generation knows of itself: its ledger of files, and its counts.
-
-For: reading and writing these inside a transaction that somebody else owns. Refuses: to open or to
-commit anything. Where it stands is in :mod:`.state`.
-"""
+"""Applied files, position, counts, set digest."""
 
 from datetime import UTC, date, datetime
-from typing import Final
+from hashlib import sha256, shake_128
+from typing import Final, Self
 
 import apsw
 
+from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.schema import KINDS, Value
-from smki_sync.mirror.state import read_state
 from smki_sync.model.certificate import Status
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile, Position
-from smki_sync.model.report import Census, Counts
+from smki_sync.model.report import CertificateCounts, ChangeCounts
+
+_OCTETS: Final = 256
+_MODULUS: Final = 1 << (8 * _OCTETS)
+_DOMAIN: Final = b"smki-sync set digest 1\0"
+
+
+class SetDigest:
+    """A multiset of certificates as one number and a count."""
+
+    __slots__ = ("_sum", "count")
+
+    def __init__(self) -> None:
+        """Start with the empty set."""
+        self._sum = 0
+        self.count = 0
+
+    @classmethod
+    def load(cls, state: bytes) -> Self:
+        """Take up a state that :meth:`dump` wrote; ``ValueError`` for one of another length."""
+        if len(state) != 8 + _OCTETS:
+            raise ValueError(f"a digest state has {8 + _OCTETS} octets, this has {len(state)}")
+        self = cls()
+        self.count = int.from_bytes(state[:8])
+        self._sum = int.from_bytes(state[8:])
+        return self
+
+    def dump(self) -> bytes:
+        """The state as 264 octets: count, sum."""
+        return self.count.to_bytes(8) + (self._sum % _MODULUS).to_bytes(_OCTETS)
+
+    def add(self, der: bytes) -> None:
+        """Take a certificate into the set."""
+        self._sum += expand(der)
+        self.count += 1
+
+    def add_expanded(self, expansion: int) -> None:
+        """Take a certificate into the set whose expansion is known."""
+        self._sum += expansion
+        self.count += 1
+
+    def remove(self, der: bytes) -> None:
+        """Take a certificate out of the set; the caller knows that it is a member."""
+        self._sum -= expand(der)
+        self.count -= 1
+
+    def merge(self, other: Self) -> None:
+        """Take every member of another set in."""
+        self._sum += other._sum
+        self.count += other.count
+
+    @property
+    def hex(self) -> str:
+        """The digest: 64 hex digits."""
+        return sha256(_DOMAIN + self.dump()).hexdigest()
+
+
+def expand(der: bytes) -> int:
+    """A certificate as a number of 2048 bits, as good as chosen by chance."""
+    return int.from_bytes(shake_128(der).digest(_OCTETS))
+
+
+_STATE: Final = "SELECT position, full_day, digest FROM mirror WHERE one = 1"
+
+
+def read_state(db: apsw.Connection) -> tuple[date, date, SetDigest]:
+    """Position, date of the full and digest; :class:`MirrorDamaged` where they are not there."""
+    row = db.execute(_STATE).fetchone()
+    if row is None or row[0] is None or row[1] is None:
+        raise MirrorDamaged(f"{db.filename} holds no position")
+    try:
+        return date.fromisoformat(row[0]), date.fromisoformat(row[1]), SetDigest.load(row[2])
+    except (TypeError, ValueError) as exc:
+        raise MirrorDamaged(f"{db.filename} holds a position that cannot be read: {exc}") from exc
+
+
+def read_digest(db: apsw.Connection) -> SetDigest:
+    """The set digest as it stands, also while a generation is being built."""
+    return SetDigest.load(db.execute("SELECT digest FROM mirror WHERE one = 1").get)
+
+
+def write_state(db: apsw.Connection, *, position: date, digest: SetDigest) -> None:
+    """Move the position and the digest; part of the transaction that moved the rows."""
+    db.execute(
+        "UPDATE mirror SET position = ?, digest = ? WHERE one = 1", (position.isoformat(), digest.dump())
+    )
+    db.execute("UPDATE extract SET digest = ? WHERE id = (SELECT max(id) FROM extract)", (digest.hex,))
+
 
 _CHAIN: Final = """
 SELECT kind, day, name, size, modified, sha256 FROM extract
@@ -79,7 +163,7 @@ def _applied(row: tuple[Value, ...]) -> AppliedFile:
     return AppliedFile(extract=extract, size=extract.size, sha256=str(sha256))
 
 
-def read_census(db: apsw.Connection) -> Census:
+def read_census(db: apsw.Connection) -> CertificateCounts:
     """Counts by kind and status, the standing quarantine, and the digest."""
     _, _, digest = read_state(db)
     by_kind: dict[str, int] = {}
@@ -95,7 +179,7 @@ def read_census(db: apsw.Connection) -> Census:
     if listed > digest.count:  # listed as In-Use, and revoked by a list
         by_status |= {Status.IN_USE.value: digest.count, "revoked": listed - digest.count}
         by_status = {word: count for word, count in by_status.items() if count}
-    return Census(
+    return CertificateCounts(
         total=sum(by_kind.values()),
         in_use=digest.count,
         quarantined=db.execute(_STANDING).get,
@@ -139,7 +223,7 @@ def open_repair(db: apsw.Connection, file: AppliedFile) -> int:
 
 
 def close_entry(
-    db: apsw.Connection, entry: int, counts: Counts, *, began: datetime, committed: datetime
+    db: apsw.Connection, entry: int, counts: ChangeCounts, *, began: datetime, committed: datetime
 ) -> None:
     """Complete the ledger entry of a file with what it did."""
     done = (counts.records, counts.inserted, counts.updated, counts.unchanged, counts.withdrawn)

@@ -15,35 +15,31 @@ from typing import Final, NoReturn, Self
 
 import apsw
 
-from smki_sync.bounds import Bounds
 from smki_sync.errors import MirrorDamaged, MirrorError
-from smki_sync.mirror import companions, journal, ledger, revocation, state
-from smki_sync.mirror.apply import Applier
-from smki_sync.mirror.companions import Kept, Publication
-from smki_sync.mirror.connect import connect, connect_to_read, keep_side_files
-from smki_sync.mirror.differences import Difference
-from smki_sync.mirror.door import Door
-from smki_sync.mirror.faults import named
-from smki_sync.mirror.journal import Changed, Journalist
-from smki_sync.mirror.mend import mend
-from smki_sync.mirror.revocation import Arrival
+from smki_sync.mirror import journal, ledger, revocation
+from smki_sync.mirror.apply import CertificateGate, RecordApplier
+from smki_sync.mirror.connection import connect, connect_to_read, disk_errors, keep_side_files
+from smki_sync.mirror.journal import JournalEntry, JournalWriter
+from smki_sync.mirror.reconcile import DriftDifference, repair
+from smki_sync.mirror.revocation import ListArrival, Publication, StoredCompanion
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Entry, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile, MirrorState, Position
-from smki_sync.model.report import Census, Counts
-from smki_sync.trust.lists.judging import Refusal
+from smki_sync.model.report import CertificateCounts, ChangeCounts
+from smki_sync.policy import ChangeLimits
+from smki_sync.trust.revocation_lists import Refusal
 
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]
 
-DEFAULT_BOUNDS: Final = Bounds()
+DEFAULT_BOUNDS: Final = ChangeLimits()
 
 
-def survey(path: Path) -> MirrorState:
+def check_schema_version(path: Path) -> MirrorState:
     """What lies at ``path``: a mirror of this version, of another, or a damaged one."""
     try:
-        with named(path), closing(connect_to_read(path)) as db:
+        with disk_errors(path), closing(connect_to_read(path)) as db:
             application = db.pragma("application_id")
             version = db.pragma("user_version")
             if application == APPLICATION_ID and version == SCHEMA_VERSION:
@@ -58,7 +54,7 @@ def survey(path: Path) -> MirrorState:
     return MirrorState.NEWER_SCHEMA if version > SCHEMA_VERSION else MirrorState.OLDER_SCHEMA
 
 
-class Store:
+class MirrorStore:
     """A generation that is open for writing. A context manager: leaving it checkpoints and closes.
 
     Whoever interrupts it does not wait for the checkpoint: what is committed is safe in the log.
@@ -69,8 +65,8 @@ class Store:
         path: Path,
         *,
         keep_changes_days: int | None = None,
-        bounds: Bounds = DEFAULT_BOUNDS,
-        door: Door | None = None,
+        bounds: ChangeLimits = DEFAULT_BOUNDS,
+        door: CertificateGate | None = None,
     ) -> None:
         """Open a generation that :func:`survey` found healthy.
 
@@ -81,7 +77,7 @@ class Store:
         self._door = door
         self._bounds = bounds
         self._keep_changes_days = keep_changes_days
-        with named(path):
+        with disk_errors(path):
             self._db = connect(path)
             keep_side_files(self._db)
             self._db.pragma("synchronous", "FULL")
@@ -94,7 +90,7 @@ class Store:
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None, /
     ) -> None:
         """Empty the write-ahead log into the file, as far as readers let it without waiting, and close."""
-        with named(self.path), closing(self._db) as db:
+        with disk_errors(self.path), closing(self._db) as db:
             if isinstance(error, KeyboardInterrupt):
                 db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 return
@@ -104,21 +100,21 @@ class Store:
 
     def position(self) -> Position:
         """How far this generation is, with the chain of files since its full."""
-        with named(self.path):
+        with disk_errors(self.path):
             return ledger.read_position(self._db)
 
-    def census(self) -> Census:
+    def census(self) -> CertificateCounts:
         """Counts and digest."""
-        with named(self.path):
+        with disk_errors(self.path):
             return ledger.read_census(self._db)
 
-    def apply_delta(self, file: AppliedFile, records: Records, *, clock: Clock) -> Counts:
+    def apply_delta(self, file: AppliedFile, records: Records, *, clock: Clock) -> ChangeCounts:
         """Apply one delta in one transaction; raises what ``records`` raises, with nothing done.
 
         A delta that the chain already holds with the same bytes changes nothing.
         Raises :class:`MirrorError` for one that does not follow the position.
         """
-        with named(self.path), self._db:
+        with disk_errors(self.path), self._db:
             position = ledger.read_position(self._db)
             if any(f.extract.name == file.extract.name and f.sha256 == file.sha256 for f in position.chain):
                 counts = _unchanged(records)
@@ -129,7 +125,7 @@ class Store:
 
     def note_modified(self, extract: Extract) -> None:
         """The same bytes have another time on offer: remember it."""
-        with named(self.path), self._db:
+        with disk_errors(self.path), self._db:
             ledger.note_modified(self._db, extract)
 
     def note_incidents(self, names: Iterable[str], now: datetime) -> None:
@@ -137,37 +133,41 @@ class Store:
 
         The evidence leaves the seven-day window; what was applied from it does not.
         """
-        with named(self.path), self._db:
+        with disk_errors(self.path), self._db:
             self._db.executemany(
                 "INSERT OR IGNORE INTO incident VALUES (?, ?)", [(name, ledger.utc(now)) for name in names]
             )
 
     def accept_quarantine(self, now: datetime) -> None:
         """Somebody has taken note of what is in quarantine; it stays as evidence."""
-        with named(self.path), self._db:
+        with disk_errors(self.path), self._db:
             self._db.execute("UPDATE quarantine SET accepted = ? WHERE accepted IS NULL", (ledger.utc(now),))
 
-    def repair(self, file: AppliedFile, differences: Iterable[Difference], *, clock: Clock) -> Counts:
+    def repair(
+        self, file: AppliedFile, differences: Iterable[DriftDifference], *, clock: Clock
+    ) -> ChangeCounts:
         """Make differences from a full good in one transaction; the position stays.
 
         Raises ``BadExtract`` where the full would cost the mirror more than the bounds allow.
         """
-        with named(self.path), self._db:
+        with disk_errors(self.path), self._db:
             began = clock()
-            held = state.read_digest(self._db).count
-            entry, counts = mend(self._db, file, differences)
-            after = state.read_digest(self._db).count
+            held = ledger.read_digest(self._db).count
+            entry, counts = repair(self._db, file, differences)
+            after = ledger.read_digest(self._db).count
             self._bounds.check_shrink(file.extract.name, before=held, after=after)
             ledger.close_entry(self._db, entry, counts, began=began, committed=clock())
         return counts
 
-    def replay_overlap(self, files: Iterable[tuple[AppliedFile, Records]], *, clock: Clock) -> list[Counts]:
+    def replay_overlap(
+        self, files: Iterable[tuple[AppliedFile, Records]], *, clock: Clock
+    ) -> list[ChangeCounts]:
         """Replay overlap deltas onto a mirror that still stands at its full, all or none of them.
 
         An older delta only counts with every later one up to the full behind it, so those that the
         chain already holds are applied again, in order. Raises what their records raise.
         """
-        with named(self.path), self._db:
+        with disk_errors(self.path), self._db:
             position = ledger.read_position(self._db)
             counts = []
             for file, records in files:
@@ -175,45 +175,45 @@ class Store:
                 counts.append(self._apply(file, records, position, clock))
         return counts
 
-    def apply_list(self, arrival: Arrival, *, day: date, ground: bool = False) -> list[Changed]:
+    def apply_list(self, arrival: ListArrival, *, day: date, ground: bool = False) -> list[JournalEntry]:
         """Bring a list into force in one transaction; what became revoked by it, or is so no longer.
 
         ``day``: today, for the journal. ``ground``: the journal begins with what this generation holds, and
         nobody has seen it yet: the list is a part of that. Position and ledger are not touched: a list is no
         extract.
         """
-        with named(self.path), self._db:
-            position, digest = ledger.read_position(self._db), state.read_digest(self._db)
+        with disk_errors(self.path), self._db:
+            position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
-            journalist = Journalist(self._db, ledger.newest_entry(self._db), day, by=by)
+            journalist = JournalWriter(self._db, ledger.newest_entry(self._db), day, by=by)
             changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
             for changed in () if ground else changes:
                 journalist.write(changed)
-            state.write_state(self._db, position=position.day, digest=digest)
+            ledger.write_state(self._db, position=position.day, digest=digest)
         return changes
 
-    def keep_companion(self, kept: Kept, *, at: str) -> None:
+    def keep_companion(self, kept: StoredCompanion, *, at: str) -> None:
         """Remember a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
-        with named(self.path), self._db:
-            companions.keep(self._db, kept, at)
+        with disk_errors(self.path), self._db:
+            revocation.keep(self._db, kept, at)
 
-    def set_aside_companion(self, kept: Kept, refusal: Refusal, *, at: str) -> None:
+    def set_aside_companion(self, kept: StoredCompanion, refusal: Refusal, *, at: str) -> None:
         """Keep a refused list or slot file as evidence. ``at``: UTC, ISO 8601."""
-        with named(self.path), self._db:
-            companions.set_aside(self._db, kept, refusal, at)
+        with disk_errors(self.path), self._db:
+            revocation.set_aside(self._db, kept, refusal, at)
 
     def publish_slots(self, publication: Publication) -> None:
         """Take a publication of anchor slots into the history, unless it is the newest there."""
-        with named(self.path), self._db:
-            companions.publish(self._db, publication)
+        with disk_errors(self.path), self._db:
+            revocation.publish(self._db, publication)
 
-    def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> Counts:
+    def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> ChangeCounts:
         began = clock()
         entry = ledger.open_entry(self._db, file)
-        digest = state.read_digest(self._db)
+        digest = ledger.read_digest(self._db)
         day = file.extract.day
-        journalist = Journalist(self._db, entry, day)
-        applier = Applier(
+        journalist = JournalWriter(self._db, entry, day)
+        applier = RecordApplier(
             self._db, extract=entry, day=day, digest=digest, journal=journalist.write, door=self._door
         )
         held = digest.count
@@ -225,7 +225,7 @@ class Store:
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
-        state.write_state(self._db, position=reached, digest=digest)
+        ledger.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 
@@ -248,6 +248,6 @@ def _refuse(extract: Extract, position: Position, why: str) -> NoReturn:
     )
 
 
-def _unchanged(records: Records) -> Counts:
+def _unchanged(records: Records) -> ChangeCounts:
     number = sum(1 for _ in records)
-    return Counts(records=number, unchanged=number)
+    return ChangeCounts(records=number, unchanged=number)

@@ -1,11 +1,11 @@
-"""Fulls and deltas: the files of the Repository's SFTP interface (SEC Appendix O 2.3.3, MP147).
-
-For: a directory listing in the field's terms. Refuses: to open a file.
-"""
+"""Extracts, catalogue, revocation lists and anchor slots as values."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple, assert_never
+
+from smki_sync.model.certificate import KeyId, Serial
 
 
 class ExtractKind(StrEnum):
@@ -42,7 +42,7 @@ class Extract:
     origin: str = ""
 
 
-class StrangeName(StrEnum):
+class UnrecognisedReason(StrEnum):
     """Why a listed name is no extract."""
 
     UNKNOWN = "unknown-name"
@@ -53,11 +53,11 @@ class StrangeName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stranger:
+class UnrecognisedFile:
     """A listed file that is left alone, and why. ``day``: the date in its name, where it has a sound one."""
 
     name: str
-    why: StrangeName
+    why: UnrecognisedReason
     day: date | None = None
 
 
@@ -71,4 +71,110 @@ class Catalogue:
     fulls: tuple[Extract, ...] = ()
     deltas: tuple[Extract, ...] = ()
     companions: tuple[RemoteFile, ...] = ()
-    strangers: tuple[Stranger, ...] = ()
+    strangers: tuple[UnrecognisedFile, ...] = ()
+
+
+class ListKind(StrEnum):
+    """Revoked authorities, or revoked organisations. Device certificates have no list."""
+
+    ARL = "arl"
+    CRL = "crl"
+
+
+class Revoked(NamedTuple):
+    """One line of a list. ``since``: seconds since 1970, UTC. ``reason``: RFC 5280 5.3.1, if it gives one."""
+
+    serial: Serial
+    since: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationList:
+    """A list as it was read; whether it is genuine is another question.
+
+    ``issuer``: RFC 4514 text. ``key_id``: of the key that is said to have signed it, ``None`` where it
+    does not say. ``number``: its crlNumber. Times in seconds since 1970, UTC.
+    """
+
+    issuer: str
+    key_id: KeyId | None
+    number: int | None
+    this_update: int
+    next_update: int | None
+    revoked: tuple[Revoked, ...]
+    der: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPolicy:
+    """What the operator asks of lists and slot files.
+
+    ``arl_max_age_days``, ``crl_max_age_days``: a list older than that is stale; ``None``: its own nextUpdate
+    says. ``expected``: whether it is worth a word that none is on offer.
+    ``largest_bytes``: of one file, as served and unpacked: a list of 500 000 lines has 20 MB.
+    """
+
+    arl_max_age_days: int | None = None
+    crl_max_age_days: int | None = None
+    expected: bool = True
+    largest_bytes: int = 64 << 20
+
+    def max_age_days(self, kind: ListKind) -> int | None:
+        """The limit of a kind."""
+        match kind:
+            case ListKind.ARL:
+                return self.arl_max_age_days
+            case ListKind.CRL:
+                return self.crl_max_age_days
+            case _:
+                assert_never(kind)
+
+
+class ListState(StrEnum):
+    """What a run did with a list on offer."""
+
+    APPLIED = "applied"
+    IN_FORCE = "in-force"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOutcome:
+    """One list on offer. What could not be read is ``None``; ``code``: why it was refused.
+
+    ``revoked``, ``unrevoked``: certificates that it took out of use, or gave back, in this run.
+    """
+
+    file: str
+    kind: ListKind
+    state: ListState
+    issuer: str | None = None
+    number: int | None = None
+    this_update: int | None = None
+    next_update: int | None = None
+    entries: int | None = None
+    code: str | None = None
+    revoked: int = 0
+    unrevoked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListInForce:
+    """A list in force. ``file``: its name on offer. ``key_id``: of the key that has signed it.
+
+    ``sha256``: of its DER. ``applied``: when it came into force, UTC, ISO 8601. ``signer_in_use``: whether
+    an authority of that name and key is In-Use in the mirror.
+    """
+
+    file: str
+    kind: ListKind
+    issuer: str
+    key_id: KeyId
+    number: int | None
+    this_update: int
+    next_update: int | None
+    entries: int
+    sha256: str
+    applied: str
+    signer_in_use: bool

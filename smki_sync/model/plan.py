@@ -1,7 +1,4 @@
-"""Position, policy and plan: what is held, what the operator wants, what is to be done and why.
-
-For: the input and output of :func:`smki_sync.planner.plan`. Refuses: to act.
-"""
+"""Position, Plan, Reason, policies the operator sets."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -130,3 +127,25 @@ class Plan:
     def extracts(self) -> tuple[Extract, ...]:
         """Every file that this plan reads, in order."""
         return (*((self.full,) if self.full else ()), *self.overlap, *self.deltas)
+
+
+class VerifyPolicy(StrEnum):
+    """``OFF``: nothing. ``NEW``: a certificate that is new has to be signed by whom it names.
+
+    ``ALL``: the same, and after each run the whole mirror is verified.
+    """
+
+    OFF = "off"
+    NEW = "new"
+    ALL = "all"
+
+
+class ReconcilePolicy(StrEnum):
+    """``NEVER``: only `reconcile` compares. ``REPORT``: each new full is held against the mirror once.
+
+    ``REPAIR``: the same, and what differs is made good.
+    """
+
+    NEVER = "never"
+    REPORT = "report"
+    REPAIR = "repair"

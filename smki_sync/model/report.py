@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from smki_sync.model.extract import ExtractKind
-from smki_sync.model.lists import ListOutcome
+from smki_sync.model.extract import ExtractKind, ListOutcome
 from smki_sync.model.plan import Action, Plan
 
 
@@ -22,7 +21,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class AttentionCode(StrEnum):
+class NoticeCode(StrEnum):
     """What an operator should know of a run that did not fail. A promise: extend, never rename."""
 
     BLOCKED = "blocked"
@@ -75,45 +74,45 @@ class AttentionCode(StrEnum):
 
 _BEHIND = frozenset(
     {
-        AttentionCode.BLOCKED,
-        AttentionCode.SOURCE_UNREACHED,
-        AttentionCode.DELTAS_MISSING,
-        AttentionCode.REPOSITORY_LATE,
-        AttentionCode.RECORDS_QUARANTINED,
-        AttentionCode.EMPTY_FILE,
-        AttentionCode.DRIFT,
-        AttentionCode.RECONCILIATION_UNKNOWN,
-        AttentionCode.RESTORED_TO_DATE,
-        AttentionCode.OTHER_DIGEST,
-        AttentionCode.CHAINS_BROKEN,
-        AttentionCode.NOT_ARCHIVED,
-        AttentionCode.VERIFICATION_FAILED,
-        AttentionCode.COMPANION_NOT_FETCHED,
-        AttentionCode.LIST_UNREADABLE,
-        AttentionCode.LIST_SIGNER_UNKNOWN,
-        AttentionCode.LIST_SIGNER_UNFIT,
-        AttentionCode.LIST_NOT_ANCHORED,
-        AttentionCode.LIST_SIGNATURE_FALSE,
-        AttentionCode.LIST_OLDER,
-        AttentionCode.LIST_STALE,
-        AttentionCode.LIST_MISSING,
-        AttentionCode.SLOTS_UNREADABLE,
-        AttentionCode.SLOTS_DIFFER,
+        NoticeCode.BLOCKED,
+        NoticeCode.SOURCE_UNREACHED,
+        NoticeCode.DELTAS_MISSING,
+        NoticeCode.REPOSITORY_LATE,
+        NoticeCode.RECORDS_QUARANTINED,
+        NoticeCode.EMPTY_FILE,
+        NoticeCode.DRIFT,
+        NoticeCode.RECONCILIATION_UNKNOWN,
+        NoticeCode.RESTORED_TO_DATE,
+        NoticeCode.OTHER_DIGEST,
+        NoticeCode.CHAINS_BROKEN,
+        NoticeCode.NOT_ARCHIVED,
+        NoticeCode.VERIFICATION_FAILED,
+        NoticeCode.COMPANION_NOT_FETCHED,
+        NoticeCode.LIST_UNREADABLE,
+        NoticeCode.LIST_SIGNER_UNKNOWN,
+        NoticeCode.LIST_SIGNER_UNFIT,
+        NoticeCode.LIST_NOT_ANCHORED,
+        NoticeCode.LIST_SIGNATURE_FALSE,
+        NoticeCode.LIST_OLDER,
+        NoticeCode.LIST_STALE,
+        NoticeCode.LIST_MISSING,
+        NoticeCode.SLOTS_UNREADABLE,
+        NoticeCode.SLOTS_DIFFER,
     }
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attention:
+class Notice:
     """One thing to know: what happened, and what to do next."""
 
-    code: AttentionCode
+    code: NoticeCode
     message: str
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class ChangeCounts:
     """What one extract did to the mirror, in certificates; ``records`` is what the file holds.
 
     ``contradicted``: records that say of a certificate otherwise than an earlier one of the same file.
@@ -143,19 +142,19 @@ class NearLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class AppliedExtract:
     """One file that was applied. ``bytes`` as served, ``seconds`` from first byte read to commit."""
 
     file: str
     kind: ExtractKind
-    counts: Counts
+    counts: ChangeCounts
     bytes: int
     sha256: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
+class CertificateCounts:
     """What the mirror holds. ``digest``: 64 hex digits over the set of In-Use certificates."""
 
     total: int = 0
@@ -172,9 +171,9 @@ class SyncReport:
 
     plan: Plan
     position: date | None
-    applied: tuple[Applied, ...] = ()
-    census: Census = field(default_factory=Census)
-    attention: tuple[Attention, ...] = ()
+    applied: tuple[AppliedExtract, ...] = ()
+    census: CertificateCounts = field(default_factory=CertificateCounts)
+    attention: tuple[Notice, ...] = ()
     lists: tuple[ListOutcome, ...] = ()
     dry_run: bool = False
 

@@ -5,9 +5,8 @@ to trust a file (every size has a bound, an end must be proven), to understand a
 is handed in), to write. Only this package imports lxml and isal.
 """
 
-from smki_sync.model.faults import Fault
+from smki_sync.errors import Fault
 from smki_sync.reader.extract import ExtractReader, Understand, read_extract
-from smki_sync.reader.gunzip import inner_name
-from smki_sync.reader.limits import ReaderLimits
+from smki_sync.reader.gzip_stream import ReaderLimits, inner_name
 
 __all__ = ["ExtractReader", "Fault", "ReaderLimits", "Understand", "inner_name", "read_extract"]

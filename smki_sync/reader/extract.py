@@ -14,13 +14,19 @@ from typing import Generic, TypeVar
 
 from lxml.etree import _Element
 
+from smki_sync.errors import Fault, bad_extract
 from smki_sync.model.certificate import Claims, Rejected, RejectReason
-from smki_sync.model.faults import Fault, bad_extract
 from smki_sync.model.report import NearLimit
-from smki_sync.reader.annexb import FLAT, AnnexB
-from smki_sync.reader.claims import FieldTooLong, Lengths, Repeated, evidence, read_claims
-from smki_sync.reader.gunzip import Gunzip
-from smki_sync.reader.limits import ReaderLimits, Taken
+from smki_sync.reader.gzip_stream import GzipStream, LimitUsage, ReaderLimits
+from smki_sync.reader.xml_stream import (
+    FLAT,
+    FieldLengths,
+    FieldTooLong,
+    Repeated,
+    XmlRecordStream,
+    evidence,
+    read_claims,
+)
 
 Made = TypeVar("Made")
 """What a rule makes of a record that it does not reject."""
@@ -43,12 +49,12 @@ class ExtractReader(Generic[Made]):
         limits: ReaderLimits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare to read ``chunks``, the bytes of the .gz in order; ``name`` it in every message."""
-        self._gunzip = Gunzip(chunks, name=name, limits=limits)
-        self._annexb = AnnexB(name=name, limits=limits)
+        self._gunzip = GzipStream(chunks, name=name, limits=limits)
+        self._annexb = XmlRecordStream(name=name, limits=limits)
         self._name = name
         self._understand = understand
         self._limits = limits
-        self._lengths = Lengths(limits.field_length)
+        self._lengths = FieldLengths(limits.field_length)
         self.rejected = 0
 
     @property
@@ -73,7 +79,7 @@ class ExtractReader(Generic[Made]):
 
     def near(self) -> tuple[NearLimit, ...]:
         """Name the limits that the file came near; complete after a normal end."""
-        taken = Taken(
+        taken = LimitUsage(
             decompressed_bytes=self._gunzip.decompressed_bytes,
             ratio=self._gunzip.ratio,
             records=self._annexb.records,
@@ -126,6 +132,6 @@ def read_extract(
     """Read one extract from the ``chunks`` of its .gz, in constant memory.
 
     Yields every record in the file's order. Raises :class:`~smki_sync.errors.BadExtract`, its reason
-    one of :class:`~smki_sync.model.faults.Fault`; until it has ended normally nothing is proven.
+    one of :class:`~smki_sync.errors.Fault`; until it has ended normally nothing is proven.
     """
     return iter(ExtractReader(chunks, name=name, understand=understand, limits=limits))

@@ -1,17 +1,221 @@
-"""Bars over time.
+"""Charts, HTML elements."""
 
-For: a picture that can be read without seeing it (title, description, its numbers in a table), without
-colour (the legend says the sums), on any width and on paper. Refuses: scripts; what a bar stands for is
-shown by its ``<title>``.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from importlib.resources import files
+from itertools import groupby
 from typing import Final
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
-from smki_sync.report.markup import el, table
-from smki_sync.report.periods import Period
+from smki_sync.mirror.history import Run
+from smki_sync.mirror.inspection import LedgerFile
+from smki_sync.model.report import Outcome
+from smki_sync.report.data import SHOWN, PageFacts
+from smki_sync.text import duration_text, visible
+
+Node = Element | str
+NUMERIC: Final = "number"
+"""The class of cells whose text is a number: set to the right."""
+
+
+def element(tag: str, /, *children: Node, **attributes: str) -> Element:
+    """Make an element; ``class_`` and ``aria_label`` become ``class`` and ``aria-label``."""
+    made = Element(tag, {key.rstrip("_").replace("_", "-"): visible(v) for key, v in attributes.items()})
+    last: Element | None = None
+    for child in children:
+        if isinstance(child, Element):
+            made.append(child)
+            last = child
+        elif last is None:
+            made.text = (made.text or "") + visible(child)
+        else:
+            last.tail = (last.tail or "") + visible(child)
+    return made
+
+
+def style(sheet: str) -> Element:
+    """Make the one style sheet; it is ours, so it stands as it is."""
+    made = Element("style")
+    made.text = sheet
+    return made
+
+
+def document(root: Element) -> str:
+    """Write the whole page."""
+    return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, numbers: int = 0) -> Element:
+    """Make a table whose first column heads its rows; the last ``numbers`` columns are numbers.
+
+    It scrolls by itself where it is wider than the page, and can then be reached by the keyboard.
+    """
+    first = len(head) - numbers
+    body = [
+        element("tr", *(_cell(n, cell, numeric=n >= first) for n, cell in enumerate(row))) for row in rows
+    ]
+    headings = [
+        element("th", text, scope="col", **({"class_": NUMERIC} if n >= first else {}))
+        for n, text in enumerate(head)
+    ]
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", caption),
+            element("thead", element("tr", *headings)),
+            element("tbody", *body),
+        ),
+        class_="scroll",
+        tabindex="0",
+        role="group",
+        aria_label=caption,
+    )
+
+
+def facts_list(known: Iterable[tuple[str, Node]]) -> Element:
+    """Make a list of facts, each under its name."""
+    return element(
+        "dl", *(element("div", element("dt", name), element("dd", value)) for name, value in known)
+    )
+
+
+def _cell(column: int, content: Node, *, numeric: bool) -> Element:
+    marks = {"class_": NUMERIC} if numeric else {}
+    return element("th", content, scope="row", **marks) if column == 0 else element("td", content, **marks)
+
+
+def count(number: int, noun: str) -> str:
+    """Write so many of something."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def full_document(title: str, body: Element) -> str:
+    """Write a page as HTML."""
+    return document(element("html", _head(title), body, lang="en-GB"))
+
+
+def _head(title: str) -> Element:
+    sheet = files("smki_sync.report").joinpath("style.css").read_text(encoding="utf-8")
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        style(sheet),
+    )
+
+
+BY_DAY: Final = 92
+"""Most days that are shown one by one: a quarter; more bars than that are thinner than a finger's width."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A day, or a week from Monday as far as it lies in the time shown."""
+
+    first: date
+    last: date
+
+    @property
+    def words(self) -> str:
+        """How it is named."""
+        return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What happened, period by period; every list is as long as ``periods``.
+
+    ``lag``: days that the mirror was behind the calendar, the largest of the period; 0 before there was
+    a mirror. ``runs``: number of runs by outcome.
+    """
+
+    periods: tuple[Period, ...]
+    new: tuple[int, ...]
+    changed: tuple[int, ...]
+    withdrawn: tuple[int, ...]
+    lag: tuple[int, ...]
+    runs: dict[Outcome, tuple[int, ...]]
+
+    @property
+    def by_week(self) -> bool:
+        """Whether a period is a week."""
+        return any(period.first != period.last for period in self.periods)
+
+
+def timeline(first: date, today: date, *, ledger: Sequence[LedgerFile], runs: Sequence[Run]) -> Timeline:
+    """Sort ledger and runs into periods from ``first`` to ``today``.
+
+    Changes count on the date of their extract, runs on the day on which they began, in UTC. What a resync has
+    read again brought nothing: a file counts as it was first applied.
+    """
+    periods = _periods(first, today)
+    where = {day: n for n, period in enumerate(periods) for day in _days(period)}
+    first_time = {f.name: f for f in reversed(ledger)}.values()
+    files = [(where[f.day], f) for f in first_time if f.day in where and not f.ground]
+    lags = lag_by_day(first, today, ledger=ledger, runs=runs)
+    return Timeline(
+        periods=periods,
+        new=_sum(len(periods), ((n, f.inserted) for n, f in files)),
+        changed=_sum(len(periods), ((n, f.updated) for n, f in files)),
+        withdrawn=_sum(len(periods), ((n, f.withdrawn) for n, f in files)),
+        lag=tuple(max(lags[day] for day in _days(period)) for period in periods),
+        runs={o: _sum(len(periods), _runs_in(where, runs, o)) for o in Outcome},
+    )
+
+
+def lag_by_day(
+    first: date, today: date, *, ledger: Iterable[LedgerFile], runs: Iterable[Run]
+) -> dict[date, int]:
+    """For each day, how many days the position lay behind it when it ended; 0 before the first position."""
+    reached = sorted(
+        [(f.committed, f.day) for f in ledger]
+        + [(datetime.fromisoformat(r.at), date.fromisoformat(r.position)) for r in runs if r.position]
+    )
+    lags, position, n = {}, None, 0
+    for day in _days(Period(first=first, last=today)):
+        ends = datetime.combine(day + _DAY, time(), UTC)
+        while n < len(reached) and reached[n][0] < ends:
+            position = max(reached[n][1], position or date.min)
+            n += 1
+        lags[day] = max((day - position).days, 0) if position else 0
+    return lags
+
+
+def _periods(first: date, today: date) -> tuple[Period, ...]:
+    days = _days(Period(first=first, last=today))
+    if len(days) <= BY_DAY:
+        return tuple(Period(first=day, last=day) for day in days)
+    weeks = [tuple(week) for _, week in groupby(days, key=lambda day: day - day.weekday() * _DAY)]
+    return tuple(Period(first=week[0], last=week[-1]) for week in weeks)
+
+
+def _days(period: Period) -> list[date]:
+    return [period.first + n * _DAY for n in range((period.last - period.first).days + 1)]
+
+
+def _sum(length: int, amounts: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    sums = [0] * length
+    for n, amount in amounts:
+        sums[n] += amount
+    return tuple(sums)
+
+
+def _runs_in(where: dict[date, int], runs: Iterable[Run], outcome: Outcome) -> Iterable[tuple[int, int]]:
+    for run in runs:
+        day = date.fromisoformat(run.at[:10])
+        if run.outcome == outcome and day in where:
+            yield where[day], 1
+
 
 _STEP: Final = 10  # width of a period in the picture's own units; the page stretches it
 _BAR: Final = 8
@@ -29,7 +233,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class ChartMark:
     """A level line across the picture, shown where the picture reaches it."""
 
     value: int
@@ -45,28 +249,30 @@ class Chart:
     summary: str
     periods: Sequence[Period]
     series: Sequence[Series]
-    mark: Mark | None = None
+    mark: ChartMark | None = None
 
 
 def figure(chart: Chart) -> Element:
     """Draw it, with legend, axes and the numbers behind it."""
     top = _top(chart)
-    legend = (el("li", el("span", class_=f"key {s.colour}"), _legend(s)) for s in chart.series)
-    marked = [el("li", el("span", class_="key line"), chart.mark.words)] if chart.mark else []
-    return el(
+    legend = (element("li", element("span", class_=f"key {s.colour}"), _legend(s)) for s in chart.series)
+    marked = [element("li", element("span", class_="key line"), chart.mark.words)] if chart.mark else []
+    return element(
         "figure",
-        el("figcaption", chart.summary),
-        el("ul", *legend, *marked, class_="legend"),
-        el(
+        element("figcaption", chart.summary),
+        element("ul", *legend, *marked, class_="legend"),
+        element(
             "div",
-            el("div", el("span", f"{top:,}"), el("span", "0"), class_="levels", aria_hidden="true"),
+            element(
+                "div", element("span", f"{top:,}"), element("span", "0"), class_="levels", aria_hidden="true"
+            ),
             _picture(chart, top),
             class_="plot",
         ),
-        el(
+        element(
             "div",
-            el("span", str(chart.periods[0].first)),
-            el("span", str(chart.periods[-1].last)),
+            element("span", str(chart.periods[0].first)),
+            element("span", str(chart.periods[-1].last)),
             class_="span",
             aria_hidden="true",
         ),
@@ -87,10 +293,10 @@ def _top(chart: Chart) -> int:
 def _picture(chart: Chart, top: int) -> Element:
     width = _STEP * len(chart.periods)
     ids = f"{chart.key}-title", f"{chart.key}-words"
-    return el(
+    return element(
         "svg",
-        el("title", chart.title, id=ids[0]),
-        el("desc", chart.summary, id=ids[1]),
+        element("title", chart.title, id=ids[0]),
+        element("desc", chart.summary, id=ids[1]),
         *_bars(chart, top),
         *_line(chart, top, width),
         *_hints(chart),
@@ -108,7 +314,7 @@ def _bars(chart: Chart, top: int) -> list[Element]:
     for series in chart.series:
         path = "".join(_bar(n, ground[n], value, top) for n, value in enumerate(series.values) if value)
         ground = [below + value for below, value in zip(ground, series.values, strict=True)]
-        drawn.append(el("path", d=path, class_=series.colour))
+        drawn.append(element("path", d=path, class_=series.colour))
     return drawn
 
 
@@ -121,15 +327,17 @@ def _line(chart: Chart, top: int, width: int) -> list[Element]:
     if not chart.mark:
         return []
     level = _HEIGHT - _HEIGHT * chart.mark.value / top
-    return [el("path", d=f"M0 {level:.2f}H{width}", class_="line")]
+    return [element("path", d=f"M0 {level:.2f}H{width}", class_="line")]
 
 
 def _hints(chart: Chart) -> list[Element]:
     """What a pointer that rests on a bar is told."""
     return [
-        el(
+        element(
             "rect",
-            el("title", f"{period.words}: {', '.join(f'{s.values[n]:,} {s.name}' for s in chart.series)}"),
+            element(
+                "title", f"{period.words}: {', '.join(f'{s.values[n]:,} {s.name}' for s in chart.series)}"
+            ),
             x=str(n * _STEP),
             width=str(_STEP),
             height=str(_HEIGHT),
@@ -145,8 +353,99 @@ def _numbers(chart: Chart) -> Element:
         for n, period in reversed(list(enumerate(chart.periods)))
     ]
     head = ("When", *(s.name for s in chart.series))
-    return el(
+    return element(
         "details",
-        el("summary", "The numbers"),
+        element("summary", "The numbers"),
         table(chart.title, head, rows, numbers=len(chart.series)),
     )
+
+
+_OUTCOME_COLOURS: Final = {Outcome.CURRENT: "good", Outcome.BEHIND: "fair", Outcome.FAILED: "bad"}
+
+
+def timeline_of(facts: PageFacts) -> Timeline:
+    """What happened in the time shown, from the first that is known."""
+    today = facts.made.date()
+    known = [f.committed.date() for f in facts.contents.ledger] + [_day_of(run) for run in facts.runs]
+    days = [f.day for f in facts.contents.ledger]
+    earliest = min([*known, *days], default=today)
+    first = max(earliest, today - timedelta(days=facts.days - 1))
+    return timeline(min(first, today), today, ledger=facts.contents.ledger, runs=facts.runs)
+
+
+def changes(shown: Timeline) -> Element:
+    """Certificates that changed."""
+    every = "week" if shown.by_week else "day"
+    return figure(
+        Chart(
+            key="changes-chart",
+            title=f"Certificates that changed, by {every}",
+            summary=f"Certificates that extracts brought, changed or no longer listed, by {every} of the "
+            "extract. The first full is not counted.",
+            periods=shown.periods,
+            series=[
+                Series(name="new", colour="one", values=shown.new),
+                Series(name="changed", colour="two", values=shown.changed),
+                Series(name="withdrawn", colour="three", values=shown.withdrawn),
+            ],
+        )
+    )
+
+
+def lag(shown: Timeline, window: int) -> Element:
+    """Days behind; ``window``: how many of them deltas can close."""
+    worst = max(shown.lag)
+    most = "at the end of the day" if not shown.by_week else "at the end of its worst day"
+    return figure(
+        Chart(
+            key="lag-chart",
+            title="Days behind",
+            summary=f"How many days the position lay behind the calendar, by {_every(shown)}, {most}. "
+            f"At most {count(worst, 'day')}.",
+            periods=shown.periods,
+            series=[Series(name="days behind", colour="one", values=shown.lag, sum_up=False)],
+            mark=ChartMark(value=window, words=f"{window} days: the window of deltas"),
+        )
+    )
+
+
+def _every(shown: Timeline) -> str:
+    return "week" if shown.by_week else "day"
+
+
+def runs(shown: Timeline) -> Element:
+    """Runs by outcome."""
+    total = sum(sum(values) for values in shown.runs.values())
+    return figure(
+        Chart(
+            key="runs-chart",
+            title=f"Runs of sync, by {_every(shown)}",
+            summary=f"{count(total, 'run')} of sync by {_every(shown)}, and how they ended.",
+            periods=shown.periods,
+            series=[
+                Series(name=outcome.value, colour=_OUTCOME_COLOURS[outcome], values=shown.runs[outcome])
+                for outcome in Outcome
+            ],
+        )
+    )
+
+
+def last_runs(runs: Sequence[Run]) -> list[Element]:
+    """The last runs, one by one."""
+    if not runs:
+        return [element("p", "No run is on record.")]
+    rows = [
+        (r.at, _pill(r.outcome), r.reason, str(r.position or "none"), str(r.exit), duration_text(r.seconds))
+        for r in reversed(runs[-SHOWN:])
+    ]
+    head = ("Began", "Outcome", "Reason", "Position", "Exit", "Took")
+    return [table(f"The last {count(len(rows), 'run')}", head, rows, numbers=2)]
+
+
+def _pill(outcome: str) -> Element:
+    known = {o.value: colour for o, colour in _OUTCOME_COLOURS.items()}
+    return element("span", outcome, class_=f"pill {known.get(outcome, '')}".strip())
+
+
+def _day_of(run: Run) -> date:
+    return date.fromisoformat(run.at[:10])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from smki_sync.errors import UsageError
-from smki_sync.simulator.annexb import Record
+from smki_sync.simulator.file_format import Record
 
 
 class Fault(StrEnum):

@@ -1,22 +1,172 @@
-"""Keys, signatures and serial numbers of the simulated PKI: ECDSA P-256 with SHA-256.
-
-For: turning a :class:`~smki_sync.simulator.profiles.Profile` into a signed certificate, on request
-with the defects that certificates published by the DCC for testing have. Refuses: to keep the private
-key of an end entity; nobody here signs in its name. Keys and signatures are new each time, everything
-else comes from the random source that the caller gives.
-"""
+"""Simulated PKI: keys, profiles, issuing."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from smki_sync.simulator import der
-from smki_sync.simulator.profiles import Profile
+from smki_sync.model.certificate import Eui, Kind, Serial, Status, Usage, parse_serial
+
+SEQUENCE = 0x30
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+"""AlgorithmIdentifier as RFC 5758 3.2 has it: parameters absent."""
+
+ECDSA_WITH_SHA256_NULL = bytes.fromhex("300c06082a8648ce3d0403020500")
+"""The same with an explicit NULL, as older Java wrote it and some DCC test certificates have it."""
+
+
+def tlv(tag: int, content: bytes) -> bytes:
+    """Write one element with a definite length."""
+    size = len(content)
+    if size < 0x80:  # noqa: PLR2004  short form of the length, X.690 8.1.3.4
+        return bytes((tag, size)) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def first(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Split off the first element: (whole element, its content, what follows)."""
+    size, start = data[1], 2
+    if size & 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(data[2:start], "big")
+    return data[: start + size], data[start : start + size], data[start + size :]
+
+
+def split_signed(der: bytes) -> tuple[bytes, bytes, bytes]:
+    """Take a certificate or a CRL apart: (what is signed, algorithm, signature value)."""
+    tbs, _, rest = first(first(der)[1])
+    algorithm, _, rest = first(rest)
+    return tbs, algorithm, first(rest)[1][1:]  # a BIT STRING opens with its count of unused bits
+
+
+def join_signed(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
+    """Put a signed object together; the opposite of :func:`split_signed`."""
+    return tlv(SEQUENCE, tbs + algorithm + tlv(BIT_STRING, b"\0" + signature))
+
+
+def with_null_parameters(tbs: bytes) -> bytes:
+    """Give the signature algorithm inside a TBSCertificate its explicit NULL."""
+    return tlv(SEQUENCE, first(tbs)[1].replace(ECDSA_WITH_SHA256, ECDSA_WITH_SHA256_NULL, 1))
+
+
+FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""A device certificate has no well-defined end: RFC 5280 4.1.2.5."""
+
+ROOT_LIFE = timedelta(days=50 * 365)
+ISSUING_LIFE = timedelta(days=25 * 365)
+ORGANISATION_LIFE = timedelta(days=10 * 365)
+
+ROOT_ROLE, ISSUING_ROLE = 0, 7
+
+_HARDWARE_MODULE_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.4")
+_HARDWARE_TYPE = bytes.fromhex("06072a864886f70001")
+_POLICY = x509.CertificatePolicies([x509.PolicyInformation(ObjectIdentifier("1.2.826.0.1.99999.1"), None)])
+
+Extensions = tuple[tuple[x509.ExtensionType, bool], ...]
+"""Extensions, each with whether it is critical."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a certificate says, but for its keys, its serial and its issuer."""
+
+    subject: x509.Name
+    not_before: datetime
+    not_after: datetime
+    extensions: Extensions
+
+
+def device(eui: Eui, usage: Usage, since: datetime) -> Profile:
+    """A device: empty subject, no end, its EUI-64 in a critical subject alternative name."""
+    return Profile(
+        subject=x509.Name([]),
+        not_before=since,
+        not_after=FOREVER,
+        extensions=((_KEY_USAGES[usage], True), (_POLICY, True), (_hardware_module(eui), True)),
+    )
+
+
+def organisation(eui: Eui, role: int, name: str | None, usage: Usage, since: datetime) -> Profile:
+    """A Party or the DCC in one Remote Party Role; ten years."""
+    unique = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, _unused_none(eui), _ASN1Type.BitString)
+    named = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
+    return Profile(
+        subject=x509.Name([_role(role), unique, *named]),
+        not_before=since,
+        not_after=since + ORGANISATION_LIFE,
+        extensions=((_KEY_USAGES[usage], True), (_POLICY, True)),
+    )
+
+
+def authority(name: x509.Name, since: datetime, *, root: bool) -> Profile:
+    """An authority: a root may sign authorities, an issuing one end entities only (pathLen 0)."""
+    constraints = x509.BasicConstraints(ca=True, path_length=None if root else 0)
+    return Profile(
+        subject=name,
+        not_before=since,
+        not_after=since + (ROOT_LIFE if root else ISSUING_LIFE),
+        extensions=((constraints, True), (_AUTHORITY_USAGE, True), (_POLICY, True)),
+    )
+
+
+def oca_name(name: str, role: int) -> x509.Name:
+    """An organisation authority's name: role and common name."""
+    return x509.Name([_role(role), x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def dca_name(name: str) -> x509.Name:
+    """A device authority's name: a common name alone."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _role(role: int) -> x509.NameAttribute[str]:
+    return x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{role:02X}")
+
+
+def _unused_none(eui: Eui) -> bytes:
+    """Content of a BIT STRING whose last octet is used whole."""
+    return b"\0" + bytes.fromhex(eui.replace("-", ""))
+
+
+def _hardware_module(eui: Eui) -> x509.SubjectAlternativeName:
+    serial = tlv(OCTET_STRING, bytes.fromhex(eui.replace("-", "")))
+    module = tlv(SEQUENCE, _HARDWARE_TYPE + serial)
+    return x509.SubjectAlternativeName([x509.OtherName(_HARDWARE_MODULE_NAME, module)])
+
+
+def _key_usage(*, signature: bool = False, agreement: bool = False, authority: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=agreement,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+_KEY_USAGES = {
+    Usage.DIGITAL_SIGNING: _key_usage(signature=True),
+    Usage.KEY_AGREEMENT: _key_usage(agreement=True),
+}
+_AUTHORITY_USAGE = _key_usage(authority=True)
+
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
 SERIAL_OCTETS = 16
@@ -109,5 +259,108 @@ def issue(
 
 def _signed_with_null(certificate: bytes, issuer: Authority) -> bytes:
     """Write NULL parameters into both AlgorithmIdentifiers and sign again."""
-    tbs = der.with_null_parameters(der.split_signed(certificate)[0])
-    return der.join_signed(tbs, der.ECDSA_WITH_SHA256_NULL, issuer.sign(tbs))
+    tbs = with_null_parameters(split_signed(certificate)[0])
+    return join_signed(tbs, ECDSA_WITH_SHA256_NULL, issuer.sign(tbs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whom a certificate is for, and what for. ``name``: common name of an authority or organisation."""
+
+    kind: Kind
+    eui: Eui | None = None
+    name: str | None = None
+    role: int | None = None
+    usage: Usage | None = None
+    manufacturing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """One certificate.
+
+    ``number``: order of issue from 1, 0 until it is kept. ``signer``: label of the authority that
+    signed. ``issuer``: RFC 4514 text. ``expires``: seconds since 1970, UTC.
+    """
+
+    number: int = 0
+    subject: Subject
+    signer: str
+    issuer: str
+    serial: Serial
+    expires: int
+    der: bytes
+
+
+History = tuple[tuple[int, Status], ...]
+"""Instants in seconds since 1970, each with the status that began then; the oldest first."""
+
+
+def status_at(history: History, instant: int) -> Status | None:
+    """The status at an instant; ``None`` before the certificate was issued."""
+    return next((status for at, status in reversed(history) if at <= instant), None)
+
+
+OCA_ROOT, OCA, OCA_RETIRING = "oca-root", "oca", "oca-retiring"
+DCA_ROOT, DCA, DCA_SECOND = "dca-root", "dca", "dca-second"
+RETIRING_NAME = "OCA Issuing S1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateIssuer:
+    """Issues in the name of ``authorities`` (by label), with serials and quirks drawn from ``rng``."""
+
+    rng: Random
+    quirks: Quirks
+    authorities: Mapping[str, Authority]
+
+    def issue(self, subject: Subject, at: int, signer: str | None = None) -> Certificate:
+        """A certificate for a device or an organisation. ``at``: seconds since 1970, UTC."""
+        profile = _profile(subject, datetime.fromtimestamp(at, UTC))
+        issuer = self.authorities[signer or self._signer(subject)]
+        serial = new_serial(self.rng)
+        octets = issue(
+            profile,
+            new_key().public_key(),
+            issuer,
+            serial,
+            ski=self.rng.random() >= self.quirks.no_ski,
+            null_parameters=self.rng.random() < self.quirks.null_parameters,
+        )
+        return _certificate(subject, profile, issuer, serial, octets)
+
+    def certify(self, subject: Authority, signer: Authority, role: int, at: int) -> Certificate:
+        """The certificate of an authority itself; a root is signed by itself."""
+        profile = authority(subject.name, datetime.fromtimestamp(at, UTC), root=signer is subject)
+        serial = new_serial(self.rng)
+        octets = issue(profile, subject.key.public_key(), signer, serial)
+        kind = Kind.OCA if subject.label.startswith("oca") else Kind.DCA
+        name = subject.name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+        return _certificate(Subject(kind=kind, name=str(name), role=role), profile, signer, serial, octets)
+
+    def _signer(self, subject: Subject) -> str:
+        if subject.kind is Kind.ORGANISATION:
+            return OCA
+        return DCA_SECOND if self.quirks.second_key and self.rng.random() < 1 / 2 else DCA
+
+
+def _profile(subject: Subject, since: datetime) -> Profile:
+    assert subject.eui is not None
+    assert subject.usage is not None
+    if subject.kind is Kind.DEVICE:
+        return device(subject.eui, subject.usage, since)
+    assert subject.role is not None
+    return organisation(subject.eui, subject.role, subject.name, subject.usage, since)
+
+
+def _certificate(
+    subject: Subject, profile: Profile, issuer: Authority, serial: int, octets: bytes
+) -> Certificate:
+    return Certificate(
+        subject=subject,
+        signer=issuer.label,
+        issuer=issuer.name.rfc4514_string(),
+        serial=parse_serial(f"{serial:X}"),
+        expires=int(profile.not_after.timestamp()),
+        der=octets,
+    )

@@ -1,36 +1,30 @@
-"""A simulated SMKI Repository in a directory: create, open, advance, publish, remove, and the truth.
+"""SimulatedRepository."""
 
-For: a directory whose files a client may read directly (``file:///DIR``) or over SFTP
-(:mod:`smki_sync.simulator.server`). What is published lies directly in DIR; keys, certificates and
-history lie in the hidden DIR/.simulator. Refuses: to be a certificate authority for anything real.
-Everything but keys and signatures follows from the seed.
-
-    repository = Repository.create(path, devices=200, days=10, start=date(2026, 11, 2))
-    repository.advance(faults=[Fault.TRUNCATE])
-    assert repository.in_use() != repository.at(repository.today - timedelta(days=1)).in_use()
-"""
-
+import shutil
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from smki_sync.errors import UsageError
 from smki_sync.model.certificate import Kind, Status
 from smki_sync.simulator.faults import ON_FULLS, Fault
-from smki_sync.simulator.founding import found
-from smki_sync.simulator.issued import status_at
-from smki_sync.simulator.issuing import Desk
-from smki_sync.simulator.life import Day, Pace
-from smki_sync.simulator.pki import NO_QUIRKS, Quirks
-from smki_sync.simulator.profiles import ROOT_ROLE
-from smki_sync.simulator.publishing import Press
-from smki_sync.simulator.registry import Registry
-from smki_sync.simulator.settings import Settings, begin, end
-from smki_sync.simulator.shapes import Shapes
-from smki_sync.simulator.shelf import HIDDEN, Shelf
+from smki_sync.simulator.file_format import Shapes
+from smki_sync.simulator.pki import NO_QUIRKS, ROOT_ROLE, CertificateIssuer, Quirks, status_at
+from smki_sync.simulator.population import (
+    DailyRates,
+    Registry,
+    Settings,
+    SimulatedDay,
+    begin,
+    create_population,
+    end,
+)
+from smki_sync.simulator.publisher import HIDDEN, PublishedDirectory, Publisher
 
 _MEMORY = "registry.db"
 
@@ -74,7 +68,7 @@ class Repository:
         full_lag_days: int = 0,
         fulls_kept: int = 2,
         quirks: Quirks = NO_QUIRKS,
-        pace: Pace | None = None,
+        pace: DailyRates | None = None,
     ) -> Self:
         """Found a repository and let it run for ``days`` days, the first of them ``start``.
 
@@ -97,10 +91,10 @@ class Repository:
             full_lag_days=full_lag_days,
             fulls_kept=fulls_kept,
             quirks=quirks,
-            pace=pace or Pace(),
+            pace=pace or DailyRates(),
         )
         with Registry.create(repository._memory) as registry:
-            found(registry, settings.rng("found"), quirks, devices=devices, start=begin(start))
+            create_population(registry, settings.rng("found"), quirks, devices=devices, start=begin(start))
             settings.save(registry)
         repository.advance(days)
         return repository
@@ -145,7 +139,7 @@ class Repository:
 
     def remove(self, name: str) -> None:
         """Take a published file away; ``FileNotFoundError`` where it is not there."""
-        Shelf(path=self.path).remove(name)
+        PublishedDirectory(path=self.path).remove(name)
 
     def at(self, day: date) -> Snapshot:
         """What the Repository held at the end of a day."""
@@ -177,8 +171,8 @@ class Repository:
             if ON_FULLS.intersection(faults) and not any(map(settings.is_full_day, ahead)):
                 raise UsageError("no full falls due in these days", hint="advance as far as the next full")
 
-    def _press(self, registry: Registry, settings: Settings) -> Press:
-        return Press(registry=registry, settings=settings, shelf=Shelf(path=self.path))
+    def _press(self, registry: Registry, settings: Settings) -> Publisher:
+        return Publisher(registry=registry, settings=settings, shelf=PublishedDirectory(path=self.path))
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Registry, Settings]]:
@@ -188,10 +182,42 @@ class Repository:
 
 def _live(registry: Registry, settings: Settings) -> None:
     """Let the day of ``settings`` happen."""
-    desk = Desk(
+    desk = CertificateIssuer(
         rng=settings.rng(f"life {settings.today}"),
         quirks=settings.quirks,
         authorities=registry.authorities(),
     )
     number = (settings.today - settings.start).days + 1
-    Day(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
+    SimulatedDay(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
+
+
+START = date(2026, 11, 2)
+SEED = 2026
+DEVICES = 40
+DAYS = 10
+QUIRKS = Quirks(no_ski=0.05, null_parameters=0.03, second_key=True)
+LAG_DAYS = 2
+
+
+def make_sample(directory: Path) -> None:
+    """Put the published files of the sample into ``directory``, in place of an earlier sample's."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("SMKIKR_*.gz"):
+        old.unlink()
+    with TemporaryDirectory() as place:
+        made = Path(place)
+        Repository.create(
+            made,
+            devices=DEVICES,
+            days=DAYS,
+            start=START,
+            seed=SEED,
+            full_lag_days=LAG_DAYS,
+            quirks=QUIRKS,
+        )
+        for name in PublishedDirectory(path=made).names():
+            shutil.copy2(made / name, directory / name)
+
+
+if __name__ == "__main__":
+    make_sample(Path(sys.argv[1]))

@@ -1,10 +1,33 @@
-"""Sources of extracts: an SFTP server or a directory, behind one protocol.
+"""open_source(url), fetch_host_key()."""
 
-* :mod:`.opening` the one way to get a source from a URL
-* :mod:`.base` the protocol, and the limits on what a source may send
-* :mod:`.login`, :mod:`.hostkeys`,
-  :mod:`.pinning`, :mod:`.first_key` who we are, and whom we trust to be the server
+from typing import assert_never
 
-Refuses: to load anything here. The configuration asks this room for its defaults, and every command loads
-the configuration.
-"""
+from smki_sync.events import EventListener
+from smki_sync.sources.base import DirectoryAddress, Limits, SftpAddress, Source, parse_address
+from smki_sync.sources.directory import DirectorySource
+from smki_sync.sources.ssh_settings import HostKey, SftpLogin, host_name
+
+
+def fetch_host_key(address: SftpAddress, *, limits: Limits) -> HostKey:
+    """Ask a server for its host key, without a login. Raises ``SourceUnreachable``."""
+    from smki_sync.sources.ssh_connect import read_host_key  # noqa: PLC0415 - paramiko takes 0.1 s to load
+
+    kind, blob = read_host_key(address, limits=limits)
+    return HostKey(host=host_name(address.host, address.port), kind=kind, blob=blob)
+
+
+def open_source(url: str, *, login: SftpLogin, limits: Limits, hear: EventListener) -> Source:
+    """Make the source that a URL names: ``sftp://user@host:port/path`` or ``file:///directory``.
+
+    Nothing is read or sent before the source is entered. Raises ``ConfigError`` (code ``source-url``)
+    for any other URL, a password inside it, a missing host or user; no part of it is repeated.
+    """
+    match parse_address(url):
+        case SftpAddress() as address:
+            from smki_sync.sources.sftp import SftpSource  # noqa: PLC0415 - paramiko takes 0.1 s to load
+
+            return SftpSource(address, login=login, limits=limits, hear=hear)
+        case DirectoryAddress(path=path):
+            return DirectorySource(path, limits=limits)
+        case unknown:
+            assert_never(unknown)

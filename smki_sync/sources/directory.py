@@ -18,9 +18,7 @@ from typing import Final, Self
 
 from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.model.extract import RemoteFile
-from smki_sync.sources.base import Chunks, Limits
-from smki_sync.sources.faults import ended_early, shorter, too_long
-from smki_sync.sources.names import check_plain, is_plain
+from smki_sync.sources.base import Chunks, Limits, check_plain, ended_early, is_plain, shorter, too_long
 
 SIDECAR: Final = ".sha256"
 """Behind the name of a file: what states its hash."""

@@ -5,7 +5,7 @@ nothing to it. Files are fetched first, the deltas before the full because they 
 the connection is closed and they are applied in order. Refuses: to decide, to print, to exit.
 """
 
-from smki_sync.sync.job import Job
-from smki_sync.sync.run import rehearse, run
+from smki_sync.sync.job import SyncJob
+from smki_sync.sync.runner import dry_run, run
 
-__all__ = ["Job", "rehearse", "run"]
+__all__ = ["SyncJob", "dry_run", "run"]

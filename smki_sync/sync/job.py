@@ -8,16 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from smki_sync.access import Agreement
-from smki_sync.archive import Archive
-from smki_sync.bounds import Bounds
-from smki_sync.catalogue import Names
-from smki_sync.events import Listener, Silence
-from smki_sync.fetch import Ring, Terms
+from smki_sync.catalogue import FileNames
+from smki_sync.download import DownloadOptions, FallbackSources
+from smki_sync.download.archive import Archive
+from smki_sync.events import EventListener, NullListener
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.model.door import VerifyPolicy
-from smki_sync.model.lists import ListPolicy
-from smki_sync.model.plan import Policy
+from smki_sync.model.extract import ListPolicy
+from smki_sync.model.plan import Policy, VerifyPolicy
+from smki_sync.policy import ChangeLimits, DownloadWindow
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import OpenSource
 
@@ -27,7 +25,7 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SyncJob:
     """One mirror, one source, one set of rules.
 
     ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
@@ -45,14 +43,14 @@ class Job:
     directory: MirrorDirectory
     open_source: OpenSource
     today: date
-    names: Names = field(default_factory=Names)
+    names: FileNames = field(default_factory=FileNames)
     policy: Policy = field(default_factory=Policy)
-    agreement: Agreement = field(default_factory=Agreement)
+    agreement: DownloadWindow = field(default_factory=DownloadWindow)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     lists: ListPolicy = field(default_factory=ListPolicy)
-    terms: Terms = field(default_factory=Terms)
+    terms: DownloadOptions = field(default_factory=DownloadOptions)
     overlap_bytes: int = 0
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: ChangeLimits = field(default_factory=ChangeLimits)
     check_inner_names: bool = True
     repair_damage: bool = True
     keep_previous: bool = True
@@ -61,8 +59,8 @@ class Job:
     verify: VerifyPolicy = VerifyPolicy.OFF
     anchors: tuple[bytes, ...] = ()
     archive: Archive | None = None
-    ring: Ring | None = None
-    hear: Listener = field(default_factory=Silence)
+    ring: FallbackSources | None = None
+    hear: EventListener = field(default_factory=NullListener)
     clock: Callable[[], datetime] = _now
 
     @property

@@ -9,8 +9,7 @@ stop at a finding.
 * :mod:`.run` a whole mirror, in threads
 """
 
-from smki_sync.verify.job import Scope, VerifyJob
-from smki_sync.verify.report import Verification
-from smki_sync.verify.run import verify
+from smki_sync.verify.inspector import Verification
+from smki_sync.verify.runner import Scope, VerifyJob, verify
 
 __all__ = ["Scope", "Verification", "VerifyJob", "verify"]

@@ -11,15 +11,16 @@ Use: ``facts, refused = examine(der)``, or ``read_facts(der)`` alone.
 import re
 from typing import TYPE_CHECKING
 
-from smki_sync.x509 import moulds
-from smki_sync.x509.der import Malformed
-from smki_sync.x509.facts import facts_of
-from smki_sync.x509.moulds import Known
-
-__all__ = ["Known", "NotACertificate", "examine", "read_facts", "strict_parser_refuses"]
+from smki_sync.x509 import template_cache
+from smki_sync.x509.certificate import facts_of
+from smki_sync.x509.der import MalformedDer
+from smki_sync.x509.template_cache import ExaminedCertificate
 
 if TYPE_CHECKING:
     from smki_sync.model.certificate import Facts
+
+
+__all__ = ["ExaminedCertificate", "NotACertificate", "examine", "read_facts", "strict_parser_refuses"]
 
 _LENGTH = rb"(?:[\0-\x7f]|\x81.|\x82..|\x83...|\x84....)"
 _SERIAL_NOT_POSITIVE = re.compile(
@@ -33,16 +34,16 @@ class NotACertificate(ValueError):
     """The octets are no X.509 certificate at all; the message says where they stop being one."""
 
 
-def examine(der: bytes) -> Known:
+def examine(der: bytes) -> ExaminedCertificate:
     """Read the facts of a certificate, and find out whether the strict parser refuses it.
 
     What :func:`read_facts` and :func:`strict_parser_refuses` say, faster for a certificate that is
     like one seen before (:mod:`.moulds`). Raises :class:`NotACertificate`.
     """
-    known = moulds.recall(der)
+    known = template_cache.lookup(der)
     if known is None:
-        known = Known(read_facts(der), strict_parser_refuses(der))
-        moulds.learn(der, known)
+        known = ExaminedCertificate(read_facts(der), strict_parser_refuses(der))
+        template_cache.store(der, known)
     return known
 
 
@@ -54,7 +55,7 @@ def read_facts(der: bytes) -> "Facts":
     """
     try:
         return facts_of(der)
-    except Malformed as exc:
+    except MalformedDer as exc:
         raise NotACertificate(str(exc)) from exc
 
 

@@ -1,1 +1,0 @@
-"""Tests of whole scenarios: a repository, a mirror and an operator over weeks."""

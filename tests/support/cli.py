@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 30.0
 """After so long a test gives a process up; no test's verdict depends on it otherwise."""
 
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp_source"])
+WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp"])
 
 _LEFT_OUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "LANGUAGE", "LC_ALL", "LANG")
 

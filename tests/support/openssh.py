@@ -1,22 +1,35 @@
 """A real OpenSSH server on loopback, for one directory, with keys made for the occasion.
 
-For: the proof that the client works with the server most likely to stand at the other end. Needs
-Debian's ``/usr/sbin/sshd``; where it is missing a test is skipped, but under ``CI=true`` it fails.
+It proves that the client works with the server most likely to be at the other end. Only the server needs
+the program ``sshd``: the keys are made with the Python library.
 """
 
 import getpass
 import os
-import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ecdsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from support.needs import need
 
 START_SECONDS = 10.0
 
@@ -36,6 +49,13 @@ Subsystem sftp internal-sftp -R
 {extra}
 """
 
+_KINDS: dict[str, Callable[[], Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey]] = {
+    "ed25519": Ed25519PrivateKey.generate,
+    "ecdsa": lambda: generate_ecdsa(SECP256R1()),
+    "rsa": lambda: generate_rsa(public_exponent=65537, key_size=3072),
+}
+"""The types and sizes that ``ssh-keygen`` makes unless told otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSsh:
@@ -53,21 +73,15 @@ class OpenSsh:
         return f"sftp://{quote(getpass.getuser())}@{self.host}:{self.port}{quote(str(self.directory))}"
 
 
-def sshd_path() -> str:
-    """The server's program; skips the test where it is missing, fails it in CI."""
-    path = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail("sshd is missing and CI=true: install openssh-server, these tests must run in CI")
-    if path is None:
-        pytest.skip("sshd is missing: install openssh-server to test against a real SFTP server")
-    return path
-
-
 def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> str:
-    """Make a key pair at ``path`` and give its public half as ``type base64``."""
-    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    return " ".join(path.with_suffix(".pub").read_text().split()[:2])
+    """Write a key pair to ``path`` and ``path.pub`` as ``ssh-keygen`` does. Return ``type base64``."""
+    key = _KINDS[kind]()
+    encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, encryption))
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    path.with_suffix(".pub").write_text(f"{public} test\n")
+    return public
 
 
 @contextmanager
@@ -87,7 +101,7 @@ def openssh_server(
     listen on again, with the keys that are in ``scratch`` already. ``listen``: its
     address. ``inside``: words before its command, which put it into another network.
     """
-    program = sshd_path()
+    program = need("sshd")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # root's sshd separates privileges there
     if port is None:

@@ -1,0 +1,149 @@
+"""Open a generation; translate SQLite and disk errors."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
+
+_NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
+_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
+# SQLError: our statements are constants, so a table or column that is not there was there once.
+_NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
+_NO_DIRECTORY: Final = "not a writable directory"  # what it says of a place for temporary files
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FREE_SPACE: Final = (
+    "Free space on that file system, or lift the limit on it; the state before this run is whole."
+)
+_LOOK_AT_DISK: Final = (
+    "Free space on that file system and look at the disk's health; the state before this run is whole."
+)
+_RESTORE: Final = "Run `smki-sync restore`: it makes the mirror anew from the repository or an archive."
+_CHECK_ACCESS: Final = (
+    "Check that the directory exists and that the user of this program may read it and write in it."
+)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn faults of SQLite and of the file system under ``path`` into :class:`MirrorError`."""
+    try:
+        with mirror_errors(path):
+            yield
+    except OSError as exc:
+        where = exc.filename2 or exc.filename or path  # the second is what a link or a move was to make
+        raise MirrorNotWritable(f"{where}: {exc.strerror}", hint=_advice(exc)) from exc
+
+
+@contextmanager
+def mirror_errors(path: Path) -> Iterator[None]:
+    """Turn faults of SQLite alone: for a block that somebody else fills."""
+    try:
+        yield
+    except apsw.Error as exc:
+        first = _first_of(exc)
+        if not isinstance(first, apsw.Error):
+            raise first from None
+        raise _fault(first, path) from first
+
+
+def no_file(path: Path) -> MirrorError:
+    """Say what stands in the place of a mirror: a link to nothing, nothing, or what is no file.
+
+    Where its directory is gone, too, a disk has been unmounted or moved, and nothing is damaged.
+    """
+    if not path.parent.is_dir():
+        return MirrorNotWritable(f"{path.parent} is not there", hint=_CHECK_ACCESS)
+    what = "is no file" if path.exists() else "is not there"
+    if path.is_symlink():
+        what = f"points at {path.parent / path.readlink()}, which {what}"
+    return MirrorDamaged(f"{path} {what}", hint=_RESTORE)
+
+
+def _first_of(exc: BaseException) -> BaseException:
+    """What went wrong first.
+
+    SQLite gives a transaction up by itself when its disk is full or a signal ends a statement; the library
+    then rolls back what is no more, and that failure, which looks like damage, covers the true one.
+    """
+    while _NOTHING_TO_ROLL_BACK in str(exc) and exc.__context__:
+        exc = exc.__context__
+    return exc
+
+
+def _fault(exc: apsw.Error, path: Path) -> MirrorError:
+    if isinstance(exc, _DAMAGED) and _NO_DIRECTORY not in str(exc):
+        return MirrorDamaged(f"{path} is damaged: {exc}")
+    if isinstance(exc, (*_NOT_WRITABLE, *_DAMAGED)):
+        return MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc))
+    return MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc))
+
+
+def _advice(exc: Exception) -> str:
+    if isinstance(exc, apsw.ReadOnlyError):
+        return f"{_CHECK_ACCESS} `smki-sync doctor` names what is in the way."
+    if isinstance(exc, apsw.IOError):
+        return _LOOK_AT_DISK
+    full = isinstance(exc, apsw.FullError) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)
+    return _FREE_SPACE if full else _CHECK_ACCESS
+
+
+_BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
+_CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
+_STEPS: Final = 100_000  # SQLite's own instructions between two looks for a signal: some 10 ms of work
+_MAY_READ: Final = "Let this user read it: who may read the mirror directory may read every file of it."
+
+
+def connect(path: Path, *, create: bool = False) -> apsw.Connection:
+    """Open a generation's file for writing, its temporary files beside it."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI  # a build attaches the old one by URI
+    flags |= apsw.SQLITE_OPEN_CREATE if create else 0
+    db = apsw.Connection(str(path.absolute()), flags=flags)
+    db.set_busy_timeout(_BUSY_MS)
+    db.set_progress_handler(_breathe, _STEPS)
+    db.transaction_mode = "IMMEDIATE"
+    db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
+    return db
+
+
+def connect_to_read(path: Path) -> apsw.Connection:
+    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery.
+
+    Raises :class:`MirrorError` where it is no file, or none that this user may read: SQLite would say of
+    either that it is unable to open it, and wait for a pipe.
+    """
+    if not path.is_file():
+        raise no_file(path)
+    if not os.access(path, os.R_OK):
+        raise MirrorError(f"{path} cannot be read by this user", hint=_MAY_READ)
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    db.set_busy_timeout(_BUSY_MS)
+    db.set_progress_handler(_breathe, _STEPS)
+    return db
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite that opens generations."""
+    return apsw.sqlite_lib_version()
+
+
+def _breathe() -> bool:
+    """Let Python run the handler of a signal that has come, in the middle of a long statement.
+
+    A handler runs between two instructions of Python, and while an index is sorted there would be none
+    for minutes. What it raises ends the statement.
+    """
+    return False
+
+
+def keep_side_files(db: apsw.Connection) -> None:
+    """Leave ``-wal`` and ``-shm`` in place on closing: a reader who may not write cannot make them."""
+    import ctypes  # noqa: PLC0415 - only writers need it
+
+    yes = ctypes.c_int(1)
+    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))

@@ -1,0 +1,247 @@
+"""Strict streaming gunzip; limits on what a file may consume."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from isal import isal_zlib
+
+from smki_sync.errors import BadExtract, Fault, bad_extract
+from smki_sync.model.report import NearLimit
+
+KIB = 1024
+MIB = 1024 * KIB
+TIB = 1024 * 1024 * MIB
+
+NEAR_PERCENT: Final = 40
+"""Percent of a limit from which a file is said to come near it. Early enough: extracts grow by some percent
+a year, and whoever is told at two fifths has years to ask whether it is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderLimits:
+    """Bounds on one extract. A file at a bound is read; one beyond it raises ``BadExtract``.
+
+    ``decompressed_bytes``: of XML in all. Today's full is put at 180 GB at most; five times that.
+    ``ratio``: decompressed over compressed bytes. Real extracts have 4 to 5, a gzip bomb 1 000.
+    ``ratio_floor``: bytes of XML below which the ratio does not count: small files may repeat.
+    ``records``: in one file. Today's full is put at 200 million at most; five times that.
+    ``record_bytes``: of XML without the end of a record, known to within two steps of 64 KiB. A
+    record has about 911 bytes. What is not yet ended is held in memory: this keeps it flat.
+    ``field_length``: of one claim, in characters, white space included. A body has about 560.
+    ``depth``: of nested elements, the root being 1. Annex B has 3; libxml2 itself stops at 256.
+    ``leading_bytes``: of XML, white space and comments before the root's start tag has ended.
+    ``names``: distinct ones of elements, attributes and namespaces, and runs of white space, put at a
+    multiple of those that looks at a few steps see (:mod:`.names`). An extract has some twenty; the XML
+    library keeps each in 30 to 130 octets for the life of the process.
+    ``evidence_bytes``: of XML kept for a rejected record.
+    ``quarantine_share``: of all records that may be rejected, from 0 to 1. Beyond it the format has
+    changed, and a mirror made from the rest would lack what its users need.
+    ``quarantine_allowance``: of rejected records whatever their share, so that one poison record
+    does not stop a small delta.
+    """
+
+    decompressed_bytes: int = TIB
+    ratio: int = 50
+    ratio_floor: int = 16 * MIB
+    records: int = 1_000_000_000
+    record_bytes: int = MIB
+    field_length: int = 64 * KIB
+    depth: int = 16
+    leading_bytes: int = 64 * KIB
+    names: int = 100_000
+    evidence_bytes: int = 16 * KIB
+    quarantine_share: float = 0.10
+    quarantine_allowance: int = 5
+
+
+KEYS: Final = {
+    "decompressed_bytes": "limits.decompressed_bytes",
+    "ratio": "limits.ratio",
+    "records": "limits.records",
+    "record_bytes": "limits.record_bytes",
+    "field_length": "limits.field_bytes",
+    "depth": "limits.depth",
+}
+"""Limits that an honest file can grow towards, and the keys of the configuration that raise them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitUsage:
+    """What one file took of the limits of :data:`KEYS`, each the most of it.
+
+    A figure may be 0 or too small as long as it is not near: what is far from its limit is not measured.
+    """
+
+    decompressed_bytes: int
+    ratio: int
+    records: int
+    record_bytes: int
+    field_length: int
+    depth: int
+
+    def near(self, limits: ReaderLimits) -> tuple[NearLimit, ...]:
+        """Name the limits of which a share of :data:`NEAR_PERCENT` or more was taken."""
+        figures = ((key, getattr(self, name), getattr(limits, name)) for name, key in KEYS.items())
+        return tuple(
+            NearLimit(key=key, figure=figure, limit=limit)
+            for key, figure, limit in figures
+            if figure >= near_of(limit)
+        )
+
+
+def near_of(limit: int) -> int:
+    """Give the smallest whole figure that is near ``limit``."""
+    return -(-limit * NEAR_PERCENT // 100)
+
+
+STEP = 64 * 1024
+"""Bytes handled at a time: larger gains no speed, smaller costs it."""
+
+
+def rechunk(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
+    """Cut and join ``chunks`` so that each has ``size`` bytes, but for the last, which may have fewer."""
+    pending = bytearray()
+    for chunk in chunks:
+        pending += chunk
+        while len(pending) >= size:
+            yield bytes(pending[:size])
+            del pending[:size]
+    if pending:
+        yield bytes(pending)
+
+
+class PeekableStream:
+    """A stream of bytes that can be looked at before it is taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        """Read from ``chunks``, of any size, as needed."""
+        self._steps = rechunk(chunks)
+        self._ahead = b""
+
+    def peek(self, size: int) -> bytes:
+        """Look at the next ``size`` bytes; fewer only where the stream ends."""
+        while len(self._ahead) < size and (step := next(self._steps, b"")):
+            self._ahead += step
+        return self._ahead[:size]
+
+    def take(self) -> bytes:
+        """Take the next few bytes; none only at the end."""
+        taken = self._ahead or next(self._steps, b"")
+        self._ahead = b""
+        return taken
+
+    def give_back(self, rest: bytes) -> None:
+        """Put the end of what was just taken back."""
+        self._ahead = rest
+
+
+MAGIC = b"\x1f\x8b\x08"
+"""Identification and the only compression method (RFC 1952 2.3.1)."""
+
+HEADER = 128 * KIB
+"""Bytes that hold any honest header: 10 fixed, an extra field up to 64 KiB, a name and a comment.
+
+A member's header is given to isal in one piece: cut in two, isal 1.9 finds its checksum (FHCRC)
+wrong when it is right.
+"""
+
+_FIXED, _EXTRA, _NAME = 10, 4, 8
+_GZIP_WINDOW = 31  # zlib's wbits for a gzip wrapper around a 32 KiB window
+_Damaged: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
+
+
+def inner_name(head: bytes) -> str | None:
+    """Read the original file name (FNAME, Latin-1) from the start of a .gz; ``None`` if it has none."""
+    if len(head) < _FIXED or not head[3] & _NAME:
+        return None
+    start = _FIXED
+    if head[3] & _EXTRA:
+        start += 2 + int.from_bytes(head[start : start + 2], "little")
+    end = head.find(b"\0", start)
+    return head[start:end].decode("latin-1") if end >= 0 else None
+
+
+class GzipStream:
+    """One .gz being unpacked: iterate once over its contents.
+
+    ``compressed_bytes``, ``decompressed_bytes``: so far. ``ratio``: the largest so far, in whole
+    numbers, where it counts. ``inner_name``: known from the first piece on, ``None`` where the file
+    does not say.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], *, name: str, limits: ReaderLimits) -> None:
+        """Prepare; ``name`` of the file is for messages."""
+        self._tape = PeekableStream(chunks)
+        self._name = name
+        self._limits = limits
+        self.compressed_bytes = 0
+        self.decompressed_bytes = 0
+        self.ratio = 0
+        self.inner_name: str | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what the members hold, in pieces of at most 64 KiB; raises ``BadExtract``."""
+        head = self._tape.peek(HEADER)
+        if not head:
+            raise bad_extract(Fault.EMPTY_FILE, self._name, "the file has no bytes")
+        if not MAGIC.startswith(head[: len(MAGIC)]):
+            raise self._fault(Fault.NOT_GZIP, f"it starts with {head[:4].hex(' ')}, not 1f 8b 08")
+        self.inner_name = inner_name(head)
+        while head and MAGIC.startswith(head[: len(MAGIC)]):
+            yield from self._member()
+            head = self._tape.peek(HEADER)
+        self._check_padding()
+
+    def _member(self) -> Iterator[bytes]:
+        """Unpack one member, trailer included."""
+        engine = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+        while not engine.eof:
+            portion = self._tape.take()
+            if not portion:
+                raise self._fault(Fault.TRUNCATED, "the file ends before its last gzip member does")
+            yield from self._inflate(engine, portion)
+        self._tape.give_back(engine.unused_data)
+
+    def _inflate(self, engine: isal_zlib.Decompress, data: bytes) -> Iterator[bytes]:
+        """Give ``data`` to the engine, and take all that it makes of it, a step at a time."""
+        while True:
+            try:
+                piece = engine.decompress(data, STEP)
+            except _Damaged as exc:
+                raise self._fault(Fault.GZIP_DAMAGED, f"the gzip data is damaged: {exc}") from exc
+            left = engine.unused_data if engine.eof else engine.unconsumed_tail
+            self._count(len(data) - len(left), len(piece))
+            if piece:
+                yield piece
+            # The engine may hold output back though it has taken all input: a full step says so.
+            if engine.eof or not (left or len(piece) == STEP):
+                return
+            data = left
+
+    def _count(self, taken: int, made: int) -> None:
+        """Keep count, and refuse what grows beyond the limits."""
+        limits = self._limits
+        self.compressed_bytes += taken
+        self.decompressed_bytes += made
+        size = self.decompressed_bytes
+        if size > limits.decompressed_bytes:
+            raise self._fault(Fault.TOO_LARGE, f"it holds more than {limits.decompressed_bytes} bytes of XML")
+        if size <= limits.ratio_floor:
+            return
+        if size > limits.ratio * self.compressed_bytes:
+            raise self._fault(
+                Fault.RATIO_EXCEEDED, f"it unpacks to {size} bytes, more than {limits.ratio} times its size"
+            )
+        self.ratio = max(self.ratio, size // self.compressed_bytes)
+
+    def _check_padding(self) -> None:
+        """Read to the end of the file, where only zeros may follow the last member."""
+        while rest := self._tape.take():
+            clean = len(rest) - len(rest.lstrip(b"\0"))
+            self.compressed_bytes += clean
+            if clean < len(rest):
+                raise self._fault(Fault.TRAILING_GARBAGE, "something other than zeros follows the gzip data")
+
+    def _fault(self, fault: Fault, what: str) -> BadExtract:
+        return bad_extract(fault, self._name, f"at byte {self.compressed_bytes} of the .gz: {what}")

@@ -1,0 +1,429 @@
+"""Annex B XML as a bounded stream of records."""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from random import Random
+from typing import Final, cast
+
+from lxml import etree
+from lxml.etree import XMLSyntaxError, _Element, tostring
+
+from smki_sync.errors import BadExtract, Fault, bad_extract
+from smki_sync.model.certificate import Claims
+from smki_sync.reader.gzip_stream import PeekableStream, ReaderLimits, near_of
+
+ONE_IN: Final = 32
+"""Steps of 64 KiB for each that is looked at: the looks take 2 % of the time."""
+
+LONG: Final = 64
+"""Characters of a name that count as one name: a longer one counts once for each 64 of them."""
+
+SPACES: Final = 60
+"""Characters of white space from which the library does not remember it (libxml2, xmlSAX2TextNode)."""
+
+_INSTRUCTION: Final = re.compile(rb"<\?([^\s?]{1,256})")
+_NUL: Final = b"\0"
+
+
+class ElementNames:
+    """The distinct names of one file. ``count``: how many it has, put at :data:`ONE_IN` times those seen."""
+
+    def __init__(self, *, name: str, limit: int) -> None:
+        """Allow ``limit`` names; ``name`` of the file is for messages."""
+        self._name = name
+        self._limit = limit
+        self._chance = Random()  # noqa: S311 - no secret: it need only not be known to who writes the file
+        self._seen: set[int] = set()
+        self.count = 0
+
+    def look(self, root: _Element, step: bytes) -> None:
+        """Look at a step, or not; ``root``: with all that stands below it now. Raises ``BadExtract``."""
+        if self._chance.randrange(ONE_IN):
+            return
+        for found in _names_in(root, step):
+            mark = hash(found)
+            if mark not in self._seen:
+                self._seen.add(mark)
+                self.count += ONE_IN * (1 + len(found) // LONG)
+        if self.count > self._limit:
+            what = f"it has more than {self._limit} distinct names of elements, attributes or namespaces"
+            raise bad_extract(Fault.TOO_MANY_NAMES, self._name, what)
+
+
+def _names_in(root: _Element, step: bytes) -> Iterator[str | bytes]:
+    """All that the library has to remember of a step, some of it several times."""
+    plain = step.replace(_NUL, b"")  # what it finds is ASCII, in UTF-16 too
+    yield from _INSTRUCTION.findall(plain)
+    declares_namespaces = b"xmlns" in plain
+    for element in root.iter():
+        for name in (element.tag, *element.attrib):
+            yield from name.removeprefix("{").split("}")
+        for text in (element.text, element.tail):
+            if text and len(text) < SPACES and text.isspace():
+                yield text
+        if declares_namespaces:
+            yield from (word for pair in element.nsmap.items() for word in pair if word)
+
+
+XML_ERR_DOCUMENT_EMPTY = 4  # no "<" where the first should be (libxml2, xmlerror.h)
+XML_ERR_RESOURCE_LIMIT = 114  # its own bounds: 256 elements deep, 10 MB of lookahead
+
+
+@lru_cache(maxsize=256)  # an extract has a dozen names; a hostile one shall not fill the memory
+def local_name(tag: str) -> str:
+    """Drop the namespace of ``{namespace}name``."""
+    return tag.rpartition("}")[2]
+
+
+def malformed(exc: XMLSyntaxError, *, name: str, where: str) -> BadExtract:
+    """Translate a syntax error; ``name`` is the file, ``where`` the place in it, for people."""
+    code: int = exc.code  # type: ignore[attr-defined]  # lxml-stubs lack it
+    logged = exc.error_log.last_error  # type: ignore[attr-defined]  # as above; the log says more than msg
+    found = f"line {logged.line}: {' '.join(logged.message.split())}" if logged else exc.msg
+    fault = Fault.NOT_WELL_FORMED
+    if code == XML_ERR_DOCUMENT_EMPTY:
+        fault = Fault.NOT_XML
+    elif code == XML_ERR_RESOURCE_LIMIT:
+        fault = Fault.TOO_DEEP if "depth" in found else Fault.RECORD_TOO_LARGE
+    return bad_extract(fault, name, f"{where}: {found:.200}")
+
+
+RECORD = "CertificateResponse"
+"""The element that holds one certificate (Annex B)."""
+
+BODY = "CertificateBody"
+"""The element that holds the certificate itself."""
+
+FIELDS = {
+    "CertificateSubjectAltName": "name",
+    "CertificateSubjectName": "other_name",
+    "CertificateSerial": "serial",
+    "CertificateStatus": "status",
+    BODY: "body",
+    "CertificateRole": "role",
+    "CertificateUsage": "usage",
+    "ManufacturingFlag": "manufacturing",
+}
+"""Element → field of ``Claims``; ``other_name`` stands in for a ``name`` that is not there."""
+
+_ANY_RECORD = f"{{*}}{RECORD}"
+_XML_SPACE = " \t\r\n"  # what XML calls white space; Python's own strip() takes more
+
+
+class FieldTooLong(Exception):
+    """A claim is longer than the limit; the message names its element."""
+
+
+class FieldLengths:
+    """How long claims may be. ``longest``: the longest so far of those that came near the limit."""
+
+    __slots__ = ("_limit", "longest", "near")
+
+    def __init__(self, limit: int) -> None:
+        """Allow ``limit`` characters."""
+        self._limit = limit
+        self.near = near_of(limit)
+        self.longest = 0
+
+    def take(self, length: int, tag: str) -> None:
+        """Look at a claim that is not short; raises ``FieldTooLong``."""
+        if length > self._limit:
+            raise FieldTooLong(local_name(tag))
+        self.longest = max(self.longest, length)
+
+
+class Repeated(Exception):
+    """An element stands in a record once too often; the message names it."""
+
+
+def read_claims(record: _Element, *, lengths: FieldLengths, nested: bool) -> Claims:
+    """Read what stands in a record; an empty element claims nothing.
+
+    Two elements may name the subject. Where a record has both, ``CertificateSubjectAltName`` is
+    taken: it is the one that holds an EUI-64. Raises ``Repeated`` for a known element that stands
+    twice and for a record in a record, ``FieldTooLong`` as ``lengths`` says. ``nested``: whether fields
+    may have elements in them.
+    """
+    near = lengths.near
+    claims: dict[str, str | None] = {}
+    for child in record:
+        tag = child.tag
+        field = FIELDS.get(tag) or FIELDS.get(local_name(tag))
+        holds = nested and len(child)
+        if field is None or holds:
+            _check_for_record(child)
+        if field is None:
+            continue
+        if field in claims:
+            raise Repeated(local_name(tag))
+        text = (_own_text(child) if holds else child.text) or ""
+        if len(text) >= near:
+            lengths.take(len(text), tag)
+        claims[field] = text.strip(_XML_SPACE) or None
+    if "other_name" in claims:
+        other = claims.pop("other_name")
+        claims["name"] = claims.get("name") or other
+    return Claims(**claims)
+
+
+def _check_for_record(child: _Element) -> None:
+    """Find a record in a record, however deep."""
+    if next(child.iter(_ANY_RECORD), None) is not None:
+        raise Repeated(RECORD)
+
+
+def _own_text(element: _Element) -> str:
+    """Join an element's text around the unknown elements in it."""
+    return "".join([element.text or "", *(child.tail or "" for child in element)])
+
+
+def evidence(record: _Element, *, limit: int) -> bytes:
+    """Write a record as it stood, comments apart, in UTF-8, cut at ``limit`` bytes."""
+    return tostring(record, encoding="utf-8", with_tail=False)[:limit]
+
+
+ROOT = "CertificateDataResponse"
+"""The root of every extract, in any namespace or none (Annex B)."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+_DECLARED = re.compile(
+    rb"""^(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?<\?xml\s.*?\sencoding\s*=\s*["']([^"']+)["']""", re.DOTALL
+)
+_PLAIN = re.compile(
+    rb"utf-?(8|16(le|be)?)|(us-)?ascii|iso[-_]8859-\d+|latin-?1|(windows-|cp)125\d", re.IGNORECASE
+)
+"""Encodings in which markup is ASCII, or ASCII with a NUL beside each octet."""
+
+
+class _DoctypeBegins(Exception):
+    """A DOCTYPE has begun."""
+
+
+class _PrologTarget:
+    """A parser target that keeps the root's tag and stops at a DOCTYPE."""
+
+    def __init__(self) -> None:
+        self.root: str | None = None
+
+    def doctype(self, *_identifiers: str | None) -> None:
+        raise _DoctypeBegins
+
+    def start(self, tag: str, _attributes: object) -> None:
+        self.root = self.root or tag
+
+    def close(self) -> None:
+        """Every target has one; this parser is dropped before its end."""
+
+
+def check_prolog(head: bytes, *, name: str, limit: int) -> None:
+    """Look at the first ``limit`` bytes of an XML, or at all of it where it has fewer.
+
+    Raises ``BadExtract``: nothing there, no XML, a DOCTYPE, an encoding in which markup can be
+    hidden, another root, or no root within ``limit``.
+    An XML that ends before its root does pass: the parser proper says best what is wrong with it.
+    """
+    if not head:
+        raise bad_extract(Fault.EMPTY_FILE, name, "the .gz holds nothing")
+    if head.startswith(_GZIP_MAGIC):
+        raise bad_extract(Fault.NOT_XML, name, "the .gz holds another .gz, not XML")
+    root = _find_root(head, name)
+    if root is None and len(head) >= limit:
+        raise bad_extract(Fault.LEADING_TOO_LONG, name, f"no root element within the first {limit} bytes")
+    if root is not None:
+        _check_encoding(head, name=name)
+        check_root(root, name=name)
+
+
+def check_root(tag: str, *, name: str) -> None:
+    """Raise ``BadExtract`` for another root than an extract's, in whatever namespace."""
+    if local_name(tag) != ROOT:
+        raise bad_extract(Fault.NOT_AN_EXTRACT, name, f"the root is {tag:.80}, not {ROOT}")
+
+
+def _check_encoding(head: bytes, *, name: str) -> None:
+    """Raise ``BadExtract`` for an encoding that can write ``<`` in more than one way, as UTF-7 can.
+
+    Whoever looks at octets, as the bound on names does, would see another document than the parser.
+    """
+    declaration = head.replace(b"\0", b"").partition(b"?>")[0]  # it is ASCII, in UTF-16 too
+    found = _DECLARED.search(declaration)
+    if found and not _PLAIN.fullmatch(found[1]):
+        what = f"its encoding is {found[1][:40].decode('ascii', 'replace')}, and an extract has UTF-8"
+        raise bad_extract(Fault.NOT_AN_EXTRACT, name, what)
+
+
+def _find_root(head: bytes, name: str) -> str | None:
+    """Give the root's tag; ``None`` where the bytes end before it."""
+    look = _PrologTarget()
+    # lxml needs only the methods that are there; its stub asks for all.
+    parser = etree.XMLParser(
+        target=look,  # type: ignore[arg-type]
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+    )
+    try:
+        parser.feed(head)
+    except _DoctypeBegins:
+        raise bad_extract(Fault.DOCTYPE, name, "it has a DOCTYPE, which no extract needs") from None
+    except etree.XMLSyntaxError as exc:
+        if look.root is None:
+            raise malformed(exc, name=name, where="before the root element") from exc
+    return look.root
+
+
+RESPONSE_CODE = "ResponseCode"
+SUCCESS = "200"
+"""What ``ResponseCode`` says of an extract that is one, where it is there at all (Annex B)."""
+
+
+FLAT = 3
+"""Elements inside one another in an extract as Annex B has it: root, record, field."""
+
+
+class XmlRecordStream:
+    """One XML being parsed. ``records``: so far. ``xml_bytes``: given to the parser so far.
+
+    ``deepest``: elements inside one another so far, not less than Annex B's own three. ``longest_wait``:
+    the most bytes so far without the end of a record, in whole steps; 0 where each step had one.
+    ``nested``: whether anything stands deeper than the fields of records directly below the root; asked
+    once a step, so that it need not be asked for each field of each record.
+    """
+
+    def __init__(self, *, name: str, limits: ReaderLimits) -> None:
+        """Prepare; ``name`` of the file is for messages."""
+        self._name = name
+        self._limits = limits
+        self._parser = etree.XMLPullParser(
+            events=("start", "end"),
+            tag=[f"{{*}}{element}" for element in (ROOT, RESPONSE_CODE, RECORD)],
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            remove_comments=True,
+            remove_pis=True,
+            collect_ids=False,
+        )
+        depths = range(max(limits.depth, FLAT) + 2)
+        self._reaches = [etree.XPath(f"boolean({'/*' * depth or '/'})", regexp=False) for depth in depths]
+        self._beyond_fields = etree.XPath("boolean(/*/*/*/*)", regexp=False)
+        self._names = ElementNames(name=name, limit=limits.names)
+        self._root: _Element | None = None
+        self._open: _Element | None = None
+        self._waiting = 0
+        self.longest_wait = 0
+        self.deepest = FLAT
+        self.records = 0
+        self.xml_bytes = 0
+        self.nested = True
+
+    def read(self, pieces: Iterable[bytes]) -> Iterator[_Element]:
+        """Yield every ``CertificateResponse`` as it ends; raises ``BadExtract``."""
+        tape = PeekableStream(pieces)
+        limit = self._limits.leading_bytes
+        check_prolog(tape.peek(limit), name=self._name, limit=limit)
+        while step := tape.take():
+            yield from self._read_step(step)
+        root = self._close()
+        check_root(root.tag, name=self._name)  # the first look may not have seen it end
+        self._check_for_strays(root)
+
+    def _check_for_strays(self, root: _Element) -> None:
+        """Refuse certificates without a single record around them: a changed format is no quiet day."""
+        if not self.records and next(root.iter(f"{{*}}{BODY}"), None) is not None:
+            what = f"it holds certificates, and no {RECORD} around any of them"
+            raise self._fault(Fault.NOT_AN_EXTRACT, what)
+
+    def _close(self) -> _Element:
+        try:
+            return self._parser.close()
+        except etree.XMLSyntaxError as exc:
+            raise malformed(exc, name=self._name, where=f"{self._where()}, at its end") from exc
+
+    def _read_step(self, step: bytes) -> Iterator[_Element]:
+        """Parse some bytes, yield the records that end in them, and let go of what is done with."""
+        broken = self._feed(step)
+        self.nested = self._root is None or bool(self._beyond_fields(self._root))
+        last = None
+        for last in self._finished():
+            yield last
+        if broken:
+            raise malformed(broken, name=self._name, where=self._where()) from broken
+        if self._root is not None:
+            self._names.look(self._root, step)
+            if self.nested:
+                self._measure_depth(self._root)
+        if last is None:
+            self._wait(len(step))
+        else:
+            self._waiting = 0
+            self._forget_before(last)
+
+    def _feed(self, step: bytes) -> etree.XMLSyntaxError | None:
+        """Parse some bytes; an error is given back, for the records before it are still to be read."""
+        self.xml_bytes += len(step)
+        try:
+            self._parser.feed(step)
+        except etree.XMLSyntaxError as exc:
+            return exc
+        return None
+
+    def _finished(self) -> Iterator[_Element]:
+        """Yield the outermost record elements that have ended."""
+        events = cast("Iterator[tuple[str, _Element]]", self._parser.read_events())  # for these two kinds
+        for event, element in events:
+            if event == "start":
+                if self._root is None:
+                    self._root = element
+                elif self._open is None and element.tag.endswith(RECORD):
+                    self._open = element
+            elif element is self._open:
+                self._open = None
+                self._count()
+                yield element
+            elif self._open is None and element.tag.endswith(RESPONSE_CODE):
+                self._check_response(element)
+
+    def _count(self) -> None:
+        self.records += 1
+        if self.records > self._limits.records:
+            raise self._fault(Fault.TOO_MANY_RECORDS, f"it has more than {self._limits.records} records")
+
+    def _check_response(self, element: _Element) -> None:
+        code = (element.text or "").strip()
+        if code != SUCCESS:
+            raise self._fault(Fault.RESPONSE_CODE, f"{RESPONSE_CODE} is {code!r:.40}, not {SUCCESS}")
+
+    def _measure_depth(self, root: _Element) -> None:
+        while self._reaches[self.deepest + 1](root):
+            self.deepest += 1
+            if self.deepest > self._limits.depth:
+                raise self._fault(Fault.TOO_DEEP, f"elements nest deeper than {self._limits.depth}")
+
+    def _wait(self, size: int) -> None:
+        """Bound what is held while no record ends."""
+        self._waiting += size
+        self.longest_wait = max(self.longest_wait, self._waiting)
+        if self._waiting > self._limits.record_bytes:
+            raise self._fault(
+                Fault.RECORD_TOO_LARGE,
+                f"more than {self._limits.record_bytes} bytes without the end of a record",
+            )
+
+    def _forget_before(self, record: _Element) -> None:
+        """Drop all that stands before ``record``, in its wrappers too.
+
+        The record itself stays until the next has ended: libxml2 may still be writing its tail.
+        """
+        element, parent = record, record.getparent()
+        while parent is not None:
+            del parent[: parent.index(element)]
+            element, parent = parent, parent.getparent()
+
+    def _where(self) -> str:
+        return f"after record {self.records}, by byte {self.xml_bytes} of the XML"
+
+    def _fault(self, fault: Fault, what: str) -> BadExtract:
+        return bad_extract(fault, self._name, f"{self._where()}: {what}")

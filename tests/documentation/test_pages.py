@@ -1,0 +1,713 @@
+"""The documents say what is so: tables equal the code, links lead somewhere, commands and queries work."""
+
+import ast
+import base64
+import gzip
+import json
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from jsonschema import Draft202012Validator
+from support.markdown import DOCS, PAGES, ROOT, TOGETHER, commands, fences, name_of, prose
+from test_architecture import ASIDE, LAYERS, LIBRARIES, PACKAGE
+
+from documentation.marks import is_run
+from smki_sync import errors
+from smki_sync.cli import build
+from smki_sync.cli.docs import generated_files
+from smki_sync.cli.exit_codes import Exit, exit_of
+from smki_sync.config.schema import KEYS, SECTIONS
+from smki_sync.download.retry import CAUSES
+from smki_sync.errors import Fault
+from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
+from smki_sync.model.certificate import Flag, Kind, RejectReason, Status, Usage
+from smki_sync.model.extract import ListState, UnrecognisedReason
+from smki_sync.model.plan import Action, Reason
+from smki_sync.model.report import NoticeCode
+from smki_sync.simulator.faults import Fault as SimulatedFault
+from smki_sync.trust.profiles import CheckStep, FindingCode
+
+SAMPLE = ROOT / "sample_data"
+
+Row = list[str]
+
+
+# Reading Markdown: as much of it as these documents use.
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [fence.text for fence in fences(page) if fence.language == language]
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def section(page: str, heading: str) -> str:
+    """What stands between a heading and the next of its level or above."""
+    text = prose(DOCS / page)
+    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert found, f"{page} has no heading {heading!r}"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def tables(text: str) -> list[list[Row]]:
+    """Every table: its header, then its rows, as cells."""
+    found: list[list[Row]] = []
+    inside = False
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            inside = False
+            continue
+        if not inside:
+            found.append([])
+        inside = True
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if set(line) - set("|-: "):
+            found[-1].append(cells)
+    return found
+
+
+def rows(page: str, heading: str, *, table: int = 0) -> list[Row]:
+    """The rows of a table below a heading, without its header."""
+    return tables(section(page, heading))[table][1:]
+
+
+def ticked(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def codes(page: str, heading: str, *, table: int = 0) -> list[str]:
+    """The codes in the first column."""
+    return [code for row in rows(page, heading, table=table) for code in ticked(row[0])]
+
+
+# Links, names, places.
+
+
+def links(page: Path) -> list[str]:
+    return [link for link in re.findall(r"\]\(([^)]+)\)", prose(page)) if "://" not in link]
+
+
+@pytest.mark.parametrize("page", TOGETHER, ids=name_of)
+def test_every_internal_link_leads_to_a_page_and_to_a_heading_on_it(page: Path) -> None:
+    for link in links(page):
+        name, _, fragment = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if fragment:
+            assert fragment in map(anchor, headings(target)), link
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    reached = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "index.md")}
+    assert {page for page in PAGES if page.name != "index.md"} <= reached
+
+
+@pytest.mark.parametrize("page", TOGETHER, ids=name_of)
+def test_no_page_names_a_foreign_host_or_a_place_of_one_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    hosts = set(re.findall(r"https?://([^/\s)`\"]+)", text))
+    assert hosts <= {"keepachangelog.com", "semver.org", "www.sqlite.org"}
+    roots = set(re.findall(r"(?<![\w./:~)])/([a-z]+)/\w", text))
+    assert roots <= {"dev", "etc", "var", "opt", "usr", "media"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_configuration_key_and_module_that_is_named_exists(page: Path) -> None:
+    for word in ticked(prose(page)):
+        top, _, _ = word.partition(".")
+        if top in SECTIONS and re.fullmatch(r"[a-z]+\.[a-z_]+", word) and not word.endswith((".db", ".py")):
+            assert word in KEYS
+        if re.fullmatch(r"(smki_sync|tests)/[\w/]+(\.py)?/?", word):
+            assert (ROOT / word).exists(), word
+
+
+# Commands.
+
+
+def leaves() -> dict[str, Any]:
+    """Every command by its words; ``Any``: typer's own click has no public types."""
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - as above
+        below = getattr(command, "commands", {})
+        for name, one in below.items():
+            yield from walk(one, (*path, name))
+        if not below:
+            yield " ".join(path), command
+
+    return dict(walk(typer.main.get_command(build()), ()))
+
+
+COMMANDS = leaves()
+
+
+def options_of(command: Any) -> set[str]:  # noqa: ANN401 - typer's own click has no public types
+    return {name for p in command.params if p.param_type_name == "option" for name in p.opts}
+
+
+def test_every_command_has_its_section_and_no_other_has() -> None:
+    shared = {"Commands", "smki-sync", "Options that several commands share"}
+    assert set(headings(DOCS / "commands.md")) - shared == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_table_lists_exactly_its_options(name: str) -> None:
+    options = [t for t in tables(section("commands.md", name)) if t[0][0] == "option"]
+    written = [option for row in options[0][1:] for option in ticked(row[0])]
+    assert len(written) == len(set(written))
+    assert set(written) == options_of(COMMANDS[name])
+
+
+def test_the_program_itself_has_exactly_its_documented_options() -> None:
+    assert set(codes("commands.md", "smki-sync")) == options_of(typer.main.get_command(build()))
+
+
+def test_shared_options_are_options_and_name_their_configuration_keys() -> None:
+    everywhere = set().union(*map(options_of, COMMANDS.values()))
+    for option, key, _ in rows("commands.md", "Options that several commands share"):
+        assert set(ticked(option)) <= everywhere
+        assert set(ticked(key)) <= set(KEYS)
+
+
+@pytest.mark.parametrize("name", generated_files())
+def test_what_is_made_from_the_code_is_what_would_be_made_now(name: str) -> None:
+    """Where this fails, ``make generate`` mends it."""
+    assert (ROOT / name).read_text(encoding="utf-8") == generated_files()[name]
+
+
+def test_the_simulators_faults_are_all_documented() -> None:
+    assert set(codes("commands.md", "simulate advance", table=1)) == {fault.value for fault in SimulatedFault}
+
+
+def spoken() -> list[tuple[str, str]]:
+    """Every command that tests/documentation does not run: where it stands, and its words."""
+    return [
+        (command.where, command.line.removeprefix("smki-sync").replace("\\\n", " "))
+        for page in TOGETHER
+        for fence in fences(page)
+        if fence.language == "console" and not is_run(fence)
+        for command in commands(fence)
+        if command.line.startswith("smki-sync ")
+    ]
+
+
+@pytest.mark.parametrize(("where", "line"), spoken())
+def test_a_command_that_is_shown_and_not_run_parses_at_least(where: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    if words == ["--version"]:
+        return
+    name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
+    assert name, where
+    rest = words[len(name.split()) :]
+    if rest == ["--help"]:
+        return
+    COMMANDS[name].make_context(name, rest)  # raises for an option or a value that does not exist
+
+
+NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --version")
+"""How ticked text begins that is not about one command."""
+
+
+@pytest.mark.parametrize("page", TOGETHER, ids=name_of)
+def test_every_command_and_option_that_a_sentence_names_exists(page: Path) -> None:
+    for text in ticked(" ".join(prose(page).split())):
+        if not text.startswith("smki-sync ") or text.startswith(NO_COMMAND):
+            continue
+        words = text.split()[1:]
+        name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
+        assert name, text
+        assert {word for word in words if word.startswith("-")} <= options_of(COMMANDS[name]) | {"--help"}
+
+
+def test_there_are_such_commands() -> None:
+    assert spoken()
+
+
+def test_a_command_with_an_unknown_option_would_be_noticed() -> None:
+    with pytest.raises(typer.TyperException):
+        COMMANDS["sync"].make_context("sync", ["--accept-any-host-key"])
+
+
+# Codes.
+
+
+def test_the_reasons_of_a_plan_are_documented_with_their_actions() -> None:
+    written = {ticked(row[0])[0]: row[1] for row in rows("reasons.md", "Reasons of a plan")}
+    assert list(written) == [reason.value for reason in Reason]
+    known = {action.value for action in Action}
+    assert all(set(actions.split(" or ")) <= known for actions in written.values())
+
+
+def test_the_attention_codes_are_documented_with_their_levels() -> None:
+    written = {ticked(row[0])[0]: row[1] for row in rows("reasons.md", "Attention codes")}
+    assert written == {code.value: "note" if code.is_note else "attention" for code in NoticeCode}
+
+
+def test_the_flags_are_documented_with_their_bits() -> None:
+    written = {ticked(row[0])[0]: int(row[1]) for row in rows("reasons.md", "Flags of a certificate")}
+    assert written == {flag.codes[0]: flag.value for flag in Flag}
+
+
+def test_the_findings_of_a_verification_are_documented_with_their_steps_and_severities() -> None:
+    written = {ticked(row[0])[0]: (int(row[1]), row[2], row[3]) for row in rows("trust.md", "Findings")}
+    assert written == {code.value: (int(code.step), code.severity.value, code.words) for code in FindingCode}
+    steps = {int(row[0]): (row[1], row[2]) for row in rows("trust.md", "verify")}
+    assert steps == {int(step): (step.words, step.rule) for step in CheckStep}
+
+
+@pytest.mark.parametrize(
+    ("heading", "enum"),
+    [
+        ("Why a listed file is left alone", UnrecognisedReason),
+        ("Reasons of the quarantine", RejectReason),
+        ("Codes of a bad extract", Fault),
+    ],
+)
+def test_a_table_of_codes_equals_its_enum(
+    heading: str, enum: type[UnrecognisedReason] | type[RejectReason] | type[Fault]
+) -> None:
+    assert codes("reasons.md", heading) == [member.value for member in enum]
+
+
+CANNOT_BE_REACHED = "The repository cannot be reached"
+ERROR_TABLES = [
+    "The command line and the configuration",
+    "The repository refuses",
+    CANNOT_BE_REACHED,
+    "A bad extract",
+    "The mirror",
+    "The program",
+]
+
+
+def error_rows() -> list[Row]:
+    return [row for heading in ERROR_TABLES for row in rows("reasons.md", heading)]
+
+
+def error_codes() -> list[str]:
+    return [ticked(row[0])[0] for row in error_rows()]
+
+
+def calls() -> Iterator[tuple[str, ast.expr]]:
+    """Every ``code=`` in the package: the called name, and the expression."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else ""
+                yield from ((called, k.value) for k in node.keywords if k.arg == "code")
+
+
+def patterns_of(expression: ast.expr) -> list[str]:
+    """The texts that an expression can give, as regular expressions."""
+    match expression:
+        case ast.Constant(value=str(text)):
+            return [re.escape(text)]
+        case ast.IfExp(body=body, orelse=other):
+            return [*patterns_of(body), *patterns_of(other)]
+        case ast.JoinedStr(values=parts):
+            return [
+                "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else "[a-z]+" for p in parts)
+            ]
+        case _:
+            return []
+
+
+@cache
+def raised() -> frozenset[str]:
+    """Every code that a failure is given where it is raised, as regular expressions."""
+    failures = (value for called, value in calls() if called != "Attention")
+    return frozenset(pattern for value in failures for pattern in patterns_of(value))
+
+
+def own_codes() -> dict[str, type[errors.SmkiSyncError]]:
+    """The code of each class of the tree; the base of all sources is never raised itself."""
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    named = [kind for kind in tree if issubclass(kind, errors.SmkiSyncError)]
+    return {kind.code: kind for kind in named if kind is not errors.SourceError}
+
+
+def test_every_error_code_that_can_be_raised_is_documented() -> None:
+    written = error_codes()
+    assert len(written) == len(set(written))
+    assert set(own_codes()) <= set(written)
+    missing = [p for p in raised() if not any(re.fullmatch(p, code) for code in written)]
+    assert missing == []
+    for example in ("login-refused", "connection-refused", "banner-timeout"):  # text, choice, f-string
+        assert any(re.fullmatch(pattern, example) for pattern in raised())
+
+
+def test_no_error_code_is_documented_that_nothing_raises() -> None:
+    unknown = [
+        code
+        for code in set(error_codes()) - set(own_codes()) - {"unexpected"}
+        if not any(re.fullmatch(pattern, code) for pattern in raised())
+    ]
+    assert unknown == []
+
+
+def test_the_exit_code_beside_an_error_code_is_the_one_of_its_class() -> None:
+    written = {ticked(row[0])[0]: int(row[1]) for row in error_rows()}
+    for code, kind in own_codes().items():
+        assert written[code] == exit_of(kind("")), code
+    classes = {kind.__name__: kind for kind in own_codes().values()}
+    for called, value in calls():
+        if called in classes and isinstance(value, ast.Constant):
+            assert written[str(value.value)] == exit_of(classes[called]("")), value.value
+
+
+def test_every_cause_is_documented_with_its_exit_code_and_what_is_done_about_it() -> None:
+    written = [
+        (ticked(row[0])[0], int(row[1]), *row[2:]) for row in rows("downloads.md", "What is tried again")
+    ]
+    words = {"again": "again", "wait": "waited for", "never": "no"}
+    assert written == [(c.code, int(exit_of(c.kind(""))), words[c.treatment], c.why) for c in CAUSES]
+
+
+def test_every_code_of_the_repository_has_its_row_in_the_table_of_causes() -> None:
+    """A new fault of a source gets a row in smki_sync/download/retry.py and in docs/downloads.md."""
+    documented = {*codes("reasons.md", "The repository refuses"), *codes("reasons.md", CANNOT_BE_REACHED)}
+    assert documented == {cause.code for cause in CAUSES}
+
+
+# Decisions.
+
+
+def test_the_table_of_layers_is_the_one_that_the_test_of_layers_holds() -> None:
+    written = {
+        int(row[0].split()[0]): ticked(row[1]) for row in rows("decisions/0001-house.md", "The decision")
+    }
+    there = {path.stem for path in PACKAGE.iterdir()}
+    assert written == {
+        layer: sorted(room for room in rooms if room in there) for layer, rooms in LAYERS.items()
+    }
+    assert list(ASIDE) == ["simulator"]
+
+
+def test_the_table_of_libraries_behind_adapters_is_the_one_that_the_test_of_layers_holds() -> None:
+    written = {row[0]: ticked(row[1]) for row in rows("decisions/0001-house.md", "The decision", table=1)}
+    assert written == {library.replace("_", "-"): rooms for library, rooms in LIBRARIES.items()}
+
+
+def test_every_runtime_dependency_has_its_reason_and_its_pinned_version() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = tomllib.loads(project)["project"]
+    optional = [name for names in listed["optional-dependencies"].values() for name in names]
+    wanted = [re.split("[<>=]", name)[0] for name in (*listed["dependencies"], *optional)]
+    pins = dict(
+        re.findall(r"^([a-z-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+    )
+    written = {row[0].split()[0]: row[2] for row in rows("decisions/0002-libraries.md", "What runs")}
+    assert set(written) == set(wanted)
+    for name, alive in written.items():
+        assert alive.startswith(pins[name].removesuffix(".0")), name
+
+
+# A small mirror, from the sample data: a full, then a resync, then a delta with a record that is none.
+
+LAST_DELTA = """<CertificateDataResponse>
+<CertificateResponse><CertificateStatus>N</CertificateStatus><CertificateBody>{}</CertificateBody></CertificateResponse>
+<CertificateResponse><CertificateStatus>I</CertificateStatus><CertificateBody>bm8=</CertificateBody></CertificateResponse>
+</CertificateDataResponse>"""
+
+
+def smki_sync(place: Path, *words: str, today: str = "2026-11-12") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "smki_sync", *words],
+        cwd=place,
+        env={
+            "SMKI_SYNC_TODAY": today,
+            "SMKI_SYNC_MIRROR": str(place / "mirror"),
+            "SMKI_SYNC_SOURCE": (place / "repository").as_uri(),
+            "HOME": str(place),
+        },
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with ``repository`` and ``mirror``, and the documents of the three runs that made it."""
+    place = tmp_path_factory.mktemp("docs")
+    repository = place / "repository"
+    repository.mkdir()
+    fulls = sorted(SAMPLE.glob("SMKIKR_FULL_*"))
+    shutil.copy(fulls[0], repository)
+    first = smki_sync(place, "sync", "--json", today="2026-11-02")
+    shutil.copytree(SAMPLE, repository, dirs_exist_ok=True)
+    second = smki_sync(place, "sync", "--json")
+    body = base64.b64encode(
+        bytes.fromhex(one(place, "SELECT hex(der) FROM certificates WHERE in_use"))
+    ).decode()
+    delta = gzip.compress(LAST_DELTA.format(body).encode())
+    (repository / "SMKIKR_DELT_2026-11-12.xml.gz").write_bytes(delta)
+    third = smki_sync(place, "sync", "--json")
+    assert [first.returncode, second.returncode, third.returncode] == [0, 0, 3], third.stderr
+    for number, run in enumerate((first, second, third), 1):
+        (place / f"sync{number}.json").write_text(run.stdout)
+    return place
+
+
+def connect(place: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{(place / 'mirror' / 'mirror.db').as_uri()}?mode=ro", uri=True)
+
+
+def one(place: Path, sql: str) -> str:
+    db = connect(place)
+    (value,) = db.execute(sql).fetchone()
+    db.close()
+    return str(value)
+
+
+QUERIES = [(name_of(page), text) for page in TOGETHER for text in blocks(page, "sql")]
+
+
+def test_the_documents_hold_queries() -> None:
+    assert len(QUERIES) > 5
+
+
+@pytest.mark.parametrize(("page", "sql"), QUERIES, ids=[f"query{n}" for n in range(len(QUERIES))])
+def test_every_query_in_the_documents_gives_an_answer(place: Path, page: str, sql: str) -> None:
+    db = connect(place)
+    assert db.execute(sql).fetchall() != [], page
+    db.close()
+
+
+def run_python(place: Path, text: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=place / "mirror", text=True, capture_output=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_the_digest_worked_out_as_documented_is_the_mirrors_own(place: Path) -> None:
+    (text,) = blocks(DOCS / "decisions/0005-set-digest.md", "python")
+    documented = run_python(place, text)
+    assert documented == json.loads((place / "sync3.json").read_text())["digest"]
+    assert documented != json.loads((place / "sync1.json").read_text())["digest"]
+
+
+@pytest.mark.parametrize("view", ["certificates", "changes"])
+def test_a_view_has_exactly_the_documented_columns(place: Path, view: str) -> None:
+    db = connect(place)
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({view})")]
+    db.close()
+    assert set(codes("mirror-directory.md", f"The view `{view}`")) == set(columns)
+
+
+def test_every_table_of_the_mirror_is_documented(place: Path) -> None:
+    db = connect(place)
+    names = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    assert set(codes("mirror-directory.md", "Other tables")) == {name for (name,) in names}
+    db.close()
+
+
+def test_the_documented_marks_of_the_file_are_its_own() -> None:
+    text = section("mirror-directory.md", "Other tools")
+    assert f"`0x{APPLICATION_ID:X}`" in text
+    assert f"user version {SCHEMA_VERSION}," in text
+
+
+@pytest.mark.parametrize(("column", "value"), [("eui", "x"), ("serial", "x")])
+def test_a_lookup_that_is_said_to_use_an_index_uses_one(place: Path, column: str, value: str) -> None:
+    db = connect(place)
+    plan = db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM certificates WHERE {column} = ?", (value,))
+    assert any("USING INDEX certificate_" in row[3] for row in plan)
+    db.close()
+
+
+def test_every_file_of_the_mirror_directory_is_documented(place: Path) -> None:
+    written = " ".join(row[0] for row in rows("mirror-directory.md", "What lies in it"))
+    for path in (place / "mirror").rglob("*"):
+        if path.is_file():
+            name = path.relative_to(place / "mirror").as_posix()
+            plain = re.sub(r"\d{6}\.db", "NNNNNN.db", name).partition("-")[0]
+            assert f"`{plain}`" in written, name
+
+
+def test_a_copy_put_back_as_documented_goes_on_from_its_position(place: Path, tmp_path: Path) -> None:
+    generations = tmp_path / "mirror" / "generations"
+    generations.mkdir(parents=True)
+    source, copy = connect(place), sqlite3.connect(generations / "000001.db")
+    source.backup(copy)
+    source.close()
+    copy.close()
+    (tmp_path / "mirror" / "mirror.db").symlink_to("generations/000001.db")
+    (tmp_path / "repository").symlink_to(place / "repository")
+    report = json.loads(smki_sync(tmp_path, "sync", "--json").stdout)
+    assert report["plan"]["reason"] == "up-to-date"
+    assert report["position"] == json.loads((place / "sync3.json").read_text())["position"]
+
+
+# JSON documents.
+
+LEAVES = {"certificates.by_kind", "certificates.by_status", "plan.sources"}
+"""Objects whose keys are data."""
+
+Json = Mapping[str, Any]
+
+
+def paths(value: Json, stem: str = "") -> set[str]:
+    """The fields of a document as the tables write them."""
+    found: set[str] = set()
+    for name, below in value.items():
+        path = f"{stem}{name}"
+        if isinstance(below, dict) and path not in LEAVES:
+            found |= paths(below, f"{path}.")
+        elif isinstance(below, list) and below and isinstance(below[0], dict):
+            for item in below:
+                found |= paths(item, f"{path}[].")
+        else:
+            found.add(path)
+    return found
+
+
+def written_fields(heading: str) -> set[str]:
+    return set(codes("json.md", heading))
+
+
+def whole(fields: set[str]) -> set[str]:
+    """Without what is empty or null in one document and spelled out in another."""
+    return {f for f in fields if not any(other.startswith((f"{f}.", f"{f}[].")) for other in fields)}
+
+
+def test_the_sync_document_has_exactly_the_documented_fields(place: Path) -> None:
+    documents = [json.loads((place / f"sync{n}.json").read_text()) for n in (1, 2, 3)]
+    assert whole(set().union(*map(paths, documents))) == whole(written_fields("sync"))
+    assert {d["schema"] for d in documents} == {"smki-sync/sync/1"}
+
+
+def test_the_status_document_has_exactly_the_documented_fields(place: Path) -> None:
+    smki_sync(place, "verify")
+    document = json.loads(smki_sync(place, "status", "--json").stdout)
+    assert document["schema"] == "smki-sync/status/1"
+    assert document["last_run"], "the runs before this one are remembered"
+    assert paths(document) == whole(written_fields("status"))
+
+
+def test_the_show_document_has_exactly_the_documented_fields(place: Path) -> None:
+    eui = one(place, "SELECT eui FROM certificates WHERE kind = 'device' AND in_use")
+    document = json.loads(smki_sync(place, "show", eui, "--explain", "--json").stdout)
+    assert document["schema"] == "smki-sync/show/1"
+    assert paths(document) == written_fields("show")
+
+
+def test_the_find_document_has_exactly_the_documented_fields(place: Path) -> None:
+    document = json.loads(smki_sync(place, "find", "--limit", "1", "--json").stdout)
+    assert document["schema"] == "smki-sync/find/1"
+    assert set(document) == {field.removesuffix("[]") for field in written_fields("find")}
+    assert {f"certificates[].{name}" for name in document["certificates"][0]} <= written_fields("show")
+
+
+def test_the_export_document_has_exactly_the_documented_fields(place: Path, tmp_path: Path) -> None:
+    words = ("export", "--format", "pem", "--output", str(tmp_path / "made"), "--json")
+    document = json.loads(smki_sync(place, *words).stdout)
+    assert document["schema"] == "smki-sync/export/1"
+    assert paths(document) == written_fields("export")
+
+
+def test_the_quarantine_document_has_exactly_the_documented_fields(place: Path) -> None:
+    done = smki_sync(place, "quarantine", "--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "smki-sync/quarantine/1"
+    assert [record["reason"] for record in document["records"]] == ["body-not-a-certificate"]
+    assert paths(document) == written_fields("quarantine")
+    assert done.returncode == Exit.FINDING
+
+
+def test_the_verify_document_has_exactly_the_documented_fields(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "mirror", tmp_path / "mirror", symlinks=True)
+    with closing(sqlite3.connect(tmp_path / "mirror" / "mirror.db")) as db, db:
+        db.execute("UPDATE certificate SET status = iif(status = 'N', 'I', 'N') WHERE id = 1")
+    done = smki_sync(tmp_path, "verify", "--at", "2001-01-01", "--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "smki-sync/verify/1"
+    assert paths(document) == written_fields("verify")
+    assert done.returncode == Exit.FINDING
+
+
+@pytest.mark.parametrize("words", [["sync", "--source", "nowhere:", "--json"], ["nonsense", "--json"]])
+def test_a_failure_document_has_exactly_the_documented_fields(place: Path, words: list[str]) -> None:
+    document = json.loads(smki_sync(place, *words).stdout)
+    assert paths(document) == written_fields("failure")
+    assert document["error"]["code"] in error_codes()
+
+
+def test_every_command_that_has_json_has_its_document_described() -> None:
+    speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
+    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", *speaking}
+
+
+# Their schemas.
+
+SCHEMAS = {path.stem: path for path in sorted((DOCS / "schemas").glob("*.json"))}
+
+
+def fields_of(schema: Json, stem: str = "") -> set[str]:
+    """The fields of a JSON Schema as the tables write them."""
+    found: set[str] = set()
+    for name, one in schema.get("properties", {}).items():
+        path = f"{stem}{name}"
+        inside = fields_of(one.get("items", one), f"{path}[]." if "items" in one else f"{path}.")
+        found |= inside or {path}
+    return found
+
+
+def test_every_document_has_a_schema_and_every_schema_a_document() -> None:
+    """A new document gets docs/schemas/COMMAND.json; test_schemas.py checks real ones against it."""
+    assert set(SCHEMAS) == set(headings(DOCS / "json.md")) - {"JSON documents"}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_has_exactly_the_documented_fields(name: str) -> None:
+    schema = json.loads(SCHEMAS[name].read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    documented = {field.removesuffix("[]") for field in written_fields(name)}
+    parents = {field.rpartition(".")[0].removesuffix("[]") for field in documented}
+    assert fields_of(schema) == documented - parents
+
+
+ENUMS: dict[str, type[Enum]] = {
+    "sync/plan/action": Action,
+    "sync/plan/reason": Reason,
+    "sync/attention/items/code": NoticeCode,
+    "sync/lists/items/state": ListState,
+    "show/certificates/items/kind": Kind,
+    "show/certificates/items/status": Status,
+    "show/certificates/items/usage": Usage,
+    "quarantine/records/items/reason": RejectReason,
+    "verify/codes/items/code": FindingCode,
+    "failure/error/exit": Exit,
+}
+
+
+@pytest.mark.parametrize("path", ENUMS)
+def test_a_schema_lists_every_code_that_the_program_has(path: str) -> None:
+    name, *keys = path.split("/")
+    node = json.loads(SCHEMAS[name].read_text("utf-8"))
+    for key in keys:
+        node = node["items"] if key == "items" else node["properties"][key]
+    assert {one for one in node["enum"] if one is not None} == set(ENUMS[path])

@@ -1,0 +1,188 @@
+"""Whoever watches is told of every run: metrics, hooks, agreed days, the two clocks."""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.cli import Shell, wait_until
+
+from smki_sync.cli.exit_codes import Exit
+from smki_sync.monitoring import call_hook
+
+Metrics = dict[str, float]
+
+
+@pytest.fixture
+def toml(smki: Shell, repository: Path) -> Path:
+    """A configuration over a directory."""
+    file = smki.place / "smki-sync.toml"
+    file.write_text(f'[repository]\nurl = "{repository.as_uri()}"\n[mirror]\npath = "mirror"\n')
+    return file
+
+
+def add(toml: Path, text: str) -> None:
+    toml.write_text(toml.read_text() + text)
+
+
+def metrics(path: Path) -> Metrics:
+    families = text_string_to_metric_families(path.read_text())
+    samples = [sample for family in families for sample in family.samples]
+    return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
+
+
+def test_every_run_replaces_the_metrics_a_failed_one_too(smki: Shell, toml: Path, repository: Path) -> None:
+    add(toml, '[metrics]\ntextfile = "smki.prom"\n')
+    assert smki("sync").code == Exit.OK
+    first = metrics(smki.place / "smki.prom")
+    assert first["smki_sync_run_exit_code"] == 0
+    assert first["smki_sync_run_applied_files full"] == 1
+    assert first["smki_sync_certificates"] >= first["smki_sync_certificates_in_use"] > 0
+    assert first["smki_sync_days_left"] == 7
+    repository.rename(repository.with_name("gone"))
+    assert smki("sync").code == Exit.UNREACHABLE
+    second = metrics(smki.place / "smki.prom")
+    assert second["smki_sync_run_exit_code"] == Exit.UNREACHABLE
+    assert second["smki_sync_certificates"] == first["smki_sync_certificates"]
+    assert second["smki_sync_success_timestamp_seconds"] == first["smki_sync_run_start_timestamp_seconds"]
+    assert sorted(path.name for path in smki.place.glob("smki.prom*")) == ["smki.prom"]
+
+
+def test_every_metric_is_documented_and_no_other_is(smki: Shell, toml: Path) -> None:
+    add(toml, '[metrics]\ntextfile = "smki.prom"\n')
+    smki("sync")
+    smki("sync", SMKI_SYNC_TODAY="2026-11-15")
+    families = text_string_to_metric_families((smki.place / "smki.prom").read_text())
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    written = re.findall(r"^\| `(smki_sync_\w+)`", page, re.MULTILINE)
+    assert sorted(written) == sorted(family.name for family in families)
+
+
+def test_metrics_that_cannot_be_written_are_a_note_and_fail_nothing(smki: Shell, toml: Path) -> None:
+    add(toml, '[metrics]\ntextfile = "nowhere/smki.prom"\n')
+    ran = smki("sync", "--json")
+    assert ran.code == Exit.OK
+    assert [note["code"] for note in ran.document["attention"]] == ["metrics-not-written"]
+
+
+def test_each_end_of_a_run_calls_its_hook_with_the_document(
+    smki: Shell, toml: Path, repository: Path
+) -> None:
+    add(toml, "[hooks]\n")
+    for end in ("updated", "attention", "failed"):
+        add(toml, f'on_{end} = ["sh", "-c", "cat > {end}.json"]\n')
+    said = smki("sync", "--json", SMKI_SYNC_TODAY="2026-11-15")
+    assert said.code == Exit.ATTENTION
+    for end in ("updated", "attention"):
+        assert json.loads((smki.place / f"{end}.json").read_text()) == said.document
+    assert not (smki.place / "failed.json").exists()
+    repository.rename(repository.with_name("gone"))
+    failed = smki("sync", "--json")
+    assert json.loads((smki.place / "failed.json").read_text()) == failed.document
+
+
+def test_a_hook_that_fails_is_a_note_and_the_run_ends_as_it_would(smki: Shell, toml: Path) -> None:
+    add(toml, '[hooks]\non_updated = ["sh", "-c", "echo no room >&2; exit 7"]\n')
+    ran = smki("sync", "--json")
+    assert ran.code == Exit.OK
+    (note,) = ran.document["attention"]
+    assert note["code"] == "hook-failed"
+    assert "ended with 7: no room" in note["message"]
+
+
+def test_a_hook_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SMKI_SYNC_PASSWORD", "correct horse")
+    assert call_hook(["sh", "-c", f"env > {tmp_path}/env"], "{}", seconds=30) is None
+    assert "correct horse" not in (tmp_path / "env").read_text()
+
+
+def test_a_hook_that_hangs_is_stopped_with_what_it_has_started(tmp_path: Path) -> None:
+    fault = call_hook(["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"], "{}", seconds=1.5)
+    assert fault == "sh was stopped after 1.5 s"
+    child = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{child}/stat")
+    wait_until(lambda: not state.exists() or state.read_text().split()[2] == "Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["no-such-program"], "could not be started"),
+        (["sh", "-c", f"kill -{signal.SIGKILL} $$"], "ended with -9"),
+    ],
+)
+def test_what_went_wrong_with_a_hook_is_said(words: list[str], fault: str) -> None:
+    assert fault in (call_hook(words, "{}", seconds=30) or "")
+
+
+def test_a_hook_that_reads_nothing_is_no_fault() -> None:
+    assert call_hook(["true"], "x" * (os.sysconf("SC_PAGESIZE") * 100), seconds=30) is None
+
+
+# What was agreed on fulls. 12 November 2026 is a Thursday.
+
+
+def test_a_full_on_another_day_is_taken_and_told_by_default(smki: Shell, toml: Path) -> None:
+    add(toml, '[policy]\nfull_download_day = "sunday"\n')
+    ran = smki("sync", "--json")
+    assert ran.code == Exit.OK
+    assert [note["code"] for note in ran.document["attention"]] == ["full-outside-agreed"]
+
+
+def test_a_full_on_the_agreed_day_is_no_news(smki: Shell, toml: Path) -> None:
+    add(toml, '[policy]\nfull_download_day = "thursday"\n')
+    assert smki("sync", "--json").document["attention"] == []
+
+
+def test_a_full_can_wait_for_the_agreed_day_or_be_asked_for(smki: Shell, toml: Path) -> None:
+    add(toml, '[policy]\nfull_download_day = "sunday"\nfull_download_outside = "wait"\n')
+    waits = smki("sync", "--json")
+    assert waits.code == Exit.ATTENTION
+    assert waits.document["plan"]["reason"] == "waiting-for-agreed-day"
+    assert waits.document["applied"] == []
+    asked = smki("sync", "--full", "--json")
+    assert asked.code == Exit.OK
+    assert asked.document["plan"]["action"] == "full"
+
+
+def test_deltas_do_not_wait_for_the_day_agreed_on_fulls(smki: Shell, toml: Path, repository: Path) -> None:
+    held = {path: path.read_bytes() for path in repository.glob("SMKIKR_DELT_2026-11-11*")}
+    for path in held:
+        path.unlink()
+    assert smki("sync", SMKI_SYNC_TODAY="2026-11-11").code == Exit.OK
+    for path, octets in held.items():
+        path.write_bytes(octets)
+    add(toml, '[policy]\nfull_download_day = "sunday"\nfull_download_outside = "wait"\n')
+    ran = smki("sync", "--json")
+    assert ran.document["plan"]["reason"] == "deltas-available"
+    assert ran.document["position"] == "2026-11-11"
+
+
+def test_hours_that_cannot_be_read_are_a_fault_of_the_configuration(smki: Shell, toml: Path) -> None:
+    add(toml, '[policy]\nfull_download_hours = "8pm"\n')
+    ran = smki("sync", "--json")
+    assert ran.code == Exit.CONFIG
+    assert "policy.full_download_hours" in ran.error["message"]
+
+
+# Freshness.
+
+
+def test_status_has_two_clocks_the_cliff_and_a_forecast(smki: Shell, toml: Path) -> None:
+    assert toml.exists()
+    smki("sync")
+    fresh = smki("status", "--json").document
+    assert fresh["looked"].startswith("20")
+    assert fresh["cliff"] == {"next_delta": "2026-11-12", "leaves": "2026-11-19", "days_left": 7}
+    assert fresh["forecast"]["full_bytes"] > 0
+    assert fresh["forecast"]["full_seconds"] > 0
+
+
+def test_before_the_first_sync_nothing_is_forecast(smki: Shell, toml: Path) -> None:
+    assert toml.exists()
+    fresh = smki("status", "--json").document
+    assert fresh["looked"] is None
+    assert set(fresh["cliff"].values()) == set(fresh["forecast"].values()) == {None}

@@ -1,0 +1,89 @@
+"""What `show EUI` costs as a whole process, beside a bare one that imports the usual and prints a row.
+
+Pairs of whole processes in turn, medians; and the query alone, inside one process. Part of `make bench`, and
+by itself: `PYTHONPATH=tests python -m performance.lookup MIRROR`.
+"""
+
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from smki_sync.mirror.queries import CertificateFilter, EuiIs, find, find_certificates, open_mirror
+from smki_sync.model.certificate import parse_eui
+
+PAIRS = 15
+QUERIES = 1000
+BARE = """
+import sqlite3, sys
+import rich, typer
+db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+print(*db.execute("SELECT * FROM certificates WHERE eui = ?", (sys.argv[2],)).fetchone())
+"""
+
+
+def report(mirror: Path) -> str:
+    """Measure, and say it in words."""
+    euis = _some_euis(mirror / "mirror.db")
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "smki-sync.toml")
+        file.write_text(f'[mirror]\npath = "{mirror}"\n')
+        forms = (_bare, _show, partial(_show_configured, file))
+        rounds = [[_took(form(mirror, eui)) for form in forms] for eui in euis[:PAIRS]]
+    bare, shown, configured = zip(*rounds, strict=True)
+    ratios = [statistics.median(one[form] / one[0] for one in rounds) for form in (1, 2)]
+    with open_mirror(mirror / "mirror.db") as db:
+        queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)))) for eui in euis]
+        first = [_seconds(lambda: next(find(db, CertificateFilter()))) for _ in range(PAIRS)]
+    return (
+        f"`show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratios[0]:.2f} times; with a"
+        f" configuration file {_ms(configured)}: {ratios[1]:.2f} times;"
+        f" the query alone {_ms(queries)}; the first row of `find` {_ms(first)} (medians)"
+    )
+
+
+def _some_euis(link: Path) -> list[str]:
+    """From all over the mirror."""
+    with closing(sqlite3.connect(f"{link.as_uri()}?mode=ro", uri=True)) as db:
+        (last,) = db.execute("SELECT max(id) FROM certificate").fetchone()
+        step = max(last // QUERIES, 1)
+        sql = "SELECT eui FROM certificate WHERE id % ? = 0 AND status = 'I' AND eui IS NOT NULL LIMIT ?"
+        return [eui for (eui,) in db.execute(sql, (step, QUERIES))]
+
+
+def _bare(mirror: Path, eui: str) -> list[str]:
+    return [sys.executable, "-c", BARE, str(mirror / "mirror.db"), eui]
+
+
+def _show(mirror: Path, eui: str) -> list[str]:
+    script = Path(sys.executable).with_name("smki-sync")
+    return [str(script), "show", eui, "--mirror", str(mirror)]
+
+
+def _show_configured(file: Path, _mirror: Path, eui: str) -> list[str]:
+    script = Path(sys.executable).with_name("smki-sync")
+    return [str(script), "show", eui, "--config", str(file)]
+
+
+def _took(command: list[str]) -> float:
+    return _seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+
+def _seconds(deed: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    deed()
+    return time.perf_counter() - began
+
+
+def _ms(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds) * 1000:.3g} ms"
+
+
+if __name__ == "__main__":
+    print(report(Path(sys.argv[1]).absolute()))

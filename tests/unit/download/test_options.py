@@ -1,0 +1,78 @@
+"""The configuration's terms reach the download, and every attempt reaches the ledger."""
+
+import pickle
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from support.download_source import Ear
+from support.extract_directory import NOW, november
+
+from smki_sync.cli.job import download_options_of, job_of
+from smki_sync.config.loader import Config
+from smki_sync.config.settings import MirrorPaths, Repository, RetrySettings
+from smki_sync.download import RetryPolicy, SourceConfig, TransferRecord
+from smki_sync.events import Detail, NullListener
+from smki_sync.sources.base import Limits
+from smki_sync.sources.ssh_settings import SftpLogin
+from smki_sync.sync.job import SyncJob
+from smki_sync.sync.runner import DownloadLedger
+
+REPOSITORY = Repository(
+    url="sftp://party@repository.example/extracts",
+    identity_file=Path("key"),
+    bandwidth_limit=1_000_000,
+    settle_seconds=60,
+    changing_seconds=90,
+)
+
+
+def test_each_key_of_the_configuration_is_a_term() -> None:
+    retry = RetrySettings(attempts=7, first_pause_seconds=1, factor=2, longest_pause_seconds=30, jitter=0.5)
+    made = download_options_of(Config(repository=REPOSITORY, retry=retry))
+    assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=2, longest_pause=30, jitter=0.5)
+    assert (made.young, made.changing, made.bandwidth, made.second) == (60, 90, 1_000_000, None)
+
+
+def test_two_sessions_are_opened_alike_and_the_second_can_be_given_to_another_process() -> None:
+    config = Config(repository=replace(REPOSITORY, parallel=2))
+    second = download_options_of(config).second
+    assert second is not None
+    opening = second()
+    assert opening.url == config.need_url()
+    assert opening.login.identity_file == Path("key")
+    assert pickle.loads(pickle.dumps(opening)) == opening  # noqa: S301 - our own, a moment old
+    assert "repository.example" in opening().title
+
+
+def test_no_secret_shows_in_how_to_open_a_source() -> None:
+    login = SftpLogin(password="s3cret", key_passphrase="pa55")
+    opening = SourceConfig(url="file:///media", login=login, limits=Limits())
+    assert "s3cret" not in repr(opening)
+    assert "pa55" not in repr(opening)
+
+
+def job(directory: Path, ear: Ear) -> SyncJob:
+    config = Config(repository=replace(REPOSITORY, url="file:///media"), mirror=MirrorPaths(path=directory))
+    return replace(job_of(config, NullListener()), hear=ear, today=november(20), clock=lambda: NOW)
+
+
+TRANSFER = TransferRecord(file="f", size=9, started=NOW, ended=NOW, begin=2, end=7, outcome="connection-lost")
+
+
+def test_an_attempt_is_a_row_of_the_history(tmp_path: Path) -> None:
+    ear = Ear()
+    DownloadLedger(job(tmp_path, ear))(TRANSFER)
+    with closing(sqlite3.connect(tmp_path / "history.db")) as db:
+        rows = db.execute("SELECT file, size, started, ended, begin, end, outcome FROM download").fetchall()
+    stamp = "2026-11-20T07:30:00Z"
+    assert rows == [("f", 9, stamp, stamp, 2, 7, "connection-lost")]
+    assert ear.events == []
+
+
+def test_an_attempt_that_cannot_be_written_down_is_said_and_nothing_fails(tmp_path: Path) -> None:
+    (tmp_path / "history.db").write_bytes(b"no database" * 100)
+    ear = Ear()
+    DownloadLedger(job(tmp_path, ear))(TRANSFER)
+    assert [type(event) for event in ear.events] == [Detail]

@@ -1,0 +1,99 @@
+"""What only a directory can do wrong, and that it needs nothing of SSH."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.events import NullListener
+from smki_sync.sources import open_source
+from smki_sync.sources.base import Limits, Source
+from smki_sync.sources.ssh_settings import SftpLogin
+
+
+def source_of(folder: Path) -> Source:
+    return open_source(folder.as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener())
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "reason"),
+    [
+        (errno.ENOENT, SourceMissing, "source-missing"),
+        (errno.EACCES, SourceRefused, "permission-denied"),
+        (errno.EIO, SourceUnreachable, "read-failed"),
+        (errno.ESTALE, SourceUnreachable, "read-failed"),
+    ],
+)
+def test_an_error_of_the_disk_is_told_by_who_is_to_blame(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[SourceError], reason: str
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (folder / "a.gz").write_bytes(b"a")
+    with source_of(folder) as source:
+        with source.fetch("a.gz") as chunks, monkeypatch.context() as patch:
+            patch.setattr(os, "pread", failing)
+            with pytest.raises(kind) as reading:
+                next(chunks)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", failing)
+            with pytest.raises(kind) as listing:
+                source.fetch_listing()
+    assert [reading.value.reason, listing.value.reason] == [reason] * 2
+    assert str(folder) in reading.value.message
+
+
+def test_a_link_is_not_followed_and_a_pipe_is_not_waited_for(folder: Path) -> None:
+    (folder.parent / "outside.gz").write_bytes(b"outside")
+    (folder / "link.gz").symlink_to(folder.parent / "outside.gz")
+    os.mkfifo(folder / "pipe.gz")
+    with source_of(folder) as source:
+        for name in ("link.gz", "pipe.gz"):
+            with pytest.raises(SourceMissing), source.fetch(name):
+                pytest.fail("something else than a regular file was opened")
+
+
+def test_a_time_that_no_calendar_holds_is_no_time(folder: Path) -> None:
+    memory = Path("/dev", "shm")  # its time stamps have 64 bits; those of many disks end in 2446
+    with TemporaryDirectory(dir=memory if memory.is_dir() else folder) as place:
+        for name, seconds in (("early", -99_999_999_999), ("late", 253_402_300_900), ("now", 1_790_000_000)):
+            Path(place, name).write_bytes(b"a")
+            os.utime(Path(place, name), (seconds, seconds))
+        with source_of(Path(place)) as source:
+            assert {x.name: x.modified and x.modified.year for x in source.fetch_listing()} == {
+                "early": None,
+                "late": None,
+                "now": 2026,
+            }
+
+
+def test_the_directory_itself_may_be_reached_by_a_link(folder: Path) -> None:
+    link = folder.parent / "current"
+    link.symlink_to(folder)
+    with source_of(link) as source:
+        assert len(source.fetch_listing()) == 3
+
+
+def test_no_file_stays_open(folder: Path) -> None:
+    (folder / "a.gz").write_bytes(bytes(3_000_000))
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (the fashion of a path does not matter here)
+    with source_of(folder) as source, source.fetch("a.gz") as chunks:
+        next(chunks)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 (as above)
+
+
+def test_a_directory_is_read_without_loading_the_ssh_library(folder: Path) -> None:
+    program = (
+        "import sys; from smki_sync.events import Silence\n"
+        "from smki_sync.sources import *\n"
+        "s = open_source(sys.argv[1], login=SftpLogin(), limits=Limits(), hear=Silence())\n"
+        "assert len(s.fetch_listing()) == 3\n"
+        "assert 'paramiko' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program, folder.as_uri()], check=True)

@@ -1,0 +1,115 @@
+"""known_hosts: what pins a key, what does not, and what a revocation does."""
+
+import base64
+import hashlib
+import hmac
+
+import pytest
+
+from smki_sync.sources.ssh_settings import HostKeyVerdict, fingerprint, read_pins
+
+KEY = b"\0\0\0\x0bssh-ed25519" + bytes(36)
+OTHER = b"\0\0\0\x0bssh-ed25519" + bytes(35) + b"\1"
+TEXT = base64.b64encode(KEY).decode()
+OTHER_TEXT = base64.b64encode(OTHER).decode()
+
+
+def judged(
+    known_hosts: str, *, host: str = "smki.example", port: int = 22, blob: bytes = KEY
+) -> HostKeyVerdict:
+    return read_pins(known_hosts, host=host, port=port).judge(blob)
+
+
+def hashed(name: str) -> str:
+    salt = bytes(range(20))
+    digest = hmac.digest(salt, name.encode(), hashlib.sha1)
+    return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "smki.example",
+        "other.example,smki.example",
+        "SMKI.Example",
+        "*.example",
+        "smki.exampl?",
+        hashed("smki.example"),
+    ],
+)
+def test_a_line_that_names_the_host_pins_its_key(hosts: str) -> None:
+    assert judged(f"{hosts} ssh-ed25519 {TEXT} a comment\n") is HostKeyVerdict.TRUSTED
+    assert judged(f"{hosts} ssh-ed25519 {OTHER_TEXT}\n") is HostKeyVerdict.CHANGED
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "# smki.example ssh-ed25519 " + TEXT,
+        f"other.example ssh-ed25519 {TEXT}",
+        f"*.example,!smki.example ssh-ed25519 {TEXT}",
+        f"[smki.example]:2222 ssh-ed25519 {TEXT}",
+        f"smkiXexample ssh-ed25519 {TEXT}",
+        f"{hashed('other.example')} ssh-ed25519 {TEXT}",
+        f"|1|not-base64 ssh-ed25519 {TEXT}",
+        f"@cert-authority smki.example ssh-ed25519 {TEXT}",
+        f"@unheard-of smki.example ssh-ed25519 {TEXT}",
+        "smki.example ssh-ed25519 not!base64",
+        "smki.example ssh-ed25519",
+        "@revoked",
+    ],
+)
+def test_any_other_line_pins_nothing(line: str) -> None:
+    assert judged(line + "\n") is HostKeyVerdict.UNKNOWN
+
+
+def test_a_host_on_another_port_is_another_host() -> None:
+    line = f"[smki.example]:2222 ssh-ed25519 {TEXT}\n"
+    assert judged(line, port=2222) is HostKeyVerdict.TRUSTED
+    assert judged(line, port=2223) is HostKeyVerdict.UNKNOWN
+    assert judged(f"smki.example ssh-ed25519 {TEXT}\n", port=2222) is HostKeyVerdict.UNKNOWN
+    assert (
+        judged(f"{hashed('[smki.example]:2222')} ssh-ed25519 {TEXT}\n", port=2222) is HostKeyVerdict.TRUSTED
+    )
+
+
+def test_an_ipv6_address_is_named_as_openssh_names_it() -> None:
+    assert judged(f"2001:db8::1 ssh-ed25519 {TEXT}\n", host="2001:db8::1") is HostKeyVerdict.TRUSTED
+    line = f"[2001:db8::1]:2222 ssh-ed25519 {TEXT}\n"
+    assert judged(line, host="2001:db8::1", port=2222) is HostKeyVerdict.TRUSTED
+
+
+def test_each_of_several_keys_of_one_type_is_trusted_so_that_a_key_can_be_replaced() -> None:
+    lines = f"smki.example ssh-ed25519 {OTHER_TEXT}\nsmki.example ssh-ed25519 {TEXT}\n"
+    assert judged(lines) is HostKeyVerdict.TRUSTED
+    assert judged(lines, blob=OTHER) is HostKeyVerdict.TRUSTED
+
+
+def test_a_revoked_key_is_refused_even_where_it_is_also_pinned() -> None:
+    lines = f"smki.example ssh-ed25519 {TEXT}\n@revoked * ssh-ed25519 {TEXT}\n"
+    assert judged(lines) is HostKeyVerdict.REVOKED
+    assert read_pins(lines, host="smki.example", port=22).trusted == ()
+
+
+def test_the_fingerprint_is_written_as_openssh_writes_it() -> None:
+    digest = base64.b64encode(hashlib.sha256(KEY).digest()).decode()
+    assert fingerprint(KEY) == f"SHA256:{digest[:43]}"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"@cert-authority smki.example ssh-ed25519 {TEXT}", "line 2 trusts a certificate authority"),
+        (f"@unheard-of smki.example ssh-ed25519 {TEXT}", "line 2 begins with a marker"),
+        ("smki.example ssh-ed25519 not!base64", "line 2 holds no public key"),
+        (f"smki.example ssh-rsa {TEXT}", "line 2 holds no public key of the type that it names"),
+        ("smki.example", "line 2 holds no public key"),
+    ],
+)
+def test_a_line_about_the_host_that_pins_nothing_says_why(line: str, why: str) -> None:
+    pins = read_pins(f"# a comment\n{line}\n", host="smki.example", port=22)
+    assert pins.trusted == ()
+    (said,) = pins.unused
+    assert said.startswith(why)
+    assert read_pins(line, host="other.example", port=22).unused == ()

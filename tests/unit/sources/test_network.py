@@ -1,0 +1,200 @@
+"""A line that goes wrong, between the client and a real OpenSSH: what is said, and what never happens."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from support.needs import need
+from support.openssh import OpenSsh, openssh_server
+from support.proxy import Faults, Proxy, proxy_to
+from support.source_contract import NAME, SOME_BYTES, fill, read
+
+from smki_sync.errors import SourceError, SourceUnreachable
+from smki_sync.events import NullListener
+from smki_sync.sources import open_source
+from smki_sync.sources.base import Limits, Source
+from smki_sync.sources.ssh_settings import SftpLogin
+
+LIMITS = Limits(connect=5, banner=1, login=2, stall=0.5)
+LOST = {"connection-lost", "handshake-failed", "server-busy", "login-refused", "no-sftp"}
+"""What a connection that ends may be called, by when; a login that was cut counts as a refused one."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
+    place = fill(tmp_path_factory.mktemp("files") / "repository")
+    with openssh_server(place, tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@contextmanager
+def line_to(
+    server: OpenSsh, faults: Faults, tmp_path: Path, limits: Limits = LIMITS
+) -> Iterator[tuple[Proxy, Source]]:
+    """A source behind a line with faults."""
+    with proxy_to(server.port, faults) as proxy:
+        known_hosts = tmp_path / "known_hosts"
+        known_hosts.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{proxy.port} "))
+        login = SftpLogin(known_hosts=known_hosts, identity_file=server.identity_file)
+        url = server.url.replace(f":{server.port}", f":{proxy.port}")
+        yield proxy, open_source(url, login=login, limits=limits, hear=NullListener())
+
+
+def fetched(source: Source) -> bytes | str:
+    """What came of fetching the file, from the first packet on: its bytes, or the code of the error."""
+    try:
+        with source:
+            return read(source, NAME)
+    except SourceError as error:
+        return error.reason
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["cut", "reset"])
+@pytest.mark.parametrize("at", [0, 10, 40, 300, 1_200, 1_800, 2_400, 2_900, 3_300, 4_000, 100_000, 2_000_000])
+def test_a_line_that_ends_at_any_byte_has_a_name(
+    server: OpenSsh, tmp_path: Path, at: int, reset: bool
+) -> None:
+    faults = Faults(reset_at=at) if reset else Faults(cut_at=at)
+    with line_to(server, faults, tmp_path) as (proxy, source):
+        assert fetched(source) in LOST
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [(0, "banner-timeout"), (60, "login-timeout"), (1_500, "login-timeout"), (1_000_000, "stalled")],
+)
+def test_a_black_hole_ends_at_the_limit_of_its_stage(
+    server: OpenSsh, tmp_path: Path, at: int, reason: str
+) -> None:
+    with line_to(server, Faults(swallow_from=at), tmp_path) as (_, source):
+        assert fetched(source) == reason
+
+
+@pytest.mark.parametrize("at", [30, 700, 1_600, 2_500, 50_000, 1_500_000])
+def test_a_flipped_bit_is_found_and_nothing_wrong_is_handed_on(
+    server: OpenSsh, tmp_path: Path, at: int
+) -> None:
+    with line_to(server, Faults(flip_at=at), tmp_path) as (_, source):
+        result = fetched(source)
+    assert result == SOME_BYTES or result in LOST | {
+        *("login-timeout", "stalled", "no-common-algorithm", "host-key-changed", "host-key-unknown"),
+    }
+
+
+def test_delay_and_a_low_rate_change_nothing(server: OpenSsh, tmp_path: Path) -> None:
+    with line_to(server, Faults(delay=0.02, rate=20_000_000), tmp_path, Limits()) as (_, source):
+        assert fetched(source) == SOME_BYTES
+
+
+def test_a_connection_that_is_reset_while_idle_is_lost_at_the_next_question(
+    server: OpenSsh, tmp_path: Path
+) -> None:
+    with line_to(server, Faults(), tmp_path) as (proxy, source), source:
+        assert len(source.fetch_listing()) == 3
+        proxy.reset_all()
+        with pytest.raises(SourceUnreachable) as caught:
+            source.fetch_listing()
+    assert caught.value.reason == "connection-lost"
+
+
+def test_an_idle_line_shows_signs_of_life_as_often_as_configured(server: OpenSsh, tmp_path: Path) -> None:
+    """With a keep-alive of next to nothing, more bytes go up than questions need; with none, no byte does."""
+    gone_up = []
+    for keep_alive in (0.0, 0.01):
+        limits = Limits(keep_alive=keep_alive)
+        with line_to(server, Faults(), tmp_path, limits) as (proxy, source), source:
+            source.fetch_listing()
+            before = proxy.sent_up
+            deadline = time.monotonic() + (0.3 if not keep_alive else 10)
+            while proxy.sent_up == before and time.monotonic() < deadline:
+                time.sleep(0.02)
+            gone_up.append(proxy.sent_up - before)
+    assert gone_up[0] == 0
+    assert gone_up[1] > 0
+
+
+# Two network namespaces: the kernel's own faults, where it may be asked for them.
+
+BIG = "big.gz"
+SPACE = f"smki{os.getpid()}"
+HERE, THERE = "10.123.45.1", "10.123.45.2"
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
+    """An OpenSSH in another network namespace; ``smki0`` is our end of the cable."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a network namespace")
+    need("ip")
+    place = fill(tmp_path_factory.mktemp("files") / "repository")
+    with (place / BIG).open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    with ExitStack() as undo:
+        try:
+            ip("netns", "add", SPACE)
+            undo.callback(ip, "netns", "del", SPACE)
+            ip("link", "add", "smki0", "type", "veth", "peer", "name", "smki1", "netns", SPACE)
+            undo.callback(
+                lambda: subprocess.run(["ip", "link", "del", "smki0"], check=False, capture_output=True)
+            )
+            ip("addr", "add", f"{HERE}/30", "dev", "smki0")
+            ip("link", "set", "smki0", "up")
+            ip("-n", SPACE, "addr", "add", f"{THERE}/30", "dev", "smki1")
+            ip("-n", SPACE, "link", "set", "smki1", "up")
+            ip("-n", SPACE, "link", "set", "lo", "up")
+        except subprocess.CalledProcessError as exc:
+            pytest.skip(f"this kernel makes no network namespaces here: {exc.stderr.decode().strip()}")
+        scratch = tmp_path_factory.mktemp("sshd")
+        yield undo.enter_context(
+            openssh_server(place, scratch, listen=THERE, inside=("ip", "netns", "exec", SPACE))
+        )
+
+
+@contextmanager
+def cable_pulled() -> Iterator[None]:
+    """Pull the cable at the far end: nothing arrives there, and nobody is told."""
+    ip("-n", SPACE, "link", "set", "smki1", "down")
+    try:
+        yield
+    finally:
+        ip("-n", SPACE, "link", "set", "smki1", "up")
+
+
+def far_source(server: OpenSsh, limits: Limits = LIMITS) -> Source:
+    login = SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
+    return open_source(server.url, login=login, limits=limits, hear=NullListener())
+
+
+def test_loss_and_delay_of_the_kernel_change_nothing(far_server: OpenSsh) -> None:
+    command = [need("tc"), "qdisc", "add", "dev", "smki0", "root", "netem", "delay", "10ms", "loss", "1%"]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this kernel has no netem; the proxy's delay stands in")
+    try:
+        assert fetched(far_source(far_server, Limits())) == SOME_BYTES
+    finally:
+        subprocess.run(["tc", "qdisc", "del", "dev", "smki0", "root"], check=True, capture_output=True)
+
+
+def test_a_cable_that_is_pulled_in_the_middle_of_a_file_is_a_stall_and_the_next_run_finds_it_mended(
+    far_server: OpenSsh,
+) -> None:
+    with far_source(far_server) as source, source.fetch(BIG) as chunks:
+        next(chunks)
+        with cable_pulled(), pytest.raises(SourceUnreachable) as caught:
+            list(chunks)
+    assert caught.value.reason == "stalled"
+    assert fetched(far_source(far_server, Limits())) == SOME_BYTES
+
+
+def test_a_network_that_swallows_the_first_packet_ends_at_the_connect_limit(far_server: OpenSsh) -> None:
+    with cable_pulled():
+        assert fetched(far_source(far_server, Limits(connect=0.3))) == "connect-timeout"

@@ -1,0 +1,139 @@
+"""The wire's limits, on a clock that the test turns."""
+
+import pytest
+
+from smki_sync.config.schema import KEYS
+from smki_sync.errors import SourceUnreachable
+from smki_sync.sources.base import RATE_KEYS, TIME_LIMITS, Limits
+from smki_sync.sources.sftp_channel import TimedChannel
+
+
+class Line:
+    """A channel on which time passes: each step takes what the script says, or longer than is allowed."""
+
+    def __init__(self, *seconds: float, data: bytes = b"x") -> None:
+        self.now = 0.0
+        self._seconds = list(seconds)
+        self._data = data
+        self._timeout: float | None = None
+
+    def clock(self) -> float:
+        return self.now
+
+    def settimeout(self, timeout: float | None) -> None:
+        self._timeout = timeout
+
+    def send(self, data: bytes) -> int:
+        return len(self.recv(len(data)))
+
+    def recv(self, size: int) -> bytes:
+        del size
+        assert self._timeout is not None
+        needed = self._seconds.pop(0)
+        self.now += min(needed, self._timeout)
+        if needed > self._timeout:
+            raise TimeoutError
+        return self._data
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def wire(line: Line, *, total: float = 0.0, rate: float = 0.0) -> TimedChannel:
+    limits = Limits(stall=10, total=total, slow_rate=rate, slow_period=30)
+    made = TimedChannel(line, peer="smki.example:22", limits=limits, clock=line.clock)
+    made.begin()
+    return made
+
+
+def test_a_byte_now_and_then_is_no_stall() -> None:
+    slow = wire(Line(9, 9, 9))
+    assert [slow.recv(1) for _ in range(3)] == [b"x"] * 3
+
+
+def test_no_byte_for_the_stall_limit_is_a_stall_that_names_its_limit() -> None:
+    with pytest.raises(
+        SourceUnreachable, match=r"smki\.example:22 .* 10 s \(limits\.stall_seconds = 10\)"
+    ) as caught:
+        wire(Line(11)).recv(1)
+    assert caught.value.reason == "stalled"
+
+
+def test_bytes_now_and_then_end_at_the_total_limit_which_is_named() -> None:
+    trickle = wire(Line(9, 9, 9), total=25)
+    trickle.recv(1)
+    trickle.recv(1)
+    with pytest.raises(SourceUnreachable, match=r"25 s \(limits\.total_seconds = 25\)") as caught:
+        trickle.recv(1)
+    assert caught.value.reason == "total-timeout"
+
+
+def test_a_new_file_gets_the_whole_total_limit_again() -> None:
+    line = Line(9, 9, 9)
+    again = wire(line, total=20)
+    again.recv(1)
+    again.recv(1)
+    again.begin()
+    assert again.recv(1) == b"x"
+
+
+def test_a_total_that_passed_while_the_reader_paused_is_noticed_before_waiting() -> None:
+    line = Line(1, 1)
+    paused = wire(line, total=20)
+    paused.recv(1)
+    line.now += 20
+    with pytest.raises(SourceUnreachable) as caught:
+        paused.recv(1)
+    assert caught.value.reason == "total-timeout"
+
+
+def test_a_server_that_takes_no_bytes_stalls_too() -> None:
+    with pytest.raises(SourceUnreachable) as caught:
+        wire(Line(11)).send(b"x")
+    assert caught.value.reason == "stalled"
+
+
+def test_the_end_of_the_stream_is_a_lost_connection() -> None:
+    with pytest.raises(SourceUnreachable) as caught:
+        wire(Line(1, data=b"")).recv(1)
+    assert caught.value.reason == "connection-lost"
+
+
+def test_a_drip_that_never_stalls_is_too_slow_and_both_keys_are_named() -> None:
+    drip = wire(Line(9, 9, 9, 9), rate=5)
+    for _ in range(3):
+        drip.recv(1)
+    with pytest.raises(SourceUnreachable, match=r"slow_rate = 5, limits\.slow_seconds = 30") as caught:
+        drip.recv(1)
+    assert caught.value.reason == "too-slow"
+    assert drip.failed
+
+
+def test_enough_bytes_in_a_period_begin_the_next_one() -> None:
+    enough = wire(Line(*[9] * 12, data=b"x" * 50), rate=5)
+    assert [enough.recv(50) for _ in range(12)] == [b"x" * 50] * 12
+
+
+def test_the_pauses_of_our_own_reader_are_not_held_against_the_server() -> None:
+    line = Line(*[1] * 8)
+    paused = wire(line, rate=5)
+    for _ in range(8):
+        line.now += 100
+        assert paused.recv(1) == b"x"
+
+
+def test_a_new_file_begins_a_new_period() -> None:
+    line = Line(9, 9, 9, 9)
+    again = wire(line, rate=5)
+    for _ in range(3):
+        again.recv(1)
+    again.begin()
+    assert again.recv(1) == b"x"
+
+
+def test_every_limit_on_time_names_a_key_that_can_be_configured() -> None:
+    named = [limit.key for limit in TIME_LIMITS]
+    assert {*named, *RATE_KEYS} <= set(KEYS)
+    assert len({limit.code for limit in TIME_LIMITS}) == len(TIME_LIMITS)
+    for limit in TIME_LIMITS:
+        assert f"{limit.key} = 2.5" in limit.fired("a server did nothing", 2.5).message

@@ -1,0 +1,817 @@
+"""Stories of plans. Days are numbers: 0 is today, -3 three days ago; 2026-11-22 is day 0."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smki_sync.model.extract import Catalogue, Extract, ExtractKind
+from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
+from smki_sync.planner import dated_in_future, late_days, plan, suspect_deltas
+
+TODAY = date(2026, 11, 22)
+DELTA_SIZE = 1_000
+FULL_SIZE = 1_000_000
+FAR = 26_000  # days: a wrong year, such as 2098
+
+
+def day(number: int) -> date:
+    return TODAY + timedelta(days=number)
+
+
+def numbers(days: Iterable[date]) -> list[int]:
+    return [(d - TODAY).days for d in days]
+
+
+def extract(kind: ExtractKind, number: int) -> Extract:
+    size = FULL_SIZE if kind is ExtractKind.FULL else DELTA_SIZE
+    return Extract(kind=kind, day=day(number), name=f"{kind}-{day(number)}", size=size)
+
+
+def delta(number: int) -> Extract:
+    return extract(ExtractKind.DELTA, number)
+
+
+def on_offer(*, fulls: Iterable[int] = (), deltas: Iterable[int] = ()) -> Catalogue:
+    return Catalogue(
+        fulls=tuple(extract(ExtractKind.FULL, n) for n in fulls),
+        deltas=tuple(delta(n) for n in deltas),
+    )
+
+
+def applied(*extracts: Extract) -> tuple[AppliedFile, ...]:
+    return tuple(AppliedFile(extract=e, size=e.size, sha256="0" * 64) for e in extracts)
+
+
+def at(number: int, *, full: int | None = None, overlap: Iterable[int] = ()) -> Position:
+    """Stand at a day, reached from a full (of that day, unless told) by every delta in between."""
+    start = number if full is None else full
+    chain = [
+        extract(ExtractKind.FULL, start),
+        *map(delta, overlap),
+        *map(delta, range(start + 1, number + 1)),
+    ]
+    return Position(day=day(number), full=day(start), chain=applied(*chain))
+
+
+def decide(
+    catalogue: Catalogue,
+    position: Position | None = None,
+    *,
+    state: MirrorState | None = None,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
+    requested: bool = False,
+    changed: frozenset[str] = frozenset(),
+) -> Plan:
+    found = state or (MirrorState.HEALTHY if position else MirrorState.ABSENT)
+    return plan(
+        state=found,
+        position=position,
+        catalogue=catalogue,
+        policy=policy,
+        today=TODAY,
+        requested=requested,
+        changed=changed,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A plan in day numbers."""
+
+    action: Action
+    reason: Reason
+    full: int | None = None
+    overlap: tuple[int, ...] = ()
+    deltas: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+    uncovered: tuple[int, ...] = ()
+
+
+def told(made: Plan) -> Told:
+    return Told(
+        action=made.action,
+        reason=made.reason,
+        full=numbers([made.full.day])[0] if made.full else None,
+        overlap=tuple(numbers(e.day for e in made.overlap)),
+        deltas=tuple(numbers(e.day for e in made.deltas)),
+        missing=tuple(numbers(made.missing)),
+        uncovered=tuple(numbers(made.uncovered)),
+    )
+
+
+def nothing() -> Told:
+    return Told(action=Action.NONE, reason=Reason.UP_TO_DATE)
+
+
+def some(*deltas: int, overlap: Iterable[int] = (), uncovered: Iterable[int] = ()) -> Told:
+    return Told(
+        action=Action.DELTAS,
+        reason=Reason.DELTAS_AVAILABLE,
+        overlap=tuple(overlap),
+        deltas=deltas,
+        uncovered=tuple(uncovered),
+    )
+
+
+def anew(
+    reason: Reason,
+    full: int,
+    *,
+    overlap: Iterable[int] = (),
+    deltas: Iterable[int] = (),
+    missing: Iterable[int] = (),
+    uncovered: Iterable[int] = (),
+) -> Told:
+    return Told(
+        action=Action.FULL,
+        reason=reason,
+        full=full,
+        overlap=tuple(overlap),
+        deltas=tuple(deltas),
+        missing=tuple(missing),
+        uncovered=tuple(uncovered),
+    )
+
+
+def blocked(reason: Reason, *, deltas: Iterable[int] = (), missing: Iterable[int] = ()) -> Told:
+    return Told(action=Action.BLOCKED, reason=reason, deltas=tuple(deltas), missing=tuple(missing))
+
+
+WEEK = range(-6, 1)  # seven deltas, today's among them
+WEEK_BEFORE_TODAYS = range(-7, 0)  # seven deltas, today's not out yet
+
+
+# --- the daily run -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stands_at", "deltas", "expected"),
+    [
+        pytest.param(0, WEEK, nothing(), id="every delta is applied"),
+        pytest.param(-1, WEEK, some(0), id="yesterday's run was the last"),
+        pytest.param(-3, WEEK, some(-2, -1, 0), id="three days without a run"),
+        pytest.param(-7, WEEK, some(*WEEK), id="seven days: the last day that deltas can close"),
+        pytest.param(-8, WEEK_BEFORE_TODAYS, some(*WEEK_BEFORE_TODAYS), id="seven behind yesterday's"),
+        pytest.param(-1, WEEK_BEFORE_TODAYS, nothing(), id="today's delta is not out yet"),
+        pytest.param(-4, (), nothing(), id="an empty repository proves nothing but lateness"),
+        pytest.param(-30, (), nothing(), id="a repository long empty proves nothing either"),
+        pytest.param(-3, range(-9, -2), nothing(), id="the repository has stood still for three days"),
+        pytest.param(0, range(-9, -2), nothing(), id="the mirror is ahead of the repository"),
+        pytest.param(3, range(-2, 6), some(4, 5), id="this clock is slow: the chain is proof enough"),
+    ],
+)
+def test_a_healthy_mirror_follows_the_deltas(stands_at: int, deltas: Iterable[int], expected: Told) -> None:
+    position = at(stands_at, full=stands_at - 3)
+    assert told(decide(on_offer(deltas=deltas), position)) == expected
+
+
+@pytest.mark.parametrize("full", [-1, 0, 1])
+def test_a_newer_full_is_no_reason_to_download_it(full: int) -> None:
+    position = at(-2, full=-8)
+    assert told(decide(on_offer(fulls=[full], deltas=WEEK), position)) == some(-1, 0)
+    assert told(decide(on_offer(fulls=[full], deltas=range(-6, -1)), position)) == nothing()
+
+
+# --- a gap: the next delta has left the window --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stands_at", "offer", "expected"),
+    [
+        pytest.param(
+            -8,
+            on_offer(fulls=[-3], deltas=WEEK),
+            anew(Reason.GAP_BEYOND_WINDOW, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0]),
+            id="eight days: the next delta went when today's came",
+        ),
+        pytest.param(
+            -9,
+            on_offer(fulls=[-3], deltas=WEEK_BEFORE_TODAYS),
+            anew(Reason.GAP_BEYOND_WINDOW, -3, overlap=[-5, -4, -3], deltas=[-2, -1]),
+            id="the same on a day before its delta is out",
+        ),
+        pytest.param(
+            -400,
+            on_offer(fulls=[-9, -2], deltas=WEEK),
+            anew(Reason.GAP_BEYOND_WINDOW, -2, overlap=[-4, -3, -2], deltas=[-1, 0]),
+            id="a year without a run",
+        ),
+        pytest.param(
+            -9,
+            on_offer(fulls=[-3]),
+            anew(Reason.GAP_BEYOND_WINDOW, -3, uncovered=[-5, -4, -3]),
+            id="no delta at all, but a full proves that the repository went on",
+        ),
+        pytest.param(
+            -8,
+            on_offer(fulls=[-3]),
+            nothing(),
+            id="no delta at all, and the next would not have left the window yet",
+        ),
+        pytest.param(
+            -9,
+            on_offer(fulls=[-3], deltas=range(-15, -8)),
+            nothing(),
+            id="earlier deltas are still there: the next never came, it did not leave",
+        ),
+        pytest.param(
+            -20,
+            on_offer(deltas=WEEK),
+            blocked(Reason.NO_FULL_AVAILABLE, missing=range(-19, -6)),
+            id="no full on offer",
+        ),
+        pytest.param(
+            -15,
+            on_offer(fulls=[-20], deltas=WEEK),
+            blocked(Reason.FULL_TOO_OLD, missing=range(-19, -6)),
+            id="the full on offer is older than the mirror",
+        ),
+        pytest.param(
+            -15,
+            on_offer(fulls=[-15], deltas=WEEK),
+            blocked(Reason.FULL_TOO_OLD, missing=range(-14, -6)),
+            id="the full on offer is the one that the mirror stands at",
+        ),
+        pytest.param(
+            -15,
+            on_offer(fulls=[-9], deltas=WEEK),
+            blocked(Reason.FULL_TOO_OLD, missing=[-8, -7]),
+            id="the full on offer is newer, but the deltas do not reach back to it",
+        ),
+    ],
+)
+def test_a_gap_that_deltas_cannot_close_takes_a_full(
+    stands_at: int, offer: Catalogue, expected: Told
+) -> None:
+    assert told(decide(offer, at(stands_at, full=stands_at - 3))) == expected
+
+
+def test_the_window_is_the_operators_to_set() -> None:
+    offer = on_offer(fulls=[-1], deltas=range(-2, 1))
+    assert decide(offer, at(-4, full=-5), policy=Policy(window_days=3)).reason is Reason.GAP_BEYOND_WINDOW
+    assert decide(offer, at(-4, full=-5), policy=Policy(window_days=4)).reason is Reason.HOLE_IN_DELTAS
+
+
+# --- a hole: a delta inside the window is missing ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stands_at", "offer", "expected"),
+    [
+        pytest.param(
+            -3,
+            on_offer(deltas=[-6, -5, -4, -3, -2, 0]),
+            blocked(Reason.HOLE_IN_DELTAS, deltas=[-2], missing=[-1]),
+            id="one day is missing: what lies before it is still applied",
+        ),
+        pytest.param(
+            -3,
+            on_offer(deltas=[-1, 0]),
+            blocked(Reason.HOLE_IN_DELTAS, missing=[-2]),
+            id="the very next day is missing",
+        ),
+        pytest.param(
+            -6,
+            on_offer(fulls=[-5], deltas=[-5, -4, -2, 0]),
+            blocked(Reason.HOLE_IN_DELTAS, deltas=[-5, -4], missing=[-3, -1]),
+            id="two holes, and a full that covers neither",
+        ),
+        pytest.param(
+            -3,
+            on_offer(fulls=[-1], deltas=[-6, -5, -4, -3, -2, 0]),
+            anew(Reason.HOLE_IN_DELTAS, -1, deltas=[0], uncovered=[-3, -2, -1]),
+            id="a full of the missing day covers it",
+        ),
+        pytest.param(
+            -4,
+            on_offer(fulls=[-1], deltas=[-3, -1, 0]),
+            anew(Reason.HOLE_IN_DELTAS, -1, overlap=[-1], deltas=[0], uncovered=[-3, -2]),
+            id="a full of a later day covers it",
+        ),
+        pytest.param(
+            -6,
+            on_offer(fulls=[-3], deltas=[-5, -3, -2, 0]),
+            anew(Reason.HOLE_IN_DELTAS, -3, overlap=[-3], deltas=[-2], missing=[-1], uncovered=[-5, -4]),
+            id="a full covers the first hole and leads to the second",
+        ),
+    ],
+)
+def test_a_hole_takes_a_full_that_covers_it_or_stops_there(
+    stands_at: int, offer: Catalogue, expected: Told
+) -> None:
+    assert told(decide(offer, at(stands_at, full=stands_at - 3))) == expected
+
+
+def test_a_full_taken_over_a_hole_is_not_taken_again_for_the_hole_after_it() -> None:
+    offer = on_offer(fulls=[-3], deltas=[-5, -3, -2, 0])
+    after = at(-2, full=-3, overlap=[-3])
+    assert told(decide(offer, after)) == blocked(Reason.HOLE_IN_DELTAS, missing=[-1])
+
+
+# --- starting anew -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (MirrorState.ABSENT, Reason.NO_MIRROR),
+        (MirrorState.HEALTHY, Reason.NO_MIRROR),  # a mirror without a position is still empty
+        (MirrorState.DAMAGED, Reason.MIRROR_DAMAGED),
+        (MirrorState.OLDER_SCHEMA, Reason.SCHEMA_CHANGED),
+        (MirrorState.NEWER_SCHEMA, Reason.SCHEMA_CHANGED),
+    ],
+)
+def test_a_mirror_that_cannot_go_on_starts_from_the_newest_full(state: MirrorState, reason: Reason) -> None:
+    made = decide(on_offer(fulls=[-10, -3], deltas=WEEK), state=state)
+    assert told(made) == anew(reason, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
+
+
+@pytest.mark.parametrize("state", [MirrorState.ABSENT, MirrorState.DAMAGED, MirrorState.OLDER_SCHEMA])
+def test_the_position_of_a_mirror_that_is_lost_does_not_count(state: MirrorState) -> None:
+    made = decide(on_offer(fulls=[-3]), at(0, full=-9), state=state)
+    assert told(made) == anew(made.reason, -3, uncovered=[-5, -4, -3])
+    assert decide(on_offer(deltas=[-1, 0]), at(-3), state=state).missing == ()
+
+
+@pytest.mark.parametrize("state", [MirrorState.ABSENT, MirrorState.DAMAGED, MirrorState.OLDER_SCHEMA])
+def test_a_lost_mirror_outranks_a_request(state: MirrorState) -> None:
+    made = decide(on_offer(fulls=[0]), state=state, requested=True)
+    assert made.action is Action.FULL
+    assert made.reason is not Reason.REQUESTED
+
+
+@pytest.mark.parametrize(
+    ("offer", "expected"),
+    [
+        pytest.param(on_offer(), blocked(Reason.NO_FULL_AVAILABLE), id="an empty repository"),
+        pytest.param(on_offer(deltas=WEEK), blocked(Reason.NO_FULL_AVAILABLE), id="only deltas"),
+        pytest.param(
+            on_offer(fulls=[-30, -2]),
+            anew(Reason.NO_MIRROR, -2, uncovered=[-4, -3, -2]),
+            id="only fulls: the newest",
+        ),
+        pytest.param(
+            on_offer(fulls=[-7], deltas=WEEK),
+            anew(Reason.NO_MIRROR, -7, deltas=WEEK, uncovered=[-9, -8, -7]),
+            id="a full of seven days ago joins the oldest delta",
+        ),
+        pytest.param(
+            on_offer(fulls=[-8], deltas=WEEK),
+            blocked(Reason.FULL_TOO_OLD, missing=[-7]),
+            id="a full of eight days ago does not",
+        ),
+        pytest.param(
+            on_offer(fulls=[-8], deltas=WEEK_BEFORE_TODAYS),
+            anew(Reason.NO_MIRROR, -8, deltas=WEEK_BEFORE_TODAYS, uncovered=[-10, -9, -8]),
+            id="a full of eight days ago does while today's delta is not out",
+        ),
+        pytest.param(
+            on_offer(fulls=[-9], deltas=WEEK),
+            blocked(Reason.FULL_TOO_OLD, missing=[-8, -7]),
+            id="a full of nine days ago does not",
+        ),
+        pytest.param(
+            on_offer(fulls=[-9], deltas=[-6, -4]),
+            blocked(Reason.FULL_TOO_OLD, missing=[-8, -7]),
+            id="only the dates before the first later delta part them",
+        ),
+        pytest.param(
+            on_offer(fulls=[-9, -8]),
+            anew(Reason.NO_MIRROR, -8, uncovered=[-10, -9, -8]),
+            id="an old full without any later delta is all there is",
+        ),
+        pytest.param(
+            on_offer(fulls=[-5], deltas=[-6, -5, -3, -2]),
+            anew(Reason.NO_MIRROR, -5, overlap=[-6, -5], missing=[-4], uncovered=[-7]),
+            id="a hole right after the full",
+        ),
+        pytest.param(
+            on_offer(fulls=[-5], deltas=[-4, -3, -1, 1]),
+            anew(Reason.NO_MIRROR, -5, deltas=[-4, -3], missing=[-2, 0], uncovered=[-7, -6, -5]),
+            id="two holes: the deltas before the first",
+        ),
+    ],
+)
+def test_a_new_mirror_takes_what_the_offer_allows(offer: Catalogue, expected: Told) -> None:
+    assert told(decide(offer)) == expected
+
+
+@pytest.mark.parametrize(
+    ("deltas", "overlap", "uncovered"),
+    [
+        ([-6, -5, -4, -3], [-5, -4, -3], []),
+        ([-5, -4, -3], [-5, -4, -3], []),
+        ([-4, -3], [-4, -3], [-5]),
+        ([-3], [-3], [-5, -4]),
+        ([], [], [-5, -4, -3]),
+        ([-5, -4], [], [-5, -4, -3]),  # nothing without the delta of the full's own date
+        ([-5, -3], [-3], [-5, -4]),  # nor anything from before a hole
+    ],
+)
+def test_the_overlap_is_an_unbroken_run_that_ends_at_the_full(
+    deltas: list[int], overlap: list[int], uncovered: list[int]
+) -> None:
+    made = decide(on_offer(fulls=[-3], deltas=[*deltas, -2, -1, 0]))
+    assert told(made) == anew(Reason.NO_MIRROR, -3, overlap=overlap, deltas=[-2, -1, 0], uncovered=uncovered)
+    assert numbers(e.day for e in made.extracts) == [-3, *overlap, -2, -1, 0]
+
+
+def test_without_an_overlap_only_the_delta_of_the_fulls_own_date_is_replayed() -> None:
+    made = decide(on_offer(fulls=[-3], deltas=WEEK), policy=Policy(full_overlap_days=0))
+    assert told(made) == anew(Reason.NO_MIRROR, -3, overlap=[-3], deltas=[-2, -1, 0])
+
+
+# --- a full that was asked for, a delta that changed ----------------------------------------------
+
+
+def test_a_requested_full_is_taken_by_a_mirror_that_is_up_to_date() -> None:
+    made = decide(on_offer(fulls=[-3], deltas=WEEK), at(0, full=-10), requested=True)
+    assert told(made) == anew(Reason.REQUESTED, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
+
+
+def test_a_requested_full_may_be_the_one_that_the_mirror_came_from() -> None:
+    made = decide(on_offer(fulls=[-3], deltas=WEEK), at(-1, full=-3, overlap=[-5, -4, -3]), requested=True)
+    assert told(made) == anew(Reason.REQUESTED, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
+
+
+@pytest.mark.parametrize(
+    ("offer", "expected"),
+    [
+        pytest.param(on_offer(deltas=WEEK), blocked(Reason.NO_FULL_AVAILABLE), id="there is none"),
+        pytest.param(
+            on_offer(fulls=[-4], deltas=[-3]),
+            blocked(Reason.FULL_TOO_OLD, missing=[-2, -1]),
+            id="its deltas stop before the position",
+        ),
+        pytest.param(
+            on_offer(fulls=[-4], deltas=[-3, -1, 0]),
+            blocked(Reason.FULL_TOO_OLD, missing=[-2]),
+            id="its deltas have a hole before the position",
+        ),
+    ],
+)
+def test_a_full_never_takes_a_healthy_mirror_back(offer: Catalogue, expected: Told) -> None:
+    stands = at(-1, full=-9)
+    assert told(decide(offer, stands, requested=True)) == expected
+    assert told(decide(offer, stands, changed=frozenset({delta(-2).name}))) == expected
+
+
+def with_size(catalogue: Catalogue, number: int, size: int) -> Catalogue:
+    deltas = (replace(d, size=size) if d.day == day(number) else d for d in catalogue.deltas)
+    return replace(catalogue, deltas=tuple(deltas))
+
+
+def test_a_delta_that_was_applied_and_now_has_another_size_has_changed() -> None:
+    offer = with_size(on_offer(fulls=[-3], deltas=WEEK), -1, DELTA_SIZE + 1)
+    made = decide(offer, at(-1, full=-3, overlap=[-5, -4, -3]))
+    assert told(made) == anew(Reason.DELTA_CHANGED, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
+    assert offer.deltas[-2] in made.deltas  # with its new bytes
+
+
+def test_a_delta_of_the_overlap_may_have_changed_as_well() -> None:
+    offer = with_size(on_offer(fulls=[-3], deltas=WEEK), -4, DELTA_SIZE - 1)
+    assert decide(offer, at(0, full=-3, overlap=[-5, -4, -3])).reason is Reason.DELTA_CHANGED
+
+
+def test_a_delta_that_the_driver_found_changed_has_changed_even_if_it_is_no_longer_on_offer() -> None:
+    found = frozenset({delta(-8).name})
+    made = decide(on_offer(fulls=[-3], deltas=WEEK), at(0, full=-9), changed=found)
+    assert told(made) == anew(Reason.DELTA_CHANGED, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
+
+
+def test_what_was_not_applied_cannot_have_changed() -> None:
+    stands = at(-1, full=-3, overlap=[-5, -4, -3])
+    offer = on_offer(fulls=[-3], deltas=WEEK)
+    unrelated = frozenset({delta(0).name, delta(-6).name, "else"})
+    assert told(decide(offer, stands, changed=unrelated)) == some(0)
+    assert told(decide(with_size(offer, 0, 7), stands)) == some(0)
+    assert told(decide(with_size(offer, -6, 7), stands)) == some(0)
+
+
+def test_a_full_with_other_bytes_is_no_reason_for_a_full() -> None:
+    stands = at(-1, full=-3, overlap=[-5, -4, -3])
+    offer = on_offer(fulls=[-3], deltas=WEEK)
+    grown = replace(offer, fulls=(replace(offer.fulls[0], size=FULL_SIZE + 1),))
+    assert told(decide(grown, stands)) == some(0)
+    assert told(decide(offer, stands, changed=frozenset({offer.fulls[0].name}))) == some(0)
+
+
+def test_a_request_outranks_a_changed_delta() -> None:
+    offer = with_size(on_offer(fulls=[-3], deltas=WEEK), -1, 7)
+    assert decide(offer, at(-1, full=-3), requested=True).reason is Reason.REQUESTED
+
+
+def test_a_changed_delta_outranks_a_gap() -> None:
+    made = decide(on_offer(fulls=[-3], deltas=WEEK), at(-20, full=-30), changed=frozenset({delta(-25).name}))
+    assert made.reason is Reason.DELTA_CHANGED
+
+
+# --- the overlap that is still due -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("replayed", "deltas", "expected"),
+    [
+        pytest.param([], [-5, -4, -3], some(overlap=[-5, -4, -3]), id="all of it came after the full"),
+        pytest.param(
+            [],
+            [-4, -3, -2, -1],
+            some(-2, -1, overlap=[-4, -3], uncovered=[-5]),
+            id="most of it, and later deltas behind it",
+        ),
+        pytest.param(
+            [-3],
+            [-5, -4, -3, -2],
+            some(-2, overlap=[-5, -4, -3]),
+            id="what was replayed is replayed again in its order",
+        ),
+        pytest.param([-5, -4, -3], [-5, -4, -3], nothing(), id="all of it is replayed"),
+        pytest.param([-5, -4, -3], [-4, -3], nothing(), id="more of it is replayed than is on offer"),
+        pytest.param([], [-5, -4], nothing(), id="the full's own date is still absent"),
+        pytest.param([-3], [-5, -3], nothing(), id="the hole in it is still there"),
+        pytest.param([-4, -3], [-6, -4, -3], nothing(), id="older deltas are no part of it"),
+    ],
+)
+def test_overlap_that_comes_after_the_full_is_replayed_before_any_later_delta(
+    replayed: list[int], deltas: list[int], expected: Told
+) -> None:
+    stands = at(-3, overlap=replayed)
+    assert told(decide(on_offer(fulls=[-3], deltas=deltas), stands)) == expected
+
+
+def test_once_a_later_delta_is_applied_no_overlap_is_due_any_more() -> None:
+    stands = at(-2, full=-3)
+    assert told(decide(on_offer(deltas=[-5, -4, -3, -2]), stands)) == nothing()
+    assert told(decide(on_offer(deltas=[-5, -4, -3, -2, -1]), stands)) == some(-1)
+
+
+def test_overlap_that_is_due_is_replayed_even_if_a_hole_blocks_what_follows() -> None:
+    made = decide(on_offer(deltas=[-4, -3, -2, 0]), at(-3))
+    assert told(made) == Told(
+        action=Action.BLOCKED,
+        reason=Reason.HOLE_IN_DELTAS,
+        overlap=(-4, -3),
+        deltas=(-2,),
+        missing=(-1,),
+        uncovered=(-5,),
+    )
+
+
+# --- extracts dated ahead ----------------------------------------------------------------------------
+
+
+def test_a_lone_full_with_a_wrong_year_is_not_taken() -> None:
+    assert told(decide(on_offer(fulls=[-3, FAR]))) == anew(Reason.NO_MIRROR, -3, uncovered=[-5, -4, -3])
+    assert told(decide(on_offer(fulls=[2]))) == blocked(Reason.NO_FULL_AVAILABLE)
+    assert told(decide(on_offer(fulls=[FAR]), at(-9))) == nothing()
+
+
+def test_a_full_dated_tomorrow_is_taken() -> None:
+    assert told(decide(on_offer(fulls=[1]))) == anew(Reason.NO_MIRROR, 1, uncovered=[-1, 0, 1])
+
+
+@pytest.mark.parametrize("distance", [-1, 0, 1])
+def test_a_full_dated_ahead_is_taken_if_a_delta_bears_it_out(distance: int) -> None:
+    made = decide(on_offer(fulls=[30], deltas=[29 + distance, 30 + distance]))
+    assert made.full == extract(ExtractKind.FULL, 30)
+
+
+def test_a_full_dated_ahead_is_not_borne_out_by_a_delta_two_days_away() -> None:
+    assert decide(on_offer(fulls=[30], deltas=[28])).full is None
+
+
+def test_a_lone_delta_with_a_wrong_year_makes_no_hole() -> None:
+    week = on_offer(fulls=[-3], deltas=[*WEEK, FAR])
+    assert told(decide(week, at(0, full=-3))) == nothing()
+    assert told(decide(week, at(-1, full=-3))) == some(0)
+    assert told(decide(week)) == anew(Reason.NO_MIRROR, -3, overlap=[-5, -4, -3], deltas=[-2, -1, 0])
+    assert told(decide(on_offer(fulls=[-3], deltas=[FAR]))) == anew(
+        Reason.NO_MIRROR, -3, uncovered=[-5, -4, -3]
+    )
+
+
+def test_a_delta_dated_ahead_within_a_window_of_the_others_proves_a_hole() -> None:
+    made = decide(on_offer(deltas=[*WEEK, 7]), at(0, full=-3))
+    assert told(made) == blocked(Reason.HOLE_IN_DELTAS, missing=range(1, 7))
+
+
+def test_a_delta_dated_ahead_is_believed_if_a_later_one_is() -> None:
+    made = decide(on_offer(deltas=[*WEEK, 20, 40, 41]), at(0, full=-3))
+    assert told(made) == blocked(Reason.HOLE_IN_DELTAS, missing=[*range(1, 20), *range(21, 40)])
+
+
+def test_what_the_mirror_has_reached_is_not_ahead() -> None:
+    offer = on_offer(fulls=[10], deltas=[9, 20])
+    made = decide(offer, at(30, full=0), requested=True)
+    assert told(made) == blocked(Reason.FULL_TOO_OLD, missing=[*range(11, 20), *range(21, 31)])
+
+
+def test_what_the_mirror_has_reached_does_not_bear_out_a_full_beyond_it() -> None:
+    made = decide(on_offer(fulls=[1, 2], deltas=[4]), at(1))
+    assert told(made) == blocked(Reason.HOLE_IN_DELTAS, missing=[2, 3])
+
+
+def test_a_lone_delta_that_follows_the_position_is_believed_whatever_the_clock_says() -> None:
+    assert told(decide(on_offer(deltas=[41]), at(40, full=35))) == some(41)
+
+
+def test_extracts_dated_later_than_tomorrow_are_named_in_order() -> None:
+    offer = on_offer(fulls=[0, 1, 2, FAR], deltas=[0, 1, 3])
+    assert numbers(e.day for e in dated_in_future(offer, TODAY)) == [2, 3, FAR]
+    assert dated_in_future(on_offer(fulls=[1], deltas=[1]), TODAY) == ()
+
+
+# --- helpers of the driver ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reached", "late_after", "late"),
+    [(1, 1, 0), (0, 1, 0), (-1, 1, 0), (-2, 1, 1), (-10, 1, 9), (-1, 0, 1), (0, 0, 0), (-3, 3, 0)],
+)
+def test_late_is_what_is_older_than_the_operator_allows(reached: int, late_after: int, late: int) -> None:
+    assert late_days(day(reached), Policy(late_after_days=late_after), TODAY) == late
+
+
+NIGHT = datetime(2026, 11, 21, 3, tzinfo=UTC)
+MORNING = datetime(2026, 11, 21, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "size", "suspected"),
+    [
+        pytest.param(NIGHT, MORNING, DELTA_SIZE, True, id="another time, the same size"),
+        pytest.param(MORNING, NIGHT, DELTA_SIZE, True, id="an earlier time is another time"),
+        pytest.param(NIGHT, NIGHT, DELTA_SIZE, False, id="the same time"),
+        pytest.param(NIGHT, MORNING, DELTA_SIZE + 1, False, id="another size: it has changed for certain"),
+        pytest.param(None, MORNING, DELTA_SIZE, False, id="the time was not known then"),
+        pytest.param(NIGHT, None, DELTA_SIZE, False, id="the time is not known now"),
+    ],
+)
+def test_a_delta_is_suspect_whose_time_alone_has_changed(
+    then: datetime | None, now: datetime | None, size: int, *, suspected: bool
+) -> None:
+    position = Position(day=day(-1), full=day(-2), chain=applied(replace(delta(-1), modified=then)))
+    offered = replace(delta(-1), modified=now, size=size)
+    found = suspect_deltas(position, Catalogue(deltas=(offered,)))
+    assert found == ((offered,) if suspected else ())
+
+
+def test_only_applied_deltas_are_suspect() -> None:
+    full = extract(ExtractKind.FULL, -2)
+    position = Position(day=day(-2), full=day(-2), chain=applied(replace(full, modified=NIGHT)))
+    later = Catalogue(
+        fulls=(replace(full, modified=MORNING),), deltas=(replace(delta(-1), modified=MORNING),)
+    )
+    assert suspect_deltas(position, later) == ()
+
+
+# --- what holds of every plan ---------------------------------------------------------------------------
+
+thoroughly = settings(max_examples=300, deadline=None)
+DAYS = st.integers(-16, 12)
+OFFERS = st.builds(
+    on_offer,
+    fulls=st.sets(DAYS, max_size=3).map(sorted),
+    deltas=st.one_of(
+        st.sets(DAYS, max_size=9).map(sorted),
+        st.builds(lambda first, hole: [n for n in range(first, first + 7) if n != hole], DAYS, DAYS),
+    ),
+)
+POSITIONS = st.builds(
+    lambda full, since, overlap: at(full + since, full=full, overlap=range(full - overlap, full)),
+    DAYS,
+    st.integers(0, 9),
+    st.integers(0, 3),
+)
+POLICIES = st.builds(Policy, window_days=st.integers(1, 9), full_overlap_days=st.integers(0, 3))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Catalogue, Position | None, Policy, bool]:
+    position = draw(st.none() | POSITIONS)
+    return draw(OFFERS), position, draw(POLICIES), draw(st.booleans())
+
+
+def newest(catalogue: Catalogue) -> date:
+    return max((d.day for d in catalogue.deltas), default=date.min)
+
+
+@thoroughly
+@given(cases())
+def test_a_plan_is_a_chain_without_a_hole(case: tuple[Catalogue, Position | None, Policy, bool]) -> None:
+    offer, position, policy, requested = case
+    made = decide(offer, position, policy=policy, requested=requested)
+    start = made.full.day if made.full else position.day if position else None
+    for nth, step in enumerate(made.deltas, 1):
+        assert start is not None
+        assert step.day == start + timedelta(days=nth)
+    anchor = made.full.day if made.full else position.full if position else None
+    for nth, step in enumerate(reversed(made.overlap)):
+        assert anchor is not None
+        assert step.day == anchor - timedelta(days=nth)
+    assert len(made.overlap) <= policy.full_overlap_days + 1
+    assert len(set(made.extracts)) == len(made.extracts)
+    assert set(made.extracts) <= {*offer.fulls, *offer.deltas}
+
+
+@thoroughly
+@given(cases())
+def test_a_plan_tells_the_truth_about_what_is_missing(
+    case: tuple[Catalogue, Position | None, Policy, bool],
+) -> None:
+    offer, position, policy, requested = case
+    made = decide(offer, position, policy=policy, requested=requested)
+    days = {d.day for d in offer.deltas}
+    assert not days & set(made.missing)
+    assert list(made.missing) == sorted(set(made.missing))
+    proof = max(newest(offer), position.day if position else date.min)
+    assert all(absent <= proof for absent in made.missing)
+    assert not {d.day for d in made.overlap} & set(made.uncovered)
+    if made.deltas and made.missing:
+        assert made.deltas[-1].day < made.missing[0]
+
+
+@thoroughly
+@given(cases())
+def test_nothing_is_done_only_where_nothing_on_offer_leads_on(
+    case: tuple[Catalogue, Position | None, Policy, bool],
+) -> None:
+    offer, position, policy, requested = case
+    made = decide(offer, position, policy=policy, requested=requested)
+    if made.action is Action.NONE:
+        assert position is not None
+        assert not requested
+        doubted = dated_in_future(offer, TODAY)
+        assert all(d.day <= position.day or d in doubted for d in offer.deltas)
+        assert made == Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)
+    if made.action is Action.DELTAS:
+        assert made.deltas or made.overlap
+        assert not made.missing
+    assert (made.action is Action.FULL) == (made.full is not None)
+
+
+@thoroughly
+@given(cases())
+def test_no_plan_takes_a_healthy_mirror_back(case: tuple[Catalogue, Position | None, Policy, bool]) -> None:
+    offer, position, policy, requested = case
+    made = decide(offer, position, policy=policy, requested=requested)
+    if position and made.full:
+        assert max(made.full.day, *(d.day for d in made.deltas), date.min) >= position.day
+
+
+@thoroughly
+@given(cases())
+def test_carrying_a_plan_out_leaves_nothing_to_do_until_something_new_is_on_offer(
+    case: tuple[Catalogue, Position | None, Policy, bool],
+) -> None:
+    offer, position, policy, _ = case
+    after = carried_out(decide(offer, position, policy=policy), position)
+    if after:
+        again = decide(offer, after, policy=policy)
+        assert not again.extracts
+        assert again.action is (Action.BLOCKED if again.missing else Action.NONE)
+
+
+def carried_out(made: Plan, position: Position | None) -> Position | None:
+    """What a driver makes of a plan: the files in order, the position of the last that moves it."""
+    chain = applied(*made.extracts)
+    reached = [d.day for d in made.deltas]
+    if made.full:
+        return Position(day=max([made.full.day, *reached]), full=made.full.day, chain=chain)
+    if position:
+        return replace(position, day=max([position.day, *reached]), chain=(*position.chain, *chain))
+    return None
+
+
+@thoroughly
+@given(st.data(), cases())
+def test_the_same_offer_in_any_order_makes_the_same_plan(
+    data: st.DataObject, case: tuple[Catalogue, Position | None, Policy, bool]
+) -> None:
+    offer, position, policy, requested = case
+    shuffled = Catalogue(
+        fulls=tuple(data.draw(st.permutations(offer.fulls))),
+        deltas=tuple(data.draw(st.permutations(offer.deltas))),
+    )
+    made = decide(offer, position, policy=policy, requested=requested)
+    assert decide(shuffled, position, policy=policy, requested=requested) == made
+
+
+def test_a_full_is_asked_for_only_where_somebody_asks_for_it() -> None:
+    made = plan(
+        state=MirrorState.HEALTHY,
+        position=at(0, full=-3),
+        catalogue=on_offer(fulls=[-3], deltas=range(-6, 1)),
+        policy=Policy(),
+        today=TODAY,
+    )
+    assert (made.action, made.reason) == (Action.NONE, Reason.UP_TO_DATE)
+
+
+def test_a_delta_of_tomorrow_is_believed_though_nothing_else_is_near_it() -> None:
+    made = decide(on_offer(fulls=[-9], deltas=[1]))
+    assert (made.action, made.reason) == (Action.BLOCKED, Reason.FULL_TOO_OLD)

@@ -1,0 +1,70 @@
+"""Anchor slots: regions by name, what they may differ in, what a publication changed; names of lists."""
+
+import pytest
+
+from smki_sync.catalogue import FileNames, OfferedList, OfferedSlots, read_catalogue, read_offered, region_of
+from smki_sync.model.extract import ListKind, RemoteFile
+from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, changes, differences
+
+
+def one(name: str, role: int | None = 1) -> SlotCertificate:
+    return SlotCertificate(
+        serial=name, issuer="CN=I", subject="", role=role, usage="DS", sha256=f"hash of {name}", der=b""
+    )
+
+
+ROOT, ACB, NORTH_WAN, SOUTH_WAN = one("A0", 0), one("A4", 4), one("N6", 6), one("S6", 6)
+
+
+def test_regions_may_differ_in_the_wan_providers_certificates_alone() -> None:
+    assert differences({"NORTH": [ROOT, ACB, NORTH_WAN], "SOUTH": [ACB, ROOT, SOUTH_WAN]}) == ()
+    assert differences({}) == differences({"NORTH": [ROOT]}) == ()
+
+
+def test_a_suppliers_certificate_in_one_region_is_a_difference() -> None:
+    supplier, odd = one("B2", 2), one("C9", None)
+    found = differences({"S": [ROOT], "N": [ROOT, supplier, odd], "C": [ROOT, odd]})
+    assert [(d.certificate, d.present, d.absent) for d in found] == [
+        (odd, ("C", "N"), ("S",)),
+        (supplier, ("N",), ("C", "S")),
+    ]
+    assert [d.certificate.label for d in found] == ["no role C9", "supplier B2"]
+    assert one("D1", 99).label == "role 99 D1"
+
+
+def test_a_publication_is_compared_with_the_one_before() -> None:
+    assert changes([ROOT, NORTH_WAN], [ACB, ROOT]) == SlotChanges(added=(ACB,), removed=(NORTH_WAN,))
+    assert changes([], []) == SlotChanges()
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "region"),
+    [
+        ("SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz", FileNames().slots[0], "NORTH"),
+        ("smkikr_anchor_slots_Central_South.XML.GZ", FileNames().slots[0], "Central_South"),
+        ("slots-west.gz", "slots-{region}.gz", "west"),
+        ("slots-west.gz", "slots-*.gz", "slots-west"),
+        ("slots-west.xml", "slots-*.gz", None),
+        ("slots-.gz", "slots-{region}.gz", None),
+    ],
+)
+def test_a_region_is_what_the_name_has_in_its_place(name: str, pattern: str, region: str | None) -> None:
+    assert region_of(name, pattern) == region
+
+
+def test_companions_are_sorted_by_their_names() -> None:
+    names = ("SMKIKR_ARL.crl.gz", "SMKIKR_CRL.crl.gz", "SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz", "OTHER_SLOT.gz")
+    files = {name: RemoteFile(name=name, size=9) for name in names}
+    assert read_offered(files.values(), FileNames()) == (
+        OfferedList(kind=ListKind.ARL, file=files[names[0]]),
+        OfferedList(kind=ListKind.CRL, file=files[names[1]]),
+        OfferedSlots(region="NORTH", file=files[names[2]]),
+    )
+
+
+def test_a_configured_name_is_no_stranger() -> None:
+    names = FileNames(companions=(), arl="gone-authorities.gz", crl="gone.gz", slots=("base-{region}.gz",))
+    files = [RemoteFile(name=n, size=9) for n in ("gone-authorities.gz", "gone.gz", "base-n.gz", "x.gz")]
+    catalogue = read_catalogue(files, names)
+    assert [file.name for file in catalogue.companions] == ["base-n.gz", "gone-authorities.gz", "gone.gz"]
+    assert [stranger.name for stranger in catalogue.strangers] == ["x.gz"]
