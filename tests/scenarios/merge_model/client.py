@@ -24,8 +24,11 @@ from scenarios.merge_model.reference import DEFAULT, Row
 from scenarios.merge_model.world import Options
 from smki_sync.cli import main
 
-MANIFEST = "prove"
+MANIFEST = ("prove",)
 """The command that lists the files of a mirror, with their hashes."""
+
+REHEARSE = ("drill",)
+"""The command that restores into a temporary directory and compares."""
 
 
 def configuration(options: Options, fallback: Path) -> str:
@@ -47,6 +50,7 @@ _ROWS = "SELECT * FROM certificates"
 _TOKEN = """
     SELECT lineage || ':' || coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0) FROM mirror
 """
+_RUNS = ("sync", "restore")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Document = Mapping[str, Any]
@@ -119,6 +123,9 @@ class ClientMirror:
     def restore(self, offer: Offer, day: int, *, to: int | None = None) -> Outcome:
         return self._run_on(offer, day, "restore", *(["--to", day_text(to)] if to is not None else []))
 
+    def rehearse(self, offer: Offer, day: int) -> Outcome:
+        return self._run_on(offer, day, *REHEARSE)
+
     def back_up(self, day: int) -> Outcome:
         self._today = day_text(day)
         code, _, err = self._run("backup", "--force", self.place / "backup.db")
@@ -151,7 +158,7 @@ class ClientMirror:
         return View(
             position=day_number(status["position"]),
             base=day_number(status["last_full"]),
-            used=() if self._was_told else self._known(self._document(MANIFEST)[1]["files"]),
+            used=() if self._was_told else self._known(self._document(*MANIFEST)[1]["files"]),
             rows=self._rows(),
             missing=None if unproven is None else tuple(map(day_number, unproven["missing"])),
             digest=status["digest"],
@@ -188,12 +195,12 @@ class ClientMirror:
         self._today = day_text(day)
         code, out, err = self._run(*words, "--quiet", "--source", self.source.as_uri())
         document = json.loads(out)
-        self._was_told = "applied" in document or words[0] == "reconcile"
-        position = document.get("position") if words[0] != "reconcile" else None
+        self._was_told = "applied" in document or words[0] not in _RUNS
+        position = document.get("position") if words[0] in _RUNS else None
         return Outcome(
             exit=code,
             position=None if position is None else day_number(position),
-            quarantined=document.get("quarantined") if words[0] != "reconcile" else None,
+            quarantined=document.get("quarantined") if words[0] in _RUNS else None,
             applied=self._known(document.get("applied", ())),
             text=err or _told(document),
         )
@@ -214,8 +221,8 @@ class ClientMirror:
     def _known(self, told: Any) -> tuple[Extract, ...]:  # noqa: ANN401 - a list from a JSON document
         return tuple(self._files[one["sha256"]] for one in told if one["sha256"] in self._files)
 
-    def _document(self, command: str) -> tuple[int, Document]:
-        code, out, err = self._run(command)
+    def _document(self, *command: str) -> tuple[int, Document]:
+        code, out, err = self._run(*command)
         document: Document = json.loads(out)
         assert "error" not in document, f"{command} ended with {code}: {err or out}"
         return code, document
@@ -257,6 +264,6 @@ def _row(one: Mapping[str, Any]) -> Row:
 
 def _told(document: Document) -> str:
     """What a document says for people."""
-    if "error" in document:
+    if document.get("error"):
         return f"{document['error']['code']}: {document['error']['message']}"
     return ", ".join(one["code"] for one in document.get("attention", ()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from scenarios.merge_model.extracts import Extract, Kind
-from scenarios.merge_model.mirrors import CURRENT, Mirror, Outcome, View
+from scenarios.merge_model.mirrors import CURRENT, FINDING, Mirror, Outcome, View
 from scenarios.merge_model.operators import Act, Step, perform
 from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
@@ -41,6 +41,7 @@ class Check(StrEnum):
     REPORT = "a report says otherwise than the mirror"
     AGAIN = "the same action a second time changed something"
     JOURNAL = "the journal, replayed, does not give the mirror"
+    DRIFT = "reconcile finds a difference that there is not"
     QUARANTINE = "the quarantine does not count what nobody has accepted"
     DIGEST = "two proven mirrors at one position have different digests"
 
@@ -118,7 +119,7 @@ class History:
 
     def _take(self, step: Step) -> None:
         before = self.view
-        expected = self._expected_position(step)
+        prior = self._books()
         outcome = perform(step, self.world, self.mirror, before.position if before else None)
         after = self.mirror.view(step.day)
         self._steps.append((step, outcome, after))
@@ -131,10 +132,13 @@ class History:
         self._tell(step, outcome, after)
         self.view = after
         self._judge_state(step, before, after)
-        self._judge_position(step, before, after, None if outcome and outcome.exit in REFUSALS else expected)
+        self._judge_position(step, before, after)
+        if outcome and outcome.exit not in REFUSALS:
+            self._judge_progress(step, prior, after)
         self._judge_journal(step, after)
         if outcome:
             self._judge_outcome(step, outcome, after)
+            self._judge_drift(step, outcome, before)
         if step.again and before:
             self._judge_again(step, before, after)
 
@@ -206,6 +210,8 @@ class History:
         never = self.rule.missing(newest, self.told.deltas, after.position)
         stated = () if after.missing is None else after.missing
         allowed = set(never)
+        if after.position == newest - 1:  # the issue leaves open whether the next delta is missing already
+            allowed.add(newest)
         if self.told.was_edited:  # a rebuild cannot read again what has left the window
             used = {one.day for one in after.used if one.kind is Kind.DELTA}
             allowed |= {
@@ -217,10 +223,10 @@ class History:
             for day, one in self.told.deltas.items()
             if day <= after.position and (day not in lacking or day < newest - self.rule.overlap)
         ]
-        merged = merge(fulls, deltas, after.position, self.rule)
+        merged = merge(fulls, deltas, after.position, self.rule, expected=stated)
         if not set(never) <= set(stated) <= allowed and not merged.doubtful:
             say(Check.MISSING, f"stated {sorted(stated)}, never applied {sorted(never)}")
-        may_doubt = not fulls[-1].is_complete and after.unproven
+        may_doubt = after.unproven and (not fulls[-1].is_complete or set(stated) == {newest} == allowed)
         if after.unproven != merged.unproven and not may_doubt:
             say(Check.PROVEN, f"unproven is {after.unproven}, by the rule {merged.unproven}")
         for number in sorted(merged.rows.keys() | after.rows.keys()):
@@ -266,7 +272,7 @@ class History:
             if number in after.rows and after.rows[number].withdrawn
         )
 
-    def _judge_position(self, step: Step, before: View | None, after: View, expected: int | None) -> None:
+    def _judge_position(self, step: Step, before: View | None, after: View) -> None:
         dates = {one.day for one in self.told.deltas.values()}
         dates |= {day - 1 for day in self.told.fulls}
         if after.position not in dates:
@@ -274,11 +280,9 @@ class History:
         goes_back = step.act in (Act.RESTORE_TO, Act.PUT_BACK)  # as was asked for
         if before and after.position < before.position and not goes_back:
             self._say(Check.POSITION, step, f"it went back from {before.position} to {after.position}")
-        if expected is not None and after.position != expected:
-            self._say(Check.PROGRESS, step, f"{after.position}, by the rules {expected}")
 
-    def _expected_position(self, step: Step) -> int | None:
-        """How far a run by the rules would lead from the same state."""
+    def _judge_progress(self, step: Step, prior: Books | None, after: View) -> None:
+        """A run leads as far as one by the rules does, from the same state."""
         options = self.world.options
         if (
             step.act not in RUNS
@@ -286,15 +290,28 @@ class History:
             or options.agreed_day
             or options.reconcile in ("never", "report")
         ):
-            return None
-        mirror = ReferenceMirror(self.rule)
-        if self.view is not None:
-            fulls = [full for _, full in sorted(self.told.fulls.items())]
-            deltas = {day: one for day, one in self.told.deltas.items() if day <= self.view.position}
-            mirror.books = Books(fulls=fulls, deltas=deltas, position=self.view.position)
+            return
+        expected = []
+        for far in (True, False):
+            expected.append(self._position_by_the_rules(step, prior, far=far))
+            if after.position == expected[-1]:
+                return
+        self._say(Check.PROGRESS, step, f"{after.position}, by the rules {expected}")
+
+    def _position_by_the_rules(self, step: Step, prior: Books | None, *, far: bool) -> int | None:
+        mirror = ReferenceMirror(self.rule, skips_far=far)
+        mirror.books = prior
         fallback = self.world.fallback(step.day) if step.act is not Act.RESTORE else None
         mirror.sync(self.world.offer(step.day), step.day, full=step.act is not Act.SYNC, fallback=fallback)
         return mirror.books.position if mirror.books else None
+
+    def _books(self) -> Books | None:
+        """What the mirror is made of, as the reference keeps it."""
+        if self.view is None:
+            return None
+        fulls = [full for _, full in sorted(self.told.fulls.items())]
+        deltas = {day: one for day, one in self.told.deltas.items() if day <= self.view.position}
+        return Books(fulls=fulls, deltas=deltas, position=self.view.position)
 
     def _judge_outcome(self, step: Step, outcome: Outcome, after: View) -> None:
         if after.status_exit == CURRENT and after.unproven:
@@ -353,6 +370,19 @@ class History:
         }
         if outcome.quarantined and odd <= self._accepted:
             self._say(Check.QUARANTINE, step, f"{outcome.quarantined}, and all are accepted")
+
+    def _judge_drift(self, step: Step, outcome: Outcome, before: View | None) -> None:
+        """A mirror that is as it must be does not differ from a full that can be read completely."""
+        if step.act is not Act.RECONCILE or outcome.exit != FINDING or not before or before.unproven:
+            return
+        fulls = [one for one in self.world.offer(step.day).values() if one.kind is Kind.FULL]
+        odd = any(
+            record.defect or record.body
+            for one in (*fulls, *self.told.deltas.values())
+            for record in one.records
+        )
+        if not odd and not self.world.options.read_until and not self._left_out(before):
+            self._say(Check.DRIFT, step, outcome.text)
 
     def _judge_again(self, step: Step, before: View, after: View) -> None:
         if (before.position, before.missing, before.digest) != (after.position, after.missing, after.digest):

@@ -65,8 +65,8 @@ class Merged:
     ``missing``: days whose deltas should have been applied and were not. ``doubtful``: a full could not be
     read completely, and what it does not list has to be known from other files. ``conflicts``: certificates
     with more than one body. ``rejected``: those whose last statement could not be understood.
-    ``open_marks``: those of which the rule does not say whether they are marked: the delta is of the full's
-    own day. ``open_bodies``: those of which it does not say which body is served.
+    ``open_marks``, ``open_bodies``: those of which the rule does not say whether they are marked, or which
+    body is served.
     """
 
     rows: Mapping[int, Row]
@@ -94,18 +94,37 @@ class Statement(NamedTuple):
     record: Record | None
 
 
-def merge(fulls: Iterable[Extract], deltas: Iterable[Extract], position: int, rule: Rule = DEFAULT) -> Merged:
-    """Work out the mirror that these files make: one full or more, and no two deltas of one day."""
+def merge(
+    fulls: Iterable[Extract],
+    deltas: Iterable[Extract],
+    position: int,
+    rule: Rule = DEFAULT,
+    *,
+    expected: Iterable[int] = (),
+) -> Merged:
+    """Work out the mirror that these files make: one full or more, and no two deltas of one day.
+
+    ``expected``: further days that count as missing while their deltas have not come.
+    """
     by_day = attrgetter("day")
-    return _merge(tuple(sorted(fulls, key=by_day)), tuple(sorted(deltas, key=by_day)), position, rule)
+    return _merge(
+        tuple(sorted(fulls, key=by_day)), tuple(sorted(deltas, key=by_day)), position, rule, tuple(expected)
+    )
 
 
 @lru_cache(maxsize=64)
-def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: int, rule: Rule) -> Merged:
+def _merge(
+    fulls: tuple[Extract, ...],
+    deltas: tuple[Extract, ...],
+    position: int,
+    rule: Rule,
+    expected: tuple[int, ...],
+) -> Merged:
     newest, applied = fulls[-1], [delta.day for delta in deltas]
     statements = _statements(fulls, deltas, rule)
     base = next((one for one in reversed(fulls) if one.is_complete), fulls[0])
     missing = rule.missing(newest.day, applied, position)
+    awaited = tuple(day for day in expected if day > position and day not in applied)
     from_base = rule.missing(base.day, applied, position)
     rows: dict[int, Row] = {}
     conflicts, rejected, open_marks, open_bodies = set(), set(), set(), set()
@@ -117,10 +136,10 @@ def _merge(fulls: tuple[Extract, ...], deltas: tuple[Extract, ...], position: in
             conflicts.add(number)
             open_bodies |= {number} if is_open else set()
         understood = [one for one in told if _is_understood(one, body, rule)]
-        row = _row(understood, body, newest.day, rule, unproven=bool(missing))
+        row = _row(understood, body, newest.day, rule, unproven=bool(missing or awaited))
         if row:
             rows[number] = row
-            if row.marked and understood[-1].day == newest.day:
+            if _is_mark_open(understood, newest):
                 open_marks.add(number)
         if not _is_understood(told[-1], body, rule):
             rejected.add(number)
@@ -199,3 +218,18 @@ def _disagrees(understood: list[Statement], newest: int, rule: Rule) -> bool:
         return False
     listed = said[-1].record is not None
     return listed != (last.record.status == IN_USE)
+
+
+def _is_mark_open(understood: list[Statement], newest: Extract) -> bool:
+    """Whether the issue leaves open if a row is marked.
+
+    The delta is of the full's own day; or they disagree on claims alone; or the full cannot be read
+    completely, so that nobody knows whether it lists the certificate.
+    """
+    last = understood[-1]
+    said = [one for one in understood if one.is_full and one.day == newest.day]
+    if not said:
+        return not newest.is_complete
+    listed, stated = said[-1].record, last.record
+    on_claims = listed is not None and stated is not None and listed.manufacturing != stated.manufacturing
+    return not last.is_full and (last.day == newest.day or on_claims)

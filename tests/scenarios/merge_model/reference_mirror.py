@@ -79,8 +79,9 @@ class Sound:
 class ReferenceMirror:
     """The mirror by the book; a subclass that gets one rule wrong must be found out by the checks."""
 
-    def __init__(self, rule: Rule = DEFAULT) -> None:
-        self.rule = rule
+    def __init__(self, rule: Rule = DEFAULT, *, skips_far: bool = True) -> None:
+        """``skips_far``: whether deltas after the full's own may have left the window too."""
+        self.rule, self.skips_far = rule, skips_far
         self.books: Books | None = None
         self.lineage = 0
         self.journal: list[Line] = []
@@ -239,7 +240,12 @@ class ReferenceMirror:
             books.position = following
         elif (full := self._needed_full(books, sound, limit, later=bool(later))) is not None:
             books.use_full(full)
-        elif later and following == books.base.day and sound.has_left(following):
+        elif (
+            later
+            and following == books.base.day
+            and sound.has_left(following)
+            and (self.skips_far or min(later) == following + 1)
+        ):
             books.position = min(later)
             books.deltas[books.position] = sound.deltas[books.position]
         else:
