@@ -176,6 +176,7 @@ def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Unreco
         modified=file.modified,
         sha256=file.sha256,
         origin=file.origin,
+        is_fallback=file.is_fallback,
     )
 
 

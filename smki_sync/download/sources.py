@@ -243,7 +243,7 @@ class FallbackSource:
             for file in self._list(number, source):
                 if file.name not in files or files[file.name].unusable:
                     self._sources.origins[file.name] = number
-                    files[file.name] = replace(file, origin=source.title)
+                    files[file.name] = replace(file, origin=source.title, is_fallback=number > 0)
         if not files and self._sources.unreached:
             raise next(iter(self._sources.unreached.values()))
         return tuple(files[name] for name in sorted(files))

@@ -171,7 +171,7 @@ CONNECT = Timeout(
     hint="Check the gateway connection, the firewall and the port.",
 )
 BANNER = Timeout(
-    key="limits.banner_seconds",
+    key="",
     code="banner-timeout",
     hint="Check that an SSH server listens on this port. If it is overloaded, try again later.",
 )
@@ -201,16 +201,11 @@ REQUEST = Timeout(
 TIME_LIMITS = (CONNECT, BANNER, LOGIN, STALL, TOTAL)
 """The configurable limits, in the order in which a connection reaches them."""
 
-RATE_KEYS = ("limits.slow_rate", "limits.slow_seconds")
-"""Configuration keys of the minimum rate: bytes per second, and the seconds over which it is measured."""
-
 
 def too_slow(peer: str, size: int, *, rate: float, seconds: float) -> SourceUnreachable:
     """Create the error for a server that sent ``size`` bytes in ``seconds`` of waiting."""
-    rate_key, seconds_key = RATE_KEYS
     return SourceUnreachable(
-        f"{peer} sent {size} bytes in {seconds:g} s of waiting, less than {rate:g} bytes per second"
-        f" ({rate_key} = {rate:g}, {seconds_key} = {seconds:g})",
+        f"{peer} sent {size} bytes in {seconds:g} s of waiting, less than {rate:g} bytes per second",
         code="too-slow",
         hint="The connection is too slow. Try again later; the download will resume.",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
 from smki_sync.model.extract import RemoteFile, UnrecognisedReason
 from smki_sync.sources.base import (
     Chunks,
@@ -178,9 +178,8 @@ def _error_of(exc: OSError, path: Path) -> SourceError:
             hint="Check the path of the source. If it is on a medium, mount it.",
         )
     if exc.errno in _NOT_PERMITTED:
-        return SourceRefused(
+        return SourceNotReadable(
             f"reading {path} is not permitted ({why})",
-            code="permission-denied",
             hint="Give the user who runs smki-sync permission to read it.",
         )
     return SourceUnreachable(

@@ -23,15 +23,14 @@ REPOSITORY = Repository(
     identity_file=Path("key"),
     bandwidth_limit=1_000_000,
     settle_seconds=60,
-    changing_seconds=90,
 )
 
 
 def test_download_options_come_from_configuration() -> None:
-    retry = RetrySettings(attempts=7, first_pause_seconds=1, factor=2, longest_pause_seconds=30, jitter=0.5)
+    retry = RetrySettings(attempts=7, first_pause_seconds=1)
     made = download_options_of(Config(repository=REPOSITORY, retry=retry))
-    assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=2, longest_pause=30, jitter=0.5)
-    assert (made.recheck_seconds, made.stability_seconds, made.bytes_per_second) == (60, 90, 1_000_000)
+    assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=3, longest_pause=300, jitter=0.2)
+    assert (made.recheck_seconds, made.stability_seconds, made.bytes_per_second) == (60, 300, 1_000_000)
 
 
 def test_source_config_repr_contains_no_secret() -> None:

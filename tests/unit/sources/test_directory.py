@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
 from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
@@ -24,7 +24,7 @@ def source_of(folder: Path) -> Source:
     ("number", "kind", "reason"),
     [
         (errno.ENOENT, SourceMissing, "source-missing"),
-        (errno.EACCES, SourceRefused, "permission-denied"),
+        (errno.EACCES, SourceNotReadable, "permission-denied"),
         (errno.EIO, SourceUnreachable, "read-failed"),
         (errno.ESTALE, SourceUnreachable, "read-failed"),
     ],
