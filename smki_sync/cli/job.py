@@ -84,6 +84,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
         hear=events,
+        clock=now_here,
     )
 
 

@@ -13,6 +13,7 @@ from smki_sync.cli import arguments
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
+from smki_sync.cli.run_report import unproven_document
 from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, ResourceError
 from smki_sync.mirror.directory import MirrorDirectory, find_holder
@@ -130,6 +131,7 @@ class StatusState(StrEnum):
 
     EMPTY = "empty"
     CURRENT = "current"
+    UNPROVEN = "unproven"
     STALE = "stale"
     DAMAGED = "damaged"
 
@@ -137,6 +139,7 @@ class StatusState(StrEnum):
 EXITS: Final = {
     StatusState.EMPTY: Exit.ATTENTION,
     StatusState.CURRENT: Exit.OK,
+    StatusState.UNPROVEN: Exit.ATTENTION,
     StatusState.STALE: Exit.ATTENTION,
     StatusState.DAMAGED: Exit.MIRROR,
 }
@@ -224,8 +227,9 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
         )
     began = datetime.combine(position.day, time(), tzinfo=UTC)
     age = max((now - began).total_seconds() / 3600, 0.0)
+    proven = StatusState.UNPROVEN if census.unproven else StatusState.CURRENT
     return StatusFinding(
-        state=StatusState.STALE if age > max_age else StatusState.CURRENT,
+        state=StatusState.STALE if age > max_age else proven,
         position=position.day,
         age_hours=round(age, 1),
         last_full=position.full,
@@ -277,6 +281,7 @@ def status_document(finding: StatusFinding) -> Json:
             "by_status": dict(census.by_status),
         },
         "quarantined": census.quarantined,
+        "unproven": unproven_document(census),
         "digest": census.digest or None,
         "bytes": finding.bytes,
         "message": finding.message or None,
@@ -286,6 +291,7 @@ def status_document(finding: StatusFinding) -> Json:
 _HEADLINES: Final = {
     StatusState.EMPTY: "The mirror is empty.",
     StatusState.CURRENT: "The mirror is current.",
+    StatusState.UNPROVEN: "The mirror is unproven until the next full is compared.",
     StatusState.STALE: "The mirror is STALE. Run `smki-sync sync` and read what it says.",
     StatusState.DAMAGED: "The mirror CANNOT BE READ.",
 }
@@ -305,6 +311,14 @@ def status_text(finding: StatusFinding) -> str:
     return "\n".join(lines)
 
 
+def _unproven_lines(census: CertificateCounts) -> list[str]:
+    if census.unproven is None:
+        return []
+    days = ", ".join(day.isoformat() for day in census.unproven.missing)
+    why = f"deltas never applied: {days}" if days else "the next full will tell"
+    return wrapped(f"unproven      since {census.unproven.since}: {why}", hanging=14)
+
+
 def _holdings(finding: StatusFinding, census: CertificateCounts) -> list[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
     words = {status.value: status.words for status in Status} | {"revoked": "revoked by a list"}
@@ -316,6 +330,7 @@ def _holdings(finding: StatusFinding, census: CertificateCounts) -> list[str]:
         *wrapped(f"  by kind     {kinds}", hanging=14),
         *wrapped(f"  by status   {statuses}", hanging=14),
         f"quarantined   {census.quarantined:,}",
+        *_unproven_lines(census),
         f"digest        {census.digest}",
         f"size          {bytes_text(finding.bytes)}",
     ]
