@@ -329,6 +329,8 @@ class History:
             self._say(Check.EXIT, step, "`status` ends with 0, and the mirror is unproven")
         if outcome.position is not None and outcome.position != after.position:
             self._say(Check.REPORT, step, f"position {outcome.position}, the mirror is at {after.position}")
+        if "other-digest" in outcome.codes and self.digests.get(after.position) == after.digest:
+            self._say(Check.REPORT, step, "it says that the digest is another than before")
         if step.act is Act.ACCEPT:
             files = (*self.told.fulls.values(), *self.told.deltas.values())
             self._accepted |= {(one, number) for one in files for number in range(len(one.records))}
