@@ -131,7 +131,6 @@ class Fault(StrEnum):
     RESPONSE_CODE = "response-code"
     LEADING_TOO_LONG = "leading-too-long"
     TOO_DEEP = "too-deep"
-    FIELD_TOO_LONG = "field-too-long"
     RECORD_TOO_LARGE = "record-too-large"
     TOO_MANY_RECORDS = "too-many-records"
     TOO_MANY_NAMES = "too-many-names"
@@ -177,7 +176,6 @@ _HINTS = {
     Fault.RESPONSE_CODE: "the Repository wrote an error in place of an extract: wait, or tell the DCC",
     Fault.LEADING_TOO_LONG: _raise("limits.leading_bytes"),
     Fault.TOO_DEEP: _raise("limits.depth"),
-    Fault.FIELD_TOO_LONG: _raise("limits.field_bytes"),
     Fault.RECORD_TOO_LARGE: _raise("limits.record_bytes"),
     Fault.TOO_MANY_RECORDS: _raise("limits.records"),
     Fault.TOO_MANY_NAMES: _raise("limits.names"),

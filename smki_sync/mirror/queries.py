@@ -92,6 +92,7 @@ class Certificate(NamedTuple):
     revoked: str | None = None
     revoked_by: str | None = None
     revocation_reason: str | None = None
+    issuer_revoked: str | None = None
 
 
 COLUMNS: Final = ", ".join(Certificate._fields)
