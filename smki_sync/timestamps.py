@@ -20,3 +20,8 @@ def text_of(seconds: int) -> str:
     # The year 0 is a leap year, as is the year 4.
     shifted = datetime.fromtimestamp(seconds + 1461 * _DAY_SECONDS, UTC)
     return f"0000-{shifted:%m-%dT%H:%M:%SZ}"
+
+
+def utc(moment: datetime) -> str:
+    """Write a time to the second as ISO 8601, UTC, with ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

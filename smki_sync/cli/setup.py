@@ -15,13 +15,13 @@ from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.schedule import Into, Schedule, Scheduling, offered, schedule_lines, write
-from smki_sync.config.file import at_home
+from smki_sync.config.file import expand_home
 from smki_sync.config.loader import Config
 from smki_sync.config.schema import example
 from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
 from smki_sync.doctor.local import failed, passed
 from smki_sync.doctor.remote import OpenHeard
-from smki_sync.download import BY_HAND, LoginGuard
+from smki_sync.download import MANUAL_LOGIN_LIMIT, LoginGuard
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.events import EventListener
 from smki_sync.mirror.connection import disk_errors
@@ -191,7 +191,7 @@ def _values(answers: Answers) -> dict[str, object]:
     }
     # Options are relative to where we stand, the file's values to where it stands.
     return {
-        key: at_home(value).absolute() if isinstance(value, Path) else value
+        key: expand_home(value).absolute() if isinstance(value, Path) else value
         for key, value in given.items()
         if value is not None
     }
@@ -290,8 +290,8 @@ def _check_context(settings: Config) -> CheckContext:
         address=parse_address(settings.need_url()),
         open_source=lambda hear: _watched(settings, hear),
         directory=MirrorDirectory(settings.need_mirror()),
-        names=settings.repository.names(),
-        policy=settings.policy.rules(),
+        names=settings.repository.file_names(),
+        policy=settings.policy.planner_policy(),
         now=now_here(),
         places=_places(settings),
     )
@@ -299,7 +299,6 @@ def _check_context(settings: Config) -> CheckContext:
 
 def _places(settings: Config) -> ConfiguredPaths:
     """What is configured beside; raises ``ConfigError`` for a fallback that is no address."""
-    hooks = settings.hooks
 
     def opener(url: str) -> OpenHeard:
         parse_address(url)
@@ -309,18 +308,14 @@ def _places(settings: Config) -> ConfiguredPaths:
         fallbacks=tuple(map(opener, settings.repository.fallbacks)),
         archive=settings.archive.path,
         textfile=settings.metrics.textfile,
-        hooks={
-            "on_updated": hooks.on_updated,
-            "on_attention": hooks.on_attention,
-            "on_failed": hooks.on_failed,
-        },
+        after_run=settings.hooks.after_run,
     )
 
 
 def _watched(settings: Config, hear: EventListener, url: str | None = None) -> Source:
-    source = source_config_of(settings, url).heard_by(hear)
-    memory = login_lockout_of(settings, url=url, most=BY_HAND)
-    return LoginGuard(source, memory=memory) if memory else source
+    source = source_config_of(settings, url).open(hear)
+    lockout = login_lockout_of(settings, url=url, max_refused=MANUAL_LOGIN_LIMIT)
+    return LoginGuard(source, lockout=lockout) if lockout else source
 
 
 def exit_of_findings(findings: list[CheckResult]) -> Exit:

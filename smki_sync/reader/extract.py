@@ -113,7 +113,7 @@ class ExtractReader(Generic[Made]):
             return Rejected(
                 number=number,
                 reason=RejectReason.FIELD_TOO_LONG,
-                detail=f"{exc} has more than {self._limits.field_length} characters (`limits.field_bytes`)",
+                detail=f"{exc} has more than {self._limits.field_length} characters",
                 serial=read_serial(record),
             )
         return self._understand(number, claims)

@@ -234,7 +234,7 @@ def _check_limits(place: int, file: RemoteFile, left: int | None) -> None:
 
 def _download(job: SyncJob, source: ReconnectingSource, file: RemoteFile, left: int) -> StoredCompanion:
     """Download a file into memory. ``left``: bytes that this run may still download."""
-    content = source.patiently(lambda one: _read(one, file.name, left))
+    content = source.retry(lambda one: _read(one, file.name, left))
     job.hear.hear(Detail(text=f"downloaded {file.name}, {len(content):,} bytes"))
     return StoredCompanion(file=file, content=content)
 
@@ -290,7 +290,7 @@ def apply_companions(
         for one in available:
             if isinstance(one, OfferedSlots) and (companion := _stored_companion(store, one.file.name)):
                 slots.update(one.region, companion)
-        store.drop_forgotten_lists(day=job.today)
+        store.drop_forgotten_lists(day=job.today, at=job.clock())
     refusals = {**lists.refusals, **slots.refusals}
     return CompanionsResult(
         lists=outcomes,
