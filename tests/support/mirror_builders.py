@@ -134,10 +134,10 @@ def build(
     step: Callable[[str], None] = lambda _: None,
 ) -> ChangeCounts:
     """A finished generation from a full of ``records``; the full's counts."""
-    with GenerationBuilder(path, old=old, clock=clock, step=step, bounds=ANY_FULL) as builder:
+    with GenerationBuilder(path, full=day, old=old, clock=clock, step=step, limits=ANY_FULL) as builder:
         builder.load(full(day), records)
         for overlap_day, replayed in overlap:
-            builder.overlap(delta(overlap_day), replayed)
+            builder.apply_delta(delta(overlap_day), replayed)
         return builder.finish()
 
 
