@@ -71,7 +71,7 @@ class Party:
         os.utime(self.published / name, (stamp, stamp))
 
     def crl(
-        self, *revoked: int, number: int = 50, form: Form = Form(), issued: datetime | None = None
+        self, *revoked: int, number: int = 50, form: Form = PLAIN, issued: datetime | None = None
     ) -> bytes:
         today = datetime.combine(self.today, datetime.min.time(), UTC)
         lines = tuple((serial, ()) for serial in revoked)
