@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.queries import Certificate
-from smki_sync.model.certificate import ROLE_NAMES, Status
+from smki_sync.model.certificate import ROLE_NAMES, Status, serial_decimal
 from smki_sync.x509 import NotACertificate, read_facts
 from smki_sync.x509.der import to_pem
 
@@ -61,7 +61,7 @@ def _plain(c: Certificate) -> Fields:
         "status_name": Status(c.status).words,
         "in_use": c.in_use,
         "serial": c.serial,
-        "serial_decimal": str(int(c.serial, 16)),
+        "serial_decimal": serial_decimal(c.serial),
         "issuer": c.issuer,
         "subject": c.subject,
         "not_before": c.not_before,
