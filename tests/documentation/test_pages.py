@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 import typer
 from jsonschema import Draft202012Validator
+from support.generators import generated_files
 from support.markdown import DOCS, PAGES, ROOT, TOGETHER, commands, fences, name_of, prose
 from test_architecture import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from documentation.marks import is_run
 from smki_sync import errors
 from smki_sync.cli import build
-from smki_sync.cli.docs import generated_files
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.config.schema import KEYS, SECTIONS
 from smki_sync.download.retry import CAUSES

@@ -42,21 +42,21 @@ def test_while_the_first_load_is_at_work_status_says_so_and_sends_nobody_to_sync
         "changes --since 0",
         "quarantine",
         "prune",
-        "prove",
+        "manifest",
         "verify",
         "backup copy.db",
         "report --output page.html",
         "export --format csv --output out.csv",
     ],
 )
-def test_a_mirror_that_cannot_be_looked_at_is_a_fault_of_the_mirror(smki: Shell, words: str) -> None:
+def test_command_exits_11_when_the_mirror_cannot_be_read(smki: Shell, words: str) -> None:
     """As for a user who may not enter its directory; a name beyond any limit shows it to root too."""
     ran = smki(*words.split(), "--mirror", "m" * 300)
-    assert (ran.code, ran.out) == (7, "")
+    assert (ran.code, ran.out) == (11, "")
     assert list(smki.place.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", ["verify", "prove", "find"])
+@pytest.mark.parametrize("words", ["verify", "manifest", "find"])
 def test_whoever_finds_the_mirror_damaged_is_told_what_mends_it(
     smki: Shell, own_mirror: Path, words: str
 ) -> None:

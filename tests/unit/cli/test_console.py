@@ -214,7 +214,7 @@ def test_a_resumed_download_is_not_taken_for_a_fast_one(clock: HandClock) -> Non
     clock.move(50)
     speed = pace.take(Downloading(file=FILE, done=75_000_000, size=FULL.size))
     assert speed is not None
-    assert (speed.octets, speed.left) == (500_000, 50)
+    assert (speed.amount, speed.left) == (500_000, 50)
 
 
 def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
@@ -222,7 +222,7 @@ def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
     clock.move(40)
     speed = pace.take(Downloading(file=FILE, done=5, size=10))
     assert speed is not None
-    assert (speed.octets, speed.left) == (0, None)
+    assert (speed.amount, speed.left) == (0, None)
 
 
 def test_a_clock_that_is_set_back_does_not_silence_the_progress(clock: HandClock) -> None:

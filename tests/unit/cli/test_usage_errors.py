@@ -40,10 +40,10 @@ def test_a_number_without_end_is_too_large(smki: Shell) -> None:
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("find --kind x", "`smki-sync find --help` shows what it takes."),
-        ("simulate create", "`smki-sync simulate create --help` shows what it takes."),
-        ("snyc", "`smki-sync --help` shows what it takes."),
-        ("--mirror m sync", "Options stand after the command: `smki-sync COMMAND --mirror`."),
+        ("find --kind x", "Run `smki-sync find --help`."),
+        ("simulate create", "Run `smki-sync simulate create --help`."),
+        ("snyc", "Run `smki-sync --help`."),
+        ("--mirror m sync", "Write options after the command: `smki-sync COMMAND --mirror`."),
     ],
 )
 def test_the_hint_names_the_command_that_was_meant(smki: Shell, line: str, hint: str) -> None:
@@ -56,7 +56,7 @@ def test_the_hint_names_the_command_that_was_meant(smki: Shell, line: str, hint:
     "words",
     [
         ("show", "NAME"),
-        ("compare", "NAME", "NAME"),
+        ("manifest", "NAME", "--compare", "NAME"),
         ("backup", "NAME"),
         ("simulate", "create", "NAME"),
         ("simulate", "advance", "NAME"),
