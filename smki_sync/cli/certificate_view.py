@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha1, sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
@@ -39,7 +39,9 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.model.certificate import ROLE_NAMES, Status, Usage
 from smki_sync.text import days_text, visible, wrapped
-from smki_sync.verify.inspector import Explanation, chain_validator, explain
+
+if TYPE_CHECKING:
+    from smki_sync.verify.inspector import Explanation
 
 _ROLE_NUMBERS: Final = {name.lower(): number for number, name in ROLE_NAMES.items()}
 
@@ -202,10 +204,12 @@ def _texts_in_xml(identity: Identity) -> tuple[str, ...]:
             return ()
 
 
-def _explanations(request: ShowRequest, found: Sequence[Certificate]) -> list[Explanation]:
+def _explanations(request: ShowRequest, found: Sequence[Certificate]) -> "list[Explanation]":
     """Return an explanation of each certificate, in their order; empty without --explain."""
     if not request.explain:
         return []
+    from smki_sync.verify.inspector import chain_validator, explain  # noqa: PLC0415 - loads cryptography
+
     settings = configure(mirror=request.mirror, config=request.config)
     with open_mirror(link_in(settings.need_mirror())) as db:
         validator = chain_validator(db, settings.trust.read_anchors(), now_here())
@@ -213,7 +217,7 @@ def _explanations(request: ShowRequest, found: Sequence[Certificate]) -> list[Ex
 
 
 def show_document(
-    lookup: Lookup, found: list[Certificate], explanations: list[Explanation], *, hidden: int
+    lookup: Lookup, found: list[Certificate], explanations: "list[Explanation]", *, hidden: int
 ) -> Json:
     """Return the document of ``show --json``; ``explanations``: one per certificate, or none."""
     from smki_sync.export.formats import fields_of  # noqa: PLC0415 - reads X.509, which no other form needs
@@ -235,7 +239,7 @@ def show_document(
     }
 
 
-def explanation_document(explanation: Explanation) -> Json:
+def explanation_document(explanation: "Explanation") -> Json:
     """Return an explanation as JSON."""
     return {
         "usable": explanation.is_usable,
@@ -248,7 +252,7 @@ def explanation_document(explanation: Explanation) -> Json:
 
 
 def _print_certificates(
-    request: ShowRequest, found: list[Certificate], explanations: list[Explanation]
+    request: ShowRequest, found: list[Certificate], explanations: "list[Explanation]"
 ) -> None:
     if request.der and found:
         print_bytes(_only_match(found).der)
@@ -262,7 +266,7 @@ def _print_certificates(
         _print_text(found, explanations)
 
 
-def _print_text(found: list[Certificate], explanations: list[Explanation]) -> None:
+def _print_text(found: list[Certificate], explanations: "list[Explanation]") -> None:
     """Print one paragraph per certificate; the line that says whether it is usable is coloured."""
     now = now_here()
     texts = [explanation_text(one) for one in explanations]
@@ -332,7 +336,7 @@ def _only_match(found: list[Certificate]) -> Certificate:
 _ANSWER_MARKS: Final = {True: "yes", False: "NO", None: "-"}
 
 
-def explanation_text(explanation: Explanation) -> str:
+def explanation_text(explanation: "Explanation") -> str:
     """Return an explanation for people; a step that fails is marked NO."""
     result = "usable" if explanation.is_usable else "NOT usable"
     lines = [f"  {result} at {utc(explanation.at)}, step by step:"]

@@ -163,8 +163,16 @@ class JsonReporter(EventReporter):
         if isinstance(event, Downloading | Reading | Verifying) and not self._limiter.take(event):
             return
         stamp = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        head = {"time": stamp, "level": _level_of(event), "event": type(event).__name__.lower()}
+        head = {"time": stamp, "level": _level_of(event), "event": _name_of(event)}
         self._write(json.dumps(head | _fields_of(event)))
+
+
+_EVENT_NAMES: Final = {Downloading: "fetching", Logged: "noted"}
+"""Names in the log that are not the name of the class; they are a promise to scripts."""
+
+
+def _name_of(event: Event) -> str:
+    return _EVENT_NAMES.get(type(event), type(event).__name__.lower())
 
 
 def _level_of(event: Event) -> str:

@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Final, Generic, NamedTuple, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TextIO, TypeVar
 
-from smki_sync.config.loader import Config
 from smki_sync.errors import OutputError, UsageError
 from smki_sync.files import output_error
 from smki_sync.text import COLUMNS, visible
+
+if TYPE_CHECKING:
+    from smki_sync.config.loader import Config
 
 Json = dict[str, object]
 """One JSON object: text, numbers, booleans, ``None``, lists and objects of these."""
@@ -125,7 +127,7 @@ def _redirect_to_null(stream: TextIO) -> None:
         os.close(handle)
 
 
-def outside_mirror(path: Path, config: Config) -> Path:
+def outside_mirror(path: Path, config: "Config") -> Path:
     """Return ``path``; raises :class:`UsageError` if it is in the mirror directory or is ``-``."""
     if path.name == "-":
         raise UsageError(

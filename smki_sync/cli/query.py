@@ -371,8 +371,8 @@ def show(
         str,
         typer.Argument(
             metavar="IDENTITY",
-            help="An EUI-64; a serial number (serial:, hex or decimal); ski: in hex; sha1: or sha256: in hex or"
-            " Base64; or a certificate file.",
+            help="An EUI-64; a serial number (serial:, hex or decimal); ski: in hex; sha1: or sha256: in hex"
+            " or Base64; or a certificate file.",
         ),
     ],
     *,
@@ -388,8 +388,8 @@ def show(
 ) -> None:
     """Show the certificates of one subject.
 
-    In-Use only by default. A certificate file is compared byte by byte. Exit code 10 if there is no match,
-    or with --explain if no match is usable.
+    In-Use only by default. A certificate file is compared byte by byte. Exit code 10 if there is no
+    match, or with --explain if no match is usable.
     """
     request = ShowRequest(
         identity=identity,

@@ -94,9 +94,9 @@ def init(
 ) -> None:
     """Write a configuration file and pin the host key.
 
-    The file has comments and is readable only by its owner. On a terminal, the command asks for values that
-    no option gives. It never overwrites a file. It pins a key only after confirmation, or if its fingerprint is
-    that of --accept-fingerprint. It also offers a systemd timer.
+    The file has comments and is readable only by its owner. On a terminal, the command asks for missing
+    values. It never overwrites a file. It pins a key only after confirmation, or if its fingerprint is that
+    of --accept-fingerprint. It also offers a systemd timer.
     """
     _check_absent(output)
     url = source or _ask("Where do extracts come from (sftp://user@host:port/path)?", "--source")

@@ -1,8 +1,8 @@
 """Parquet, partitioned by kind and key usage, for DuckDB, Spark and Trino.
 
-Directories are named ``kind=device/usage=DS``. As in Hive, these two columns are in the names and not in
-the files, and a certificate without usage is in the partition for NULL. At most one row group of each partition is
-in memory.
+Directories are named ``kind=device/usage=DS``. As in Hive, these two columns are in the names and not
+in the files, and a certificate without usage is in the partition for NULL. At most one row group of each
+partition is in memory.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -290,7 +290,7 @@ def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
 
 
 _DOUBTS: Final = {
-    "digest": (NoticeCode.OTHER_DIGEST, "Run `smki-sync manifest --compare OTHER` to list the certificates that differ."),
+    "digest": (NoticeCode.OTHER_DIGEST, "Run `smki-sync manifest --compare OTHER`."),
     "chains": (NoticeCode.CHAINS_BROKEN, "`smki-sync verify` names every certificate."),
 }
 

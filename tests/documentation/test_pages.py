@@ -658,7 +658,7 @@ def test_a_failure_document_has_exactly_the_documented_fields(place: Path, words
 
 def test_every_command_that_has_json_has_its_document_described() -> None:
     speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
-    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", *speaking}
+    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", "rehearsal", *speaking}
 
 
 # Their schemas.

@@ -71,7 +71,7 @@ def test_whoever_finds_the_mirror_damaged_is_told_what_mends_it(
 def test_doctor_goes_on_past_a_lock_that_it_cannot_look_at(smki: Shell, original: Repository) -> None:
     ran = smki("doctor", "--mirror", "m" * 300, "--source", original.path.as_uri(), "--json")
     verdicts = {check["check"]: check["verdict"] for check in ran.document["checks"]}
-    assert (ran.code, verdicts["lock"], verdicts["sqlite"]) == (7, "fail", "ok")
+    assert (ran.code, verdicts["lock"], verdicts["sqlite"]) == (11, "fail", "ok")
 
 
 def test_after_a_sync_of_today_the_mirror_is_current(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_old_position_is_stale_and_the_bound_is_an_option(smki: Shell, own_mi
 
 def test_people_read_the_state_first(smki: Shell, own_mirror: Path) -> None:
     ran = smki("status", "--mirror", own_mirror, "--max-age", "1e9")
-    assert ran.out.startswith("The mirror is current.")
+    assert ran.out.startswith("The mirror is up to date.")
     assert "2026-11-11" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
     assert smki("status", "--mirror", own_mirror, "--max-age", "0").out.startswith("The mirror is STALE.")

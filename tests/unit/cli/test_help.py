@@ -16,7 +16,10 @@ from smki_sync.cli.commands import COMMANDS, REPLACED, CommandGroup
 ROOT: Any = typer.main.get_command(build())  # typer's own click has no public types
 
 
-def commands(command: Any = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands(
+    command: Any = ROOT,  # noqa: ANN401 - as above
+    path: tuple[str, ...] = (),
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command and group below the program, with its path."""
     for name, one in getattr(command, "commands", {}).items():
         yield (*path, name), one
@@ -26,7 +29,7 @@ def commands(command: Any = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[
 ALL = list(commands())
 
 
-def examples_of(command: Any) -> list[str]:
+def examples_of(command: Any) -> list[str]:  # noqa: ANN401 - as above
     heading, *examples = (command.epilog or "").split("\n")
     assert heading == EXAMPLES_HEADING
     return [example.strip() for example in examples]
@@ -60,7 +63,10 @@ def test_short_help_option_is_the_same_as_the_long_one(smki: Shell, words: tuple
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) for path, _ in ALL])
-def test_help_ends_with_two_or_three_examples_that_parse(path: tuple[str, ...], command: Any) -> None:
+def test_help_ends_with_two_or_three_examples_that_parse(
+    path: tuple[str, ...],
+    command: Any,  # noqa: ANN401 - as above
+) -> None:
     examples = examples_of(command)
     assert len(examples) in {2, 3}
     for example in examples:
