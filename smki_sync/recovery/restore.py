@@ -342,7 +342,7 @@ def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
 _FAILED: Final = {
     "digest": (
         NoticeCode.OTHER_DIGEST,
-        "Run `smki-sync manifest --compare` with another mirror to find the certificates that differ.",
+        "Run `smki-sync manifest --compare OTHER` to list the certificates that differ.",
     ),
     "chains": (NoticeCode.CHAINS_BROKEN, "Run `smki-sync verify` to list the certificates."),
 }
