@@ -9,6 +9,7 @@ from smki_sync.cli.arguments import MirrorOptions, add_command, load_config
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
+from smki_sync.cli.run_report import unproven_document
 from smki_sync.config.loader import Config
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.signature_cache import LastVerification
