@@ -5,6 +5,7 @@ For: whatever is handed to other programs. It is made beside its place under a n
 directory that is none of its own.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
-from smki_sync.errors import UsageError
+from smki_sync.errors import MirrorNotWritable, OutputError, SmkiSyncError, UsageError
+
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FREE_SPACE: Final = (
+    "Free space on that file system or raise its quota."
+    " The mirror is unchanged since the last committed file."
+)
+_CHECK_ACCESS: Final = (
+    "Check that the directory exists and that the user who runs smki-sync can read and write it."
+)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise :class:`MirrorNotWritable` instead of an ``OSError`` about a file under ``path``."""
+    try:
+        yield
+    except OSError as exc:
+        where = exc.filename2 or exc.filename or path  # filename2: the target of a link or a rename
+        hint = _FREE_SPACE if exc.errno in _NO_SPACE else _CHECK_ACCESS
+        raise MirrorNotWritable(f"{where}: {exc.strerror}", hint=hint) from exc
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
 
 MANIFEST: Final = "_smki-sync.json"
 """In each tree: what it is. Readers of Parquet pass over names that begin so."""
@@ -23,7 +54,7 @@ MANIFEST: Final = "_smki-sync.json"
 def atomic_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     """A text file to write; it takes its place when the block ends, and is gone where that fails.
 
-    ``force``: replace a file. Raises :class:`UsageError`: ``output-exists``, ``output-not-writable``.
+    ``force``: replace a file. Raises :class:`UsageError` (``output-exists``), and as :func:`output_error`.
     """
     with _translated_errors(path):
         _check_free(path, may_replace=force and path.is_file())
@@ -36,7 +67,7 @@ def atomic_file(path: Path, *, force: bool) -> Iterator[TextIO]:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
-        _make_durable(path.parent)
+        sync_directory(path.parent)
 
 
 @contextmanager
@@ -56,7 +87,7 @@ def atomic_tree(path: Path, *, force: bool) -> Iterator[Path]:
             _swap(aside, path)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        _make_durable(path.parent)
+        sync_directory(path.parent)
 
 
 def write_manifest(tree: Path, facts: Mapping[str, object]) -> None:
@@ -101,21 +132,25 @@ def _is_ours(path: Path) -> bool:
     return (path / MANIFEST).is_file() or not any(path.iterdir())
 
 
-def _make_durable(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @contextmanager
 def _translated_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise UsageError(
-            f"{path} cannot be written: {exc.strerror}",
-            hint="Nothing was left there. Check space and rights, or name another place.",
-            code="output-not-writable",
-        ) from exc
+        raise output_error(path, exc) from exc
+
+
+_WRONG_PATH: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+def output_error(path: Path, exc: OSError) -> SmkiSyncError:
+    """Return the error for an output that cannot be written.
+
+    :class:`UsageError` if the path is wrong, :class:`OutputError` if the machine lacks space or permission.
+    """
+    message = f"{path} cannot be written: {exc.strerror or exc}"
+    if exc.errno in _WRONG_PATH:
+        hint = "Name a file in a directory that exists."
+        return UsageError(message, hint=hint, code=OutputError.code)
+    hint = "Check free space and permissions, or name another path. Nothing was left at this path."
+    return OutputError(message, hint=hint)

@@ -16,6 +16,7 @@ from typing import Annotated, assert_never
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import add_command
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.scheduler_units import (
@@ -29,9 +30,9 @@ from smki_sync.cli.scheduler_units import (
     installation_paths_at,
     state_name,
 )
-from smki_sync.config.file import FILE_VARIABLE, user_place
+from smki_sync.config.file import FILE_VARIABLE, user_config_directory
 from smki_sync.config.loader import Config, load
-from smki_sync.errors import UsageError
+from smki_sync.errors import OutputError, UsageError
 from smki_sync.files import atomic_file
 from smki_sync.sources.base import DirectoryAddress, parse_address
 from smki_sync.text import visible, wrapped
@@ -199,7 +200,8 @@ def prepare(schedule: Schedule, *, agree: Agree) -> None:
             directory.mkdir(parents=True, exist_ok=True)
     if not os.access(directory, os.W_OK | os.X_OK):
         fault = "may not be written by you" if directory.is_dir() else "is no directory"
-        raise UsageError(
+        kind = OutputError if directory.is_dir() else UsageError
+        raise kind(
             f"{directory} {fault}",
             hint="Run `smki-sync schedule` as root, or give --into DIR and copy the files from there.",
             code="output-not-writable",
@@ -293,7 +295,9 @@ Into = Annotated[
 
 def register_schedule(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("schedule")(schedule)
+    add_command(
+        app, "schedule", schedule, examples=("smki-sync schedule --print", "smki-sync schedule --into units")
+    )
 
 
 def schedule(
@@ -316,7 +320,7 @@ def schedule(
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write what runs the sync once a day: a service and a timer, or a line for cron.
+    """Write systemd units or a cron line for daily runs.
 
     The paths are those of the configuration file and of this installation. The last lines say which
     commands are left to do; nothing is enabled.
@@ -336,7 +340,7 @@ def schedule(
 def _alone(config: Path | None) -> Config:
     """The configuration as what runs by itself will see it: no options, and nothing from this environment."""
     environ = {FILE_VARIABLE: os.environ.get(FILE_VARIABLE, "")}
-    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_place())
+    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_config_directory())
 
 
 def schedule_document(made: Schedule) -> Json:

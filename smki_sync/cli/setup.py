@@ -10,18 +10,19 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import add_command
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.schedule import Into, Schedule, Scheduling, offered, schedule_lines, write
-from smki_sync.config.file import at_home
+from smki_sync.config.file import expand_home
 from smki_sync.config.loader import Config
 from smki_sync.config.schema import example
 from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
 from smki_sync.doctor.local import failed, passed
 from smki_sync.doctor.remote import OpenHeard
-from smki_sync.download import BY_HAND, LoginGuard
+from smki_sync.download import MANUAL_LOGIN_LIMIT, LoginGuard
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.events import EventListener
 from smki_sync.mirror.connection import disk_errors
@@ -50,7 +51,15 @@ class Answers:
 
 def register_init(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("init")(init)
+    add_command(
+        app,
+        "init",
+        init,
+        examples=(
+            "smki-sync init",
+            "smki-sync init --source file:///media/smki --mirror /srv/smki --schedule none",
+        ),
+    )
 
 
 def init(
@@ -83,10 +92,11 @@ def init(
     into: Into = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write a commented configuration, readable by its owner alone, and pin the server's host key.
+    """Write a configuration file and pin the host key.
 
-    Asks on a terminal for what no option says. Nothing is overwritten. A key is pinned only after a yes,
-    or where it has the fingerprint that --accept-fingerprint gives. A timer of systemd is offered too.
+    The file has comments and is readable only by its owner. On a terminal, the command asks for missing
+    values. It never overwrites a file. It pins a key only after confirmation, or if its fingerprint is that
+    of --accept-fingerprint. It also offers a systemd timer.
     """
     _check_absent(output)
     url = source or _ask("Where do extracts come from (sftp://user@host:port/path)?", "--source")
@@ -191,7 +201,7 @@ def _values(answers: Answers) -> dict[str, object]:
     }
     # Options are relative to where we stand, the file's values to where it stands.
     return {
-        key: at_home(value).absolute() if isinstance(value, Path) else value
+        key: expand_home(value).absolute() if isinstance(value, Path) else value
         for key, value in given.items()
         if value is not None
     }
@@ -233,7 +243,7 @@ def _lines(answers: Answers, made: Schedule | None) -> Iterator[str]:
 
 def register_doctor(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    add_command(app, "doctor", doctor, examples=("smki-sync doctor", "smki-sync doctor --json"))
 
 
 def doctor(
@@ -245,10 +255,10 @@ def doctor(
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Say what would stop a sync and how to mend it: from the configuration to the disk.
+    """Check everything that could make a sync fail.
 
-    Connects once and logs in once. The exit code is that of the first cause; 3 where a sync would work
-    and something should be looked at; 0 where all is well.
+    Connects once and logs in once. Exit code 0 if a sync would succeed, 3 if it would succeed with warnings,
+    otherwise the exit code of the first problem.
     """
     findings = []
     for finding in _findings(
@@ -290,8 +300,8 @@ def _check_context(settings: Config) -> CheckContext:
         address=parse_address(settings.need_url()),
         open_source=lambda hear: _watched(settings, hear),
         directory=MirrorDirectory(settings.need_mirror()),
-        names=settings.repository.names(),
-        policy=settings.policy.rules(),
+        names=settings.repository.file_names(),
+        policy=settings.policy.planner_policy(),
         now=now_here(),
         places=_places(settings),
     )
@@ -299,7 +309,6 @@ def _check_context(settings: Config) -> CheckContext:
 
 def _places(settings: Config) -> ConfiguredPaths:
     """What is configured beside; raises ``ConfigError`` for a fallback that is no address."""
-    hooks = settings.hooks
 
     def opener(url: str) -> OpenHeard:
         parse_address(url)
@@ -309,18 +318,14 @@ def _places(settings: Config) -> ConfiguredPaths:
         fallbacks=tuple(map(opener, settings.repository.fallbacks)),
         archive=settings.archive.path,
         textfile=settings.metrics.textfile,
-        hooks={
-            "on_updated": hooks.on_updated,
-            "on_attention": hooks.on_attention,
-            "on_failed": hooks.on_failed,
-        },
+        after_run=settings.hooks.after_run,
     )
 
 
 def _watched(settings: Config, hear: EventListener, url: str | None = None) -> Source:
-    source = source_config_of(settings, url).heard_by(hear)
-    memory = login_lockout_of(settings, url=url, most=BY_HAND)
-    return LoginGuard(source, memory=memory) if memory else source
+    source = source_config_of(settings, url).open(hear)
+    lockout = login_lockout_of(settings, url=url, max_refused=MANUAL_LOGIN_LIMIT)
+    return LoginGuard(source, lockout=lockout) if lockout else source
 
 
 def exit_of_findings(findings: list[CheckResult]) -> Exit:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ class ConfigFile:
         return f"file {self.path}"
 
 
-def user_place() -> Path:
+def user_config_directory() -> Path:
     """The directory of this user's configuration; the machine's, where nobody knows a home of this user's."""
     try:
         return platformdirs.user_config_path("smki-sync")
@@ -40,7 +41,7 @@ def user_place() -> Path:
         return SYSTEM_FILE.parent
 
 
-def file_of(
+def find_config_file(
     option: object,
     environ: Mapping[str, str],
     *,
@@ -54,13 +55,13 @@ def file_of(
     place for a file; then come ``user_dir`` and ``system_file``. Errors as :func:`read_file`.
     """
     if option is not None:
-        return read_file(cwd / at_home(Path(str(option))), hint="it was named by option --config")
+        return read_file(cwd / expand_home(Path(str(option))), hint="it was named by option --config")
     if name := environ.get(FILE_VARIABLE):
-        return read_file(cwd / at_home(Path(name)), hint=f"it was named by environment {FILE_VARIABLE}")
+        return read_file(cwd / expand_home(Path(name)), hint=f"it was named by environment {FILE_VARIABLE}")
     return find_file((cwd / FILE_NAME, user_dir / FILE_NAME, system_file))
 
 
-def at_home(path: Path) -> Path:
+def expand_home(path: Path) -> Path:
     """``path`` with ``~`` made the home that it means; ``ConfigError`` where nobody knows that."""
     try:
         return path.expanduser()
@@ -142,11 +143,11 @@ def secrets_in(environ: Mapping[str, str]) -> Secrets:
         key_passphrase=environ.get(PASSPHRASE_VARIABLE) or None,
     )
     if found.password or found.key_passphrase:
-        forbid_cores()
+        forbid_core_dumps()
     return found
 
 
-def forbid_cores() -> None:
+def forbid_core_dumps() -> None:
     """Let this process, and what it starts, leave no core behind: memory holds what a login needs.
 
     The soft limit alone, so that who looks for a defect can raise it again in a process that is started.
@@ -158,10 +159,10 @@ def forbid_cores() -> None:
 
 
 def read_password(path: Path) -> str:
-    """Read a password file: UTF-8, one line; the line end is no part of the password.
+    """Read a password file: one line of UTF-8, without its line end and without a byte order mark.
 
-    Raises ``ConfigError`` where it cannot be read, is no regular file, can be read by others than its
-    owner, or does not hold exactly one line.
+    Raises ``ConfigError`` if it cannot be read, is not a regular file, can be read by others than its owner,
+    or does not contain exactly one line without control characters.
     """
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to must not hang before it is refused.
@@ -182,13 +183,19 @@ def _check_mode(path: Path, mode: int) -> None:
 
 def _one_line(path: Path, octets: bytes) -> str:
     try:
-        text = octets.decode()
+        text = octets.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused(path, "is not UTF-8") from None  # the cause would show the octets
+        raise _refused(path, "is not UTF-8") from None  # the cause would show the bytes
     password = text.removesuffix("\n").removesuffix("\r")
     if len(octets) > MAX_PASSWORD_BYTES or not password or "\n" in password:
-        raise _refused(path, f"does not hold one line of at most {MAX_PASSWORD_BYTES} bytes")
+        raise _refused(path, f"does not contain one line of at most {MAX_PASSWORD_BYTES} bytes")
+    if any(unicodedata.category(letter) in _NOT_IN_A_PASSWORD for letter in password):
+        raise _refused(path, "contains control characters", "Save the password as one line of UTF-8 text.")
     return password
+
+
+_NOT_IN_A_PASSWORD: Final = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
+"""Unicode categories of control and format characters: an editor or a wrong encoding leaves them."""
 
 
 def _refused(path: Path, why: str, hint: str = "") -> ConfigError:
@@ -206,7 +213,7 @@ def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
     Raises ``ConfigError`` where none is given, and where a file cannot be read or is no TOML.
     """
     cwd = Path.cwd()
-    file = file_of(config, os.environ, cwd=cwd, user_dir=user_place())
+    file = find_config_file(config, os.environ, cwd=cwd, user_dir=user_config_directory())
     section = file.tree.get("mirror") if file else None
     written = section.get("path") if isinstance(section, dict) else None
     with suppress(ValueError, RuntimeError):  # whoever loads all of it says what is wrong
@@ -219,7 +226,7 @@ def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
     return load_here({"mirror": mirror, "config": config}).need_mirror()
 
 
-def path_of(value: object) -> Path:
+def parse_path(value: object) -> Path:
     """Make a path of a text; an empty one would mean the current directory. Raises ``ValueError``."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError
@@ -228,4 +235,4 @@ def path_of(value: object) -> Path:
 
 
 def _place(value: object, base: Path) -> Path:
-    return base / path_of(value).expanduser()
+    return base / parse_path(value).expanduser()

@@ -93,6 +93,7 @@ class Certificate(NamedTuple):
     revoked: str | None = None
     revoked_by: str | None = None
     revocation_reason: str | None = None
+    issuer_revoked: str | None = None
     unproven: bool = False
 
 

@@ -21,6 +21,7 @@ class NoticeCode(StrEnum):
     """What an operator must know about a run that did not fail. Extend, never rename."""
 
     BLOCKED = "blocked"
+    LISTING_EMPTY = "listing-empty"
     SOURCE_UNREACHED = "source-unreached"
     FALLBACK_UNREACHED = "fallback-unreached"
     DELTAS_MISSING = "deltas-missing"
@@ -60,11 +61,14 @@ class NoticeCode(StrEnum):
     LIST_NOT_ANCHORED = "list-not-anchored"
     LIST_SIGNATURE_FALSE = "list-signature-false"
     LIST_OLDER = "list-older"
+    LIST_DATED_IN_FUTURE = "list-dated-in-future"
     LIST_STALE = "list-stale"
     LIST_MISSING = "list-missing"
     NO_LISTS = "no-lists"
     SLOTS_UNREADABLE = "slots-unreadable"
     SLOTS_DIFFER = "slots-differ"
+    AUTHORITY_REVOKED = "authority-revoked"
+    ANCHOR_DIFFERS = "anchor-differs"
 
     @property
     def is_note(self) -> bool:
@@ -75,6 +79,7 @@ class NoticeCode(StrEnum):
 _BEHIND = frozenset(
     {
         NoticeCode.BLOCKED,
+        NoticeCode.LISTING_EMPTY,
         NoticeCode.SOURCE_UNREACHED,
         NoticeCode.DELTAS_MISSING,
         NoticeCode.REPOSITORY_LATE,
@@ -95,10 +100,13 @@ _BEHIND = frozenset(
         NoticeCode.LIST_NOT_ANCHORED,
         NoticeCode.LIST_SIGNATURE_FALSE,
         NoticeCode.LIST_OLDER,
+        NoticeCode.LIST_DATED_IN_FUTURE,
         NoticeCode.LIST_STALE,
         NoticeCode.LIST_MISSING,
         NoticeCode.SLOTS_UNREADABLE,
         NoticeCode.SLOTS_DIFFER,
+        NoticeCode.AUTHORITY_REVOKED,
+        NoticeCode.ANCHOR_DIFFERS,
     }
 )
 

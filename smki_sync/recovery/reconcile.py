@@ -117,7 +117,7 @@ def reconcile(
                 f"There is no healthy mirror in {job.directory.root}: {held.state}",
                 hint="Run `smki-sync sync`.",
             )
-        with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+        with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
             job.hear.hear(Listing(source=source.title))
             full = choose(read_catalogue(source.fetch_listing(), job.names), held.position, job.today)
             fetched = download(source, full, job.directory.downloads, job.hear, job.terms)

@@ -342,7 +342,7 @@ def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
 _FAILED: Final = {
     "digest": (
         NoticeCode.OTHER_DIGEST,
-        "Run `smki-sync manifest --compare` with another mirror to find the certificates that differ.",
+        "Run `smki-sync manifest --compare OTHER` to list the certificates that differ.",
     ),
     "chains": (NoticeCode.CHAINS_BROKEN, "Run `smki-sync verify` to list the certificates."),
 }
@@ -400,7 +400,7 @@ def restore(
         archiver, statistics = Archiver(job), ReadStatistics()
         times = [job.clock()]
         with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
                 decision, title = plan_restore(job, source, until), source.title
                 times.append(job.clock())
                 check_space(job, decision.plan)
@@ -413,7 +413,7 @@ def restore(
                 began = job.clock()
                 with open_mirror(generation) as db:
                     unlisted = read_stamp(db).digest
-                settled = apply_companions(job, generation, companions, ground=is_first)
+                settled = apply_companions(job, generation, companions, initial_load=is_first)
                 checks = _checked(
                     job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random
                 )

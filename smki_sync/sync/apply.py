@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from smki_sync.download import DownloadedFile, leftover_files
+from smki_sync.download import DownloadedFile, find_leftover
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
 from smki_sync.events import Building, Committed, Detail, Reading
 from smki_sync.mirror.build import GenerationBuilder
@@ -57,7 +57,7 @@ class Archiver:
             downloads = self.job.directory.downloads
             with disk_errors(downloads), open_mirror(generation) as db:
                 for path in sorted({*downloads.iterdir()} - self.waiting):
-                    found = leftover_files(path, read_applied(db, path.name))
+                    found = find_leftover(path, read_applied(db, path.name))
                     if found:
                         self.store(found)
 
@@ -115,7 +115,7 @@ class RecordReader:
                     self.statistics.note(record.flags)
                 yield record
         except BadExtract:
-            fetched.set_aside()
+            fetched.quarantine()
             raise
 
     def batches(self, fetched: DownloadedFile) -> Iterator[Batch]:
@@ -129,7 +129,7 @@ class RecordReader:
                         self.statistics.note(Flag(row.flags))
                 yield batch
         except BadExtract:
-            fetched.set_aside()
+            fetched.quarantine()
             raise
 
     def check_inner_name(self, fetched: DownloadedFile) -> None:

@@ -38,6 +38,7 @@ class Decision:
 
     ``changed``: applied files that have other bytes now, and their SHA-256 if it is known. ``unchanged``: applied
     files with a new modification time and the same bytes. ``unusable``: listed files that could not be used.
+    ``listing_empty``: whether the source lists nothing.
     """
 
     held: MirrorSnapshot
@@ -46,6 +47,7 @@ class Decision:
     changed: Mapping[FileKey, str | None] = field(default_factory=dict)
     unchanged: tuple[Extract, ...] = ()
     unusable: frozenset[FileKey] = frozenset()
+    listing_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +87,13 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
     if held.state is MirrorState.NEWER_SCHEMA and not full:
         check_schema(job.directory.link)
     job.hear.hear(Listing(source=source.title))
-    catalogue = read_catalogue(source.fetch_listing(), job.names)
+    files = source.fetch_listing()
+    catalogue = read_catalogue(files, job.names)
     decision = Decision(
-        held=held, catalogue=catalogue, plan=_plan(job, held, catalogue, held.incidents, full=full)
+        held=held,
+        catalogue=catalogue,
+        plan=_plan(job, held, catalogue, held.incidents, full=full),
+        listing_empty=not files,
     )
     if held.position:
         decision = _compare(job, source, held.position, decision, full=full, download_suspects=compare)

@@ -89,9 +89,9 @@ def _near(statistics: ReadStatistics) -> Iterator[Notice]:
     for file, near in statistics.near.values():
         yield Notice(
             code=NoticeCode.LIMIT_NEAR,
-            message=f"{file} reached {near.figure:,} of the {near.limit:,} that `{near.key}` allows"
-            f" ({near.share:.0%}).",
-            hint=f"A file beyond the limit is refused. If the growth is expected, raise `{near.key}`.",
+            message=f"{file} has {near.figure:,} {near.key}. That is {near.share:.0%} of the limit of"
+            f" {near.limit:,}.",
+            hint="A file above the limit is rejected. Report the growth to the developers of smki-sync.",
         )
 
 
@@ -140,6 +140,7 @@ def collect_notices(job: SyncJob, decision: Decision, facts: RunFacts) -> tuple[
     """Return every notice of a run; those that keep the mirror from being current come first."""
     found = [
         *_unreached(job),
+        *_listing_empty(decision),
         *_blocked(facts.plan),
         *_missing(facts.plan),
         *_late(job, decision, facts),
@@ -163,6 +164,16 @@ def _unreached(job: SyncJob) -> Iterator[Notice]:
     for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
         code = NoticeCode.FALLBACK_UNREACHED if number else NoticeCode.SOURCE_UNREACHED
         yield Notice(code=code, message=f"{error.message}.", hint=error.hint)
+
+
+def _listing_empty(decision: Decision) -> Iterator[Notice]:
+    """Report a source without any file: an unmounted directory looks like this."""
+    if decision.listing_empty:
+        yield Notice(
+            code=NoticeCode.LISTING_EMPTY,
+            message="The listing is empty.",
+            hint="Check the path in repository.url. If it is a local directory, check that it is mounted.",
+        )
 
 
 _WAIT = (

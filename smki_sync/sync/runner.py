@@ -14,7 +14,7 @@ from smki_sync.download import (
     ReconnectingSource,
     TransferRecord,
     discard_other_partial_files,
-    room_left,
+    space_needed,
 )
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
@@ -106,7 +106,7 @@ def check_space(job: SyncJob, plan: Plan) -> None:
 
 def _needs(job: SyncJob, plan: Plan) -> list[tuple[Path, int]]:
     held = job.directory.downloads
-    fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
+    fetched = sum(space_needed(held / extract.name, extract) for extract in plan.extracts)
     factor = BUILD_FACTOR + DEVICE_INDEX_FACTOR * job.index_devices
     built = factor * plan.full.size if plan.full else 0
     applied = DELTA_FACTOR * max((x.size for x in (*plan.overlap, *plan.deltas)), default=0)
@@ -133,7 +133,7 @@ def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
-    job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
+    job = replace(job, terms=replace(job.terms, clock=job.clock, on_transfer=DownloadLedger(job)))
     with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
@@ -227,7 +227,7 @@ class _Run:
         """
         job = self._job
         with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
                 decision = decide(job, source, full=full, compare=True)
                 _remember_changes(job, decision)
                 _remember_listing(job, decision)
@@ -236,7 +236,7 @@ class _Run:
                 downloads = self._download(decision, source, ending)
             rounds = [self._apply(decision, downloads, companions)]
             while again := self._next_decision(rounds):
-                with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+                with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
                     downloads = self._download(again, source, ending)
                 rounds.append(self._apply(again, downloads, companions))
         return self._finish(rounds, companions)
@@ -255,7 +255,7 @@ class _Run:
             if not is_first:
                 return None
             # What is revoked is never served, not for a moment.
-            return apply_companions(job, generation, companions, ground=True)
+            return apply_companions(job, generation, companions, initial_load=True)
 
         with signature_gate(job, decision.held.generation) as gate:
             executor = PlanExecutor(
@@ -367,7 +367,7 @@ def _marking_damage(job: SyncJob) -> Iterator[None]:
 
 def dry_run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Return what a run would do: one listing, no download, no change, no lock."""
-    with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+    with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
         decision = decide(job, source, full=full, compare=False)
     _, counts = _state(decision.held.generation)
     position = decision.held.position

@@ -10,7 +10,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.download import DownloadedFile, ReconnectingSource, download, open_partial_file
+from smki_sync.download import DownloadedFile, ReconnectingSource, download, partial_path
 from smki_sync.errors import BadExtract, SmkiSyncError
 from smki_sync.events import Detail, Reading
 from smki_sync.mirror.build import GenerationBuilder
@@ -194,7 +194,7 @@ class StreamingLoad:
 
     def _begin(self, extract: Extract) -> None:
         self._drop()
-        part = open_partial_file(self._job.directory.downloads / extract.name)
+        part = partial_path(self._job.directory.downloads / extract.name)
         try:
             with ExitStack() as failing:
                 builder = failing.enter_context(self._build(extract))
@@ -235,5 +235,5 @@ def _download(
 ) -> DownloadedFile:
     terms = job.terms
     if extract.kind is ExtractKind.FULL and 0 < job.overlap_bytes <= extract.size:
-        terms = replace(terms, came=streaming.following(extract))
+        terms = replace(terms, on_progress=streaming.following(extract))
     return download(source, extract, job.directory.downloads, job.hear, terms)
