@@ -39,6 +39,8 @@ class MetricsSnapshot:
     in_use: int | None = None
     by_status: Mapping[str, int] = field(default_factory=dict)
     quarantined: int | None = None
+    missing_deltas: int | None = None
+    unproven: bool | None = None
     mirror_bytes: int | None = None
     applied: Mapping[str, int] = field(default_factory=dict)
     applied_bytes: int = 0
@@ -95,6 +97,12 @@ def _of_mirror(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
     yield _labelled("certificates_by_status", "Certificates by status.", ("status",), statuses)
     yield from _optional(
         "quarantined_records", "Records that could not be understood and were not accepted.", s.quarantined
+    )
+    yield from _optional(
+        "unproven", "1 if the mirror is unproven until the next full, otherwise 0.", s.unproven
+    )
+    yield from _optional(
+        "missing_deltas", "Overlap deltas of the newest full that were never applied.", s.missing_deltas
     )
     yield from _optional("mirror_bytes", "Size of the mirror with its write-ahead log.", s.mirror_bytes)
 
