@@ -213,14 +213,18 @@ CREATE TABLE fingerprint (        -- SHA-1 and SHA-256 of certificates, see fing
     PRIMARY KEY (digest, certificate)
 ) WITHOUT ROWID;
 CREATE TABLE change (             -- the journal; never rewritten, copied from generation to generation
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT, day      TEXT NOT NULL, change   TEXT NOT NULL,       -- added
-    | status | withdrawn | reinstated | revoked | unrevoked | claims | body kind     INTEGER NOT NULL, eui
-    TEXT, serial   TEXT NOT NULL, issuer   INTEGER NOT NULL REFERENCES issuer (id), before   TEXT,
-    -- status before; NULL: unknown, withdrawn or revoked by a list after    TEXT,                -- status
-    after; NULL: withdrawn or revoked by a list extract  INTEGER NOT NULL REFERENCES extract (id),  -- the
-    file, or the newest one before the list list     INTEGER REFERENCES revocation_list (id),   -- the list
-    that changed it, else NULL recorded INTEGER              -- seconds since 1970, UTC, when the line was
-    written; NULL before schema 6
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    day      TEXT NOT NULL,
+    change   TEXT NOT NULL,       -- journal.ChangeKind
+    kind     INTEGER NOT NULL,
+    eui      TEXT,
+    serial   TEXT NOT NULL,
+    issuer   INTEGER NOT NULL REFERENCES issuer (id),
+    before   TEXT,                -- status before; NULL: unknown, withdrawn or revoked by a list
+    after    TEXT,                -- status after; NULL: withdrawn or revoked by a list
+    extract  INTEGER NOT NULL REFERENCES extract (id),  -- the file, or the newest one before the list
+    list     INTEGER REFERENCES revocation_list (id),   -- the list that changed it, else NULL
+    recorded INTEGER              -- seconds since 1970, UTC, of the line; NULL before schema 6
 );
 {INCIDENT}
 CREATE TABLE quarantine (         -- records that are not served, as the file contains them
@@ -303,9 +307,11 @@ CREATE VIEW certificates AS       -- for people: one row for each certificate
 {CERTIFICATES.strip()};
 CREATE VIEW changes AS
 SELECT j.sequence, j.day AS date, j.change,
-       {_KIND_CASE.format("j")} AS kind, j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS
-       "to", coalesce(l.file, x.name) AS file, strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(j.recorded,
-       strftime('%s', x.committed)), 'unixepoch') AS recorded
+       {_KIND_CASE.format("j")} AS kind,
+       j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS "to",
+       coalesce(l.file, x.name) AS file,
+       strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(j.recorded, strftime('%s', x.committed)), 'unixepoch')
+         AS recorded
   FROM change AS j
   LEFT JOIN issuer AS i ON i.id = j.issuer
   LEFT JOIN extract AS x ON x.id = j.extract
