@@ -215,7 +215,7 @@ def _compare(
         missing=counts[Drift.MISSING],
         unexpected=counts[Drift.UNEXPECTED],
         differing=counts[Drift.DIFFERING],
-        explained=found.explained,
+        explained=comparator.explained,
         quarantined=comparator.rejected,
         examples=tuple(example for drift in Drift for example in found.first(drift, EXAMPLES)),
     )
