@@ -18,8 +18,8 @@ from typing import Final
 
 from smki_sync.catalogue import FileNames, read_catalogue
 from smki_sync.download import DownloadedFile
+from smki_sync.files import sync_directory
 from smki_sync.mirror.connection import disk_errors
-from smki_sync.mirror.directory import sync_directory
 from smki_sync.model.extract import Extract, RemoteFile
 from smki_sync.sources.directory import SIDECAR
 

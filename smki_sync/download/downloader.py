@@ -24,8 +24,8 @@ from smki_sync.download.transfer import (
 )
 from smki_sync.errors import Fault, SourceUnreachable, bad_extract
 from smki_sync.events import Detail, Downloading, EventListener, Restarted, Resumed
+from smki_sync.files import sync_directory
 from smki_sync.mirror.connection import disk_errors
-from smki_sync.mirror.directory import sync_directory
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import AppliedFile
 from smki_sync.sources.base import Source

@@ -1,15 +1,16 @@
 """A complete downloaded file and its sidecar; reading one that is still arriving."""
 
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
-from os import fsync
 from pathlib import Path
 from typing import Final
 
 from smki_sync.download.partial_file import file_stamp
 from smki_sync.errors import SourceUnreachable
+from smki_sync.files import open_own_file
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
@@ -86,10 +87,11 @@ def leftover_files(path: Path, known: Collection[AppliedFile]) -> DownloadedFile
 
 def write_sidecar(fetched: DownloadedFile) -> None:
     """Say beside the file what it is, before it takes its name."""
-    with sidecar_of(fetched.path).open("w") as card:
+    handle = open_own_file(sidecar_of(fetched.path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with os.fdopen(handle, "w", encoding="utf-8") as card:
         json.dump(_particulars(fetched), card)
         card.flush()
-        fsync(card.fileno())
+        os.fsync(card.fileno())
 
 
 def _particulars(fetched: DownloadedFile) -> dict[str, object]:

@@ -12,8 +12,8 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from smki_sync.download.retry import MIB
+from smki_sync.files import open_own_file, sync_directory
 from smki_sync.mirror.connection import disk_errors
-from smki_sync.mirror.directory import sync_directory
 from smki_sync.model.extract import Extract
 
 
@@ -83,7 +83,7 @@ def _checkpoints(lines: Iterable[bytes]) -> Iterator[Checkpoint]:
 def write_entries(path: Path, stretch: ByteRange, marks: Iterable[Checkpoint]) -> None:
     """Write a journal anew, whole or not at all, durably."""
     aside = path.with_name(path.name + ".next")
-    with aside.open("wb") as file:
+    with os.fdopen(open_own_file(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in (stretch, *marks))
         file.flush()
         os.fsync(file.fileno())
@@ -93,7 +93,7 @@ def write_entries(path: Path, stretch: ByteRange, marks: Iterable[Checkpoint]) -
 
 def append_checkpoint(path: Path, mark: Checkpoint) -> None:
     """Add one mark, durably."""
-    with path.open("ab") as file:
+    with os.fdopen(open_own_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
         file.write(msgspec.json.encode(mark) + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -267,7 +267,7 @@ class PartialFile:
         if self.foreign or not self.path.exists():
             discard_partial_file(path)
             found = []
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._handle = open_own_file(self.path, os.O_RDWR | os.O_CREAT)
         self.lanes = tuple(
             RangeWriter(self._handle, path.with_name(path.name + ending), stretch, every=every)
             for ending, stretch in zip(JOURNALS, _byte_ranges(extract, found, split=split), strict=False)

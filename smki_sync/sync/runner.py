@@ -1,6 +1,5 @@
 """run(): lock, plan, download, apply, report; disk-space check."""
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,7 @@ from smki_sync.catalogue import read_offered
 from smki_sync.download import ReconnectingSource, TransferRecord, discard_other_partial_files, room_left
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
+from smki_sync.files import free_bytes
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.history import Download, History
@@ -101,9 +101,9 @@ def _needs(job: SyncJob, plan: Plan) -> list[tuple[Path, int]]:
 
 def _check(path: Path, octets: int) -> None:
     with disk_errors(path):
-        free = shutil.disk_usage(path).free
+        free = free_bytes(path)
     needed = octets + RESERVE_BYTES
-    if free < needed:
+    if free is not None and free < needed:
         raise MirrorNotWritable(
             f"{path} needs {needed / _UNITS:,.0f} MB for this run, and {free / _UNITS:,.0f} MB are free",
             hint="Free space there, or move the mirror to a larger disk. Nothing was fetched or changed.",
