@@ -1,7 +1,6 @@
 """The commands `export` and `report`: one state of the mirror as files or as a page."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,9 +20,9 @@ from smki_sync.cli.output import (
     schema_of,
 )
 from smki_sync.cli.status import EXITS, hours_of, trust_status
-from smki_sync.errors import UsageError
 from smki_sync.export.export import Export, ExportFormat, ExportResult
 from smki_sync.export.export import export as export_from
+from smki_sync.files import atomic_file
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.report.data import gather
 from smki_sync.report.page import page
@@ -161,20 +160,6 @@ def report(
 
 
 def _write(output: Path, text: str) -> None:
-    """Write aside and rename: whoever reads the page sees the old one or the new one, whole."""
-    path = output.resolve()
-    if path.exists() and not path.is_file():
-        raise UsageError(
-            f"{output} is no file that a page could replace", hint="Name a file, or - for stdout."
-        )
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError as exc:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise UsageError(
-            f"{output} cannot be written: {exc.strerror or exc}",
-            hint="Name a file in a directory that exists, and that this user may write to.",
-        ) from exc
+    """Replace the page in one step. A reader sees the old page or the new one."""
+    with atomic_file(output, force=True) as file:
+        file.write(text)

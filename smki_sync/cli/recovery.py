@@ -321,8 +321,10 @@ def _write(directory: Path, made: Json) -> Path:
     page = directory / f"{stem}.html"
     with disk_errors(directory):
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        (directory / f"{stem}.json").write_text(written, encoding="utf-8")
-        page.write_text(drill_page(made, sha256=sha256(written.encode()).hexdigest()), encoding="utf-8")
+    with atomic_file(directory / f"{stem}.json", force=True) as file:
+        file.write(written)
+    with atomic_file(page, force=True) as file:
+        file.write(drill_page(made, sha256=sha256(written.encode()).hexdigest()))
     return page
 
 

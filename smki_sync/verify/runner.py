@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TextIO
 
-from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
+from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.events import Checking, Detail, EventListener, NullListener, Verifying
+from smki_sync.files import atomic_file
 from smki_sync.mirror.connection import mirror_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.inspection import Db, StoredRow, read_rows, read_sample
@@ -71,17 +72,8 @@ def listing_to(path: Path | None) -> Iterator[Listing]:
     if path is None:
         yield NullListing()
         return
-    part = path.with_name(path.name + ".part")
-    try:
-        stream = part.open("w", encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
-    try:
-        with stream:
-            yield _Lines(stream)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path, force=True) as stream:
+        yield _Lines(stream)
 
 
 def _now() -> datetime:
