@@ -187,11 +187,10 @@ def _update_metrics(config: Config, outcome: RunOutcome) -> tuple[Notice, ...]:
     try:
         _write_metrics(path, config, outcome)
     except Exception as error:  # noqa: BLE001 - a run never fails because of its metrics
-        reason = (isinstance(error, OSError) and error.strerror) or error
         return (
             Notice(
                 code=NoticeCode.METRICS_NOT_WRITTEN,
-                message=f"The metrics could not be written to {path}: {reason}.",
+                message=f"The metrics file was not replaced: {str(error).rstrip('.')}.",
                 hint="Give the user that runs smki-sync write access, or change metrics.textfile.",
             ),
         )
