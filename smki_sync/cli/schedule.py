@@ -29,7 +29,7 @@ from smki_sync.cli.scheduler_units import (
     installation_paths_at,
     state_name,
 )
-from smki_sync.config.file import FILE_VARIABLE, user_config_directory
+from smki_sync.config.file import FILE_VARIABLE, current_directory, user_config_directory
 from smki_sync.config.loader import Config, load
 from smki_sync.errors import UsageError
 from smki_sync.files import atomic_file
@@ -50,7 +50,10 @@ def _rights(scheduler: Scheduler, place: InstallationPaths) -> Iterator[list[str
     if owner is None:
         home = str(place.own[0])
         yield ["useradd", "--system", "--home-dir", home, "--shell", "/usr/sbin/nologin", place.user]
-    secret = [str(path) for path in (place.config, *place.read) if _is_closed_to(path, owner)]
+    if _is_closed_to(place.config, owner):  # it stays root's, so that other commands accept it
+        yield ["chgrp", place.user, str(place.config)]
+        yield ["chmod", "0640", str(place.config)]
+    secret = [str(path) for path in place.read if _is_closed_to(path, owner)]
     if secret:
         yield ["chown", f"{place.user}:", *secret]
     for path in place.own:
@@ -336,7 +339,7 @@ def schedule(
 def _alone(config: Path | None) -> Config:
     """The configuration as what runs by itself will see it: no options, and nothing from this environment."""
     environ = {FILE_VARIABLE: os.environ.get(FILE_VARIABLE, "")}
-    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_config_directory())
+    return load({"config": config}, environ, cwd=current_directory(), user_dir=user_config_directory())
 
 
 def schedule_document(made: Schedule) -> Json:
