@@ -34,7 +34,7 @@ from smki_sync.download.retry import (
     PAUSE_FACTOR,
     PAUSE_JITTER,
 )
-from smki_sync.errors import Locked, SmkiSyncError
+from smki_sync.errors import Locked, MirrorNotWritable, SmkiSyncError
 from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, RefusedLogins, Run
@@ -265,7 +265,8 @@ def _run_document(outcome: RunOutcome) -> str:
 def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], SyncReport]) -> SyncReport:
     """Run ``action``, record its outcome in the history, and notify monitoring.
 
-    A run that finds the mirror locked is not recorded: the run that holds the lock is.
+    A run that finds the mirror locked is not recorded: the run that holds the lock is. A run as another user
+    than the owner of the mirror writes nothing there.
     """
     started = job.clock()
     try:
@@ -273,6 +274,8 @@ def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], 
     except Locked:
         raise
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, MirrorNotWritable) and error.reason == "wrong-user":
+            raise
         run = _failed_run(job, started, command, error)
         _record(job, run)
         for notice in notify(config, RunOutcome(run=run, error=error)):

@@ -17,6 +17,7 @@ from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, MirrorNotWritable
 from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run
+from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror, read_counts, read_position
 from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.certificate import Status
@@ -247,7 +248,8 @@ def _emptiness(directory: MirrorDirectory) -> tuple[str, str]:
 def _runs(history: History) -> tuple[Run | None, Run | None]:
     """The last run and the last success; a record of runs that cannot be read says nothing."""
     with suppress(MirrorError):
-        return history.last(), history.last(outcome=Outcome.CURRENT)
+        now = utc(datetime.now(UTC))  # as runs are recorded, and not the date of a rehearsal
+        return history.last(until=now), history.last(outcome=Outcome.CURRENT, until=now)
     return None, None
 
 

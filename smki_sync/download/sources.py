@@ -38,7 +38,8 @@ class LoginLockout:
         if not self.lockout:
             return ()
         with suppress(MirrorError):
-            return self.logins.refused(self.account, since=utc(self.clock() - self.lockout))
+            now = self.clock()
+            return self.logins.refused(self.account, since=utc(now - self.lockout), until=utc(now))
         return ()
 
     def check(self) -> None:

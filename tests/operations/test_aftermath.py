@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -222,6 +224,17 @@ def test_status_has_two_clocks_the_cliff_and_a_forecast(smki: Shell, toml: Path)
     assert fresh["cliff"] == {"next_delta": "2026-11-12", "leaves": "2026-11-19", "days_left": 7}
     assert fresh["forecast"]["full_bytes"] > 0
     assert fresh["forecast"]["full_seconds"] > 0
+
+
+def test_times_from_the_future_do_not_count_in_status(smki: Shell, toml: Path) -> None:
+    assert toml.exists()
+    smki("sync")
+    with closing(sqlite3.connect(smki.place / "mirror" / "history.db")) as db:
+        db.execute("UPDATE run SET at = '2036-01-01T00:00:00Z'")
+        db.execute("UPDATE offer SET at = '2036-01-01T00:00:00Z'")
+        db.commit()
+    status = smki("status", "--json").document
+    assert status["last_run"] is status["last_success"] is status["looked"] is None
 
 
 def test_before_the_first_sync_nothing_is_forecast(smki: Shell, toml: Path) -> None:

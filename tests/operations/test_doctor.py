@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -313,6 +314,16 @@ def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -
     assert logins.refused("party@one:22", since="2026-11-11T09:30:00Z") == ("2026-11-11T10:00:00Z",)
     assert logins.refused("party@one:22", since="2026-11-11T10:30:00Z") == ()
     assert logins.refused("party@two:22", since="") == ()
+
+
+@pytest.mark.usefixtures("site")
+def test_login_refused_in_2036_blocks_no_run_once_the_clock_is_right(smki: Shell, site: Path) -> None:
+    mirror = site.parent / "mirror"
+    mirror.mkdir(mode=0o750)
+    account = re.search(r"party@[^/\"]+", site.read_text())
+    assert account
+    RefusedLogins(mirror / "history.db").remember(account[0], at="2036-01-01T00:00:00Z")
+    assert smki("sync").code == Exit.OK
 
 
 def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Path) -> None:
