@@ -14,7 +14,14 @@ from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
-from smki_sync.cli.schedule import Into, Schedule, Scheduling, offered, schedule_lines, write
+from smki_sync.cli.schedule import (
+    Into,
+    Schedule,
+    Scheduling,
+    schedule_for_init,
+    schedule_lines,
+    write_schedule,
+)
 from smki_sync.config.file import (
     FILE_VARIABLE,
     current_directory,
@@ -139,7 +146,7 @@ def init(
         known_hosts=known_hosts or (file.with_name("known_hosts") if host_key else None),
         host_key=host_key,
     )
-    scheduled = offered(
+    scheduled = schedule_for_init(
         schedule,
         into,
         config=file,
@@ -149,7 +156,7 @@ def init(
     )
     _write(answers)
     if scheduled:
-        write(scheduled)
+        write_schedule(scheduled)
     if as_json:
         print_json(init_document(answers, scheduled))
     else:
@@ -265,7 +272,7 @@ def init_document(answers: Answers, scheduled: Schedule | None) -> Json:
         "file": str(answers.file.absolute()),
         "known_hosts": str(answers.known_hosts.absolute()) if answers.known_hosts else None,
         "pinned": answers.host_key.fingerprint if answers.host_key else None,
-        "scheduled": [str(file.path) for file in scheduled.made] if scheduled else [],
+        "scheduled": [str(file.path) for file in scheduled.files] if scheduled else [],
         "steps": list(scheduled.steps) if scheduled else [],
         "hindrances": list(scheduled.hindrances) if scheduled else [],
     }

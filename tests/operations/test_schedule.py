@@ -261,7 +261,7 @@ def test_what_the_user_of_the_service_cannot_reach_is_said() -> None:
             program=(str(program),), user="nobody-like-this", config=closed / "toml", own=(closed / "mirror",)
         )
         (said,) = hindrances(place)
-        assert said == f"{program} is out of reach for nobody-like-this, who may not enter {closed}."
+        assert said == f"User nobody-like-this cannot reach {program}: {closed} is closed to it."
         assert not list(hindrances(replace(place, user=pwd.getpwuid(os.geteuid()).pw_name)))
         closed.chmod(0o755)
         assert not list(hindrances(place))
