@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
-from smki_sync.errors import MirrorNotWritable, UsageError
+from smki_sync.errors import MirrorNotWritable, OutputError, SmkiSyncError, UsageError
 
 MANIFEST: Final = "_smki-sync.json"
 """The file in each exported directory that describes it. Readers of Parquet ignore names that start so."""
@@ -45,7 +45,8 @@ def atomic_file(path: Path, *, force: bool, mode: int = _PUBLIC, umask: bool = T
         umask: Whether the umask of the process applies to ``mode``.
 
     Raises:
-        UsageError: ``output-exists`` or ``output-not-writable``.
+        UsageError: ``output-exists``, or the path is wrong (``output-not-writable``).
+        OutputError: ``output-not-writable``: no space or no permission.
     """
     with output_errors(path):
         _check_free(path, replaceable=force and path.is_file())
@@ -119,7 +120,8 @@ def atomic_tree(path: Path, *, force: bool) -> Iterator[Path]:
         force: Replace an empty directory, or one that an export created.
 
     Raises:
-        UsageError: ``output-exists`` or ``output-not-writable``.
+        UsageError: ``output-exists``, or the path is wrong (``output-not-writable``).
+        OutputError: ``output-not-writable``: no space or no permission.
     """
     with output_errors(path):
         _check_free(path, replaceable=force and _is_exported(path))
@@ -178,19 +180,48 @@ def _is_exported(path: Path) -> bool:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Translate errors of the file system while an output file is written.
-
-    Raises:
-        UsageError: ``output-not-writable``.
-    """
+    """Translate errors of the file system while an output file is written; see :func:`output_error`."""
     try:
         yield
     except OSError as exc:
-        raise UsageError(
-            f"{path} cannot be written: {exc.strerror}.",
-            hint="No incomplete file remains. Check space and permissions, or use another name.",
-            code="output-not-writable",
-        ) from exc
+        raise output_error(path, exc) from exc
+
+
+_WRONG_PATH: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+def output_error(path: Path, exc: OSError) -> SmkiSyncError:
+    """Return the error for an output that cannot be written.
+
+    :class:`UsageError` if the path is wrong, :class:`OutputError` if the machine lacks space or permission.
+    """
+    message = f"{path} cannot be written: {exc.strerror or exc}."
+    if exc.errno in _WRONG_PATH:
+        hint = "Name a file in a directory that exists."
+        return UsageError(message, hint=hint, code=OutputError.code)
+    hint = "Check free space and permissions, or use another path. No incomplete file remains."
+    return OutputError(message, hint=hint)
+
+
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FREE_SPACE: Final = (
+    "Free space on that file system or raise its quota."
+    " The mirror is unchanged since the last committed file."
+)
+_CHECK_ACCESS: Final = (
+    "Check that the directory exists and that the user who runs smki-sync can read and write it."
+)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise :class:`MirrorNotWritable` instead of an ``OSError`` about a file under ``path``."""
+    try:
+        yield
+    except OSError as exc:
+        where = exc.filename2 or exc.filename or path  # filename2: the target of a link or a rename
+        hint = _FREE_SPACE if exc.errno in _NO_SPACE else _CHECK_ACCESS
+        raise MirrorNotWritable(f"{where}: {exc.strerror}", hint=hint) from exc
 
 
 def sync_directory(path: Path) -> None:

@@ -1,34 +1,155 @@
-"""How fresh the mirror is: days left before a full is needed, and how long a full would take."""
+"""State of a mirror, offline: age, counts, last runs, trust, and days left before a full resync."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
-from smki_sync.errors import MirrorError
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, StoredListing
+from smki_sync.errors import MirrorError, ResourceError
+from smki_sync.mirror.directory import MirrorDirectory, find_holder
+from smki_sync.mirror.history import History, Run, StoredListing
 from smki_sync.mirror.inspection import read_ledger
 from smki_sync.mirror.ledger import utc
-from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
+from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.extract import ExtractKind
+from smki_sync.model.report import CertificateCounts, Outcome
+from smki_sync.planner import CLOCK_TOLERANCE
 
 _DAY: Final = timedelta(days=1)
 
 
+class StatusState(StrEnum):
+    """What a monitor asks for."""
+
+    EMPTY = "empty"
+    CURRENT = "current"
+    UNPROVEN = "unproven"
+    STALE = "stale"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorStatus:
+    """State of a mirror. ``age_hours``: since the start of the position's date, UTC; ``bytes``: its size.
+
+    ``message``, ``hint``: why it cannot be read, and what to do.
+    """
+
+    state: StatusState
+    position: date | None = None
+    age_hours: float | None = None
+    last_full: date | None = None
+    last_run: Run | None = None
+    last_success: Run | None = None
+    census: CertificateCounts | None = None
+    bytes: int = 0
+    message: str = ""
+    hint: str = ""
+
+
+def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) -> MirrorStatus:
+    """Return the state of a mirror; it is stale if it is older than ``max_age`` hours.
+
+    Raises :class:`ResourceError` if this user may not read the mirror: that is not damage.
+    """
+    last, success = _last_runs(History(directory.history))
+    try:
+        generation = directory.current()
+        if generation is None:
+            message, hint = _why_empty(directory)
+            return MirrorStatus(
+                state=StatusState.EMPTY, last_run=last, last_success=success, message=message, hint=hint
+            )
+        with open_mirror(directory.link) as db:
+            position, census = read_position(db), read_counts(db)
+    except ResourceError:
+        raise
+    except MirrorError as error:
+        return MirrorStatus(
+            state=StatusState.DAMAGED,
+            last_run=last,
+            last_success=success,
+            message=error.message,
+            hint=error.hint,
+        )
+    began = datetime.combine(position.day, time(), tzinfo=UTC)
+    age = max((now - began).total_seconds() / 3600, 0.0)
+    proven = StatusState.UNPROVEN if census.unproven else StatusState.CURRENT
+    return MirrorStatus(
+        state=StatusState.STALE if age > max_age else proven,
+        position=position.day,
+        age_hours=round(age, 1),
+        last_full=position.full,
+        last_run=last,
+        last_success=success,
+        census=census,
+        bytes=_size(generation),
+    )
+
+
+def _why_empty(directory: MirrorDirectory) -> tuple[str, str]:
+    """Return message and hint; the first run, which may take hours, may be active."""
+    with suppress(MirrorError, OSError):
+        if holder := find_holder(directory.lock):
+            return f"A run is active: {holder}.", "Wait until it has ended."
+    return "", "Run `smki-sync sync`."
+
+
+def _last_runs(history: History) -> tuple[Run | None, Run | None]:
+    """Return the last run and the last success; both unknown if the history cannot be read.
+
+    Times from the future were recorded while the clock was wrong. They do not count.
+    """
+    with suppress(MirrorError):
+        now = utc(datetime.now(UTC) + CLOCK_TOLERANCE)  # as runs are recorded, and not the date of a rehearsal
+        return history.last(until=now), history.last(outcome=Outcome.CURRENT, until=now)
+    return None, None
+
+
+def _size(generation: Path) -> int:
+    files = (generation.with_name(generation.name + suffix) for suffix in ("", "-wal"))
+    return sum(path.stat().st_size for path in files if path.exists())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustStatus:
+    """``anchors``: number of configured trust anchors. ``last``: the last full verification.
+
+    ``replaced``: another generation has replaced the verified one.
+    """
+
+    anchors: int
+    last: LastVerification | None
+    replaced: bool = False
+
+
+def trust_status(directory: MirrorDirectory, *, anchors: int) -> TrustStatus:
+    """Return what is known about the last full verification."""
+    last = last_verification(directory.proofs)
+    return TrustStatus(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
+
+
+def _is_replaced(last: LastVerification | None, directory: MirrorDirectory) -> bool:
+    if last is None or not last.generation:
+        return False
+    with suppress(MirrorError):  # a damaged link is reported by mirror_status
+        linked = directory.linked()
+        return linked is not None and linked.name != last.generation
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """How fresh the mirror is, and what a full resync would cost.
+    """How much time is left before a full extract is needed, and how long that would take.
 
-    Args:
-        looked: When the Repository was last listed, in UTC, ISO 8601.
-        next_delta: Date of the next delta that the mirror needs.
-        leaves: Date from which that delta may be missing, so that a full is needed.
-        days_left: Days until then; 0 if the delta may be missing already.
-        full_bytes: Size of the newest known full.
-        full_seconds: Expected duration of a full resync, from the rates of recent runs; ``None`` if unknown.
+    ``looked``: when the Repository was last listed, UTC ISO 8601. ``next_delta``: the next delta needed.
+    ``leaves``: date from which it may be removed. ``days_left``: days until then; 0 if it may be removed
+    already. ``full_bytes``: size of the newest known full extract. ``full_seconds``: expected duration at the
+    rates of the last downloads and the last full extract; ``None`` if not measured.
     """
 
     looked: str | None = None
@@ -40,87 +161,72 @@ class Freshness:
 
 
 def removed_on(delta: date, window_days: int) -> date:
-    """Return the date from which a delta may be missing (MP147: the Repository keeps it for seven days)."""
+    """Return the date from which a delta may be removed (MP147: seven days after its date)."""
     return delta + window_days * _DAY
 
 
 def days_left(position: date, window_days: int, today: date) -> int:
-    """Return the days until the delta after ``position`` may be missing; 0 if it may be missing already."""
+    """Return whole days until the delta after ``position`` may be removed; 0 if it may be removed already."""
     return max((removed_on(position + _DAY, window_days) - today).days, 0)
 
 
 def freshness_of(
     directory: MirrorDirectory, *, position: date | None, window_days: int, today: date
 ) -> Freshness:
-    """Return the freshness from the mirror and the history. A file that cannot be read gives no value."""
-    listing, rate = _read_history(History(directory.history))
-    full_bytes, seconds_per_byte = _read_fulls(directory, listing) if position else (None, None)
-    full_seconds = None
-    if full_bytes and seconds_per_byte:
-        full_seconds = round(full_bytes * (seconds_per_byte + (1 / rate if rate else 0.0)), 3)
+    """Return the freshness; a mirror or history that cannot be read leaves its values unknown."""
+    offer, rate = _last_listing(History(directory.history))
+    full, taken = _newest_full(directory, offer) if position else (None, None)
     return Freshness(
-        looked=listing.at if listing else None,
+        looked=offer.at if offer else None,
         next_delta=position + _DAY if position else None,
         leaves=removed_on(position + _DAY, window_days) if position else None,
         days_left=days_left(position, window_days, today) if position else None,
-        full_bytes=full_bytes,
-        full_seconds=full_seconds,
+        full_bytes=full,
+        full_seconds=round(full * (taken + (1 / rate if rate else 0.0)), 3) if full and taken else None,
     )
 
 
-def _read_history(history: History) -> tuple[StoredListing | None, float | None]:
-    """Return the last listing and the download rate in bytes per second.
-
-    A listing from the future was stored while the clock was wrong. It does not count.
-    """
+def _last_listing(history: History) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
         listing = history.offer()
-        if listing and listing.at > utc(datetime.now(UTC)):
+        if listing and listing.at > utc(datetime.now(UTC) + CLOCK_TOLERANCE):  # stored while the clock was wrong
             listing = None
         return listing, history.fetch_rate()
     return None, None
 
 
-def _read_fulls(directory: MirrorDirectory, listing: StoredListing | None) -> tuple[int | None, float | None]:
-    """Return the size of the newest known full, and the seconds per byte of the last one applied."""
+def _newest_full(directory: MirrorDirectory, offer: StoredListing | None) -> tuple[int | None, float | None]:
+    """Return the size of the newest known full extract, and the seconds per byte of the last one applied."""
     with suppress(MirrorError), open_mirror(directory.link) as db:
         applied = [file for file in read_ledger(db) if file.kind is ExtractKind.FULL and file.size]
-        listed = [x.size for x in listing.extracts if x.kind is ExtractKind.FULL] if listing else []
+        offered = [x.size for x in offer.extracts if x.kind is ExtractKind.FULL] if offer else []
         last = applied[-1] if applied else None
-        size = listed[-1] if listed else last.size if last else None
+        size = offered[-1] if offered else last.size if last else None
         return size, last.seconds / last.size if last else None
     return None, None
 
 
-class AvailableFiles(StrEnum):
+class DeltaAvailability(StrEnum):
     """Whether the last listing contained the delta of a day."""
 
-    YES = "on offer"
-    NO = "not on offer"
-    NOT_LOOKED = "not known"
+    LISTED = "listed"
+    NOT_LISTED = "not listed"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowDay:
-    """The delta of one day. ``leaves``: the date from which it may be missing."""
+    """The delta of one day. ``leaves``: date from which it may be removed."""
 
     day: date
     applied: bool
-    seen: AvailableFiles
+    seen: DeltaAvailability
     leaves: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResyncDeadline:
-    """Until when a run must succeed, so that no full is needed.
-
-    Args:
-        next_day: Date of the next delta that the mirror needs.
-        leaves: Date from which that delta may be missing.
-        left: Days until then.
-        window: Days that a delta stays in the Repository.
-        days: The days of the window, oldest first.
-    """
+    """``next_day``: date of the next delta needed. ``left``: whole days until it may be removed."""
 
     next_day: date
     leaves: date
@@ -132,28 +238,22 @@ class ResyncDeadline:
 def resync_deadline(
     position: date, *, offer: StoredListing | None, window: int, today: date
 ) -> ResyncDeadline:
-    """Return the full-resync deadline.
-
-    Args:
-        position: The position of the mirror.
-        offer: The last listing, or ``None``.
-        window: Days that a delta stays in the Repository (MP147: seven).
-        today: The current date.
-    """
+    """Return the deadline. ``window``: days that a delta remains in the Repository (MP147: seven)."""
     next_day = position + _DAY
+    leaves = removed_on(next_day, window)
     listed = {x.day: x.name for x in offer.extracts if x.kind is ExtractKind.DELTA} if offer else {}
     looked = date.fromisoformat(offer.at[:10]) if offer else None
     days = (today - back * _DAY for back in range(window, -1, -1))
     return ResyncDeadline(
         next_day=next_day,
-        leaves=removed_on(next_day, window),
+        leaves=leaves,
         left=days_left(position, window, today),
         window=window,
         days=tuple(
             WindowDay(
                 day=day,
                 applied=day <= position,
-                seen=_availability(day, listed, looked),
+                seen=_seen(day, listed, looked),
                 leaves=removed_on(day, window),
             )
             for day in days
@@ -161,7 +261,7 @@ def resync_deadline(
     )
 
 
-def _availability(day: date, listed: Mapping[date, str], looked: date | None) -> AvailableFiles:
+def _seen(day: date, listed: Mapping[date, str], looked: date | None) -> DeltaAvailability:
     if day in listed:
-        return AvailableFiles.YES
-    return AvailableFiles.NOT_LOOKED if looked is None or looked < day else AvailableFiles.NO
+        return DeltaAvailability.LISTED
+    return DeltaAvailability.UNKNOWN if looked is None or looked < day else DeltaAvailability.NOT_LISTED

@@ -15,10 +15,10 @@ from smki_sync.cli.context import now_here
 from smki_sync.cli.event_log import EventReporter, Verbosity
 from smki_sync.cli.exit_codes import exit_of, exit_of_outcome, failure
 from smki_sync.cli.run_report import document
-from smki_sync.cli.status import hours_of, mirror_status
+from smki_sync.cli.status import hours_of
 from smki_sync.config.loader import Config
 from smki_sync.download import (
-    BY_ITSELF,
+    AUTOMATIC_LOGIN_LIMIT,
     DownloadOptions,
     FallbackSources,
     LoginGuard,
@@ -26,6 +26,7 @@ from smki_sync.download import (
     ReconnectingSource,
     RetryPolicy,
     SourceConfig,
+    stored_request_limit,
 )
 from smki_sync.download.archive import Archive
 from smki_sync.download.retry import (
@@ -34,16 +35,17 @@ from smki_sync.download.retry import (
     PAUSE_FACTOR,
     PAUSE_JITTER,
 )
-from smki_sync.errors import Locked, MirrorNotWritable, SmkiSyncError
+from smki_sync.errors import Locked, ResourceError, SmkiSyncError
 from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, RefusedLogins, Run
+from smki_sync.mirror.history import History, RefusedLogins, RequestLimits, Run
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.report import Notice, NoticeCode, Outcome, SyncReport
 from smki_sync.monitoring import call_hook
 from smki_sync.sources.base import OpenSource, SftpAddress, Source, parse_address
+from smki_sync.sources.sftp_protocol import RequestLimit
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.status import freshness_of
+from smki_sync.status import freshness_of, mirror_status
 from smki_sync.sync import SyncJob
 from smki_sync.sync.job import STREAMING_LOAD_BYTES
 
@@ -62,7 +64,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
     sources = fallback_sources_of(config, events)
     return SyncJob(
         directory=MirrorDirectory(config.need_mirror()),
-        open_source=sources.open if sources else lambda: source_of(config, events),
+        open_source=sources.open if sources else source_opener(config, events),
         ring=sources,
         archive=archive_of(config),
         today=now_here().date(),
@@ -82,6 +84,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
         hear=events,
+        clock=now_here,
     )
 
 
@@ -96,22 +99,39 @@ def download_options_of(config: Config) -> DownloadOptions:
             longest_pause=LONGEST_PAUSE_SECONDS,
             jitter=PAUSE_JITTER,
         ),
-        young=repository.settle_seconds,
-        changing=CHANGING_SECONDS,
-        bandwidth=repository.bandwidth_limit,
+        recheck_seconds=repository.settle_seconds,
+        stability_seconds=CHANGING_SECONDS,
+        bytes_per_second=repository.bandwidth_limit,
     )
 
 
-def source_of(config: Config, events: EventListener, url: str | None = None) -> Source:
-    """Return the configured source, or another one. It does not repeat a login that was just refused.
+def source_opener(config: Config, events: EventListener, url: str | None = None) -> OpenSource:
+    """Return what creates the configured source, or that of ``url``, for every connection of a run.
 
-    The source is not yet connected.
+    It respects the login lockout, and the number of read requests that the server accepts.
     """
-    source, lockout = source_config_of(config, url).heard_by(events), login_lockout_of(config, url=url)
-    return LoginGuard(source, memory=lockout) if lockout else source
+    requests = request_limit_of(config, url)
+
+    def open_source() -> Source:
+        source = source_config_of(config, url).open(events, requests)
+        lockout = login_lockout_of(config, url=url)
+        return LoginGuard(source, lockout=lockout) if lockout else source
+
+    return open_source
 
 
-def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginLockout | None:
+def request_limit_of(config: Config, url: str | None = None) -> RequestLimit | None:
+    """Return the stored number of read requests in flight; ``None`` for a local directory."""
+    address = parse_address(url or config.need_url())
+    if not isinstance(address, SftpAddress):
+        return None
+    store = RequestLimits(MirrorDirectory(config.need_mirror()).history)
+    return stored_request_limit(store, address.peer, clock=now_here)
+
+
+def login_lockout_of(
+    config: Config, *, url: str | None = None, max_refused: int = AUTOMATIC_LOGIN_LIMIT
+) -> LoginLockout | None:
     """Return the record of refused logins, or ``None`` for a source without a login."""
     address = parse_address(url or config.need_url())
     if not isinstance(address, SftpAddress):
@@ -121,7 +141,7 @@ def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_I
         account=f"{address.user}@{address.peer}",
         lockout=timedelta(minutes=config.policy.login_lockout_minutes),
         clock=now_here,
-        most=most,
+        max_refused=max_refused,
     )
 
 
@@ -129,14 +149,12 @@ def fallback_sources_of(config: Config, events: EventListener) -> FallbackSource
     """Return the configured source and its fallbacks, or ``None`` if there are no fallbacks."""
 
     def reconnecting(opener: OpenSource) -> OpenSource:
-        return lambda: ReconnectingSource(opener, terms=download_options_of(config), hear=events)
-
-    def fallback(url: str) -> OpenSource:
-        return lambda: source_of(config, events, url)
+        return lambda: ReconnectingSource(opener, options=download_options_of(config), events=events)
 
     if not config.repository.fallbacks:
         return None
-    openers = [lambda: source_of(config, events), *map(fallback, config.repository.fallbacks)]
+    urls = [None, *config.repository.fallbacks]
+    openers = [source_opener(config, events, url) for url in urls]
     return FallbackSources(openers=[reconnecting(opener) for opener in openers])
 
 
@@ -274,7 +292,7 @@ def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], 
     except Locked:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, MirrorNotWritable) and error.reason == "wrong-user":
+        if isinstance(error, ResourceError) and error.reason == "wrong-user":
             raise
         run = _failed_run(job, started, command, error)
         _record(job, run)

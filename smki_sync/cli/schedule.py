@@ -16,6 +16,7 @@ from typing import Annotated, assert_never
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import add_command
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.scheduler_units import (
@@ -31,7 +32,7 @@ from smki_sync.cli.scheduler_units import (
 )
 from smki_sync.config.file import FILE_VARIABLE, current_directory, user_config_directory
 from smki_sync.config.loader import Config, load
-from smki_sync.errors import UsageError
+from smki_sync.errors import OutputError, UsageError
 from smki_sync.files import atomic_file
 from smki_sync.sources.base import DirectoryAddress, parse_address
 from smki_sync.text import visible, wrapped
@@ -193,7 +194,8 @@ def check_writable(schedule: Schedule, *, confirm: ConfirmReplace) -> None:
     """Check that all files can be written, before the first one is.
 
     Raises:
-        UsageError: ``output-exists`` or ``output-not-writable``.
+        UsageError: ``output-exists``, or the directory does not exist (``output-not-writable``).
+        OutputError: ``output-not-writable``.
     """
     for file in schedule.files:
         if file.state is FileState.REPLACED and not (file.path.is_file() and confirm(file.path)):
@@ -208,7 +210,8 @@ def check_writable(schedule: Schedule, *, confirm: ConfirmReplace) -> None:
             directory.mkdir(parents=True, exist_ok=True)
     if not os.access(directory, os.W_OK | os.X_OK):
         fault = "is not writable for you" if directory.is_dir() else "is not a directory"
-        raise UsageError(
+        error = OutputError if directory.is_dir() else UsageError
+        raise error(
             f"{directory} {fault}.",
             hint="Run `smki-sync schedule` as root, or use --into DIR and copy the files from there.",
             code="output-not-writable",
@@ -311,7 +314,9 @@ Into = Annotated[
 
 def register_schedule(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("schedule")(schedule)
+    add_command(
+        app, "schedule", schedule, examples=("smki-sync schedule --print", "smki-sync schedule --into units")
+    )
 
 
 def schedule(
@@ -334,7 +339,7 @@ def schedule(
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write a systemd service and timer, or a cron file, that runs the sync once a day.
+    """Write systemd units or a cron line for daily runs.
 
     Uses the paths of the configuration file and of this installation. Enables nothing: the last lines of the
     output are the commands that remain to be run.

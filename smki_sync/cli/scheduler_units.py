@@ -182,7 +182,7 @@ SYNC: Final = ScheduledJob(
 )
 DRILL: Final = ScheduledJob(
     name="smki-sync-drill",
-    command="drill",
+    command="restore --rehearse",
     about="The recovery drill: a restore into a temporary directory, with a report.",
     timing="Once a month, on its first Saturday, at another time than the daily sync.",
     description="Rehearse the recovery of the mirror of the SMKI Repository",

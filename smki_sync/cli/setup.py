@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import add_command
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
@@ -36,7 +37,7 @@ from smki_sync.config.schema import example
 from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
 from smki_sync.doctor.local import failed, passed
 from smki_sync.doctor.remote import OpenWithEvents
-from smki_sync.download import BY_HAND, LoginGuard
+from smki_sync.download import MANUAL_LOGIN_LIMIT, LoginGuard
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.events import EventListener
 from smki_sync.files import atomic_file
@@ -79,7 +80,15 @@ class Answers:
 
 def register_init(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("init")(init)
+    add_command(
+        app,
+        "init",
+        init,
+        examples=(
+            "smki-sync init",
+            "smki-sync init --source file:///media/smki --mirror /srv/smki --schedule none",
+        ),
+    )
 
 
 def init(
@@ -118,10 +127,11 @@ def init(
     into: Into = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Create a commented configuration file that only you can read, and trust the server's host key.
+    """Write a configuration file and trust the host key of the server.
 
-    Asks on a terminal for what no option gives. Never overwrites a file. Trusts a host key only after you
-    confirm its fingerprint, or if --accept-fingerprint gives it.
+    The file has comments and is readable only for you. On a terminal, the command asks for missing values. It
+    never overwrites a file. It trusts a host key only after you confirm its fingerprint, or if
+    --accept-fingerprint gives it. It also offers a systemd timer.
     """
     file, named = _file_to_write(config)
     _check_absent(file)
@@ -302,7 +312,7 @@ def _is_found(file: Path) -> bool:
 
 def register_doctor(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    add_command(app, "doctor", doctor, examples=("smki-sync doctor", "smki-sync doctor --json"))
 
 
 def doctor(
@@ -314,10 +324,10 @@ def doctor(
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Check configuration, network, login and disk, and report anything that would make a sync fail.
+    """Check everything that could make a sync fail.
 
-    Connects and logs in once. The exit code is that of the first failure; 3 if a sync would succeed with
-    warnings; 0 if all checks pass.
+    Connects once and logs in once. Exit code 0 if a sync would succeed, 3 if it would succeed with warnings,
+    otherwise the exit code of the first problem.
     """
     results = []
     for result in _check_results(
@@ -387,9 +397,9 @@ def _configured_paths(config: Config) -> ConfiguredPaths:
 
 def _guarded_source(config: Config, events: EventListener, url: str | None = None) -> Source:
     """Return a source that does not lock the account. ``doctor`` may try more often than a run."""
-    source = source_config_of(config, url).heard_by(events)
-    lockout = login_lockout_of(config, url=url, most=BY_HAND)
-    return LoginGuard(source, memory=lockout) if lockout else source
+    source = source_config_of(config, url).open(events)
+    lockout = login_lockout_of(config, url=url, max_refused=MANUAL_LOGIN_LIMIT)
+    return LoginGuard(source, lockout=lockout) if lockout else source
 
 
 def exit_of_results(results: list[CheckResult]) -> Exit:

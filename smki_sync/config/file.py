@@ -2,6 +2,7 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -294,16 +295,20 @@ def _only_line(path: Path, data: bytes) -> str:
     except UnicodeDecodeError:
         raise _password_error(path, "is not UTF-8") from None  # the cause would contain the data
     password = text.removesuffix("\n").removesuffix("\r")
-    if len(data) > MAX_PASSWORD_BYTES or not password or _has_control_character(password):
-        raise _password_error(
-            path, f"does not contain exactly one line of at most {MAX_PASSWORD_BYTES} bytes"
-        )
+    if len(data) > MAX_PASSWORD_BYTES or not password or "\n" in password:
+        raise _password_error(path, f"does not contain one line of at most {MAX_PASSWORD_BYTES} bytes")
+    if _has_control_character(password):
+        hint = "Save the password as one line of UTF-8 text."
+        raise _password_error(path, "contains control characters", hint)
     return password
 
 
+_NOT_IN_A_PASSWORD: Final = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
+"""Unicode categories of control and format characters. An editor or a wrong encoding leaves them."""
+
+
 def _has_control_character(text: str) -> bool:
-    """Whether text contains a control character (C0, DEL or C1), a line break included."""
-    return any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in text)  # noqa: PLR2004 - Unicode
+    return any(unicodedata.category(letter) in _NOT_IN_A_PASSWORD for letter in text)
 
 
 def _password_error(path: Path, reason: str, hint: str = "") -> ConfigError:

@@ -90,7 +90,7 @@ class RemoteCheck:
             self.files = source.fetch_listing()
         except SmkiSyncError as error:
             return failed(LISTING, error)
-        count = len(self.files)
+        count = sum(file.unusable is None for file in self.files)
         return passed(LISTING, f"{source.title} lists {count} file{'s' * (count != 1)}")
 
     def _connect_failed(self, error: SmkiSyncError) -> Iterator[CheckResult]:

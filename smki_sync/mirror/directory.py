@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from smki_sync.errors import Locked, MirrorDamaged, MirrorError, MirrorNotWritable
+from smki_sync.errors import Locked, MirrorDamaged, ResourceError
 from smki_sync.files import check_file_system, open_own_file, sync_directory, user_name
 from smki_sync.mirror.connection import disk_errors, no_file
 
@@ -28,6 +28,8 @@ _SORTING: Final = "etilqs_"
 
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", "-damaged")
 
+
+_RUN_SYNC: Final = "Run `smki-sync sync`. It repairs or rebuilds the mirror."
 
 P = ParamSpec("P")
 Found = TypeVar("Found")
@@ -112,11 +114,11 @@ class MirrorDirectory:
         user may contain links to files of this user.
 
         Raises:
-            MirrorNotWritable: ``wrong-user``.
+            ResourceError: ``wrong-user``.
         """
         for path in self._rooms:
             if path.exists() and (owner := path.stat().st_uid) != os.geteuid():
-                raise MirrorNotWritable(
+                raise ResourceError(
                     f"{path} belongs to user {user_name(owner)}, but this run is user"
                     f" {user_name(os.geteuid())}.",
                     hint=f"Run smki-sync as user {user_name(owner)}, or use another mirror directory.",
@@ -127,12 +129,12 @@ class MirrorDirectory:
     def check_closed(self) -> None:
         """Refuse a room in which everybody may write: who can could put another mirror, or a link, there.
 
-        Raises :class:`MirrorError` (``mirror-open``).
+        Raises :class:`ResourceError` (``mirror-open``).
         """
         for path in self._rooms:
             if path.is_dir() and path.stat().st_mode & stat.S_IWOTH:
-                raise MirrorError(
-                    f"everybody may write in {path}, and so replace the mirror",
+                raise ResourceError(
+                    f"{path} is world-writable, so any user could replace the mirror",
                     hint=f"See who has, then `chmod o-w {path}`; `smki-sync verify` looks at what is there.",
                     code="mirror-open",
                 )
@@ -146,9 +148,7 @@ class MirrorDirectory:
         """
         target = self.linked()
         if target and _marker(target).exists():
-            raise MirrorDamaged(
-                f"{target} was found damaged earlier", hint="Run `smki-sync sync`: it builds the mirror anew."
-            )
+            raise MirrorDamaged(f"{target} was found damaged earlier", hint=_RUN_SYNC)
         return target
 
     @_translated_errors
@@ -157,13 +157,35 @@ class MirrorDirectory:
         if not self.link.is_symlink():
             if self.link.exists():
                 raise MirrorDamaged(
-                    f"{self.link} is no link to a generation", hint="Move it away and run `smki-sync sync`."
+                    f"{self.link} is not the symbolic link that smki-sync created",
+                    hint="Move it away and run `smki-sync sync`.",
+                )
+            if self._numbers():
+                raise MirrorDamaged(
+                    f"{self.link} is missing, and there are generations", hint=_RUN_SYNC, code="link-lost"
                 )
             return None
-        target = self.root / self.link.readlink()
+        pointed = self.link.readlink()
+        if pointed.parent != Path(self.generations.name):
+            raise MirrorDamaged(
+                f"{self.link} points to {pointed}, which is not a generation of this mirror",
+                hint="Remove the link and run `smki-sync sync`. It links the newest generation here.",
+            )
+        target = self.root / pointed
         if not target.is_file():
             raise no_file(self.link)
         return target
+
+    @_translated_errors
+    def is_link_lost(self) -> bool:
+        """Whether there are generations, and no link to one."""
+        return not self.link.is_symlink() and not self.link.exists() and bool(self._numbers())
+
+    @_translated_errors
+    def newest_first(self) -> tuple[Path, ...]:
+        """Return the generations that were not found damaged, the newest first."""
+        paths = (self._path(number) for number in reversed(self._numbers()))
+        return tuple(path for path in paths if path.is_file() and not _marker(path).exists())
 
     @_translated_errors
     def mark_damaged(self, generation: Path | None = None) -> None:
@@ -308,8 +330,8 @@ def _take(handle: int, path: Path) -> None:
         raise _no_locks(path, exc) from exc
 
 
-def _no_locks(path: Path, exc: OSError) -> MirrorNotWritable:
-    return MirrorNotWritable(
+def _no_locks(path: Path, exc: OSError) -> ResourceError:
+    return ResourceError(
         f"{path} cannot be locked: {exc.strerror}.",
         hint="Use a directory on a local file system such as ext4 or XFS (mirror.path).",
         code="file-system",

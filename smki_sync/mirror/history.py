@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import sqlite_utils
 
-from smki_sync.errors import MirrorError
+from smki_sync.errors import MirrorError, ResourceError
 from smki_sync.model.extract import Extract, ExtractKind
 
 
@@ -79,7 +79,9 @@ def history_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as exc:
-        raise MirrorError(
+        on_disk = isinstance(exc, (OSError, sqlite3.OperationalError))
+        kind = ResourceError if on_disk else MirrorError
+        raise kind(
             f"{path} cannot be used: {exc}", hint="It holds only the record of runs: move it away."
         ) from exc
 
@@ -172,6 +174,18 @@ class History:
         """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
         return tuple(_known(ComparisonRecord, row) for row in self._rows("comparison", None, []))
 
+    def remember_journal(self, lineage: str, sequence: int) -> None:
+        """Store the end of the journal, durably; raises :class:`MirrorError`."""
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
+            table = db.table("journal_head").create({"lineage": str, "sequence": int}, if_not_exists=True)
+            table.delete_where()
+            table.insert({"lineage": lineage, "sequence": sequence})
+
+    def journal(self) -> tuple[str, int] | None:
+        """Return the lineage and the last line that the last run saw. Raises :class:`MirrorError`."""
+        rows = self._rows("journal_head", None, [])
+        return (rows[0]["lineage"], rows[0]["sequence"]) if rows else None
+
     def fetch_rate(self) -> float | None:
         """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
 
@@ -185,9 +199,8 @@ class History:
             (size, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
             for size, start, end in ends[-_MEASURED:]
         ]
-        measured = [
-            (size, seconds) for size, seconds in measured if seconds >= 0
-        ]  # else the clock was set back
+        # A negative time means that the clock was set back during the download.
+        measured = [(size, seconds) for size, seconds in measured if seconds >= 0]
         octets, seconds = sum(size for size, _ in measured), sum(seconds for _, seconds in measured)
         return octets / seconds if seconds else None
 
@@ -215,11 +228,8 @@ class RefusedLogins:
 
     path: Path
 
-    def refused(self, account: str, *, since: str, until: str = _END_OF_TIME) -> tuple[str, ...]:
-        """When the account was refused, from ``since`` to ``until`` (ISO 8601, UTC), oldest first.
-
-        A later refusal was recorded while the clock was wrong and does not count.
-        """
+    def refused(self, account: str, *, since: str) -> tuple[str, ...]:
+        """When the account was refused, from ``since`` (ISO 8601, UTC) on, oldest first."""
         with history_errors(self.path):
             if not self.path.exists():
                 return ()
@@ -227,7 +237,7 @@ class RefusedLogins:
             if "refusal" not in db.table_names():
                 return ()
             rows = db.table("refusal").rows_where(
-                "account = ? AND at >= ? AND at <= ?", [account, since, until], order_by="rowid"
+                "account = ? AND at >= ?", [account, since], order_by="rowid"
             )
             return tuple(row["at"] for row in rows)
 
@@ -242,3 +252,31 @@ class RefusedLogins:
             return
         with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
             db.table("refusal").delete_where("account = ?", [account])
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """The table ``request_limit`` of the history at ``path``: read requests in flight that a server accepts.
+
+    Every method raises ``MirrorError``.
+    """
+
+    path: Path
+
+    def requests(self, server: str, *, since: str, until: str) -> int | None:
+        """Return the number stored for a server between two times (ISO 8601, UTC); ``None`` without one."""
+        with history_errors(self.path):
+            if not self.path.exists():
+                return None
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            if "request_limit" not in db.table_names():
+                return None
+            values = [server, since, until]
+            rows = list(db.table("request_limit").rows_where("server = ? AND at BETWEEN ? AND ?", values))
+            return int(rows[-1]["requests"]) if rows else None
+
+    def remember(self, server: str, requests: int, *, at: str) -> None:
+        """Replace the number for a server, durably."""
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            row = {"server": server, "requests": requests, "at": at}
+            db.table("request_limit").upsert(row, pk="server")

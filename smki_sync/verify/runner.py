@@ -68,7 +68,7 @@ def document_of(found: FoundProblem) -> dict[str, object]:
 
 @contextmanager
 def listing_to(path: Path | None) -> Iterator[Listing]:
-    """Write to ``path`` when the block ends well; :class:`UsageError` where that cannot be written."""
+    """Write to ``path`` when the block ends well; :class:`OutputError` if it cannot be written."""
     if path is None:
         yield NullListing()
         return

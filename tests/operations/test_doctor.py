@@ -142,13 +142,13 @@ BROKEN: dict[Break, tuple[str, str, Exit]] = {
     missing_key: ("login", "identity-file", Exit.CONFIG),
     open_password_file: ("configuration", "password-file", Exit.CONFIG),
     wrong_path: ("listing", "source-missing", Exit.UNREACHABLE),
-    mirror_is_a_file: ("mirror directory", "mirror-not-writable", Exit.MIRROR),
+    mirror_is_a_file: ("mirror directory", "mirror-not-writable", Exit.RESOURCES),
     broken_link: ("mirror", "mirror-damaged", Exit.MIRROR),
     revoked_host_key: ("host key", "host-key-revoked", Exit.REFUSED),
     locked_key: ("login", "key-passphrase-missing", Exit.CONFIG),
     no_anchor: ("configuration", "trust-anchor", Exit.CONFIG),
     strange_fallback: ("configuration", "source-url", Exit.CONFIG),
-    no_room: ("space", "no-space", Exit.MIRROR),
+    no_room: ("space", "no-space", Exit.RESOURCES),
     damaged_mirror: ("mirror", "mirror-damaged", Exit.MIRROR),
 }
 
@@ -334,7 +334,7 @@ def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Pat
     assert (told["verdict"], f"chmod g-w {mirror}" in told["mend"]) == ("warn", True)
     mirror.chmod(0o757)
     told = checks(smki("doctor", "--json"))["mirror directory"]
-    assert (told["verdict"], told["code"], told["exit"]) == ("fail", "mirror-open", Exit.MIRROR)
+    assert (told["verdict"], told["code"], told["exit"]) == ("fail", "mirror-open", Exit.RESOURCES)
     mirror.chmod(0o750)
     assert verdicts(smki("doctor", "--json"))["mirror directory"] == "ok"
     if os.geteuid() == 0:  # nobody else can give it away

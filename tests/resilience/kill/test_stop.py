@@ -32,7 +32,7 @@ FOR_EVER = """
 import signal, sys
 from pathlib import Path
 from smki_sync.mirror.connection import connect, connect_to_read
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.connection import disk_errors
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 path = Path(sys.argv[1])
 db = connect(path, create=True)
@@ -49,7 +49,7 @@ def say_that_it_runs():
     return False
 db.set_progress_handler(say_that_it_runs, 1000, id="test")
 try:
-    with named(path), db:
+    with disk_errors(path), db:
         db.execute(for_ever).get
 except KeyboardInterrupt:
     db.close()
