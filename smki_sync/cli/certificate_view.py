@@ -378,7 +378,7 @@ def usability_text(c: Certificate, now: datetime) -> str:
         return f"In-Use, unchanged since {c.last_changed}"
     if c.revoked:
         reason = f": {c.revocation_reason}" if c.revocation_reason else ""
-        return f"NOT In-Use: revoked {c.revoked} by {c.revoked_by}{reason}"
+        return f"NOT In-Use: revoked since {c.revoked} by {c.revoked_by}{reason}"
     if c.withdrawn:
         return f"NOT In-Use: withdrawn, not in the full extract of {c.withdrawn}"
     return f"NOT In-Use: status {_STATUSES[c.status]} ({c.status}) since {c.last_changed}"
