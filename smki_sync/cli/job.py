@@ -15,7 +15,7 @@ from smki_sync.cli.context import now_here
 from smki_sync.cli.event_log import EventReporter, Verbosity
 from smki_sync.cli.exit_codes import exit_of, exit_of_outcome, failure
 from smki_sync.cli.run_report import document
-from smki_sync.cli.status import hours_of, mirror_status
+from smki_sync.cli.status import hours_of
 from smki_sync.config.loader import Config
 from smki_sync.download import (
     AUTOMATIC_LOGIN_LIMIT,
@@ -35,7 +35,7 @@ from smki_sync.download.retry import (
     PAUSE_FACTOR,
     PAUSE_JITTER,
 )
-from smki_sync.errors import Locked, SmkiSyncError
+from smki_sync.errors import Locked, ResourceError, SmkiSyncError
 from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, RefusedLogins, RequestLimits, Run
@@ -45,7 +45,7 @@ from smki_sync.monitoring import call_hook
 from smki_sync.sources.base import OpenSource, SftpAddress, Source, parse_address
 from smki_sync.sources.sftp_protocol import RequestLimit
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.status import freshness_of
+from smki_sync.status import freshness_of, mirror_status
 from smki_sync.sync import SyncJob
 from smki_sync.sync.job import STREAMING_LOAD_BYTES
 
@@ -84,6 +84,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
         hear=events,
+        clock=now_here,
     )
 
 
@@ -206,11 +207,10 @@ def _update_metrics(config: Config, outcome: RunOutcome) -> tuple[Notice, ...]:
     try:
         _write_metrics(path, config, outcome)
     except Exception as error:  # noqa: BLE001 - a run never fails because of its metrics
-        reason = (isinstance(error, OSError) and error.strerror) or error
         return (
             Notice(
                 code=NoticeCode.METRICS_NOT_WRITTEN,
-                message=f"The metrics could not be written to {path}: {reason}.",
+                message=f"The metrics file was not replaced: {str(error).rstrip('.')}.",
                 hint="Give the user that runs smki-sync write access, or change metrics.textfile.",
             ),
         )
@@ -285,7 +285,8 @@ def _run_document(outcome: RunOutcome) -> str:
 def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], SyncReport]) -> SyncReport:
     """Run ``action``, record its outcome in the history, and notify monitoring.
 
-    A run that finds the mirror locked is not recorded: the run that holds the lock is.
+    A run that finds the mirror locked is not recorded: the run that holds the lock is. A run as another user
+    than the owner of the mirror writes nothing there.
     """
     started = job.clock()
     try:
@@ -293,6 +294,8 @@ def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], 
     except Locked:
         raise
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, ResourceError) and error.reason == "wrong-user":
+            raise
         run = _failed_run(job, started, command, error)
         _record(job, run)
         for notice in notify(config, RunOutcome(run=run, error=error)):

@@ -37,6 +37,7 @@ class NoticeCode(StrEnum):
     DATED_IN_FUTURE = "dated-in-future"
     FULL_CHANGED = "full-changed"
     HISTORY_LOST = "history-lost"
+    LINK_RESTORED = "link-restored"
     DRIFT = "drift"
     DRIFT_REPAIRED = "drift-repaired"
     NOT_RECONCILED = "not-reconciled"

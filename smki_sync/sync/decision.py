@@ -52,7 +52,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnusableFile:
-    """A delta that could not be used. ``sha256``: of the file, if it was downloaded."""
+    """A file that could not be used. ``sha256``: of the file, if it was downloaded."""
 
     extract: Extract
     error: BadExtract
@@ -102,11 +102,15 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
 
 
 def plan_again(job: SyncJob, decision: Decision, unusable: Collection[FileKey]) -> Decision | None:
-    """Plan without the files that could not be used; ``None`` unless a full covers them."""
+    """Plan without the files that could not be used; ``None`` if no other file helps.
+
+    A full covers a delta. If a full could not be used, an older one or the deltas may help.
+    """
     held = inspect_mirror(job.directory)
     every = decision.unusable | frozenset(unusable)
+    was_full = any(kind is ExtractKind.FULL for kind, _ in unusable)
     made = _plan(job, held, decision.catalogue, held.incidents, full=False, unusable=every)
-    if made.action is not Action.FULL:
+    if made.action is not Action.FULL and not (was_full and made.extracts):
         return None
     job.hear.hear(Planned(plan=made))
     return replace(decision, held=held, plan=made, unusable=every)

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 import typer
 from jsonschema import Draft202012Validator
+from support.generators import generated_files
 from support.markdown import DOCS, PAGES, ROOT, TOGETHER, commands, fences, name_of, prose
 from test_architecture import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from documentation.marks import is_run
 from smki_sync import errors
 from smki_sync.cli import build
-from smki_sync.cli.docs import generated_files
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.config.removed_keys import REMOVED_KEYS
 from smki_sync.config.schema import KEYS, SECTIONS
@@ -662,7 +662,7 @@ def test_a_failure_document_has_exactly_the_documented_fields(place: Path, words
 
 def test_every_command_that_has_json_has_its_document_described() -> None:
     speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
-    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", *speaking}
+    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", "rehearsal", *speaking}
 
 
 # Their schemas.

@@ -119,7 +119,7 @@ def test_a_hole_in_the_deltas_ends_with_three_and_names_the_day(
     assert ran.document["position"] == "2026-11-11"
     said = smki(*sync, SMKI_SYNC_TODAY="2026-11-13").out
     assert "2026-11-12" in said
-    assert "NOT current" in said
+    assert "NOT up to date" in said
 
 
 def test_a_late_repository_ends_with_three_although_all_is_applied(
@@ -191,8 +191,8 @@ def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirro
         )
     assert ran.code == 4
     assert str(port) in ran.error["message"]
-    assert "gave up after 2 attempts" in ran.error["message"]
-    assert "trying again in 0.0 s" in ran.err
+    assert "given up after 2 attempts" in ran.error["message"]
+    assert "Next attempt in 0.0 s" in ran.err
 
 
 def make_and_name_key(place: Path) -> Path:
