@@ -180,6 +180,8 @@ def source_config_of(config: Config, url: str | None = None) -> SourceConfig:
         key_passphrase=secrets.key_passphrase,
         allow_agent=repository.allow_agent,
         legacy_algorithms=repository.legacy_algorithms,
+        engine=repository.engine,
+        ssh_config=repository.ssh_config,
     )
     return SourceConfig(url=url or config.need_url(), login=login, limits=config.limits.source_limits())
 
