@@ -15,7 +15,16 @@ from typing import IO, Any, BinaryIO, Final
 
 from smki_sync.catalogue import FileNames, named_inside
 from smki_sync.download import DownloadedFile, read_chunks, read_growing_file
-from smki_sync.errors import BadExtract, Fault, MirrorError, OutOfMemory, SmkiSyncError, bad_extract
+from smki_sync.errors import (
+    BadExtract,
+    Fault,
+    InternalError,
+    MirrorError,
+    OutOfMemory,
+    ResourceError,
+    SmkiSyncError,
+    bad_extract,
+)
 from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
@@ -23,7 +32,8 @@ from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
 
 _LENGTH: Final = 8  # octets of a frame's length
-_ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, OutOfMemory, MirrorError)}
+_KINDS: Final = (BadExtract, OutOfMemory, ResourceError, MirrorError, InternalError)
+_ERRORS: Final = {kind.__name__: kind for kind in _KINDS}
 
 MARK_BYTES: Final = 8
 """Octets of the one word that the helper is told: how far a file that is still coming in may be read."""
@@ -31,7 +41,7 @@ MARK_BYTES: Final = 8
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
 _SIFTED: Final = 1 + len(Claims._fields)
-_REJECTED: Final = 4
+_REJECTED: Final = 6
 """A record's number of values says which of the three it is."""
 
 
@@ -100,7 +110,8 @@ def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
     if isinstance(record, PreParsed):
         return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
-        return (record.number, record.reason.value, record.detail, record.xml)
+        known = (record.serial, record.issuer)
+        return (record.number, record.reason.value, record.detail, record.xml, *known)
     return tuple(row_of(record))
 
 
@@ -119,22 +130,30 @@ def _frame(values: _Flat) -> Frame:
 
 
 def _batch(some: list[_Flat]) -> Batch:
+    found = [_unflatten(values) for values in some]
     return Batch(
-        rows=[_row(values) for values in some if len(values) != _REJECTED],
-        rejected=[_rejected(*values) for values in some if len(values) == _REJECTED],
+        rows=[record for record in found if isinstance(record, Row)],
+        rejected=[record for record in found if isinstance(record, Rejected)],
     )
 
 
-def _row(values: _Flat) -> Row:
+def _unflatten(values: _Flat) -> Row | Rejected:
     if len(values) == _SIFTED:
         number, der, *claims = values
-        return row_of(finish_parse(PreParsed(number, Claims(*claims), der)))
+        record = finish_parse(PreParsed(number, Claims(*claims), der))
+        return record if isinstance(record, Rejected) else row_of(record)
+    if len(values) == _REJECTED:
+        number, reason, detail, xml, serial, issuer = values
+        return Rejected(
+            number=number,
+            reason=RejectReason(reason),
+            detail=detail,
+            xml=xml,
+            serial=serial,
+            issuer=issuer,
+        )
     assert len(values) == _ROW
     return Row._make(values)
-
-
-def _rejected(number: int, reason: str, detail: str, xml: bytes) -> Rejected:
-    return Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)
 
 
 Told = Callable[[int, int], None]

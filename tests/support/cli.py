@@ -24,13 +24,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from smki_sync.cli import COMMANDS, main
+from smki_sync.cli import main
+from smki_sync.cli.commands import COMMANDS
 
 PATIENCE_SECONDS = 30.0
 """After so long a test gives a process up; no test's verdict depends on it otherwise."""
 
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp"])
+WARM.set_forkserver_preload(
+    ["support.cli", *(one.module for one in COMMANDS.values()), "smki_sync.sources.sftp"]
+)
 
 _LEFT_OUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "LANGUAGE", "LC_ALL", "LANG")
 
@@ -150,8 +153,11 @@ class Shell:
         return Ran(code=code, raw=shown, err="")
 
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a command. They name a configuration file in the directory, if there is one."""
         day = {"SMKI_SYNC_TODAY": self.today.isoformat()} if self.today else {}
-        return surroundings(self.place, {**day, **(self.variables or {}), **extra})
+        file = self.place / "smki-sync.toml"
+        named = {"SMKI_SYNC_CONFIG": str(file)} if file.exists() else {}
+        return surroundings(self.place, {**day, **named, **(self.variables or {}), **extra})
 
 
 def _run_here(words: list[str], place: Path, environment: dict[str, str], out: Path, err: Path) -> None:

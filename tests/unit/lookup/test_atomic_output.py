@@ -9,8 +9,8 @@ from support.cli import Shell, wait_until
 from support.exports import bodies, held
 from support.mirror_builders import build, entry
 
-from smki_sync.errors import UsageError
-from smki_sync.export.export import Export, ExportFormat, export
+from smki_sync.errors import OutputError, UsageError
+from smki_sync.export.export import ExportFormat, ExportRequest, export_certificates
 from smki_sync.files import MANIFEST, atomic_file, atomic_tree
 from smki_sync.mirror.queries import CertificateFilter
 from smki_sync.simulator.repository import Repository
@@ -62,14 +62,14 @@ def test_a_mirror_that_fails_in_the_middle_leaves_nothing(ask: Shell, damaged: P
     assert "made" not in " ".join(names(ask.place))
 
 
-def test_a_disk_that_is_full_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_atomic_file_raises_and_leaves_nothing_when_the_disk_is_full(tmp_path: Path) -> None:
     def fill() -> None:
         with atomic_file(tmp_path / "made", force=False) as file, Path("/dev/full").open("w") as full:
             file.write("half")
             full.write("x")
             full.flush()  # as a flush of the file itself would here
 
-    with pytest.raises(UsageError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         fill()
     assert names(tmp_path) == []
 
@@ -134,13 +134,13 @@ def test_an_export_that_is_stopped_leaves_nothing_at_its_place(
     output = smki.place / "made"
     words = ("export", "--format", "der-tree", "--output", output, "--mirror", larger)
     with smki.start(*words) as running:
-        wait_until(lambda: running.ended or any(smki.place.glob(".made.*/*/*/*.der")))
+        wait_until(lambda: running.ended or any(smki.place.glob(".smki-sync-*.partial/*/*/*.der")))
         assert not running.ended
         running.tell(how)
         ran = running.ending()
     assert not output.exists()
     if how is signal.SIGKILL:
-        assert all(name.startswith(".made.") and name.endswith(".partial") for name in names(smki.place))
+        assert all(name.startswith(".smki-sync-") and name.endswith(".partial") for name in names(smki.place))
     else:
         assert ran.code == 130
         assert names(smki.place) == []
@@ -163,8 +163,8 @@ def test_a_sync_meanwhile_changes_nothing_in_an_export(
         assert ran.code == 0, ran.err
 
     output = smki.place / "made"
-    job = Export(form=ExportFormat.PEM, output=output, wanted=CertificateFilter(any_status=True))
-    done = export(own_mirror / "mirror.db", job, told=meanwhile)
+    job = ExportRequest(form=ExportFormat.PEM, output=output, wanted=CertificateFilter(any_status=True))
+    done = export_certificates(own_mirror / "mirror.db", job, told=meanwhile)
     assert len(told) == 1
     assert bodies(output, "pem") == before != held(own_mirror, "TRUE")
     assert done.stamp.position < repository.today

@@ -13,7 +13,15 @@ import pytest
 from support.extract_directory import Shelf, november
 
 from smki_sync.download import DownloadedFile
-from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, OutOfMemory, SmkiSyncError
+from smki_sync.errors import (
+    BadExtract,
+    MirrorDamaged,
+    MirrorError,
+    MirrorNotWritable,
+    OutOfMemory,
+    ResourceError,
+    SmkiSyncError,
+)
 from smki_sync.mirror.rows import Batch, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.extract import Extract, ExtractKind
@@ -200,13 +208,15 @@ def test_a_record_that_is_sifted_and_completed_is_the_record_understood(claims: 
     parse_record(1, claims)  # its mould is known from here on
     sifted = pre_parse(7, claims)
     assert isinstance(sifted, PreParsed)
-    assert finish_parse(sifted) == parse_record(7, claims)
+    found = finish_parse(sifted)
+    assert isinstance(found, Entry)
+    assert found == parse_record(7, claims)
     pipe = io.BytesIO()
     write_records(pipe, [sifted], records=1, done=1)
     pipe.seek(0)
     (frame,) = read_frames(pipe)
     assert isinstance(frame, RecordsFrame)
-    assert frame.batch.rows == list(map(row_of, [finish_parse(sifted)]))
+    assert frame.batch.rows == [row_of(found)]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +239,8 @@ def test_what_may_not_be_understood_is_not_sifted_but_understood_at_once(claims:
     ("error", "kind"),
     [
         (BadExtract("m", hint="h", code="c"), BadExtract),
-        (MirrorNotWritable("m", hint="h", code="c"), MirrorError),
+        (MirrorNotWritable("m", hint="h", code="c"), ResourceError),
+        (MirrorDamaged("m", hint="h", code="c"), MirrorError),
         (SmkiSyncError("m", hint="h", code="c"), SmkiSyncError),
     ],
     ids=repr,
