@@ -35,7 +35,7 @@ from smki_sync.trust.chain import (
 )
 from smki_sync.trust.profiles import CheckStep, FindingCode, Severity, TrustFinding
 from smki_sync.x509 import read_facts
-from smki_sync.x509.certificate import Body, read_body
+from smki_sync.x509.certificate import Body, read_body, read_certificate
 
 BATCH: Final = 256
 """Things that a thread takes at a time: some 20 ms of work, so that handing it over costs little."""
@@ -218,7 +218,7 @@ class Inspector:
 
     def _read(self, row: StoredRow, read: list[_Read], tally: Tally) -> None:
         try:
-            facts, body = read_facts(row.der), read_body(row.der)
+            facts, body = read_certificate(row.der)
         except ValueError as exc:
             tally.take(subject_of(row), (TrustFinding(FindingCode.NOT_A_CERTIFICATE, str(exc)),))
             return
