@@ -31,8 +31,7 @@ from smki_sync.trust.chain import (
     check_signature,
 )
 from smki_sync.trust.profiles import FindingCode, Severity, TrustFinding
-from smki_sync.x509 import read_facts
-from smki_sync.x509.certificate import Body, read_body, read_certificate
+from smki_sync.x509.certificate import Body, read_certificate
 
 BATCH: Final = 256
 """Items per task of a thread: about 20 ms of work, so that the overhead is small."""

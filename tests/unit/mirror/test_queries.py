@@ -144,10 +144,23 @@ def test_a_withdrawn_one_shows_since_when(path: Path) -> None:
 
 def test_the_journal_reads_in_the_contract_s_words(path: Path) -> None:
     columns = [name for _, name, *_ in ask(path, "PRAGMA table_info(changes)")]
-    assert columns == ["sequence", "date", "change", "kind", "eui", "serial", "issuer", "from", "to", "file", "recorded"]
-    assert ask(path, "SELECT sequence, date, change, kind, eui, serial, issuer, \"from\", \"to\", file FROM changes WHERE change = 'added'") == [
-        (3, "2026-11-17", "added", "device", eui_of(6), serial_of(6), ISSUER, None, "P", DELTA_17)
+    assert columns == [
+        "sequence",
+        "date",
+        "change",
+        "kind",
+        "eui",
+        "serial",
+        "issuer",
+        "from",
+        "to",
+        "file",
+        "recorded",
     ]
+    assert ask(
+        path,
+        'SELECT sequence, date, change, kind, eui, serial, issuer, "from", "to", file FROM changes WHERE change = \'added\'',
+    ) == [(3, "2026-11-17", "added", "device", eui_of(6), serial_of(6), ISSUER, None, "P", DELTA_17)]
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,9 @@ BESIDE = [
     *(
         code
         for code in NoticeCode
-        if code.startswith(("list-", "no-lists", "authority-", "anchor-")) or "slots" in code or "companion" in code
+        if code.startswith(("list-", "no-lists", "authority-", "anchor-"))
+        or "slots" in code
+        or "companion" in code
     ),
 ]
 """Notices of the archive, lists and anchor slots; ``unit/recovery`` and ``unit/trust`` show when."""
