@@ -55,6 +55,10 @@ class SourceUnreachable(SourceError):
     code = "source-unreachable"
 
 
+class LoginInterrupted(SourceUnreachable):
+    """The connection ended during the login; the server may have counted a wrong login."""
+
+
 class SourceRefused(SourceError):
     """The host key or the login was refused; never retried (Appendix P: 5 failed logins lock the account)."""
 
@@ -167,7 +171,6 @@ class Fault(StrEnum):
     RESPONSE_CODE = "response-code"
     LEADING_TOO_LONG = "leading-too-long"
     TOO_DEEP = "too-deep"
-    FIELD_TOO_LONG = "field-too-long"
     RECORD_TOO_LARGE = "record-too-large"
     TOO_MANY_RECORDS = "too-many-records"
     TOO_MANY_NAMES = "too-many-names"
@@ -190,10 +193,10 @@ _OTHER_FORMAT = (
 _HOSTILE = "A genuine extract never contains this. Keep the file and contact the DCC."
 
 
-def _raise_limit(key: str) -> str:
-    return (
-        f"If the file is genuine, raise `{key}` and run again. Otherwise keep the file and contact the DCC."
-    )
+_TOO_LARGE = (
+    "No genuine extract comes near this limit. Keep the file and contact the DCC. If the file is correct,"
+    " report the limit to the developers of smki-sync."
+)
 
 
 def _wrong_kind(kind: str, key: str) -> str:
@@ -210,8 +213,8 @@ _HINTS = {
     Fault.INNER_NAME: (
         "Contact the DCC. If it confirms that the file is right, set `policy.check_inner_names = false`."
     ),
-    Fault.TOO_LARGE: _raise_limit("limits.decompressed_bytes"),
-    Fault.RATIO_EXCEEDED: _raise_limit("limits.ratio"),
+    Fault.TOO_LARGE: _TOO_LARGE,
+    Fault.RATIO_EXCEEDED: _TOO_LARGE,
     Fault.NOT_XML: _OTHER_FORMAT,
     Fault.DOCTYPE: _HOSTILE,
     Fault.NOT_WELL_FORMED: _DAMAGED,
@@ -219,12 +222,11 @@ _HINTS = {
     Fault.RESPONSE_CODE: (
         "The Repository published an error message instead of an extract. Wait, or contact the DCC."
     ),
-    Fault.LEADING_TOO_LONG: _raise_limit("limits.leading_bytes"),
-    Fault.TOO_DEEP: _raise_limit("limits.depth"),
-    Fault.FIELD_TOO_LONG: _raise_limit("limits.field_bytes"),
-    Fault.RECORD_TOO_LARGE: _raise_limit("limits.record_bytes"),
-    Fault.TOO_MANY_RECORDS: _raise_limit("limits.records"),
-    Fault.TOO_MANY_NAMES: _raise_limit("limits.names"),
+    Fault.LEADING_TOO_LONG: _TOO_LARGE,
+    Fault.TOO_DEEP: _TOO_LARGE,
+    Fault.RECORD_TOO_LARGE: _TOO_LARGE,
+    Fault.TOO_MANY_RECORDS: _TOO_LARGE,
+    Fault.TOO_MANY_NAMES: _TOO_LARGE,
     Fault.TOO_MANY_REJECTED: (
         "The file or its format has changed. Check the quoted records, then contact the DCC."
     ),

@@ -16,7 +16,8 @@ from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.commands import COMMANDS
 from smki_sync.cli.context import configure
 from smki_sync.cli.option_specs import FILTER_PANEL, LOCATION_PANEL, OUTPUT_PANEL, OptionSpec
-from smki_sync.config.file import mirror_here, path_of
+from smki_sync.config.file import mirror_here
+from smki_sync.config.file import parse_path as parse_config_path
 from smki_sync.config.loader import Config
 from smki_sync.errors import UsageError
 from smki_sync.mirror.queries import CertificateFilter, StatusFilter
@@ -34,14 +35,14 @@ class LogFormatChoice(StrEnum):
 def parse_path(text: str) -> Path:
     """Return a path. The command reports a path that does not exist or may not be read."""
     try:
-        return path_of(text)
+        return parse_config_path(text)
     except ValueError:
         raise typer.BadParameter("The path must be UTF-8 text and not empty.") from None
 
 
 def option(spec: OptionSpec, **more: Any) -> Any:  # noqa: ANN401 - typer's own signature
     """Return the typer option of a specification."""
-    if spec.read is path_of:
+    if spec.read is parse_config_path:
         more["parser"] = parse_path
     return typer.Option(spec.name, metavar=spec.metavar, help=spec.help, rich_help_panel=spec.panel, **more)
 

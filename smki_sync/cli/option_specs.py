@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from smki_sync.config.file import path_of
+from smki_sync.config.file import parse_path
 from smki_sync.model.certificate import Usage
 
 LOCATION_PANEL: Final = "Mirror and Repository"
@@ -26,8 +26,8 @@ def _usage(text: str) -> Usage:
     return Usage(text.upper())
 
 
-MIRROR: Final = OptionSpec("--mirror", "mirror", "Mirror directory.", LOCATION_PANEL, "DIR", path_of)
-CONFIG: Final = OptionSpec("--config", "config", "Configuration file.", LOCATION_PANEL, "FILE", path_of)
+MIRROR: Final = OptionSpec("--mirror", "mirror", "Mirror directory.", LOCATION_PANEL, "DIR", parse_path)
+CONFIG: Final = OptionSpec("--config", "config", "Configuration file.", LOCATION_PANEL, "FILE", parse_path)
 JSON: Final = OptionSpec("--json", "as_json", "Print one JSON document, also on failure.", OUTPUT_PANEL)
 USAGE: Final = OptionSpec("--usage", "usage", "Only this key usage.", FILTER_PANEL, None, _usage)
 ROLE: Final = OptionSpec(

@@ -6,7 +6,7 @@ from typing import assert_never
 from smki_sync.cli.output import Json, schema_of
 from smki_sync.model.extract import Extract, ExtractKind, ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan
-from smki_sync.model.report import AppliedExtract, Notice, NoticeCode, Outcome, SyncReport
+from smki_sync.model.report import AppliedExtract, CertificateCounts, Notice, NoticeCode, Outcome, SyncReport
 from smki_sync.text import bytes_text, wrapped
 from smki_sync.timestamps import text_of
 
@@ -143,10 +143,20 @@ def document(report: SyncReport, *, command: str = "sync") -> Json:
         "applied": [applied_document(applied) for applied in report.applied],
         "certificates": {"total": report.census.total, "in_use": report.census.in_use},
         "quarantined": report.census.quarantined,
+        "unproven": unproven_document(report.census),
         "digest": report.census.digest,
         "attention": [notice_document(notice) for notice in report.attention],
         "lists": [list_document(outcome) for outcome in report.lists],
     }
+
+
+def unproven_document(counts: CertificateCounts) -> Json | None:
+    """Give why the mirror is unproven as JSON; ``None`` if it is proven."""
+    unproven = counts.unproven
+    if unproven is None:
+        return None
+    missing = [day.isoformat() for day in unproven.missing]
+    return {"since": unproven.since.isoformat(), "missing": missing}
 
 
 def list_document(outcome: ListOutcome) -> Json:
@@ -176,7 +186,7 @@ def plan_document(plan: Plan) -> Json:
         "deltas": overlap + [extract.name for extract in plan.deltas],
         "overlap": overlap,
         "missing": [day.isoformat() for day in plan.missing],
-        "uncovered": [day.isoformat() for day in plan.uncovered],
+        "uncovered": [day.isoformat() for day in plan.unproven],
         "sources": {extract.name: extract.origin for extract in plan.extracts if extract.origin},
     }
 

@@ -9,6 +9,7 @@ from smki_sync.cli.arguments import MirrorOptions, add_command, load_config
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
+from smki_sync.cli.run_report import unproven_document
 from smki_sync.config.loader import Config
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.signature_cache import LastVerification
@@ -30,6 +31,7 @@ _DAY_HOURS: Final = 24
 EXITS: Final = {
     StatusState.EMPTY: Exit.ATTENTION,
     StatusState.CURRENT: Exit.OK,
+    StatusState.UNPROVEN: Exit.ATTENTION,
     StatusState.STALE: Exit.ATTENTION,
     StatusState.DAMAGED: Exit.MIRROR,
 }
@@ -94,6 +96,7 @@ def status_document(found: MirrorStatus) -> Json:
             "by_status": dict(census.by_status),
         },
         "quarantined": census.quarantined,
+        "unproven": unproven_document(census),
         "digest": census.digest or None,
         "bytes": found.bytes,
         "message": found.message or None,
@@ -136,6 +139,7 @@ def trust_document(trust: TrustStatus) -> Json:
 _HEADLINES: Final = {
     StatusState.EMPTY: "The mirror is empty.",
     StatusState.CURRENT: "The mirror is up to date.",
+    StatusState.UNPROVEN: "The mirror is UNPROVEN until the next full is compared.",
     StatusState.STALE: "The mirror is STALE. Run `smki-sync sync` and follow its report.",
     StatusState.DAMAGED: "The mirror CANNOT BE READ.",
 }
@@ -155,6 +159,14 @@ def status_lines(found: MirrorStatus) -> list[str]:
     return lines
 
 
+def _unproven_lines(census: CertificateCounts) -> list[str]:
+    if census.unproven is None:
+        return []
+    days = ", ".join(day.isoformat() for day in census.unproven.missing)
+    why = f"deltas never applied: {days}" if days else "the next full ends this"
+    return wrapped(f"unproven      since {census.unproven.since}: {why}", hanging=14)
+
+
 def _content_lines(found: MirrorStatus, census: CertificateCounts) -> list[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
     words = {status.value: status.words for status in Status} | {"revoked": "revoked by a list"}
@@ -166,6 +178,7 @@ def _content_lines(found: MirrorStatus, census: CertificateCounts) -> list[str]:
         *wrapped(f"  by kind     {kinds}", hanging=14),
         *wrapped(f"  by status   {statuses}", hanging=14),
         f"quarantined   {census.quarantined:,}",
+        *_unproven_lines(census),
         f"digest        {census.digest}",
         f"size          {bytes_text(found.bytes)}",
     ]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.queries import Certificate
-from smki_sync.model.certificate import ROLE_NAMES, Status
+from smki_sync.model.certificate import ROLE_NAMES, Status, serial_decimal
 from smki_sync.x509 import NotACertificate, read_facts
 from smki_sync.x509.der import to_pem
 
@@ -22,7 +22,7 @@ CSV_COLUMNS: Final = (
     *("eui", "kind", "role", "role_name", "usage", "status", "status_name", "in_use", "serial"),
     *("serial_decimal", "issuer", "subject", "not_before", "not_after", "ski", "aki", "sha1", "sha256"),
     *("manufacturing", "first_seen", "last_changed", "withdrawn", "revoked", "file", "flags"),
-    *("revoked_by", "revocation_reason"),
+    *("revoked_by", "revocation_reason", "unproven"),
     "der",
 )
 """The columns of a CSV file: the fields of JSON, with the certificate in Base64 instead of PEM."""
@@ -61,7 +61,7 @@ def _common_fields(c: Certificate) -> Fields:
         "status_name": Status(c.status).words,
         "in_use": c.in_use,
         "serial": c.serial,
-        "serial_decimal": str(int(c.serial, 16)),
+        "serial_decimal": serial_decimal(c.serial),
         "issuer": c.issuer,
         "subject": c.subject,
         "not_before": c.not_before,
@@ -77,6 +77,7 @@ def _common_fields(c: Certificate) -> Fields:
         "revoked": c.revoked,
         "revoked_by": c.revoked_by,
         "revocation_reason": c.revocation_reason,
+        "unproven": c.unproven,
         "file": c.file,
     }
 

@@ -68,6 +68,8 @@ class ComparisonRecord:
 
 
 _COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
+_END_OF_TIME: Final = "9999"
+"""Later than any stored time."""
 _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
 
 
@@ -103,15 +105,19 @@ class History:
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("download").insert(asdict(download))
 
-    def last(self, *, outcome: str | None = None) -> Run | None:
+    def last(self, *, outcome: str | None = None, until: str = _END_OF_TIME) -> Run | None:
         """The newest run, or the newest with that outcome; ``None`` where there is none.
+
+        ``until``: ISO 8601, UTC; a later run was recorded while the clock was wrong and does not count.
 
         Raises :class:`MirrorError` where the file cannot be read as a history.
         """
         with history_errors(self._path):
             if not self._path.exists():
                 return None
-        where, args = ("outcome = ?", [outcome]) if outcome else (None, [])
+        where, args = "at <= ?", [until]
+        if outcome:
+            where, args = f"{where} AND outcome = ?", [until, outcome]
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
                 return None
@@ -168,6 +174,18 @@ class History:
         """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
         return tuple(_known(ComparisonRecord, row) for row in self._rows("comparison", None, []))
 
+    def remember_journal(self, lineage: str, sequence: int) -> None:
+        """Store the end of the journal, durably; raises :class:`MirrorError`."""
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
+            table = db.table("journal_head").create({"lineage": str, "sequence": int}, if_not_exists=True)
+            table.delete_where()
+            table.insert({"lineage": lineage, "sequence": sequence})
+
+    def journal(self) -> tuple[str, int] | None:
+        """Return the lineage and the last line that the last run saw. Raises :class:`MirrorError`."""
+        rows = self._rows("journal_head", None, [])
+        return (rows[0]["lineage"], rows[0]["sequence"]) if rows else None
+
     def fetch_rate(self) -> float | None:
         """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
 
@@ -177,11 +195,13 @@ class History:
             (row["end"] - row["begin"], row["started"], row["ended"])
             for row in self._rows("download", None, [])
         ]
-        octets = sum(size for size, _, _ in ends[-_MEASURED:])
-        seconds = sum(
-            (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-            for _, start, end in ends[-_MEASURED:]
-        )
+        measured = [
+            (size, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+            for size, start, end in ends[-_MEASURED:]
+        ]
+        # A negative time means that the clock was set back during the download.
+        measured = [(size, seconds) for size, seconds in measured if seconds >= 0]
+        octets, seconds = sum(size for size, _ in measured), sum(seconds for _, seconds in measured)
         return octets / seconds if seconds else None
 
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
@@ -232,3 +252,31 @@ class RefusedLogins:
             return
         with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
             db.table("refusal").delete_where("account = ?", [account])
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """The table ``request_limit`` of the history at ``path``: read requests in flight that a server accepts.
+
+    Every method raises ``MirrorError``.
+    """
+
+    path: Path
+
+    def requests(self, server: str, *, since: str, until: str) -> int | None:
+        """Return the number stored for a server between two times (ISO 8601, UTC); ``None`` without one."""
+        with history_errors(self.path):
+            if not self.path.exists():
+                return None
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            if "request_limit" not in db.table_names():
+                return None
+            values = [server, since, until]
+            rows = list(db.table("request_limit").rows_where("server = ? AND at BETWEEN ? AND ?", values))
+            return int(rows[-1]["requests"]) if rows else None
+
+    def remember(self, server: str, requests: int, *, at: str) -> None:
+        """Replace the number for a server, durably."""
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            row = {"server": server, "requests": requests, "at": at}
+            db.table("request_limit").upsert(row, pk="server")

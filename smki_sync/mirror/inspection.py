@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
+from smki_sync.mirror.ledger import COUNTING
 from smki_sync.mirror.schema import IN_USE, KINDS, Value
 from smki_sync.model.certificate import KeyId, Kind, Status
 from smki_sync.model.extract import ExtractKind
@@ -21,22 +22,21 @@ _HOLDINGS: Final = (
     "SELECT kind, status, withdrawn, count FROM census WHERE count > 0 ORDER BY kind, status, withdrawn"
 )
 _REVOKED: Final = """
-SELECT c.kind, count(DISTINCT c.id)
-  FROM revocation AS r JOIN certificate AS c ON c.serial = r.serial AND c.issuer = r.issuer
- WHERE c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NOT NULL GROUP BY c.kind
+SELECT c.kind, count(*) FROM certificate AS c INDEXED BY certificate_revoked
+ WHERE c.revoked IS NOT NULL AND c.status = 'I' AND c.withdrawn IS NULL GROUP BY c.kind
 """
 _ROLES: Final = f"""
 SELECT c.kind, c.role, count(*), sum({IN_USE})
   FROM certificate AS c WHERE c.kind <> 0 GROUP BY c.kind, c.role ORDER BY c.kind, c.role
 """
-_STANDING: Final = " FROM quarantine WHERE extract >= (SELECT max(id) FROM extract WHERE kind = 'full')"
-_REASONS: Final = (
-    f"SELECT reason, count(*), sum(accepted IS NULL) {_STANDING} GROUP BY reason ORDER BY reason"
-)
-_SET_ASIDE: Final = """
+_REASONS: Final = f"""
+SELECT reason, count(*), sum(accepted IS NULL) FROM quarantine WHERE extract IN ({COUNTING})
+ GROUP BY reason ORDER BY reason
+"""
+_QUARANTINE: Final = f"""
 SELECT x.name, q.number, q.reason, q.detail, q.accepted
   FROM quarantine AS q JOIN extract AS x ON x.id = q.extract
- WHERE q.extract >= (SELECT max(id) FROM extract WHERE kind = 'full') ORDER BY q.id DESC LIMIT ?
+ WHERE q.extract IN ({COUNTING}) ORDER BY q.id DESC LIMIT ?
 """
 
 
@@ -160,7 +160,7 @@ def read_quarantine_reasons(db: apsw.Connection) -> tuple[QuarantineReason, ...]
 
 def read_quarantine_rows(db: apsw.Connection, *, limit: int) -> tuple[QuarantineRow, ...]:
     """The newest records in quarantine of the files since the last full."""
-    rows: Iterator[tuple[Any, ...]] = db.execute(_SET_ASIDE, (limit,))
+    rows: Iterator[tuple[Any, ...]] = db.execute(_QUARANTINE, (limit,))
     return tuple(
         QuarantineRow(file=file, number=number, reason=reason, detail=detail, accepted=accepted)
         for file, number, reason, detail, accepted in rows
@@ -259,7 +259,8 @@ def each_row(db: apsw.Connection, sql: str, *values: Value) -> Iterator[tuple[An
 
 _LISTS: Final = """
 SELECT l.file, l.kind, l.number, strftime('%Y-%m-%dT%H:%M:%SZ', r.since, 'unixepoch'), r.reason
-  FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list JOIN issuer AS i ON i.id = r.issuer
+  FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list
+  JOIN issuer AS i ON coalesce(i.same_as, i.id) = r.issuer
  WHERE r.serial = ? AND i.name = ? ORDER BY r.since
 """
 _RECORDS: Final = """

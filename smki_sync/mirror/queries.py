@@ -19,6 +19,7 @@ from smki_sync.mirror.ledger import read_state
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
+from smki_sync.model.extract import FileKey
 from smki_sync.model.plan import Position
 from smki_sync.model.report import CertificateCounts
 
@@ -92,6 +93,8 @@ class Certificate(NamedTuple):
     revoked: str | None = None
     revoked_by: str | None = None
     revocation_reason: str | None = None
+    issuer_revoked: str | None = None
+    unproven: bool = False
 
 
 COLUMNS: Final = ", ".join(Certificate._fields)
@@ -100,6 +103,7 @@ COLUMNS: Final = ", ".join(Certificate._fields)
 _IN_USE: Final = Certificate._fields.index("in_use")
 _MANUFACTURING: Final = Certificate._fields.index("manufacturing")
 _FLAGS: Final = Certificate._fields.index("flags")
+_UNPROVEN: Final = Certificate._fields.index("unproven")
 
 
 def certificate_of(row: tuple[Any, ...]) -> Certificate:
@@ -109,6 +113,7 @@ def certificate_of(row: tuple[Any, ...]) -> Certificate:
     made = row[_MANUFACTURING]
     values[_MANUFACTURING] = None if made is None else bool(made)
     values[_FLAGS] = Flag(row[_FLAGS])
+    values[_UNPROVEN] = bool(row[_UNPROVEN])
     return Certificate._make(values)
 
 
@@ -134,8 +139,8 @@ def read_counts(db: apsw.Connection) -> CertificateCounts:
     return ledger.read_census(db)
 
 
-def read_incidents(db: apsw.Connection) -> frozenset[str]:
-    """Names of applied deltas that were seen with other bytes since the last full."""
+def read_incidents(db: apsw.Connection) -> frozenset[FileKey]:
+    """Return the applied files that were seen with other bytes since the last rebuild."""
     return ledger.read_incidents(db)
 
 
@@ -199,9 +204,6 @@ def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
         told(high, total)
 
 
-_EPOCH: Final = date(1970, 1, 1).toordinal()
-
-
 class StatusFilter(StrEnum):
     """How a certificate stands: the Repository's last word, or withdrawn: no longer listed by a full.
 
@@ -263,6 +265,8 @@ def _leaves_devices_out(wanted: CertificateFilter) -> bool:
     return bool(wanted.kinds) and Kind.DEVICE not in wanted.kinds
 
 
+_CHANGED_SINCE: Final = """c.extract IN (SELECT id FROM extract WHERE committed >= :since)"""
+
 _ISSUER: Final = """c.issuer IN (
 SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)) > 0
    AND NOT EXISTS (SELECT 1 FROM issuer WHERE name = :issuer)))"""
@@ -283,7 +287,7 @@ def _terms(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     if wanted.issuer is not None:
         yield _ISSUER, {"issuer": wanted.issuer}
     if wanted.changed_since:
-        yield "c.last_changed >= :since", {"since": wanted.changed_since.toordinal() - _EPOCH}
+        yield _CHANGED_SINCE, {"since": wanted.changed_since.isoformat()}
     if wanted.ends_before is not None:
         yield "c.not_after < :ends", {"ends": wanted.ends_before}
 

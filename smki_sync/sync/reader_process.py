@@ -41,7 +41,7 @@ MARK_BYTES: Final = 8
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
 _SIFTED: Final = 1 + len(Claims._fields)
-_REJECTED: Final = 4
+_REJECTED: Final = 6
 """A record's number of values says which of the three it is."""
 
 
@@ -110,7 +110,8 @@ def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
     if isinstance(record, PreParsed):
         return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
-        return (record.number, record.reason.value, record.detail, record.xml)
+        known = (record.serial, record.issuer)
+        return (record.number, record.reason.value, record.detail, record.xml, *known)
     return tuple(row_of(record))
 
 
@@ -129,22 +130,30 @@ def _frame(values: _Flat) -> Frame:
 
 
 def _batch(some: list[_Flat]) -> Batch:
+    found = [_unflatten(values) for values in some]
     return Batch(
-        rows=[_row(values) for values in some if len(values) != _REJECTED],
-        rejected=[_rejected(*values) for values in some if len(values) == _REJECTED],
+        rows=[record for record in found if isinstance(record, Row)],
+        rejected=[record for record in found if isinstance(record, Rejected)],
     )
 
 
-def _row(values: _Flat) -> Row:
+def _unflatten(values: _Flat) -> Row | Rejected:
     if len(values) == _SIFTED:
         number, der, *claims = values
-        return row_of(finish_parse(PreParsed(number, Claims(*claims), der)))
+        record = finish_parse(PreParsed(number, Claims(*claims), der))
+        return record if isinstance(record, Rejected) else row_of(record)
+    if len(values) == _REJECTED:
+        number, reason, detail, xml, serial, issuer = values
+        return Rejected(
+            number=number,
+            reason=RejectReason(reason),
+            detail=detail,
+            xml=xml,
+            serial=serial,
+            issuer=issuer,
+        )
     assert len(values) == _ROW
     return Row._make(values)
-
-
-def _rejected(number: int, reason: str, detail: str, xml: bytes) -> Rejected:
-    return Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)
 
 
 Told = Callable[[int, int], None]

@@ -98,7 +98,7 @@ def _quarantine(db: Db, c: Certificate) -> ExplainAnswer:
 def _chain(db: Db, validator: ChainValidator, c: Certificate) -> Iterator[ExplainAnswer]:
     try:
         facts = read_facts(c.der)
-        verdict = validator.judge(facts, c.der, read_body(c.der))
+        verdict = validator.validate(facts, c.der, read_body(c.der))
     except ValueError as exc:
         yield ExplainAnswer(
             question=CheckStep.STRUCTURE.words, good=False, words=str(exc), rule=CheckStep.STRUCTURE.rule

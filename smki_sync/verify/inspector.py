@@ -28,11 +28,10 @@ from smki_sync.trust.chain import (
     ChainVerdict,
     anchors_of,
     authority_of,
-    prove,
+    check_signature,
 )
 from smki_sync.trust.profiles import FindingCode, Severity, TrustFinding
-from smki_sync.x509 import examine
-from smki_sync.x509.certificate import Body, read_body
+from smki_sync.x509.certificate import Body, read_certificate
 
 BATCH: Final = 256
 """Items per task of a thread: about 20 ms of work, so that the overhead is small."""
@@ -215,7 +214,7 @@ class Inspector:
 
     def _parse(self, row: StoredRow, parsed: list[_ParsedRow], tally: Tally) -> None:
         try:
-            facts, body = examine(row.der).facts, read_body(row.der)
+            facts, body = read_certificate(row.der)
         except ValueError as exc:
             tally.add(subject_of(row), (TrustFinding(FindingCode.NOT_A_CERTIFICATE, str(exc)),))
             return
@@ -244,8 +243,8 @@ class Inspector:
         def is_cached(authority: Authority, _der: bytes, _body: Body) -> bool:
             return authority.body.spki == remembered
 
-        verifies = prove if remembered is None else is_cached
-        return self.validator.judge(one.facts, one.row.der, one.body, verifies)
+        verifies = check_signature if remembered is None else is_cached
+        return self.validator.validate(one.facts, one.row.der, one.body, verifies)
 
     def _marker(self, spki: bytes) -> SignatureMarker:
         marker = self._markers.get(spki)

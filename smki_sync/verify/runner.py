@@ -11,7 +11,7 @@ from typing import Final, Protocol, TextIO
 
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.events import Checking, Detail, EventListener, NullListener, Verifying
-from smki_sync.files import output_error
+from smki_sync.files import atomic_file
 from smki_sync.mirror.connection import mirror_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.inspection import Db, StoredRow, read_rows, read_sample
@@ -74,17 +74,8 @@ def finding_sink(path: Path | None) -> Iterator[FindingSink]:
     if path is None:
         yield NullSink()
         return
-    part = path.with_name(path.name + ".part")
-    try:
-        stream = part.open("w", encoding="utf-8")
-    except OSError as exc:
-        raise output_error(path, exc) from exc
-    try:
-        with stream:
-            yield _JsonLines(stream)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path, force=True) as stream:
+        yield _JsonLines(stream)
 
 
 def _now() -> datetime:

@@ -3,11 +3,12 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from smki_sync.mirror.apply import CertificateGate
 from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.store import MirrorStore
@@ -43,6 +44,11 @@ Row = tuple[Any, ...]
 
 def clock() -> datetime:
     return NOW
+
+
+def clock_on(day: date) -> Callable[[], datetime]:
+    """A clock that stands at 07:30 of a day."""
+    return lambda: datetime.combine(day, time(7, 30), UTC)
 
 
 def november(day: int) -> date:
@@ -131,20 +137,29 @@ def build(
     day: date = FULL_DAY,
     old: Path | None = None,
     overlap: Sequence[tuple[date, Iterable[Record]]] = (),
+    bare: bool = False,
     step: Callable[[str], None] = lambda _: None,
+    gate: CertificateGate | None = None,
 ) -> ChangeCounts:
-    """A finished generation from a full of ``records``; the full's counts."""
-    with GenerationBuilder(path, old=old, clock=clock, step=step, bounds=ANY_FULL) as builder:
-        builder.load(full(day), records)
-        for overlap_day, replayed in overlap:
-            builder.overlap(delta(overlap_day), replayed)
+    """A finished generation from a full of ``records``; the full's counts.
+
+    The deltas of the overlap prove it, empty unless given; with ``bare`` only the given ones are applied.
+    """
+    given = dict(overlap)
+    days = [] if bare else [day - timedelta(days=back) for back in (2, 1, 0)]
+    with GenerationBuilder(
+        path, full=day, old=old, clock=clock_on(day), step=step, limits=ANY_FULL
+    ) as builder:
+        builder.load(full(day), records, gate=gate)
+        for one in sorted({*days, *given}):
+            builder.apply_delta(delta(one), given.get(one, ()))
         return builder.finish()
 
 
 def apply(path: Path, day: date, records: Iterable[Record], *, content: str = "") -> ChangeCounts:
     """One delta onto a finished generation."""
     with MirrorStore(path) as store:
-        return store.apply_delta(delta(day, content=content), records, clock=clock)
+        return store.apply_delta(delta(day, content=content), records, clock=clock_on(day))
 
 
 def ask(path: Path, sql: str, *values: object) -> list[Row]:

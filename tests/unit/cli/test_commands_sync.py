@@ -141,7 +141,41 @@ def test_an_empty_repository_ends_with_three_and_makes_no_mirror(smki: Shell) ->
     assert ran.code == 3
     assert ran.document["plan"] | {"action": "blocked", "reason": "no-full-available"} == ran.document["plan"]
     assert ran.document["position"] is None
+    assert "listing-empty" in [notice["code"] for notice in ran.document["attention"]]
     assert not (smki.place / "mirror" / "mirror.db").exists()
+
+
+def test_sync_exits_3_when_listing_becomes_empty(smki: Shell, own_mirror: Path, original: Repository) -> None:
+    words = ("sync", "--mirror", own_mirror, "--json", "--source")
+    (smki.place / "unmounted").mkdir()
+    ran = smki(*words, (smki.place / "unmounted").as_uri(), SMKI_SYNC_TODAY="2026-11-13")
+    assert ran.code == 3
+    assert "listing-empty" in [notice["code"] for notice in ran.document["attention"]]
+    again = smki(*words, original.path.as_uri(), SMKI_SYNC_TODAY="2026-11-13")
+    assert "listing-empty" not in [notice["code"] for notice in again.document["attention"]]
+
+
+def test_sync_reports_links_and_unreadable_checksum_files(smki: Shell, original: Repository) -> None:
+    place = smki.place / "archive"
+    place.mkdir()
+    files = sorted(path for path in original.path.glob("SMKIKR_*.xml.gz"))
+    for path in files:
+        (place / path.name).symlink_to(path)
+    linked = max(path.name for path in files if "DELT" in path.name)
+    for path in files:
+        if path.name != linked:
+            (place / path.name).unlink()
+            (place / path.name).write_bytes(path.read_bytes())
+    (place / f"{files[0].name}.sha256").write_text("not a checksum\n")
+    ran = smki(
+        "sync", "--mirror", "linked", "--json", "--source", place.as_uri(), SMKI_SYNC_TODAY="2026-11-13"
+    )
+    assert ran.code in {0, 3}
+    (strange,) = [one for one in ran.document["attention"] if one["code"] == "strange-names"]
+    assert f"{linked} (symbolic-link)" in strange["message"]
+    assert f"{files[0].name}.sha256 (checksum-unreadable)" in strange["message"]
+    assert linked not in [one["file"] for one in ran.document["applied"]]
+    assert ran.document["applied"]
 
 
 def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirror: Path) -> None:
