@@ -107,7 +107,12 @@ def test_the_demo_tells_its_story_in_colour_and_leaves_nothing_behind(tmp_path: 
     ran = shell.on_a_terminal("demo", "--devices", "10")
     assert ran.code == 0, ran.out
     story = words_of(ran.raw)
-    for part in ("$ smki-sync sync --dry-run", "gap-beyond-window", "$ smki-sync show", "All bodies are equal."):
+    for part in (
+        "$ smki-sync sync --dry-run",
+        "gap-beyond-window",
+        "$ smki-sync show",
+        "All bodies are equal.",
+    ):
         assert part in story
     assert "Traceback" not in story
     assert b"\x1b[32m" in ran.raw  # commands in green

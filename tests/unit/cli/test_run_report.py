@@ -44,7 +44,7 @@ PLAN = Plan(
     overlap=(delta(-1), delta(0)),
     deltas=(delta(1),),
     missing=(FULL_DAY + timedelta(days=2),),
-    uncovered=(FULL_DAY - timedelta(days=2),),
+    unproven=(FULL_DAY - timedelta(days=2),),
 )
 
 APPLIED = AppliedExtract(
