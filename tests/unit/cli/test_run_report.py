@@ -114,6 +114,7 @@ def test_the_document_is_the_promised_one() -> None:
         ],
         "certificates": {"total": 1234567, "in_use": 1000000},
         "quarantined": 1,
+        "unproven": None,
         "digest": DIGEST,
         "attention": [
             {
