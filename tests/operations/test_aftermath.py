@@ -219,6 +219,9 @@ def test_hours_that_cannot_be_read_are_a_fault_of_the_configuration(smki: Shell,
 def test_status_has_two_clocks_the_cliff_and_a_forecast(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     smki("sync")
+    with closing(sqlite3.connect(smki.place / "mirror" / "mirror.db")) as db:
+        db.execute("UPDATE extract SET seconds = 2")  # the clock of a rehearsal stands still
+        db.commit()
     fresh = smki("status", "--json").document
     assert fresh["looked"].startswith("20")
     assert fresh["cliff"] == {"next_delta": "2026-11-12", "leaves": "2026-11-19", "days_left": 7}
