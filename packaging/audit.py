@@ -1,8 +1,8 @@
 """Check the pins in requirements.txt against a directory of advisories (``make audit ADVISORIES=DIR``).
 
-It needs no network: DIR is a copy of github.com/pypa/advisory-database, or any directory of advisories in the OSV
-format, as YAML or JSON. The output says how new the newest advisory is. Advisories that were reviewed are listed with
-their reason in audit-accepted.txt, and are still reported. The exit code is 1 if there is any other advisory.
+It needs no network: DIR is a copy of github.com/pypa/advisory-database, or any directory of advisories in the
+OSV format, as YAML or JSON. The output says how new the newest advisory is. Reviewed advisories are in
+audit-accepted.txt with their reason, and are still reported. The exit code is 1 if there is any other advisory.
 """
 
 import re
