@@ -2,7 +2,7 @@
 
 It needs no network: DIR is a copy of github.com/pypa/advisory-database, or any directory of advisories in the
 OSV format, as YAML or JSON. The output says how new the newest advisory is. Reviewed advisories are in
-audit-accepted.txt with their reason, and are still reported. The exit code is 1 if there is any other advisory.
+audit-accepted.txt with their reason, and are still reported. The exit code is 1 if there is any other one.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Write a CycloneDX bill of materials from the output of packages.py (``make sbom``).
 
-The same packages give the same bytes: the serial number depends on the packages, and the time is that of the commit
-(``SOURCE_DATE_EPOCH``).
+The same packages give the same bytes: the serial number depends on the packages, and the time is that of the
+commit (``SOURCE_DATE_EPOCH``).
 """
 
 import json
