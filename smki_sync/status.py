@@ -105,9 +105,8 @@ def _last_runs(history: History) -> tuple[Run | None, Run | None]:
     Times from the future were recorded while the clock was wrong. They do not count.
     """
     with suppress(MirrorError):
-        now = utc(
-            datetime.now(UTC) + CLOCK_TOLERANCE
-        )  # as runs are recorded, and not the date of a rehearsal
+        # Runs are recorded with the time of the clock, not with the date of a rehearsal.
+        now = utc(datetime.now(UTC) + CLOCK_TOLERANCE)
         return history.last(until=now), history.last(outcome=Outcome.CURRENT, until=now)
     return None, None
 
@@ -191,10 +190,8 @@ def freshness_of(
 def _last_listing(history: History) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
         listing = history.offer()
-        if listing and listing.at > utc(
-            datetime.now(UTC) + CLOCK_TOLERANCE
-        ):  # stored while the clock was wrong
-            listing = None
+        if listing and listing.at > utc(datetime.now(UTC) + CLOCK_TOLERANCE):
+            listing = None  # stored while the clock was wrong
         return listing, history.fetch_rate()
     return None, None
 

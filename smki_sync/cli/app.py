@@ -42,11 +42,16 @@ def run(words: Sequence[str]) -> int:
         return _closed_pipe(words, ended)
     except typer.Abort:
         return interrupted(words)
+    return _exit_code(words, int(result or 0))
+
+
+def _exit_code(words: Sequence[str], result: int) -> int:
+    """Return the exit code for what typer returned."""
     if result == Exit.INTERRUPTED:  # typer returns this for a KeyboardInterrupt
         return interrupted(words)
     if result == 1 and {"--show-completion", "--install-completion"} & {*words}:
         return Exit.USAGE  # typer does not know this shell, and said so
-    return int(result or 0)
+    return result
 
 
 def _closed_pipe(words: Sequence[str], ended: SystemExit) -> int:
