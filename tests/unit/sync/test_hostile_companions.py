@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.defects import flipped
 from support.list_pki import Form, octets
+from support.mirror_copies import copy_mirror
 
 from smki_sync.mirror.connection import connect
 from smki_sync.mirror.directory import MirrorDirectory
@@ -106,7 +107,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Party:
 @pytest.fixture
 def party(prepared: Party, tmp_path: Path) -> Party:
     """A copy of the prepared repository and mirror."""
-    shutil.copytree(prepared.place, tmp_path / "copy", symlinks=True)
+    copy_mirror(prepared.place, tmp_path / "copy")
     return replace(prepared, place=tmp_path / "copy")
 
 
