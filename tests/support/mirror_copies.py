@@ -1,7 +1,7 @@
 """Copy a mirror directory for a test.
 
-The program recognises a copied generation by its inode, and begins another journal. A test that only wants a mirror
-of its own copies with :func:`copy_mirror`, which records the new inode.
+The program recognises a copied generation by its inode, and begins another journal. A test that only wants a
+mirror of its own copies with :func:`copy_mirror`, which records the new inode.
 """
 
 import shutil
