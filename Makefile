@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 # Layers 0 and 1: words and rules. Every branch of them is tested.
 comma := ,
 space := $(subst ,, )
-RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
+RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py timestamps.py model/* catalogue.py merge.py planner.py policy.py records.py trust/* x509/*))
 
 .PHONY: help setup demo test bare check format fuzz bench mutants kill model year pins sample kept docs generate clean
 
