@@ -62,7 +62,7 @@ def test_the_page_says_what_status_says(smki: Shell, mirror: Path) -> None:
     for known in (status["position"], status["digest"], status["last_full"], status["last_run"]["at"]):
         assert known in page.text
     total, in_use = status["certificates"]["total"], status["certificates"]["in_use"]
-    assert f"{total:,}, of them {in_use:,} In-Use" in page.text
+    assert f"{total:,}, {in_use:,} In-Use" in page.text
     assert [p.name for p in smki.place.iterdir()] == ["page.html"]
 
 
@@ -140,16 +140,16 @@ def test_deltas_on_offer_are_shown_as_the_last_run_saw_them(
     page = Page(smki.place / "page.html")
     cells = [text for text in page.texts if text.strip()]
     at = cells.index("2026-11-13")
-    assert cells[at : at + 4] == ["2026-11-13", "not yet", "on offer", "2026-11-20"]
+    assert cells[at : at + 4] == ["2026-11-13", "no", "listed", "2026-11-20"]
     at = cells.index("2026-11-11", cells.index("Delta of"))
-    assert cells[at : at + 3] == ["2026-11-11", "held", "on offer"]
+    assert cells[at : at + 3] == ["2026-11-11", "applied", "listed"]
     assert "5 days" in page.text
 
 
 def test_beyond_the_cliff_the_page_says_that_the_delta_may_be_gone(smki: Shell, mirror: Path) -> None:
     smki("report", "--mirror", mirror, "--output", "page.html", SMKI_SYNC_TODAY="2026-11-25")
     page = Page(smki.place / "page.html")
-    assert "may be gone since" in page.text
+    assert "may have been removed on" in page.text
     assert "0 days of 8 left" in page.text
 
 
@@ -163,7 +163,7 @@ def test_where_there_is_no_mirror_the_page_says_so(smki: Shell) -> None:
     ran, page = report(smki, smki.place / "nothing")
     assert ran.code == 3
     assert "Empty" in page.texts
-    assert "No run is on record." in page.text
+    assert "No run is recorded." in page.text
     assert not (smki.place / "nothing").exists()
 
 
@@ -179,7 +179,7 @@ def test_a_history_that_cannot_be_read_leaves_the_rest_of_the_page(smki: Shell, 
     (own_mirror / "history.db").write_bytes(b"no database" * 1000)
     ran, page = report(smki, own_mirror)
     assert ran.code == 0
-    assert "No run is on record." in page.text
+    assert "No run is recorded." in page.text
     assert "no run has noted the offer" in page.text
     assert TODAY.isoformat() in page.text
 
@@ -230,7 +230,7 @@ def test_the_page_says_what_is_anchored_and_how_the_last_verification_ended(
     smki: Shell, own_mirror: Path
 ) -> None:
     _, before = report(smki, own_mirror)
-    assert "none: nothing is anchored" in before.texts
+    assert "none configured" in before.texts
     assert "not that is known; smki-sync verify does" in before.texts
     ran = smki("verify", "--mirror", own_mirror, "--json")
     _, after = report(smki, own_mirror)
