@@ -180,7 +180,7 @@ def test_a_history_that_cannot_be_read_leaves_the_rest_of_the_page(smki: Shell, 
     ran, page = report(smki, own_mirror)
     assert ran.code == 0
     assert "No run is recorded." in page.text
-    assert "no run has noted the offer" in page.text
+    assert "the Repository was never listed" in page.text
     assert TODAY.isoformat() in page.text
 
 
@@ -231,7 +231,7 @@ def test_the_page_says_what_is_anchored_and_how_the_last_verification_ended(
 ) -> None:
     _, before = report(smki, own_mirror)
     assert "none configured" in before.texts
-    assert "not that is known; smki-sync verify does" in before.texts
+    assert "never; run smki-sync verify" in before.texts
     ran = smki("verify", "--mirror", own_mirror, "--json")
     _, after = report(smki, own_mirror)
     last = smki("status", "--mirror", own_mirror, "--max-age", "1e9", "--json").document["last_verified"]
@@ -268,11 +268,18 @@ def test_a_page_that_cannot_be_written_is_an_error_that_names_it(
     assert list(smki.place.iterdir()) == []
 
 
-def test_a_full_disk_leaves_the_page_of_yesterday(smki: Shell, mirror: Path) -> None:
+def test_report_exits_11_and_keeps_the_old_page_when_it_cannot_be_written(smki: Shell, mirror: Path) -> None:
     (smki.place / "page.html").write_text("yesterday's")
-    (smki.place / ".page.html.part").symlink_to("/dev/full")
-    ran = smki("report", "--mirror", mirror, "--output", "page.html")
-    assert ran.code == 2
-    assert "No space left" in ran.err
+    words = ("-m", "smki_sync", "report", "--mirror", str(mirror), "--output", "page.html")
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f 1; exec "$0" "$@"', sys.executable, *words],
+        cwd=smki.place,
+        env=smki.environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 11, done.stderr
+    assert "File too large" in done.stderr
     assert (smki.place / "page.html").read_text() == "yesterday's"
     assert [path.name for path in smki.place.iterdir()] == ["page.html"]
