@@ -1,6 +1,8 @@
 """``smki-sync report``: the page says what is so, whatever stands in the mirror, and is whole or absent."""
 
 import re
+import subprocess
+import sys
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
@@ -236,9 +238,9 @@ def test_the_page_says_what_is_anchored_and_how_the_last_verification_ended(
     _, after = report(smki, own_mirror)
     last = smki("status", "--mirror", own_mirror, "--max-age", "1e9", "--json").document["last_verified"]
     assert ran.document
-    assert f"{last['at']}, as of 2026-11-11" in after.texts
+    assert f"{last['at']}, position 2026-11-11" in after.texts
     assert any(text.startswith(f"{last['errors']:,} error") for text in after.texts)
-    assert f"{last['certificates']}, not anchored" in after.texts
+    assert f"{last['certificates']}, without trust anchors" in after.texts
 
 
 def test_the_page_replaces_the_one_before_and_leaves_nothing_beside_it(smki: Shell, mirror: Path) -> None:
