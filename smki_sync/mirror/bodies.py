@@ -189,7 +189,6 @@ def _exchange(
     row = last.row()
     if row is None:
         return
-    first_seen = min(record.day if record.first_seen is None else record.first_seen for record in said)
     stored: Any = db.execute(_STORED, (held.id,)).fetchone()
     served = Row._make((*stored, SERVED_BEFORE))
     evidence = conflict_of(served)
