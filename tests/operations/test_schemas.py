@@ -67,11 +67,11 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
         "export": [say("export", "--format", "pem", "--output", "made")],
         "quarantine": [say("quarantine"), say("quarantine", "--mirror", "odd")],
         "reconcile": [say("reconcile"), *_repaired(say)],
+        "backup": [say("backup", "copy.db")],
         "manifest": [
             *(say("manifest"), say("manifest", "--shards"), say("manifest", "--members", "all")),
             *(say("manifest", "mirror", "--compare", other) for other in ("copy.db", "odd")),
         ],
-        "backup": [say("backup", "copy.db")],
         "anchors": [say("anchors"), say("anchors", "--mirror", "odd")],
         "rehearsal": [
             say("restore", "--rehearse"),
