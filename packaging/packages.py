@@ -1,7 +1,7 @@
 """List the program and all packages that it needs, as JSON, each with its own requirements (``make sbom``).
 
-It reads what is installed in this environment, without development tools and extras, and asks no package index.
-It fails if a required package is missing.
+It reads what is installed in this environment, without development tools and extras. It does not
+ask a package index. It fails if a required package is missing.
 """
 
 import json
