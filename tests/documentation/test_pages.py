@@ -227,7 +227,7 @@ def test_a_command_that_is_shown_and_not_run_parses_at_least(where: str, line: s
     COMMANDS[name].make_context(name, rest)  # raises for an option or a value that does not exist
 
 
-NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --version")
+NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --")
 """How ticked text begins that is not about one command."""
 
 
