@@ -70,7 +70,7 @@ class _SnapshotCollector(Collector):
 
 
 def write_metrics(path: Path, snapshot: MetricsSnapshot) -> None:
-    """Replace the metrics file in one step. It is readable for other users whatever the umask is.
+    """Replace the metrics file in one step. It is readable for other users regardless of the umask.
 
     Raises:
         UsageError: The file cannot be written. The old file is unchanged.

@@ -155,10 +155,10 @@ class Repository:
         ),
     ] = None
     full_name: Annotated[
-        str, KeyInfo(meaning="Template of the name of a full; `{date}` stands for YYYY-MM-DD.")
+        str, KeyInfo(meaning="Template of the name of a full; `{date}` means YYYY-MM-DD.")
     ] = _NAMES.full
     delta_name: Annotated[
-        str, KeyInfo(meaning="Template of the name of a delta; `{date}` stands for YYYY-MM-DD.")
+        str, KeyInfo(meaning="Template of the name of a delta; `{date}` means YYYY-MM-DD.")
     ] = _NAMES.delta
     companion_names: Annotated[
         tuple[str, ...],
@@ -168,7 +168,7 @@ class Repository:
     crl_name: Annotated[str, KeyInfo(meaning="Name pattern of the Organisation CRL.")] = _NAMES.crl
     slot_names: Annotated[
         tuple[str, ...],
-        KeyInfo(meaning="Name patterns of anchor-slot files; `{region}` stands for the region."),
+        KeyInfo(meaning="Name patterns of anchor-slot files; `{region}` means the region."),
     ] = _NAMES.slots
     bandwidth_limit: Annotated[
         int,
