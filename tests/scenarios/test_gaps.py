@@ -141,8 +141,8 @@ def test_a_hole_of_one_day_is_named_and_not_jumped_over_and_closes_when_the_delt
 
 
 def test_a_hole_that_a_newer_full_covers_is_closed_with_that_full(party: Party) -> None:
-    party.repository.advance(2, faults=[Fault.WITHHOLD_DELTA])
-    party.repository.advance(2)
+    party.repository.advance(1, faults=[Fault.WITHHOLD_DELTA])
+    party.repository.advance(3)
     code, said = party.sync()
     assert (said["plan"]["action"], said["plan"]["reason"]) == ("full", "hole-in-deltas")
     assert said["plan"]["full"] == full(FULLS[2])
