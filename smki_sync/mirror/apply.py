@@ -181,8 +181,9 @@ class RecordApplier:
             return
         row = row_of(record)
         held = find_held(self._db, row.serial, self._issuers[row.issuer])
-        if held is None:
-            self._admit(row)
+        returns = held is not None and held.withdrawn is not None and row.status == Status.IN_USE
+        if held is None or (returns and held.der == row.der):
+            self._admit(row, held)
         elif held.der != row.der:
             self.needs_settling = True
             later = held.first_seen == days(self._day) and held.extract == self._extract
@@ -190,11 +191,14 @@ class RecordApplier:
         else:
             self._merge(row, held)
 
-    def _admit(self, row: Row) -> None:
+    def _admit(self, row: Row, held: Held | None) -> None:
+        """Serve a new certificate, or one that was withdrawn, unless the gate refuses it."""
         why = self._gate.refuse(row) if self._gate else None
-        if why is None:
+        if why is None and held is None:
             self._insert(row)
-        else:
+        elif why is None and held is not None:
+            self._merge(row, held)
+        elif why is not None:
             self._quarantine(evidence_of(row, RejectReason.SIGNATURE_FALSE, why))
 
     def _insert(self, row: Row) -> None:

@@ -171,8 +171,8 @@ class BulkLoader:
             self.inserted -= before is None
             self.updated -= before is not None and held.extract == self._extract
             self.unchanged -= before is not None and held.extract != self._extract
-            self.leaving += before is not None and before.in_use
             self._remove(row.id)
+            self._previous.refuse(row.serial, self._issuers[row.issuer])
             self._db.execute(MOVE_CENSUS, (row.kind, row.status, 0, -1))
             self._count(row.kind, row.status, row.der, -1)
             record = Row._make(
