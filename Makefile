@@ -94,7 +94,7 @@ docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -aE -b html docs build/docs
 	@echo build/docs/index.html
 
-generate: setup  ## what is made from the code: docs/cli.md, the manual page, units, the cron file
+generate: setup  ## what is made from the code: docs/commands.md, the manual page, units, the cron file
 	$(BIN)/python -m smki_sync.cli.docs .
 
 sample: setup  ## make sample_data/ again from its seed

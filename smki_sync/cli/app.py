@@ -16,7 +16,7 @@ _HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily del
 
 Run `smki-sync demo` to see it work, and `smki-sync sync` once a day.
 
-Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in docs/exit-codes.md.
+Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in docs/codes.md.
 """
 
 

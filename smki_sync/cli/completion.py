@@ -283,7 +283,7 @@ def completion(
 ) -> None:
     """Print the script that completes commands, options and values in bash, zsh or fish.
 
-    Make it anew after an upgrade. Where to put it: docs/other-tools.md.
+    Make it anew after an upgrade. Where to put it: docs/querying.md.
     """
     match shell:
         case Shell.BASH:

@@ -83,13 +83,12 @@ def _words(p: Any, context: typer.Context) -> str:  # noqa: ANN401 - as above
 
 
 _HEAD: Final = """\
-# Command line
+# Commands
 
 <!-- Made by `make generate` from the commands; not edited by hand. -->
 
-Every command and option as `smki-sync COMMAND --help` says it. [Commands](commands.md) says more, with
-examples; where else a value may come from is in [Configuration](configuration.md), and how a command ended in
-[Exit codes](exit-codes.md)."""
+Options follow the command. Data goes to stdout, messages to stderr. `smki-sync COMMAND --help` shows the same text.
+See also [Configuration](configuration.md) and [Exit codes](codes.md#exit-codes)."""
 
 _COLUMNS: Final = 118
 """Width of a line of the page, as of the others in docs/."""
@@ -190,7 +189,7 @@ USUAL: Final = InstallationPaths(
     config=SYSTEM_FILE,
     own=(Path("/var/lib/smki-sync"),),
 )
-"""Where things are on a server that is set up as docs/scheduling.md says."""
+"""Where things are on a server that is set up as docs/scheduling-and-monitoring.md says."""
 
 
 def generated_files() -> Mapping[str, str]:
@@ -200,7 +199,7 @@ def generated_files() -> Mapping[str, str]:
         **{f"packaging/systemd/{one.name}": one.text for one in files(Scheduler.SYSTEMD, USUAL, jobs)},
         **{f"packaging/cron/{one.name}": one.text for one in files(Scheduler.CRON, USUAL, [SYNC])},
         "packaging/man/smki-sync.1": manual(),
-        "docs/cli.md": reference(),
+        "docs/commands.md": reference(),
     }
 
 

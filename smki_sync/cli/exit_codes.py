@@ -106,7 +106,7 @@ def exit_of_outcome(outcome: "Outcome") -> Exit:
 
 
 def table() -> str:
-    """Render the codes as the Markdown table of docs/exit-codes.md, without a newline at its end."""
+    """Render the codes as the Markdown table of docs/codes.md, without a newline at its end."""
     head = ("| code | name | means | a wrapper should |", "|---|---|---|---|")
     return "\n".join((*head, *(f"| {e.value} | {e.name} | {e.means} | {e.wrapper} |" for e in Exit)))
 

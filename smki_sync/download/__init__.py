@@ -1,4 +1,4 @@
-"""Downloads: patient, polite, resumable, proven (docs/downloads.md).
+"""Downloads: patient, polite, resumable, proven (docs/how-sync-works.md).
 
 For: the use cases, which open the repository as a :class:`ReconnectingSource` and get each file with
 :func:`download`.

@@ -61,7 +61,7 @@ class DownloadLedger:
 
 BUILD_FACTOR: Final = 4.5
 """Octets of a generation in the making for each octet of its full as .gz: a record takes about 200 there,
-620 in the mirror with its indexes, and some 200 while they are sorted (docs/benchmarks.md)."""
+620 in the mirror with its indexes, and some 200 while they are sorted (docs/contributing.md)."""
 
 DEVICE_INDEX_FACTOR: Final = 1.0
 """The same for the indexes of ``mirror.index_devices``: 104 octets a certificate, and as much while they are

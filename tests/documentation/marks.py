@@ -1,6 +1,6 @@
 """What the pages show and no test runs: each block says why, in one of few ways.
 
-For: ``<!-- not run: REASON -->`` on the line above a block, and the list of them in docs/testing.md.
+For: ``<!-- not run: REASON -->`` on the line above a block, and the list of them in docs/contributing.md.
 Refuses: a reason of somebody's own.
 """
 
@@ -18,7 +18,7 @@ REASONS = (
     "it needs root",
     "it installs packages",
     "it takes minutes",
-    "it is a drawing",
+    "it is an outline",
 )
 _ELSEWHERE = re.compile(r"(tests/[\w/]+\.py) does")
 

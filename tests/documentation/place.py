@@ -143,4 +143,7 @@ def entered(original: Path, root: Path, *, below: str = "") -> Iterator[Prompt]:
         file.write_text(file.read_text().replace(str(original), str(root)))
     with ExitStack() as stack:
         server = Server(stack, root) if (root / "srv").exists() else None
-        yield Prompt(root=root, here=root / "home" / below, server=server)
+        prompt = Prompt(root=root, here=root / "home" / below, server=server)
+        if (root / "home" / "smki-sync.toml").exists():
+            prompt.variables["SMKI_SYNC_CONFIG"] = str(root / "home" / "smki-sync.toml")
+        yield prompt

@@ -78,8 +78,9 @@ def week(root: Path) -> None:
 
 
 def account(root: Path) -> None:
-    """The first day: an account at a repository behind SFTP, and nothing else."""
+    """The first day: an account at a repository behind SFTP, a medium with the same files, nothing else."""
     _live(root / "srv" / "extracts")
+    shutil.copytree(root / "srv" / "extracts", root / "media" / "smki", ignore=shutil.ignore_patterns(".*"))
     (root / "home").mkdir()
 
 

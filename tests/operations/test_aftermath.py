@@ -56,7 +56,7 @@ def test_every_metric_is_documented_and_no_other_is(smki: Shell, toml: Path) -> 
     smki("sync")
     smki("sync", SMKI_SYNC_TODAY="2026-11-15")
     families = text_string_to_metric_families((smki.place / "smki.prom").read_text())
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "scheduling-and-monitoring.md").read_text()
     written = re.findall(r"^\| `(smki_sync_\w+)`", page, re.MULTILINE)
     assert sorted(written) == sorted(family.name for family in families)
 

@@ -603,12 +603,8 @@ def test_limits_that_are_the_readers_own_are_documented_as_the_reader_has_them()
     }
 
 
-def the_example() -> str:
-    return PAGE.partition("```toml\n")[2].partition("```")[0]
-
-
-def test_the_example_of_the_page_loads_and_sets_what_it_shows(site: Site) -> None:
-    file = site.write(the_example())
+def test_the_example_loads_and_sets_what_it_shows(site: Site) -> None:
+    file = site.write(example())
     config = site.load()
     assert {key for key in KEYS if config.origin(key) == f"file {file}"} == set(EXAMPLE)
     assert config.need_url() == EXAMPLE["repository.url"]
@@ -616,7 +612,7 @@ def test_the_example_of_the_page_loads_and_sets_what_it_shows(site: Site) -> Non
 
 
 def test_the_example_with_every_comment_taken_off_has_every_key(site: Site) -> None:
-    text = re.sub(r"^#(?=[a-z_]+ = )", "", the_example(), flags=re.MULTILINE)
+    text = re.sub(r"^#(?=[a-z_]+ = )", "", example(), flags=re.MULTILINE)
     site.write(text)
     config = site.load()
     assert all(config.origin(key) != "default" for key in KEYS)

@@ -1,0 +1,77 @@
+"""Rewrite the tables in docs/ that follow from the code: ``python packaging/tables.py``.
+
+A table stands between ``<!-- NAME: … -->`` and ``<!-- end -->``. The tests compare each with the code again.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from resilience.damage import cases  # noqa: E402 - tests/ must be on the path first
+
+from smki_sync.cli import exit_codes  # noqa: E402
+from smki_sync.config import schema  # noqa: E402
+from smki_sync.download.retry import CAUSES, RetryAction  # noqa: E402
+from smki_sync.trust.profiles import CheckStep, FindingCode  # noqa: E402
+
+RETRIED: Final[Mapping[RetryAction, str]] = {
+    RetryAction.AGAIN: "yes",
+    RetryAction.WAIT: "after a wait",
+    RetryAction.NEVER: "no",
+}
+
+
+def markdown(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """Render a Markdown table without a newline at its end."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *map(list, rows)]
+    texts = (" | ".join(map(str, line)) for line in lines)
+    return "\n".join(f"| {text} |" if not text.startswith("---") else f"|{text.replace(' ', '')}|" for text in texts)
+
+
+def retries() -> str:
+    """Render the causes of a failed transfer."""
+    return markdown(
+        ["cause", "exit code", "retried", "reason"],
+        ([f"`{c.code}`", int(exit_codes.exit_of(c.kind(""))), RETRIED[c.treatment], c.why] for c in CAUSES),
+    )
+
+
+def steps() -> str:
+    """Render the steps of a verification."""
+    return markdown(["step", "question", "rule"], ([int(s), s.words, s.rule] for s in CheckStep))
+
+
+def findings() -> str:
+    """Render the findings of a verification."""
+    return markdown(
+        ["code", "step", "severity", "meaning"],
+        ([f"`{c.value}`", int(c.step), c.severity.value, c.words] for c in FindingCode),
+    )
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "cases": cases.table,
+    "exits": exit_codes.table,
+    "findings": findings,
+    "keys": schema.table,
+    "retries": retries,
+    "steps": steps,
+}
+_BLOCK: Final = re.compile(r"(<!-- (\w+): made by [^\n]*-->\n).*?(\n<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite every table in place."""
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(_BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
