@@ -5,7 +5,7 @@ A table stands between ``<!-- NAME: … -->`` and ``<!-- end -->``. The tests co
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +26,11 @@ RETRIED: Final[Mapping[RetryAction, str]] = {
 }
 
 
-def markdown(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Render a Markdown table without a newline at its end."""
-    names = list(head)
-    lines = [names, ["---"] * len(names), *map(list, rows)]
-    texts = (" | ".join(map(str, line)) for line in lines)
-    return "\n".join(f"| {text} |" if not text.startswith("---") else f"|{text.replace(' ', '')}|" for text in texts)
+    lines = [" | ".join(head), *(" | ".join(map(str, row)) for row in rows)]
+    first, *rest = (f"| {line} |" for line in lines)
+    return "\n".join((first, "|" + "---|" * len(head), *rest))
 
 
 def retries() -> str:
@@ -66,11 +65,15 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
 _BLOCK: Final = re.compile(r"(<!-- (\w+): made by [^\n]*-->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 
+def refreshed(text: str) -> str:
+    """Return a page with its tables as the code gives them now."""
+    return _BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
 def main() -> None:
     """Rewrite every table in place."""
     for page in sorted((ROOT / "docs").rglob("*.md")):
-        text = page.read_text(encoding="utf-8")
-        page.write_text(_BLOCK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text), encoding="utf-8")
+        page.write_text(refreshed(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def test_no_page_names_a_foreign_host_or_a_place_of_one_machine(page: Path) -> N
 def test_every_configuration_key_and_module_that_is_named_exists(page: Path) -> None:
     for word in ticked(prose(page)):
         top, _, _ = word.partition(".")
-        if top in SECTIONS and re.fullmatch(r"[a-z]+\.[a-z_]+", word) and not word.endswith((".db", ".html", ".py")):
+        if top in SECTIONS and re.fullmatch(r"[a-z]+\.(?!(db|html|py)$)[a-z_]+", word):
             assert word in KEYS
         if re.fullmatch(r"(smki_sync|tests)/[\w/]+(\.py)?/?", word):
             assert (ROOT / word).exists(), word
@@ -371,7 +371,8 @@ def test_the_exit_code_beside_an_error_code_is_the_one_of_its_class() -> None:
 
 def test_every_cause_is_documented_with_its_exit_code_and_what_is_done_about_it() -> None:
     written = [
-        (ticked(row[0])[0], int(row[1]), *row[2:]) for row in rows("how-sync-works.md", "Which faults are retried")
+        (ticked(row[0])[0], int(row[1]), *row[2:])
+        for row in rows("how-sync-works.md", "Which faults are retried")
     ]
     words = {"again": "yes", "wait": "after a wait", "never": "no"}
     assert written == [(c.code, int(exit_of(c.kind(""))), words[c.treatment], c.why) for c in CAUSES]
