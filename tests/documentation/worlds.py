@@ -1,7 +1,7 @@
-"""The places in which the pages' commands are typed in: each made once, and copied for every page.
+"""Worlds for the commands of the pages: each is created once and copied for every page that names it.
 
-For: ``<!-- world: NAME -->`` in a page. Refuses: a network, and rights that a tester has not: what a page
-calls ``/var/lib/smki-sync`` lies below a temporary directory (:mod:`docs_run.place`).
+A page names its world with ``<!-- world: NAME -->``. ``/var/lib/smki-sync`` of a page is below a temporary
+directory (:mod:`documentation.prompt`).
 """
 
 import os
@@ -16,7 +16,7 @@ from support.markdown import ROOT
 from smki_sync.simulator.repository import Repository
 
 START, TODAY = date(2026, 11, 2), date(2026, 11, 12)
-"""The day on which every repository begins, and the one on which the commands are typed in."""
+"""First day of every repository, and the date on which the commands run."""
 
 SAMPLE = ROOT / "sample_data"
 COMPANIONS = shutil.ignore_patterns("*ARL*", "*CRL*", "*ANCHOR*")
@@ -28,12 +28,12 @@ def nothing(root: Path) -> None:
 
 
 def checkout(root: Path) -> None:
-    """The sample data where the checkout has it."""
+    """The sample data in its place in the checkout."""
     shutil.copytree(SAMPLE, root / "home" / "sample_data")
 
 
 def sample(root: Path) -> None:
-    """The sample data without lists and slots, and a mirror of it: its first full, a week later the rest."""
+    """The sample data without lists and slots, and a mirror of it: first full, then the rest a week later."""
     shutil.copytree(SAMPLE, root / "source", ignore=COMPANIONS)
     _mirrored(root)
 
@@ -61,7 +61,7 @@ def _mirrored(root: Path) -> None:
 
 
 def _age(repository: Path) -> None:
-    """Give each file the time at which it was published: late on the day that its name tells."""
+    """Set the time of each file to late on the day in its name."""
     for file in repository.iterdir():
         named = re.search(r"\d{4}-\d\d-\d\d", file.name)
         day = date.fromisoformat(named[0]) if named else TODAY - timedelta(days=1)
@@ -70,7 +70,7 @@ def _age(repository: Path) -> None:
 
 
 def week(root: Path) -> None:
-    """A simulated repository that can live on, and a mirror of it."""
+    """A simulated repository that can advance, and a mirror of it."""
     _live(root / "home" / "repository")
     _configure(root / "home")
     _sync(root / "home", TODAY)
@@ -103,7 +103,7 @@ def _sync(home: Path, today: date) -> None:
 
 
 def _around(root: Path) -> None:
-    """What the pages find elsewhere: the Repository behind SFTP, a medium, a service, places to write."""
+    """Places outside home: the Repository for SFTP, a medium, a service, output directories."""
     home, published = root / "home", root / "srv" / "extracts"
     shutil.copytree(home / "repository", published)
     shutil.copytree(home / "repository", root / "media" / "smki", ignore=shutil.ignore_patterns(".*"))

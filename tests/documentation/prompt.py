@@ -1,8 +1,7 @@
-"""Somebody at a prompt in a world, and a page's words for what lies there.
+"""Run the commands of a page in a world, and translate between the page's names and the real ones.
 
-For: typing in what a page shows. ``/var``, ``/etc``, ``/media`` and ``/opt`` lie below a temporary directory;
-the Repository, ``smki.example``, is a server on loopback, and a fingerprint in a command is its own. What is
-said comes back in the page's words. Refuses: to know what a command should say.
+``/var``, ``/etc``, ``/media`` and ``/opt`` are below a temporary directory. The Repository, ``smki.example``,
+is a server on loopback, and a fingerprint in a command is replaced by its own.
 """
 
 import os
@@ -24,7 +23,7 @@ from smki_sync.simulator.sftp_server import serve
 from smki_sync.sources.ssh_settings import read_pins
 
 HOST, PORT, LOOPBACK = "smki.example", "2222", "127.0.0.1"
-"""The Repository in the pages, and where it is here."""
+"""Host and port of the Repository in the pages, and the real host."""
 
 _PATH = re.compile(r"(?<![\w.}-])/(?=(?:etc|var|media|opt)\b)")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -32,8 +31,8 @@ _FOR_BASH = re.compile(r"[$|<>&;*`]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended, and all that it said, talk first."""
+class Output:
+    """Exit code and output of a command, stderr first."""
 
     code: int
     text: str
@@ -41,32 +40,32 @@ class Said:
 
 @dataclass(slots=True, kw_only=True)
 class Prompt:
-    """``root``: stands for ``/``. ``here``: where somebody stands. ``server``: the Repository's, if any."""
+    """``root``: stands for ``/``. ``here``: the current directory. ``server``: the Repository's, if any."""
 
     root: Path
     here: Path
     server: "Server | None"
     variables: dict[str, str] = field(default_factory=lambda: {"SMKI_SYNC_TODAY": TODAY.isoformat()})
 
-    def type_in(self, line: str) -> Said:
-        """Run one command to its end; ``cd`` and ``export`` last."""
+    def run(self, line: str) -> Output:
+        """Run one command to its end. ``cd`` and ``export`` affect later commands."""
         line = self._from_page(line).replace("\\\n", " ")
         words = shlex.split(line, comments=True)
         match words:
             case ["cd", directory]:
                 self.here = self.here / directory
-                return Said(code=0, text="")
+                return Output(code=0, text="")
             case ["export", assignment]:
                 name, _, value = assignment.partition("=")
                 self.variables[name] = value
-                return Said(code=0, text="")
+                return Output(code=0, text="")
             case ["smki-sync", *rest] if not _FOR_BASH.search(line):
                 ran = Shell(place=self.here, variables=self.variables)(*rest)
-                return Said(code=ran.code, text=self._to_page(ran.err + ran.out))
+                return Output(code=ran.code, text=self._to_page(ran.err + ran.out))
             case _:
                 return self._in_bash(line)
 
-    def _in_bash(self, line: str) -> Said:
+    def _in_bash(self, line: str) -> Output:
         need_all_of(line)
         environment = Shell(place=self.here, variables=self.variables).environment({})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -81,7 +80,7 @@ class Prompt:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
-        return Said(code=done.returncode, text=self._to_page(done.stdout))
+        return Output(code=done.returncode, text=self._to_page(done.stdout))
 
     def _from_page(self, text: str) -> str:
         text = _PATH.sub(f"{self.root}/", text)
@@ -100,7 +99,7 @@ class Prompt:
 
 
 class Server:
-    """The Repository's server, and what the DCC does to it in the course of a page."""
+    """The Repository's server, and what the DCC changes on it during a page."""
 
     def __init__(self, stack: ExitStack, root: Path) -> None:
         self._stack = stack
@@ -114,7 +113,7 @@ class Server:
 
     @property
     def fingerprint(self) -> str:
-        """Of its host key, as it is now."""
+        """Fingerprint of its current host key."""
         text = (self._keys / "known_hosts").read_text()
         (key,) = read_pins(text, host=LOOPBACK, port=self.port).keys
         return key.fingerprint
@@ -126,7 +125,7 @@ class Server:
             (self._keys / "host_ed25519").unlink()
         else:
             name = what.removesuffix(" is the key that may log in")
-            assert name != what, f"nobody knows how to do that: {what}"
+            assert name != what, f"unknown note: {what}"
             shutil.copy(self._root / "home" / name, self._keys / "client_ed25519")
         self._start()
 
@@ -137,7 +136,7 @@ class Server:
 
 @contextmanager
 def entered(original: Path, root: Path, *, below: str = "") -> Iterator[Prompt]:
-    """Somebody in a copy of a world, in a directory below home; its server runs until the block ends."""
+    """Enter a copy of a world, in a directory below home; its server runs until the block ends."""
     shutil.copytree(original, root, symlinks=True)
     for file in root.glob("*/**/smki-sync.toml"):
         file.write_text(file.read_text().replace(str(original), str(root)))
