@@ -90,10 +90,19 @@ def settings_in(config_list: str) -> RawConfigParser:
     return settings
 
 
-def local_paths(values: Iterable[str]) -> list[str]:
-    """Return the files and directories of this machine that values name, as a path or a ``file:`` URL."""
-    words = (word.removeprefix("file://") for value in values for word in value.split())
-    return sorted({word for word in words if word.startswith("/") and word != "/" and Path(word).exists()})
+def local_paths(settings: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the files and directories of this machine that settings name, as a path or a ``file:`` URL.
+
+    For a package index it is the directory above, because an index usually has its files beside it.
+    """
+    found = set()
+    for name, value in settings:
+        for word in value.split():
+            path = Path(word.removeprefix("file://"))
+            path = path.parent if name.endswith("index-url") else path
+            if path.is_absolute() and path != Path("/") and path.exists():
+                found.add(str(path))
+    return sorted(found)
 
 
 def network_of(environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,8 +142,8 @@ def prepare(root: Path) -> list[str]:
     settings = settings_in(output(sys.executable, "-m", "pip", "config", "list"))
     with (root / "etc/pip.conf").open("w", encoding="utf-8") as file:
         settings.write(file)
-    values = [value for section in settings.sections() for _, value in settings.items(section)]
-    paths = local_paths([*values, *network_of(os.environ).values()])
+    named = [item for section in settings.sections() for item in settings.items(section)]
+    paths = local_paths([*named, *network_of(os.environ).items()])
     for path in paths:
         place = root / path.lstrip("/")
         if Path(path).is_dir():

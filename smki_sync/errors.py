@@ -1,22 +1,30 @@
-"""Exception hierarchy by who must act; error codes of a bad extract."""
+"""Exception hierarchy by who must act; error codes of a bad extract.
+
+Each class has one exit code (:mod:`smki_sync.cli.exit_codes`). The class says who must act:
+
+* :class:`UsageError`, :class:`ConfigError`: the person who wrote the command line or the configuration.
+* :class:`SourceError`, :class:`BadExtract`: the network, the Repository or the DCC.
+* :class:`MirrorError`: the operator, who restores or rebuilds the mirror.
+* :class:`ResourceError`, :class:`OutputError`: the administrator of this machine.
+* :class:`InternalError`: the authors of this program.
+"""
 
 from enum import StrEnum
 from typing import ClassVar
 
 
 class SmkiSyncError(Exception):
-    """Base of all named failures.
+    """Base class of all errors that this program raises on purpose.
 
-    ``message``: what happened, to what. ``hint``: what to do next, may be empty.
-    ``code``: a stable word in kebab case, one per class unless given. ``next_step``: the hint where none
-    is given.
+    ``message``: what happened, to which object. ``hint``: what to do next; may be empty.
+    ``code``: a stable word in kebab case, one per class unless given. ``next_step``: the default hint.
     """
 
     code: ClassVar[str] = "error"
     next_step: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
-        """Keep the facts; ``code`` overrides the class's own where one class has several causes."""
+        """Store the facts; ``code`` replaces the code of the class if one class has several causes."""
         super().__init__(message)
         self.message = message
         self.hint = hint or self.next_step
@@ -24,96 +32,124 @@ class SmkiSyncError(Exception):
 
 
 class UsageError(SmkiSyncError):
-    """The command line is wrong: the caller is to blame."""
+    """The command line is wrong."""
 
     code = "usage"
 
 
 class ConfigError(SmkiSyncError):
-    """The configuration is invalid: whoever wrote the file is to blame."""
+    """The configuration is invalid."""
 
     code = "config-invalid"
 
 
 class SourceError(SmkiSyncError):
-    """Something about the repository's side; never raised itself."""
+    """Base class of errors of the source of extracts; not raised directly."""
 
     code = "source"
 
 
 class SourceUnreachable(SourceError):
-    """The repository could not be reached or dropped out: the network or the DCC; may pass."""
+    """The source cannot be reached, or the connection was lost; may pass."""
 
     code = "source-unreachable"
 
 
 class SourceRefused(SourceError):
-    """Host key or login refused: never retried by itself (Appendix P: five wrong logins lock)."""
+    """The host key or the login was refused; never retried (Appendix P: 5 failed logins lock the account)."""
 
     code = "source-refused"
 
 
+class SourceNotReadable(SourceRefused):
+    """A local directory of extracts may not be read by the user of this program."""
+
+    code = "permission-denied"
+
+
 class SourceMissing(SourceError):
-    """A file or directory that the listing or the configuration names is not there."""
+    """A file or directory of the listing or the configuration does not exist."""
 
     code = "source-missing"
 
 
 class BadExtract(SmkiSyncError):
-    """A file is damaged or not what it claims; nothing of it was applied."""
+    """A file is damaged or is not what it claims to be; nothing of it was applied."""
 
     code = "bad-extract"
 
 
 class MirrorError(SmkiSyncError):
-    """The mirror's own disk or database: damaged, full, not writable."""
+    """The mirror cannot be used. Base class of everything that can go wrong in the mirror directory."""
 
     code = "mirror"
 
 
 class MirrorDamaged(MirrorError):
-    """The mirror cannot be read as one, or contradicts itself."""
+    """The mirror is damaged, or its parts contradict each other."""
 
     code = "mirror-damaged"
-    next_step = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full."
+    next_step = "Run `smki-sync sync`: it rebuilds a damaged mirror from a full extract."
 
 
 class OtherSchema(MirrorError):
-    """The mirror is sound, and another version of this program has written it."""
+    """The mirror is intact, but another version of this program wrote it."""
 
     code = "schema-older"
 
 
-class MirrorNotWritable(MirrorError):
-    """No space, no permission, read-only, or the directory has vanished."""
+class ResourceError(MirrorError):
+    """This machine lacks something: space, permission, memory, or a feature of the file system.
+
+    A subclass of :class:`MirrorError` so that callers can catch every local failure in one place.
+    """
+
+    code = "resources"
+
+
+class MirrorNotWritable(ResourceError):
+    """No space, no permission, a read-only file system, or the directory does not exist any more."""
 
     code = "mirror-not-writable"
 
 
-class OutOfMemory(MirrorError):
-    """This machine gives the program no more memory."""
+class OutOfMemory(ResourceError):
+    """The operating system gives the program no more memory."""
 
     code = "out-of-memory"
     next_step = (
-        "See whether this machine, or the MemoryMax of the service, was short of memory (the kernel's log"
-        " says so), make room, and run again."
+        "Check the kernel log and the MemoryMax of the service. Free memory or raise the limit, then run"
+        " again."
     )
 
 
+class OutputError(SmkiSyncError):
+    """An output file, or standard output, cannot be written: no space or no permission."""
+
+    code = "output-not-writable"
+
+
 class Locked(SmkiSyncError):
-    """Another run holds the mirror."""
+    """Another run holds the lock of the mirror."""
 
     code = "locked"
 
 
 class Interrupted(SmkiSyncError):
-    """Ctrl-C, SIGTERM or a closed terminal; nothing is half done."""
+    """Ctrl-C, SIGTERM or a closed terminal; no file is partly applied."""
 
     code = "interrupted"
 
 
+class InternalError(SmkiSyncError):
+    """A bug in this program."""
+
+    code = "unexpected"
+    next_step = "Report this error, with the output of the same command with --verbose."
+
+
 class Fault(StrEnum):
-    """Why a file is no good extract. The codes are a promise: extend, never rename."""
+    """Why a file is not a valid extract. The codes are a promise: add new ones, never rename one."""
 
     EMPTY_FILE = "empty-file"
     NOT_GZIP = "not-gzip"
@@ -146,49 +182,61 @@ class Fault(StrEnum):
         return _HINTS[self]
 
 
-_CUT = "the published file is incomplete: tell the DCC, and run again once it is replaced"
-_DAMAGED = "the published file is damaged: tell the DCC, and run again once it is replaced"
-_FOREIGN = "this is not what Appendix O 2.3.3 describes: check the repository path, then tell the DCC"
-_HOSTILE = "no honest extract looks like this: keep the file and tell the DCC"
+_INCOMPLETE = "The published file is incomplete. Contact the DCC, and run again after it is replaced."
+_DAMAGED = "The published file is damaged. Contact the DCC, and run again after it is replaced."
+_OTHER_FORMAT = (
+    "The file does not have the format of Appendix O 2.3.3. Check the repository path, then contact the DCC."
+)
+_HOSTILE = "A genuine extract never contains this. Keep the file and contact the DCC."
 
 
-def _raise(key: str) -> str:
-    return f"if the file is honest, raise `{key}` and run again; otherwise keep it and tell the DCC"
+_TOO_LARGE = (
+    "No genuine extract comes near this limit. Keep the file and contact the DCC. If the file is correct,"
+    " report the limit to the developers of smki-sync."
+)
 
 
-def _mistaken(kind: str, key: str) -> str:
-    return f"ask the DCC whether it has published a {kind} under this name; if all is well, raise `{key}`"
+def _wrong_kind(kind: str, key: str) -> str:
+    return f"Ask the DCC whether it published a {kind} under this name. If the file is right, raise `{key}`."
 
 
 _HINTS = {
-    Fault.EMPTY_FILE: _CUT,
-    Fault.NOT_GZIP: _FOREIGN,
-    Fault.TRUNCATED: _CUT,
+    Fault.EMPTY_FILE: _INCOMPLETE,
+    Fault.NOT_GZIP: _OTHER_FORMAT,
+    Fault.TRUNCATED: _INCOMPLETE,
     Fault.GZIP_DAMAGED: _DAMAGED,
     Fault.TRAILING_GARBAGE: _DAMAGED,
-    Fault.OTHER_SHA256: "the archive is damaged there: take the file from elsewhere",
-    Fault.INNER_NAME: "tell the DCC; if it says that the file is right, `policy.check_inner_names = false`",
-    Fault.TOO_LARGE: _raise("limits.decompressed_bytes"),
-    Fault.RATIO_EXCEEDED: _raise("limits.ratio"),
-    Fault.NOT_XML: _FOREIGN,
+    Fault.OTHER_SHA256: "The copy in the archive is damaged. Get the file from another source.",
+    Fault.INNER_NAME: (
+        "Contact the DCC. If it confirms that the file is right, set `policy.check_inner_names = false`."
+    ),
+    Fault.TOO_LARGE: _TOO_LARGE,
+    Fault.RATIO_EXCEEDED: _TOO_LARGE,
+    Fault.NOT_XML: _OTHER_FORMAT,
     Fault.DOCTYPE: _HOSTILE,
     Fault.NOT_WELL_FORMED: _DAMAGED,
-    Fault.NOT_AN_EXTRACT: _FOREIGN,
-    Fault.RESPONSE_CODE: "the Repository wrote an error in place of an extract: wait, or tell the DCC",
-    Fault.LEADING_TOO_LONG: _raise("limits.leading_bytes"),
-    Fault.TOO_DEEP: _raise("limits.depth"),
-    Fault.FIELD_TOO_LONG: _raise("limits.field_bytes"),
-    Fault.RECORD_TOO_LARGE: _raise("limits.record_bytes"),
-    Fault.TOO_MANY_RECORDS: _raise("limits.records"),
-    Fault.TOO_MANY_NAMES: _raise("limits.names"),
-    Fault.TOO_MANY_REJECTED: "the file, or the format, has changed: look at the details, then tell the DCC",
-    Fault.NOT_A_FULL: _mistaken("delta", "policy.max_not_in_use_share"),
-    Fault.NOT_A_DELTA: _mistaken("full", "policy.max_repeat_share"),
-    Fault.SHRINKS_MIRROR: "ask the DCC whether this is right; if it is, run again with `--accept-shrink`,"
-    " which takes the file as it lies there, this once",
+    Fault.NOT_AN_EXTRACT: _OTHER_FORMAT,
+    Fault.RESPONSE_CODE: (
+        "The Repository published an error message instead of an extract. Wait, or contact the DCC."
+    ),
+    Fault.LEADING_TOO_LONG: _TOO_LARGE,
+    Fault.TOO_DEEP: _TOO_LARGE,
+    Fault.FIELD_TOO_LONG: _TOO_LARGE,
+    Fault.RECORD_TOO_LARGE: _TOO_LARGE,
+    Fault.TOO_MANY_RECORDS: _TOO_LARGE,
+    Fault.TOO_MANY_NAMES: _TOO_LARGE,
+    Fault.TOO_MANY_REJECTED: (
+        "The file or its format has changed. Check the quoted records, then contact the DCC."
+    ),
+    Fault.NOT_A_FULL: _wrong_kind("delta", "policy.max_not_in_use_share"),
+    Fault.NOT_A_DELTA: _wrong_kind("full extract", "policy.max_repeat_share"),
+    Fault.SHRINKS_MIRROR: (
+        "Ask the DCC whether this is right. If it is, run again with `--accept-shrink`, which accepts the"
+        " file for this run only."
+    ),
 }
 
 
 def bad_extract(fault: Fault, name: str, what: str) -> BadExtract:
-    """Make the error: ``name`` is the file, ``what`` says where in it and what was found."""
+    """Return the error: ``name`` is the file, ``what`` says where in it and what was found."""
     return BadExtract(f"{name}: {what}", hint=fault.hint, code=fault.value)

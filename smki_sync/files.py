@@ -5,6 +5,7 @@ For: whatever is handed to other programs. It is made beside its place under a n
 directory that is none of its own.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
-from smki_sync.errors import UsageError
+from smki_sync.errors import OutputError, SmkiSyncError, UsageError
 
 MANIFEST: Final = "_smki-sync.json"
 """In each tree: what it is. Readers of Parquet pass over names that begin so."""
@@ -23,7 +24,7 @@ MANIFEST: Final = "_smki-sync.json"
 def atomic_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     """A text file to write; it takes its place when the block ends, and is gone where that fails.
 
-    ``force``: replace a file. Raises :class:`UsageError`: ``output-exists``, ``output-not-writable``.
+    ``force``: replace a file. Raises :class:`UsageError` (``output-exists``), and as :func:`output_error`.
     """
     with _translated_errors(path):
         _check_free(path, may_replace=force and path.is_file())
@@ -114,8 +115,20 @@ def _translated_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise UsageError(
-            f"{path} cannot be written: {exc.strerror}",
-            hint="Nothing was left there. Check space and rights, or name another place.",
-            code="output-not-writable",
-        ) from exc
+        raise output_error(path, exc) from exc
+
+
+_WRONG_PATH: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+def output_error(path: Path, exc: OSError) -> SmkiSyncError:
+    """Return the error for an output that cannot be written.
+
+    :class:`UsageError` if the path is wrong, :class:`OutputError` if the machine lacks space or permission.
+    """
+    message = f"{path} cannot be written: {exc.strerror or exc}"
+    if exc.errno in _WRONG_PATH:
+        hint = "Name a file in a directory that exists."
+        return UsageError(message, hint=hint, code=OutputError.code)
+    hint = "Check free space and permissions, or name another path. Nothing was left at this path."
+    return OutputError(message, hint=hint)

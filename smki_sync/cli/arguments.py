@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli.certificate_view import parse_role
-from smki_sync.config.file import path_of
+from smki_sync.config.file import parse_path
 from smki_sync.errors import UsageError
 from smki_sync.mirror.queries import CertificateFilter, StatusFilter
 from smki_sync.model.certificate import Kind
@@ -148,7 +148,7 @@ class LogFormatChoice(StrEnum):
 def _path(text: str) -> Path:
     """Read a path. What may not be read or is not there is left to the command, which says it better."""
     try:
-        return path_of(text)
+        return parse_path(text)
     except ValueError:
         raise typer.BadParameter("a path is wanted, which is not empty and is UTF-8.") from None
 

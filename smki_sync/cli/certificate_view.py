@@ -10,7 +10,7 @@ from typing import Any, Final
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, Progress, print_bytes, print_json, print_text, schema_of
-from smki_sync.config.file import mirror_here, path_of
+from smki_sync.config.file import mirror_here, parse_path
 from smki_sync.config.loader import Config
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.mirror.connection import disk_errors
@@ -377,8 +377,8 @@ OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], object] | None]]] = {
     "--pem": ("pem", None),
     "--der": ("der", None),
     "--explain": ("explain", None),
-    "--mirror": ("mirror", path_of),
-    "--config": ("config", path_of),
+    "--mirror": ("mirror", parse_path),
+    "--config": ("config", parse_path),
     "--json": ("as_json", None),
 }
 """Options by their spelling: the parameter, and how its value is read; ``None`` for a flag."""

@@ -1,4 +1,4 @@
-"""The table error -> exit code; error output."""
+"""Exit codes: the table from errors to codes, and the output of a failed command."""
 
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -8,12 +8,16 @@ from smki_sync.cli.output import Json, schema_of
 from smki_sync.errors import (
     BadExtract,
     ConfigError,
+    InternalError,
     Interrupted,
     Locked,
     MirrorError,
     OutOfMemory,
+    OutputError,
+    ResourceError,
     SmkiSyncError,
     SourceError,
+    SourceNotReadable,
     SourceRefused,
     UsageError,
 )
@@ -24,75 +28,92 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """How a command ended. ``means``: for people; ``wrapper``: what a script around it should do."""
+    """How a command ended. ``means``: for people; ``wrapper``: what a calling script should do."""
 
     means: str
     wrapper: str
 
     def __new__(cls, code: int, means: str, wrapper: str) -> Self:
-        """Make a plain int that also carries its two sentences."""
+        """Return an ``int`` that also carries its two texts."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.means = means
         member.wrapper = wrapper
         return member
 
-    OK = 0, "done, and the mirror is current", "nothing"
-    UNEXPECTED = 1, "a defect in this program", "report it"
+    OK = 0, "done; for `sync` and `status`: and the mirror is current", "nothing"
+    UNEXPECTED = 1, "an internal error (a bug in this program)", "report it, with the output of `--verbose`"
     USAGE = 2, "the command line is wrong", "fix it"
     ATTENTION = (
         3,
         (
-            "the mirror is usable, but not current or not complete: deltas missing, repository late,"
-            " resync put off, records quarantined"
+            "the mirror is usable, but not current or not complete: deltas missing, Repository late,"
+            " resync postponed, records quarantined, or a notice has not been accepted"
         ),
-        "look at the report",
+        "read the report",
     )
     UNREACHABLE = (
         4,
-        "the repository could not be reached, or dropped out for longer than the retries",
+        "the Repository could not be reached, or was lost for longer than the retries",
         "try again later",
     )
-    REFUSED = 5, "host key or login refused", "never retry by itself"
+    REFUSED = (
+        5,
+        "the host key or the login was refused",
+        "do not retry automatically (5 failed logins lock the account)",
+    )
     BAD_EXTRACT = (
         6,
-        "a file is damaged or not what it claims; nothing of it was applied",
-        "wait for a republished file, tell the DCC",
+        "a file is damaged or is not what it claims to be; nothing of it was applied",
+        "wait until the file is published again; contact the DCC",
     )
-    MIRROR = (
-        7,
-        "the mirror is damaged, its disk is full or not writable, or this machine is out of memory",
-        "make room where the message says so; else restore",
+    MIRROR = 7, "the mirror is damaged or does not exist", "run `smki-sync sync` or `smki-sync restore`"
+    CONFIG = 8, "the configuration is invalid", "fix it"
+    LOCKED = 9, "another run holds the lock of the mirror", "wait"
+    FINDING = (
+        10,
+        "the answer is no: no match found, the mirror differs, or verification failed",
+        "read the answer",
     )
-    CONFIG = 8, "configuration is invalid", "fix it"
-    LOCKED = 9, "another run holds the mirror", "wait"
-    FINDING = 10, "the answer is no: not found, drift, failed verification", "read the answer"
-    INTERRUPTED = 130, "Ctrl-C or SIGTERM; nothing is half done", "run again"
+    RESOURCES = (
+        11,
+        (
+            "a problem of this machine: no space, no permission, no memory, or a file system that lacks a"
+            " feature"
+        ),
+        "fix it, then run again",
+    )
+    INTERRUPTED = 130, "Ctrl-C or SIGTERM; no file is partly applied", "run again"
 
 
-_OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
+_EXIT_OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
+    (SourceNotReadable, Exit.RESOURCES),
     (SourceRefused, Exit.REFUSED),
     (SourceError, Exit.UNREACHABLE),
     (BadExtract, Exit.BAD_EXTRACT),
+    (ResourceError, Exit.RESOURCES),
     (MirrorError, Exit.MIRROR),
-    (MemoryError, Exit.MIRROR),
+    (OutputError, Exit.RESOURCES),
     (ConfigError, Exit.CONFIG),
     (UsageError, Exit.USAGE),
     (Locked, Exit.LOCKED),
     (Interrupted, Exit.INTERRUPTED),
     (KeyboardInterrupt, Exit.INTERRUPTED),
+    (InternalError, Exit.UNEXPECTED),
+    (MemoryError, Exit.RESOURCES),
+    (OSError, Exit.RESOURCES),
 )
-"""First match wins: a class stands before its base."""
+"""The first match decides, so a class is listed before its base class."""
 
 
 def exit_of(error: BaseException) -> Exit:
-    """Give the exit code of a failure; what the tree of errors does not name is a defect of ours."""
-    return next((code for kind, code in _OF_ERROR if isinstance(error, kind)), Exit.UNEXPECTED)
+    """Return the exit code of an error; an error that is not in the table is a bug."""
+    return next((code for kind, code in _EXIT_OF_ERROR if isinstance(error, kind)), Exit.UNEXPECTED)
 
 
 def exit_of_outcome(outcome: "Outcome") -> Exit:
-    """Give the exit code of a run that ended by itself: never 0 while behind."""
-    from smki_sync.model.report import Outcome  # noqa: PLC0415 - only a run needs it, and `show` starts without
+    """Return the exit code of a completed run: never 0 while the mirror is behind."""
+    from smki_sync.model.report import Outcome  # noqa: PLC0415 - `show` starts without it
 
     match outcome:
         case Outcome.CURRENT:
@@ -100,23 +121,23 @@ def exit_of_outcome(outcome: "Outcome") -> Exit:
         case Outcome.BEHIND:
             return Exit.ATTENTION
         case Outcome.FAILED:
-            return Exit.UNEXPECTED  # a failure is raised and goes through exit_of; a report has no such end
+            return Exit.UNEXPECTED  # never in a report: a failure is raised and goes through exit_of
         case _:
             assert_never(outcome)
 
 
 def table() -> str:
-    """Render the codes as the Markdown table of docs/codes.md, without a newline at its end."""
+    """Return the codes as the Markdown table of docs/codes.md, without a final newline."""
     head = ("| code | name | means | a wrapper should |", "|---|---|---|---|")
     return "\n".join((*head, *(f"| {e.value} | {e.name} | {e.means} | {e.wrapper} |" for e in Exit)))
 
 
 FAILED: Final = "failed"
-"""The outcome of a run that failed: :attr:`~smki_sync.model.report.Outcome.FAILED`, without loading it."""
+""":attr:`~smki_sync.model.report.Outcome.FAILED`, without importing it."""
 
 
 def failure(command: str, error: BaseException, code: Exit) -> Json:
-    """Give the document of any command that failed; ``error.code`` is the stable word of the tree."""
+    """Return the document of a failed command; ``error.code`` is a stable word."""
     word, message, hint = _facts_of(error)
     return {
         "schema": schema_of(command),
@@ -126,7 +147,7 @@ def failure(command: str, error: BaseException, code: Exit) -> Json:
 
 
 def failure_line(error: BaseException, code: Exit) -> str:
-    """Give the line of a JSON log that says what failed."""
+    """Return the line of a JSON log for an error."""
     word, message, hint = _facts_of(error)
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = {"time": stamp, "level": "error", "event": "failed"}
@@ -136,20 +157,43 @@ def failure_line(error: BaseException, code: Exit) -> str:
 
 
 def failure_text(error: BaseException) -> str:
-    """Say to people what failed and what to do next, in lines of at most 80 columns."""
+    """Return the error and its hint for people, in lines of at most 80 columns."""
     _, message, hint = _facts_of(error)
-    # The findings of a configuration are ours and stand one a line; any other line end is from outside.
+    # A configuration error lists one finding per line. Other line ends come from outside.
     first, *more = message.split("\n") if isinstance(error, ConfigError) else [message]
     lines = [*wrapped(f"smki-sync: {first}"), *(line for text in more for line in wrapped(text, indent="  "))]
     return "\n".join((*lines, *wrapped(hint, indent="  ")))
 
 
+INTERRUPTED: Final = Interrupted(
+    "Interrupted. The mirror is unchanged since the last committed file.", hint="Run the command again."
+)
+_NO_MEMORY: Final = OutOfMemory(
+    "The program ran out of memory. The mirror is unchanged since the last committed file."
+)
+
+
 def _facts_of(error: BaseException) -> tuple[str, str, str]:
-    if isinstance(error, SmkiSyncError):
-        return error.reason, error.message, error.hint
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "interrupted; nothing is half done", "run again"
-    if isinstance(error, MemoryError):
-        return _facts_of(OutOfMemory("the program was given no more memory; nothing is half done"))
-    what = f"a defect in this program: {type(error).__name__}: {error}"
-    return "unexpected", what, "please report it, with what was run and what it said"
+    """Return code, message and hint."""
+    match error:
+        case SmkiSyncError():
+            return error.reason, error.message, error.hint
+        case KeyboardInterrupt():
+            return _facts_of(INTERRUPTED)
+        case MemoryError():
+            return _facts_of(_NO_MEMORY)
+        case OSError():
+            return _facts_of(_resource_error(error))
+        case _:
+            return _facts_of(InternalError(f"Internal error (bug): {type(error).__name__}: {error}"))
+
+
+def _resource_error(error: OSError) -> ResourceError:
+    """Return the error of a system call that no adapter translated."""
+    place = error.filename2 or error.filename
+    message = f"{place}: {error.strerror}" if place else f"The operating system reports: {error}"
+    return ResourceError(
+        message,
+        hint="Check that the path exists, and that space and permissions suffice.",
+        code="system-error",
+    )

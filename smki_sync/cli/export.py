@@ -24,6 +24,7 @@ from smki_sync.cli.status import EXITS, hours_of, trust_status
 from smki_sync.errors import UsageError
 from smki_sync.export.export import Export, ExportFormat, ExportResult
 from smki_sync.export.export import export as export_from
+from smki_sync.files import output_error
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.report.data import gather
 from smki_sync.report.page import page
@@ -149,7 +150,7 @@ def report(
         now=now_here(),
         max_age=hours_of(max_age, settings),
         days=days,
-        policy=settings.policy.rules(),
+        policy=settings.policy.planner_policy(),
         trusted=trust_status(settings, directory),
     )
     if str(output) in _STDOUT:
@@ -174,7 +175,4 @@ def _write(output: Path, text: str) -> None:
     except OSError as exc:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise UsageError(
-            f"{output} cannot be written: {exc.strerror or exc}",
-            hint="Name a file in a directory that exists, and that this user may write to.",
-        ) from exc
+        raise output_error(output, exc) from exc

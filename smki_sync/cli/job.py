@@ -1,4 +1,4 @@
-"""Config -> SyncJob; record the run; metrics and hooks afterwards."""
+"""From the configuration to a sync job; the record of a run; metrics and the hook after it."""
 
 import json
 import sys
@@ -28,6 +28,12 @@ from smki_sync.download import (
     SourceConfig,
 )
 from smki_sync.download.archive import Archive
+from smki_sync.download.retry import (
+    CHANGING_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PAUSE_FACTOR,
+    PAUSE_JITTER,
+)
 from smki_sync.errors import Locked, SmkiSyncError
 from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
@@ -39,34 +45,35 @@ from smki_sync.sources.base import OpenSource, SftpAddress, Source, parse_addres
 from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.status import freshness_of
 from smki_sync.sync import SyncJob
+from smki_sync.sync.job import STREAMING_LOAD_BYTES
 
 
 @contextmanager
 def event_reporter(config: Config, *, quiet: bool, verbose: bool) -> Iterator[EventReporter]:
-    """Talk on stderr for the length of a deed."""
-    volume = Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
-    with event_reporter_on(sys.stderr, form=config.log.format, volume=volume) as talk:
-        yield talk
+    """Report events on stderr until the block ends."""
+    verbosity = Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
+    with event_reporter_on(sys.stderr, form=config.log.format, volume=verbosity) as reporter:
+        yield reporter
 
 
-def job_of(config: Config, hear: EventListener) -> SyncJob:
-    """The job that a configuration describes, today."""
+def job_of(config: Config, events: EventListener) -> SyncJob:
+    """Return the sync job that a configuration describes, for today."""
     config.need_url()
-    ring = fallback_sources_of(config, hear)
+    sources = fallback_sources_of(config, events)
     return SyncJob(
         directory=MirrorDirectory(config.need_mirror()),
-        open_source=ring.open if ring else lambda: source_of(config, hear),
-        ring=ring,
+        open_source=sources.open if sources else lambda: source_of(config, events),
+        ring=sources,
         archive=archive_of(config),
         today=now_here().date(),
-        names=config.repository.names(),
-        policy=config.policy.rules(),
-        agreement=config.policy.agreement(),
+        names=config.repository.file_names(),
+        policy=config.policy.planner_policy(),
+        agreement=config.policy.download_window(),
         limits=config.reader_limits(),
-        lists=config.lists(),
+        lists=config.list_policy(),
         terms=download_options_of(config),
-        overlap_bytes=config.repository.overlap_bytes,
-        bounds=config.policy.bounds(),
+        overlap_bytes=STREAMING_LOAD_BYTES,
+        bounds=config.policy.change_limits(),
         check_inner_names=config.policy.check_inner_names,
         repair_damage=config.policy.repair_damage,
         keep_previous=config.mirror.keep_previous,
@@ -74,37 +81,38 @@ def job_of(config: Config, hear: EventListener) -> SyncJob:
         index_devices=config.mirror.index_devices,
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
-        hear=hear,
+        hear=events,
     )
 
 
 def download_options_of(config: Config) -> DownloadOptions:
-    """The configured terms on which files are fetched."""
+    """Return the options of downloads."""
     repository, retry = config.repository, config.retry
     return DownloadOptions(
         retry=RetryPolicy(
             attempts=retry.attempts,
             first_pause=retry.first_pause_seconds,
-            factor=retry.factor,
-            longest_pause=retry.longest_pause_seconds,
-            jitter=retry.jitter,
+            factor=PAUSE_FACTOR,
+            longest_pause=LONGEST_PAUSE_SECONDS,
+            jitter=PAUSE_JITTER,
         ),
         young=repository.settle_seconds,
-        changing=repository.changing_seconds,
+        changing=CHANGING_SECONDS,
         bandwidth=repository.bandwidth_limit,
-        # With several sources nobody knows beforehand which of them a second session would be with.
-        second=None if repository.parallel == 1 or repository.fallbacks else lambda: source_config_of(config),
     )
 
 
-def source_of(config: Config, hear: EventListener, url: str | None = None) -> Source:
-    """The configured source, or another, not yet entered; it repeats no login refused a while ago."""
-    source, memory = source_config_of(config, url).heard_by(hear), login_lockout_of(config, url=url)
-    return LoginGuard(source, memory=memory) if memory else source
+def source_of(config: Config, events: EventListener, url: str | None = None) -> Source:
+    """Return the configured source, or another one. It does not repeat a login that was just refused.
+
+    The source is not yet connected.
+    """
+    source, lockout = source_config_of(config, url).heard_by(events), login_lockout_of(config, url=url)
+    return LoginGuard(source, memory=lockout) if lockout else source
 
 
 def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginLockout | None:
-    """What is remembered of refused logins; ``None`` for a source without a login."""
+    """Return the record of refused logins, or ``None`` for a source without a login."""
     address = parse_address(url or config.need_url())
     if not isinstance(address, SftpAddress):
         return None
@@ -117,35 +125,35 @@ def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_I
     )
 
 
-def fallback_sources_of(config: Config, hear: EventListener) -> FallbackSources | None:
-    """The configured source and its fallbacks, where there are any."""
+def fallback_sources_of(config: Config, events: EventListener) -> FallbackSources | None:
+    """Return the configured source and its fallbacks, or ``None`` if there are no fallbacks."""
 
-    def patient(opener: OpenSource) -> OpenSource:
-        return lambda: ReconnectingSource(opener, terms=download_options_of(config), hear=hear)
+    def reconnecting(opener: OpenSource) -> OpenSource:
+        return lambda: ReconnectingSource(opener, terms=download_options_of(config), hear=events)
 
     def fallback(url: str) -> OpenSource:
-        return lambda: source_of(config, hear, url)
+        return lambda: source_of(config, events, url)
 
     if not config.repository.fallbacks:
         return None
-    openers = [lambda: source_of(config, hear), *map(fallback, config.repository.fallbacks)]
-    return FallbackSources(openers=[patient(opener) for opener in openers])
+    openers = [lambda: source_of(config, events), *map(fallback, config.repository.fallbacks)]
+    return FallbackSources(openers=[reconnecting(opener) for opener in openers])
 
 
 def archive_of(config: Config) -> Archive | None:
-    """The configured archive."""
+    """Return the configured archive."""
     if config.archive.path is None:
         return None
     return Archive(
         path=config.archive.path,
         keep_fulls=config.archive.keep_fulls,
-        names=config.repository.names(),
+        names=config.repository.file_names(),
         overlap_days=config.policy.full_overlap_days,
     )
 
 
 def source_config_of(config: Config, url: str | None = None) -> SourceConfig:
-    """How to open the configured source, or another with the same login; reads the secrets."""
+    """Return how to open the configured source, or another one with the same login. Reads the secrets."""
     repository, secrets = config.repository, config.secrets()
     login = SftpLogin(
         known_hosts=repository.known_hosts,
@@ -155,51 +163,51 @@ def source_config_of(config: Config, url: str | None = None) -> SourceConfig:
         allow_agent=repository.allow_agent,
         legacy_algorithms=repository.legacy_algorithms,
     )
-    return SourceConfig(url=url or config.need_url(), login=login, limits=config.limits.of_source())
+    return SourceConfig(url=url or config.need_url(), login=login, limits=config.limits.source_limits())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """A run that has ended: with a report, or with an error."""
+    """A finished run, with its report or its error."""
 
     run: Run
     report: SyncReport | None = None
     error: BaseException | None = None
 
 
-def notify(settings: Config, ended: RunOutcome) -> tuple[Notice, ...]:
-    """Write the metrics, call the hooks; what could not be done."""
-    return (*_metrics(settings, ended), *_hooks(settings, ended))
+def notify(config: Config, outcome: RunOutcome) -> tuple[Notice, ...]:
+    """Write the metrics, then call the hook. Return what failed."""
+    return (*_update_metrics(config, outcome), *_call_after_run(config, outcome))
 
 
-def _metrics(settings: Config, ended: RunOutcome) -> tuple[Notice, ...]:
-    path = settings.metrics.textfile
+def _update_metrics(config: Config, outcome: RunOutcome) -> tuple[Notice, ...]:
+    path = config.metrics.textfile
     if path is None:
         return ()
     try:
-        _write(path, settings, ended)
-    except Exception as error:  # noqa: BLE001 - a run never fails because it cannot be told
-        why = (isinstance(error, OSError) and error.strerror) or error
+        _write_metrics(path, config, outcome)
+    except Exception as error:  # noqa: BLE001 - a run never fails because of its metrics
+        reason = (isinstance(error, OSError) and error.strerror) or error
         return (
             Notice(
                 code=NoticeCode.METRICS_NOT_WRITTEN,
-                message=f"The metrics could not be written to {path}: {why}.",
-                hint="Let the user that runs smki-sync write there, or configure another metrics.textfile.",
+                message=f"The metrics could not be written to {path}: {reason}.",
+                hint="Give the user that runs smki-sync write access, or change metrics.textfile.",
             ),
         )
     return ()
 
 
-def _write(path: Path, settings: Config, ended: RunOutcome) -> None:
-    from smki_sync.monitoring import MetricsSnapshot, write_metrics  # noqa: PLC0415 - loads what few configure
+def _write_metrics(path: Path, config: Config, outcome: RunOutcome) -> None:
+    from smki_sync.monitoring import MetricsSnapshot, write_metrics  # noqa: PLC0415 - slow, and optional
 
-    now, run, report = now_here(), ended.run, ended.report
-    directory = MirrorDirectory(settings.need_mirror())
-    found = mirror_status(directory, now=now, max_age=hours_of(None, settings))
-    fresh = freshness_of(
-        directory, position=found.position, window_days=settings.policy.window_days, today=now.date()
+    now, run, report = now_here(), outcome.run, outcome.report
+    directory = MirrorDirectory(config.need_mirror())
+    status = mirror_status(directory, now=now, max_age=hours_of(None, config))
+    freshness = freshness_of(
+        directory, position=status.position, window_days=config.policy.window_days, today=now.date()
     )
-    census, applied = found.census, report.applied if report else ()
+    counts, applied = status.census, report.applied if report else ()
     snapshot = MetricsSnapshot(
         version=__version__,
         command=run.command,
@@ -208,110 +216,106 @@ def _write(path: Path, settings: Config, ended: RunOutcome) -> None:
         exit=run.exit,
         outcome=run.outcome,
         reason=run.reason,
-        success=_moment(found.last_success.at if found.last_success else None),
-        looked=_moment(fresh.looked),
-        position=found.position,
-        days_left=fresh.days_left,
-        total=census.total if census else None,
-        in_use=census.in_use if census else None,
-        by_status=census.by_status if census else {},
-        quarantined=census.quarantined if census else None,
-        mirror_bytes=found.bytes if census else None,
-        applied=Counter(one.kind.value for one in applied),
-        applied_bytes=sum(one.bytes for one in applied),
-        attention=Counter(one.code.value for one in report.attention) if report else {},
+        success=_parse_time(status.last_success.at if status.last_success else None),
+        looked=_parse_time(freshness.looked),
+        position=status.position,
+        days_left=freshness.days_left,
+        total=counts.total if counts else None,
+        in_use=counts.in_use if counts else None,
+        by_status=counts.by_status if counts else {},
+        quarantined=counts.quarantined if counts else None,
+        mirror_bytes=status.bytes if counts else None,
+        applied=Counter(file.kind.value for file in applied),
+        applied_bytes=sum(file.bytes for file in applied),
+        attention=Counter(notice.code.value for notice in report.attention) if report else {},
     )
     write_metrics(path, snapshot)
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _hooks(settings: Config, ended: RunOutcome) -> tuple[Notice, ...]:
-    """Call what is configured for this end; an updated mirror that is behind calls two."""
-    hooks, report, text = settings.hooks, ended.report, _document(ended)
-    due = {
-        "on_updated": hooks.on_updated if report and report.applied else (),
-        "on_attention": hooks.on_attention if report and report.outcome is Outcome.BEHIND else (),
-        "on_failed": hooks.on_failed if ended.error else (),
-    }
-    notes = []
-    for name, words in due.items():
-        with suppress(KeyboardInterrupt):  # the run has ended; how it ended is not changed by a hook
-            fault = call_hook(words, text, seconds=hooks.timeout_seconds) if words else None
-            if fault:
-                notes.append(_hook_failed(name, fault))
-    return tuple(notes)
+def _call_after_run(config: Config, outcome: RunOutcome) -> tuple[Notice, ...]:
+    command = config.hooks.after_run
+    if not command:
+        return ()
+    with suppress(KeyboardInterrupt):  # the run is over: stopping its hook does not change its exit code
+        fault = call_hook(command, _run_document(outcome), seconds=config.hooks.timeout_seconds)
+        if fault:
+            return (
+                Notice(
+                    code=NoticeCode.HOOK_FAILED,
+                    message=f"The command hooks.after_run failed: {fault}.",
+                    hint="The run itself is not affected. To debug the command, run it with the JSON report"
+                    " of a run on stdin.",
+                ),
+            )
+    return ()
 
 
-def _document(ended: RunOutcome) -> str:
-    if ended.report:
-        made = document(ended.report, command=ended.run.command)
+def _run_document(outcome: RunOutcome) -> str:
+    if outcome.report:
+        made = document(outcome.report, command=outcome.run.command)
     else:
-        assert ended.error is not None  # a run ends with one or the other
-        made = failure(ended.run.command, ended.error, exit_of(ended.error))
+        assert outcome.error is not None  # a run has a report or an error
+        made = failure(outcome.run.command, outcome.error, exit_of(outcome.error))
     return json.dumps(made, indent=2) + "\n"
 
 
-def _hook_failed(name: str, fault: str) -> Notice:
-    return Notice(
-        code=NoticeCode.HOOK_FAILED,
-        message=f"The hook hooks.{name} failed: {fault}.",
-        hint="The run is not touched by that. Run the command by hand with the JSON document on its stdin.",
-    )
+def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], SyncReport]) -> SyncReport:
+    """Run ``action``, record its outcome in the history, and notify monitoring.
 
-
-def record_run(settings: Config, job: SyncJob, command: str, deed: Callable[[], SyncReport]) -> SyncReport:
-    """Run a deed, remember how it went, also where it failed, and tell it."""
-    began = job.clock()
+    A run that finds the mirror locked is not recorded: the run that holds the lock is.
+    """
+    started = job.clock()
     try:
-        report = deed()
-    except Locked:  # the run that holds the lock is the one to remember
+        report = action()
+    except Locked:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        run = _failed(job, began, command, error)
+        run = _failed_run(job, started, command, error)
         _record(job, run)
-        for note in notify(settings, RunOutcome(run=run, error=error)):
-            job.hear.hear(Logged(attention=note))
+        for notice in notify(config, RunOutcome(run=run, error=error)):
+            job.hear.hear(Logged(attention=notice))
         raise
-    run = _ended(job, began, command, report)
+    run = _finished_run(job, started, command, report)
     _record(job, run)
-    notes = notify(settings, RunOutcome(run=run, report=report))
-    return replace(report, attention=(*report.attention, *notes))
+    notices = notify(config, RunOutcome(run=run, report=report))
+    return replace(report, attention=(*report.attention, *notices))
 
 
-def _failed(job: SyncJob, began: datetime, command: str, error: BaseException) -> Run:
+def _failed_run(job: SyncJob, started: datetime, command: str, error: BaseException) -> Run:
     interrupted = "interrupted" if isinstance(error, KeyboardInterrupt) else "unexpected"
     return Run(
-        at=utc(began),
+        at=utc(started),
         command=command,
         outcome=str(Outcome.FAILED),
         exit=int(exit_of(error)),
         reason=error.reason if isinstance(error, SmkiSyncError) else interrupted,
         position=None,
-        seconds=_seconds_since(job, began),
+        seconds=_seconds_since(job, started),
     )
 
 
-def _ended(job: SyncJob, began: datetime, command: str, report: SyncReport) -> Run:
+def _finished_run(job: SyncJob, started: datetime, command: str, report: SyncReport) -> Run:
     return Run(
-        at=utc(began),
+        at=utc(started),
         command=command,
         outcome=str(report.outcome),
         exit=int(exit_of_outcome(report.outcome)),
         reason=str(report.plan.reason),
         position=report.position.isoformat() if report.position else None,
-        seconds=_seconds_since(job, began),
+        seconds=_seconds_since(job, started),
     )
 
 
-def _seconds_since(job: SyncJob, began: datetime) -> float:
-    return round((job.clock() - began).total_seconds(), 3)
+def _seconds_since(job: SyncJob, started: datetime) -> float:
+    return round((job.clock() - started).total_seconds(), 3)
 
 
 def _record(job: SyncJob, run: Run) -> None:
     try:
         History(job.directory.history).record(run)
-    except Exception as error:  # noqa: BLE001 - a run never fails because it cannot be remembered
-        job.hear.hear(Detail(text=f"this run could not be recorded: {error}"))
+    except Exception as error:  # noqa: BLE001 - a run never fails because its record cannot be written
+        job.hear.hear(Detail(text=f"This run could not be recorded: {error}."))

@@ -1,5 +1,6 @@
 """stdout, tables, text helpers, JSON schema names, output paths."""
 
+import errno
 import os
 import shutil
 import sys
@@ -12,7 +13,8 @@ from types import TracebackType
 from typing import Final, Generic, NamedTuple, Self, TextIO, TypeVar
 
 from smki_sync.config.loader import Config
-from smki_sync.errors import UsageError
+from smki_sync.errors import OutputError, UsageError
+from smki_sync.files import output_error
 from smki_sync.text import COLUMNS, visible
 
 Json = dict[str, object]
@@ -93,13 +95,12 @@ def _is_coloured() -> bool:
 
 
 def abandon_stdout(error: OSError) -> None:
-    """Nothing where nobody reads stdout any more; :class:`UsageError` where it cannot be written."""
+    """Nothing where nobody reads stdout any more; :class:`OutputError` if it cannot be written."""
     _write_nowhere()
     if not isinstance(error, BrokenPipeError):
-        raise UsageError(
-            f"standard output cannot be written: {error.strerror}",
-            hint="What was written of it is not whole. Check space and rights where it goes, then run again.",
-            code="output-not-writable",
+        raise OutputError(
+            f"Standard output cannot be written: {error.strerror}.",
+            hint="The output is incomplete. Check free space and permissions, then run again.",
         ) from error
 
 
@@ -125,7 +126,7 @@ def outside_mirror(path: Path, config: Config) -> Path:
 
 
 def check_place(path: Path, *, directory: bool = False) -> Path:
-    """``path``, unless nothing can be made there: :class:`UsageError` (``output-not-writable``).
+    """``path``, unless it cannot be written; raises as :func:`~smki_sync.files.output_error`.
 
     ``directory``: it is to be a directory, made with those above it. Tried with a file that has no name.
     """
@@ -134,15 +135,11 @@ def check_place(path: Path, *, directory: bool = False) -> Path:
         if directory:
             place = next(one for one in (path, *path.absolute().parents) if one.exists())
         elif path.is_dir():
-            raise IsADirectoryError(None, "it is a directory")
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
         with TemporaryFile(dir=place):
             return path
     except OSError as exc:
-        raise UsageError(
-            f"{path} cannot be written: {exc.strerror}",
-            hint="Name a place in a directory that exists, and that this user may write to.",
-            code="output-not-writable",
-        ) from exc
+        raise output_error(path, exc) from exc
 
 
 AFTER_SECONDS: Final = 1.0

@@ -29,9 +29,9 @@ from smki_sync.cli.scheduler_units import (
     installation_paths_at,
     state_name,
 )
-from smki_sync.config.file import FILE_VARIABLE, user_place
+from smki_sync.config.file import FILE_VARIABLE, user_config_directory
 from smki_sync.config.loader import Config, load
-from smki_sync.errors import UsageError
+from smki_sync.errors import OutputError, UsageError
 from smki_sync.files import atomic_file
 from smki_sync.sources.base import DirectoryAddress, parse_address
 from smki_sync.text import visible, wrapped
@@ -199,7 +199,8 @@ def prepare(schedule: Schedule, *, agree: Agree) -> None:
             directory.mkdir(parents=True, exist_ok=True)
     if not os.access(directory, os.W_OK | os.X_OK):
         fault = "may not be written by you" if directory.is_dir() else "is no directory"
-        raise UsageError(
+        kind = OutputError if directory.is_dir() else UsageError
+        raise kind(
             f"{directory} {fault}",
             hint="Run `smki-sync schedule` as root, or give --into DIR and copy the files from there.",
             code="output-not-writable",
@@ -336,7 +337,7 @@ def schedule(
 def _alone(config: Path | None) -> Config:
     """The configuration as what runs by itself will see it: no options, and nothing from this environment."""
     environ = {FILE_VARIABLE: os.environ.get(FILE_VARIABLE, "")}
-    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_place())
+    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_config_directory())
 
 
 def schedule_document(made: Schedule) -> Json:

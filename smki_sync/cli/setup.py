@@ -15,7 +15,7 @@ from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.schedule import Into, Schedule, Scheduling, offered, schedule_lines, write
-from smki_sync.config.file import at_home
+from smki_sync.config.file import expand_home
 from smki_sync.config.loader import Config
 from smki_sync.config.schema import example
 from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
@@ -191,7 +191,7 @@ def _values(answers: Answers) -> dict[str, object]:
     }
     # Options are relative to where we stand, the file's values to where it stands.
     return {
-        key: at_home(value).absolute() if isinstance(value, Path) else value
+        key: expand_home(value).absolute() if isinstance(value, Path) else value
         for key, value in given.items()
         if value is not None
     }
@@ -290,8 +290,8 @@ def _check_context(settings: Config) -> CheckContext:
         address=parse_address(settings.need_url()),
         open_source=lambda hear: _watched(settings, hear),
         directory=MirrorDirectory(settings.need_mirror()),
-        names=settings.repository.names(),
-        policy=settings.policy.rules(),
+        names=settings.repository.file_names(),
+        policy=settings.policy.planner_policy(),
         now=now_here(),
         places=_places(settings),
     )
@@ -299,7 +299,6 @@ def _check_context(settings: Config) -> CheckContext:
 
 def _places(settings: Config) -> ConfiguredPaths:
     """What is configured beside; raises ``ConfigError`` for a fallback that is no address."""
-    hooks = settings.hooks
 
     def opener(url: str) -> OpenHeard:
         parse_address(url)
@@ -309,11 +308,7 @@ def _places(settings: Config) -> ConfiguredPaths:
         fallbacks=tuple(map(opener, settings.repository.fallbacks)),
         archive=settings.archive.path,
         textfile=settings.metrics.textfile,
-        hooks={
-            "on_updated": hooks.on_updated,
-            "on_attention": hooks.on_attention,
-            "on_failed": hooks.on_failed,
-        },
+        after_run=settings.hooks.after_run,
     )
 
 

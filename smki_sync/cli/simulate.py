@@ -21,7 +21,8 @@ from smki_sync.cli.arguments import parse_date
 from smki_sync.cli.context import TODAY_VARIABLE, now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import print_text
-from smki_sync.errors import SmkiSyncError, UsageError
+from smki_sync.errors import InternalError, UsageError
+from smki_sync.files import output_error
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.file_format import Shapes
@@ -132,10 +133,7 @@ def _touched(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise UsageError(
-            f"the simulated repository in {directory} cannot be written: {exc.strerror}",
-            hint="Name a place in a directory that this user may write to, with room in it.",
-        ) from exc
+        raise output_error(directory, exc) from exc
 
 
 def _say_state(repository: Repository) -> None:
@@ -182,7 +180,7 @@ class DemoRunner:
         style = "green" if done.returncode == Exit.OK else "yellow"
         self.console.print(f"[{style}]exit code {done.returncode}[/]")
         if done.returncode != expect:
-            raise SmkiSyncError(f"the demo expected exit code {expect.value}", hint="Please report it.")
+            raise InternalError(f"The demo expected exit code {expect.value}, not {done.returncode}.")
 
     def _environment(self) -> Mapping[str, str]:
         colour = {"FORCE_COLOR": "1"} if self.console.is_terminal else {}
@@ -266,7 +264,7 @@ def _prove(stage: DemoRunner) -> None:
     stage.console.print(table)
     true = stage.repository.in_use()
     if held != true:
-        raise SmkiSyncError("the mirror differs from the Repository", hint="Please report it.")
+        raise InternalError("The mirror differs from the Repository.")
     stage.console.print(
         f"[bold green]{len(held):,} certificates In-Use in the mirror, {len(true):,} in the Repository,"
         " the same body for body.[/]"

@@ -14,7 +14,7 @@ from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.config.loader import Config
-from smki_sync.errors import MirrorError, MirrorNotWritable
+from smki_sync.errors import MirrorError, ResourceError
 from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run
 from smki_sync.mirror.queries import open_mirror, read_counts, read_position
@@ -200,7 +200,7 @@ def hours_of(max_age: float | None, settings: Config) -> float:
 def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) -> StatusFinding:
     """Find out the state; ``max_age`` in hours.
 
-    Raises ``MirrorNotWritable`` where this user may not look: that is no damage, and a sync mends nothing.
+    Raises :class:`ResourceError` if this user may not read the mirror: that is not damage.
     """
     last, success = _runs(History(directory.history))
     try:
@@ -212,7 +212,7 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
             )
         with open_mirror(directory.link) as db:
             position, census = read_position(db), read_counts(db)
-    except MirrorNotWritable:
+    except ResourceError:
         raise
     except MirrorError as error:
         return StatusFinding(

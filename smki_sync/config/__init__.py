@@ -1,10 +1,5 @@
-"""The configuration: options, environment and one TOML file as one frozen, checked value.
+"""The configuration: options, environment and one TOML file in one frozen, checked value.
 
-For: commands, which call :func:`.load.load_here` with their options and hand the parts on::
-
-    config = load_here({"mirror": mirror, "source": source, "config": file})
-    source = open_source(config.need_url(), login=..., limits=config.limits.of_source(), hear=...)
-
-and :mod:`.place` for a command that wants nothing but the mirror's directory. Refuses: to open a source or a
-mirror, to show a secret, and to import anything that takes long.
+:func:`.loader.load_here` loads all of it. :func:`.file.find_mirror` finds the mirror directory only, which is
+all that a lookup needs and faster. Nothing here opens a source or a mirror, or imports a slow library.
 """

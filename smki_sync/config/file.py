@@ -32,7 +32,7 @@ class ConfigFile:
         return f"file {self.path}"
 
 
-def user_place() -> Path:
+def user_config_directory() -> Path:
     """The directory of this user's configuration; the machine's, where nobody knows a home of this user's."""
     try:
         return platformdirs.user_config_path("smki-sync")
@@ -40,7 +40,7 @@ def user_place() -> Path:
         return SYSTEM_FILE.parent
 
 
-def file_of(
+def find_config_file(
     option: object,
     environ: Mapping[str, str],
     *,
@@ -54,13 +54,13 @@ def file_of(
     place for a file; then come ``user_dir`` and ``system_file``. Errors as :func:`read_file`.
     """
     if option is not None:
-        return read_file(cwd / at_home(Path(str(option))), hint="it was named by option --config")
+        return read_file(cwd / expand_home(Path(str(option))), hint="it was named by option --config")
     if name := environ.get(FILE_VARIABLE):
-        return read_file(cwd / at_home(Path(name)), hint=f"it was named by environment {FILE_VARIABLE}")
+        return read_file(cwd / expand_home(Path(name)), hint=f"it was named by environment {FILE_VARIABLE}")
     return find_file((cwd / FILE_NAME, user_dir / FILE_NAME, system_file))
 
 
-def at_home(path: Path) -> Path:
+def expand_home(path: Path) -> Path:
     """``path`` with ``~`` made the home that it means; ``ConfigError`` where nobody knows that."""
     try:
         return path.expanduser()
@@ -142,11 +142,11 @@ def secrets_in(environ: Mapping[str, str]) -> Secrets:
         key_passphrase=environ.get(PASSPHRASE_VARIABLE) or None,
     )
     if found.password or found.key_passphrase:
-        forbid_cores()
+        forbid_core_dumps()
     return found
 
 
-def forbid_cores() -> None:
+def forbid_core_dumps() -> None:
     """Let this process, and what it starts, leave no core behind: memory holds what a login needs.
 
     The soft limit alone, so that who looks for a defect can raise it again in a process that is started.
@@ -206,7 +206,7 @@ def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
     Raises ``ConfigError`` where none is given, and where a file cannot be read or is no TOML.
     """
     cwd = Path.cwd()
-    file = file_of(config, os.environ, cwd=cwd, user_dir=user_place())
+    file = find_config_file(config, os.environ, cwd=cwd, user_dir=user_config_directory())
     section = file.tree.get("mirror") if file else None
     written = section.get("path") if isinstance(section, dict) else None
     with suppress(ValueError, RuntimeError):  # whoever loads all of it says what is wrong
@@ -219,7 +219,7 @@ def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
     return load_here({"mirror": mirror, "config": config}).need_mirror()
 
 
-def path_of(value: object) -> Path:
+def parse_path(value: object) -> Path:
     """Make a path of a text; an empty one would mean the current directory. Raises ``ValueError``."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError
@@ -228,4 +228,4 @@ def path_of(value: object) -> Path:
 
 
 def _place(value: object, base: Path) -> Path:
-    return base / path_of(value).expanduser()
+    return base / parse_path(value).expanduser()

@@ -1,24 +1,25 @@
-"""Merge option, environment, file, default; unknown keys; Config."""
+"""The configuration of a run: options, environment, file and defaults in one checked value."""
 
 import os
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from smki_sync.config.file import (
     MIRROR_VARIABLE,
     SYSTEM_FILE,
     ConfigFile,
     Secrets,
-    file_of,
-    forbid_cores,
+    find_config_file,
+    forbid_core_dumps,
     read_password,
     secrets_in,
-    user_place,
+    user_config_directory,
 )
 from smki_sync.config.policy_settings import LimitSettings, PolicySettings
+from smki_sync.config.removed_keys import REMOVED_KEYS
 from smki_sync.config.schema import KEYS, SECTIONS
 from smki_sync.config.settings import (
     ArchiveSettings,
@@ -37,12 +38,17 @@ from smki_sync.sources.base import parse_address
 if TYPE_CHECKING:
     from smki_sync.reader import ReaderLimits
 
+_HINT: Final = "See docs/configuration.md."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting. ``file``: the one that was read, ``None`` where none was found.
+    """All settings of a run.
 
-    ``origins``: where each key that is no default came from. ``environment``: the secrets found there.
+    Args:
+        file: The configuration file that was read, or ``None``.
+        origins: Where each value comes from, by key. A default value has no entry.
+        environment: The secrets in the environment.
     """
 
     repository: Repository = field(default_factory=Repository)
@@ -60,123 +66,120 @@ class Config:
     environment: Secrets = field(default_factory=Secrets, repr=False)
 
     def origin(self, key: str) -> str:
-        """Say where ``section.key`` came from.
+        """Return where the value of ``section.key`` comes from.
 
-        One of ``option --mirror``, ``environment SMKI_SYNC_MIRROR``, ``file /path``, ``default``.
-        Raises ``KeyError`` for a key that does not exist.
+        It is ``option --mirror``, ``environment SMKI_SYNC_MIRROR``, ``file /path`` or ``default``.
+
+        Raises:
+            KeyError: The key does not exist.
         """
         return self.origins.get(KEYS[key].name, "default")
 
     def need_url(self) -> str:
-        """Give the source's URL, or raise ``ConfigError`` that says the three ways to give one."""
-        return self.repository.url or self._absent(
+        """Return the Repository URL.
+
+        Raises:
+            ConfigError: ``source-not-configured``.
+        """
+        return self.repository.url or self._fail_missing(
             "source", "--source URL", "SMKI_SYNC_SOURCE", "repository.url"
         )
 
     def need_mirror(self) -> Path:
-        """Give the mirror's directory, or raise ``ConfigError`` that says the three ways to give one."""
+        """Return the mirror directory.
+
+        Raises:
+            ConfigError: ``mirror-not-configured``.
+        """
         path = self.mirror.path
-        return path or self._absent("mirror", "--mirror DIR", "SMKI_SYNC_MIRROR", "mirror.path")
+        return path or self._fail_missing("mirror", "--mirror DIR", "SMKI_SYNC_MIRROR", "mirror.path")
 
     def secrets(self) -> Secrets:
-        """Give the secrets: the environment's, and the password file's where the environment has none.
+        """Return the secrets of the environment, with the password file if the environment has no password.
 
-        From then on a crash leaves no core: a key that a source reads is as secret as a password.
-        Raises ``ConfigError`` where that file cannot be read or can be read by others.
+        It also disables core dumps, because this process will then hold a key or a password in memory.
+
+        Raises:
+            ConfigError: ``password-file``. The file cannot be read or others have access to it.
         """
-        forbid_cores()
+        forbid_core_dumps()
         file = self.repository.password_file
         if self.environment.password is not None or file is None:
             return self.environment
         return Secrets(password=read_password(file), key_passphrase=self.environment.key_passphrase)
 
-    def lists(self) -> ListPolicy:
-        """Give what is asked of lists and slot files."""
+    def list_policy(self) -> ListPolicy:
+        """Return the rules for revocation lists and slot files."""
         return ListPolicy(
             arl_max_age_days=self.trust.arl_max_age_days,
             crl_max_age_days=self.trust.crl_max_age_days,
             expected=self.trust.expect_lists,
-            largest_bytes=self.limits.companion_bytes,
         )
 
     def reader_limits(self) -> "ReaderLimits":
-        """Give what the reader asks for: its own defaults, but where this configuration says otherwise."""
+        """Return the limits of the reader."""
         from smki_sync.reader import ReaderLimits  # noqa: PLC0415 - loads lxml, which only a sync needs
 
-        limits, own = self.limits, ReaderLimits()
-        return ReaderLimits(
-            decompressed_bytes=_or(limits.decompressed_bytes, own.decompressed_bytes),
-            ratio=_or(limits.ratio, own.ratio),
-            records=_or(limits.records, own.records),
-            field_length=_or(limits.field_bytes, own.field_length),
-            depth=_or(limits.depth, own.depth),
-            record_bytes=_or(limits.record_bytes, own.record_bytes),
-            leading_bytes=_or(limits.leading_bytes, own.leading_bytes),
-            names=_or(limits.names, own.names),
-            quarantine_share=self.policy.quarantine_share,
-            quarantine_allowance=self.policy.quarantine_allowance,
-        )
+        return ReaderLimits(quarantine_share=self.policy.quarantine_share)
 
-    def _absent(self, what: str, option: str, variable: str, key: str) -> NoReturn:
-        read = f"{self.file} was read and has no {key}" if self.file else "no configuration file was found"
+    def _fail_missing(self, name: str, option: str, variable: str, key: str) -> NoReturn:
+        found = f"{self.file} has no {key}" if self.file else "No configuration file was found"
         raise ConfigError(
-            f"no {what} is configured ({read})",
-            hint=f"give {option}, or set {variable}, or write {key} in the configuration file; "
-            "`smki-sync init` makes one",
-            code=f"{what}-not-configured",
+            f"No {name} is configured. {found}.",
+            hint=f"Give {option}, set {variable}, or write {key} in the configuration file. Run"
+            " `smki-sync init` to create one.",
+            code=f"{name}-not-configured",
         )
 
 
-def _or(given: int | None, own: int) -> int:
-    return own if given is None else given
-
-
-_LIKE = 0.6
-"""How like two names are that are taken for a slip of the pen, from 0 to 1: difflib's own measure."""
+_SIMILARITY: Final = 0.6
+"""Similarity from which a name is taken for a misspelt key, from 0 to 1, as :mod:`difflib` measures it."""
 
 
 def nearest_section(name: str) -> str:
-    """Give the known section whose name is most like ``name``."""
-    return _close(name, SECTIONS, 0.0)[0]
+    """Return the section whose name is most similar to ``name``."""
+    return _most_similar(name, SECTIONS, 0.0)[0]
 
 
 def nearest_key(section: str, name: str) -> str:
-    """Give the known key most like ``name``: in its own section, else in any, else the least unlike.
+    """Return the key most similar to ``name``: first of the same section, then of all sections.
 
-    ``section`` is empty for a key that stands outside every section.
+    ``section`` is empty for a key outside every section.
     """
     every = {key.partition(".")[2]: key for key in KEYS}
     own = {key.partition(".")[2]: key for key in KEYS if key.startswith(f"{section}.")}
-    for words, likeness in ((own, _LIKE), (every, _LIKE), (own or every, 0.0)):
-        if near := _close(name, words, likeness):
+    for names, similarity in ((own, _SIMILARITY), (every, _SIMILARITY), (own or every, 0.0)):
+        if nearest := _most_similar(name, names, similarity):
             break
-    return words[near[0]]
+    return names[nearest[0]]
 
 
-def _close(name: str, words: Iterable[str], likeness: float) -> list[str]:
-    """The word most like a name, if one is like enough."""
+def _most_similar(name: str, names: Iterable[str], similarity: float) -> list[str]:
+    """Return the most similar name, or an empty list."""
     import difflib  # noqa: PLC0415 - only a mistake needs it
 
-    return difflib.get_close_matches(name, list(words), n=1, cutoff=likeness)
+    return difflib.get_close_matches(name, list(names), n=1, cutoff=similarity)
 
 
-def strange_names(file: ConfigFile) -> Iterator[str]:
-    """Name each section and key of the file that does not exist, with its nearest known neighbour."""
+def unknown_names(file: ConfigFile) -> Iterator[str]:
+    """Describe each section and key of the file that does not exist."""
     for name, content in file.tree.items():
         if name not in SECTIONS:
-            near = f"[{nearest_section(name)}]" if isinstance(content, dict) else nearest_key("", name)
-            yield f"{name!r} is unknown ({file.origin}); did you mean {near}?"
+            nearest = f"[{nearest_section(name)}]" if isinstance(content, dict) else nearest_key("", name)
+            yield f"{name!r} is unknown ({file.origin}). Did you mean {nearest}?"
         elif not isinstance(content, dict):
-            yield f"{name} wants to be a section, [{name}] ({file.origin})"
+            yield f"{name} must be a section, [{name}] ({file.origin})"
         else:
-            yield from _strange_keys(name, content, file.origin)
+            yield from _unknown_keys(name, content, file.origin)
 
 
-def _strange_keys(section: str, content: Mapping[str, object], origin: str) -> Iterator[str]:
+def _unknown_keys(section: str, content: Mapping[str, object], origin: str) -> Iterator[str]:
     for name in content:
-        if f"{section}.{name}" not in KEYS:
-            near = nearest_key(section, name)
-            yield f"{f'{section}.{name}'!r} is unknown ({origin}); did you mean {near}?"
+        key = f"{section}.{name}"
+        if key in REMOVED_KEYS:
+            yield f"{key} no longer exists ({origin}): {REMOVED_KEYS[key]}."
+        elif key not in KEYS:
+            yield f"{key!r} is unknown ({origin}). Did you mean {nearest_key(section, name)}?"
 
 
 OPTIONS: Mapping[str, str] = {
@@ -187,15 +190,15 @@ OPTIONS: Mapping[str, str] = {
     "log_format": "log.format",
     "bandwidth": "repository.bandwidth_limit",
 }
-"""Options of the command line, by the name of their parameter, and the key that each one sets."""
+"""The key that each command-line option sets, by the name of its parameter."""
 
 VARIABLES: Mapping[str, str] = {MIRROR_VARIABLE: "mirror.path", "SMKI_SYNC_SOURCE": "repository.url"}
-"""Environment variables, and the key that each one sets."""
+"""The key that each environment variable sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
-    """A value as it was given, from where, and the directory that a relative path starts from."""
+class _Setting:
+    """A value, where it comes from, and the directory where a relative path starts."""
 
     key: str
     value: object
@@ -204,8 +207,8 @@ class _Given:
 
 
 def load_here(options: Mapping[str, object]) -> Config:
-    """Load for this process: its environment, its directory, its user. Otherwise as :func:`load`."""
-    return load(options, os.environ, cwd=Path.cwd(), user_dir=user_place())
+    """Load the configuration with the environment and the current directory of this process."""
+    return load(options, os.environ, cwd=Path.cwd(), user_dir=user_config_directory())
 
 
 def load(
@@ -216,108 +219,125 @@ def load(
     user_dir: Path,
     system_file: Path = SYSTEM_FILE,
 ) -> Config:
-    """Put a configuration together: option before environment before file before default.
+    """Load the configuration. Precedence: option, environment, file, default.
 
-    ``options``: by the names of :data:`OPTIONS`, and ``config`` for the file; ``None`` is not given.
-    ``cwd``: where relative paths of options and environment start, and the first place for a file.
-    ``user_dir``, ``system_file``: the next places for one. Raises ``ConfigError``: one for all faults,
-    each naming the key, where it was given and what is wanted, and none showing a value. Raises
-    ``KeyError`` for an option that nobody knows: a defect of the caller.
+    Args:
+        options: Values by the names in :data:`OPTIONS`, and ``config`` for the file; ``None`` = not given.
+        environ: The environment.
+        cwd: Where relative paths in options and environment start.
+        user_dir: The user's configuration directory.
+        system_file: The configuration file of the machine.
+
+    Raises:
+        ConfigError: One error for all faults. Each names the key, its origin and the expected value, never
+            the value that was given.
+        KeyError: An option does not exist: a bug in the caller.
     """
-    file = file_of(options.get("config"), environ, cwd=cwd, user_dir=user_dir, system_file=system_file)
-    faults = list(strange_names(file)) if file else []
+    file = find_config_file(
+        options.get("config"), environ, cwd=cwd, user_dir=user_dir, system_file=system_file
+    )
+    faults = list(unknown_names(file)) if file else []
     layers = (_from_options(options, cwd), _from_environment(environ, cwd), _from_file(file))
-    settings = ChainMap(*(_checked(layer, faults) for layer in layers))
-    config = replace(_config_of(settings), file=file.path if file else None, environment=secrets_in(environ))
+    checked = [_check(layer) for layer in layers]
+    faults += [fault for _, layer_faults in checked for fault in layer_faults]
+    config = replace(
+        _build(ChainMap(*(settings for settings, _ in checked))),
+        file=file.path if file else None,
+        environment=secrets_in(environ),
+    )
     faults += _contradictions(config)
     if faults:
-        raise _all_of(faults)
+        raise _combine(faults)
     return config
 
 
-def _from_options(options: Mapping[str, object], cwd: Path) -> Iterator[_Given]:
+def _from_options(options: Mapping[str, object], cwd: Path) -> Iterator[_Setting]:
     for name, value in options.items():
         if value is not None and name != "config":
             origin = f"option --{name.replace('_', '-')}"
-            # Paths and enums come from the command line as themselves; the check starts from text or number.
+            # The command line has converted paths and choices already; the check expects text or a number.
             plain = value if isinstance(value, int) else str(value)
-            yield _Given(key=OPTIONS[name], value=plain, origin=origin, base=cwd)
+            yield _Setting(key=OPTIONS[name], value=plain, origin=origin, base=cwd)
 
 
-def _from_environment(environ: Mapping[str, str], cwd: Path) -> Iterator[_Given]:
+def _from_environment(environ: Mapping[str, str], cwd: Path) -> Iterator[_Setting]:
     for name, key in VARIABLES.items():
-        if value := environ.get(name):  # an empty variable is the shell's way of having none
-            yield _Given(key=key, value=value, origin=f"environment {name}", base=cwd)
+        if value := environ.get(name):  # an empty variable counts as not set
+            yield _Setting(key=key, value=value, origin=f"environment {name}", base=cwd)
 
 
-def _from_file(file: ConfigFile | None) -> Iterator[_Given]:
+def _from_file(file: ConfigFile | None) -> Iterator[_Setting]:
     if file is None:
         return
     for key in KEYS:
         section, _, name = key.partition(".")
         content = file.tree.get(section)
         if isinstance(content, dict) and name in content:
-            yield _Given(key=key, value=content[name], origin=file.origin, base=file.path.parent)
+            yield _Setting(key=key, value=content[name], origin=file.origin, base=file.path.parent)
 
 
-def _checked(layer: Iterable[_Given], faults: list[str]) -> dict[str, _Given]:
-    """Give the layer's good values by key, converted; what is wrong with the others joins ``faults``."""
-    good = {}
-    for given in layer:
+def _check(layer: Iterable[_Setting]) -> tuple[dict[str, _Setting], list[str]]:
+    """Return the valid settings of a layer by key, converted, and the faults of the others."""
+    valid, faults = {}, []
+    for setting in layer:
         try:
-            good[given.key] = replace(given, value=_convert(given))
+            valid[setting.key] = replace(setting, value=_convert(setting))
         except ValueError as exc:
-            faults.append(f"{given.key} {exc} ({given.origin})")
-    return good
+            faults.append(f"{setting.key} {exc} ({setting.origin})")
+    return valid, faults
 
 
-def _convert(given: _Given) -> object:
-    value = KEYS[given.key].convert(given.value, given.base)
-    if given.key == "repository.url":
+def _convert(setting: _Setting) -> object:
+    value = KEYS[setting.key].convert(setting.value, setting.base)
+    if setting.key == "repository.url":
         try:
             parse_address(str(value))
         except ConfigError as exc:
-            raise ValueError(f"cannot be used: {exc.message}. {exc.hint}") from exc
+            raise ValueError(f"is not valid: {exc.message.rstrip('.')}. {exc.hint}") from exc
     return value
 
 
-def _config_of(settings: Mapping[str, _Given]) -> Config:
-    sections: dict[str, Any] = {}  # a section's class takes its own keys, each already of its type
-    for section, cls in SECTIONS.items():
-        own = {key: given for key, given in settings.items() if key.startswith(f"{section}.")}
-        sections[section] = cls(**{key.partition(".")[2]: given.value for key, given in own.items()})
-    return Config(**sections, origins={key: given.origin for key, given in settings.items()})
+def _build(settings: Mapping[str, _Setting]) -> Config:
+    sections: dict[str, Any] = {}  # the values of a section have the types of its class
+    for section, section_class in SECTIONS.items():
+        own = {key: setting for key, setting in settings.items() if key.startswith(f"{section}.")}
+        sections[section] = section_class(
+            **{key.partition(".")[2]: setting.value for key, setting in own.items()}
+        )
+    return Config(**sections, origins={key: setting.origin for key, setting in settings.items()})
 
 
 def _contradictions(config: Config) -> Iterator[str]:
-    """Name what single values cannot show: templates that name no extract, or the same one."""
+    """Describe faults that the check of a single value cannot find."""
     try:
-        config.repository.names()
+        config.repository.file_names()
     except ValueError as exc:
-        where = {config.origin(f"repository.{key}_name") for key in ("full", "delta")} - {"default"}
-        yield f"repository.full_name, repository.delta_name: {exc} ({', '.join(sorted(where))})"
+        origins = {config.origin(f"repository.{key}_name") for key in ("full", "delta")} - {"default"}
+        yield f"repository.full_name, repository.delta_name: {exc} ({', '.join(sorted(origins))})"
     try:
-        config.policy.agreement()
+        config.policy.download_window()
     except ValueError as exc:
         key = "policy.full_download_hours"
-        yield f"{key} {exc} ({config.origin(key)})"
-    if room := _room_taken(config.archive.path, config.mirror.path):
-        yield f"archive.path lies in {room}, which a run empties ({config.origin('archive.path')})"
+        yield f"{key}: {exc} ({config.origin(key)})"
+    if directory := _cleaned_directory(config.archive.path, config.mirror.path):
+        yield (
+            f"archive.path is in {directory}, where each run deletes files ({config.origin('archive.path')})"
+        )
 
 
-def _room_taken(archive: Path | None, mirror: Path | None) -> Path | None:
-    """Which of the mirror's own rooms an archive would lie in, and be swept out of."""
+def _cleaned_directory(archive: Path | None, mirror: Path | None) -> Path | None:
+    """Return the directory in the mirror that contains the archive, if runs delete files there."""
     if archive is None or mirror is None:
         return None
-    from smki_sync.mirror.directory import MirrorDirectory  # noqa: PLC0415 - only where there is an archive
+    from smki_sync.mirror.directory import MirrorDirectory  # noqa: PLC0415 - only an archive needs it
 
-    own = MirrorDirectory(mirror)
-    rooms = (own.downloads, own.generations)
-    return next((room for room in rooms if archive.resolve().is_relative_to(room.resolve())), None)
+    paths = MirrorDirectory(mirror)
+    cleaned = (paths.downloads, paths.generations)
+    return next((path for path in cleaned if archive.resolve().is_relative_to(path.resolve())), None)
 
 
-def _all_of(faults: list[str]) -> ConfigError:
+def _combine(faults: list[str]) -> ConfigError:
     if len(faults) == 1:
-        return ConfigError(faults[0], hint="see docs/configuration.md")
-    lines = (f"the configuration has {len(faults)} faults:", *faults)
-    return ConfigError("\n".join(lines), hint="see docs/configuration.md")
+        return ConfigError(faults[0], hint=_HINT)
+    lines = (f"The configuration has {len(faults)} errors:", *faults)
+    return ConfigError("\n".join(lines), hint=_HINT)

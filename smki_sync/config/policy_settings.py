@@ -1,28 +1,35 @@
-"""[policy] and [limits]."""
+"""The sections ``[policy]`` and ``[limits]``."""
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
-from smki_sync.model.extract import ListPolicy
 from smki_sync.model.plan import Policy, ReconcilePolicy, VerifyPolicy
 from smki_sync.policy import ChangeLimits, DownloadWindow, OutsideWindow, TimeRange, Weekday
 from smki_sync.sources.base import Limits
 
-BLINK = 0.001
-"""Shortest time limit, in seconds: shorter ones fail before any network can answer."""
-WEEK = 7 * 24 * 3600.0
-"""Longest time limit, in seconds: a new full is on offer by then, and waiting longer helps nobody."""
+SHORTEST_SECONDS: Final = 0.001
+"""Lowest time limit, in seconds. No network answers within a shorter one."""
+LONGEST_SECONDS: Final = 7 * 24 * 3600.0
+"""Highest time limit, in seconds: one week. A new full is published within a week."""
 
-UNBOUNDED = sys.float_info.max
-"""No bound of its own; infinity, which TOML can write, still lies beyond it."""
+UNBOUNDED: Final = sys.float_info.max
+"""Marks a missing bound. It is finite, so that the ``inf`` of TOML is still out of range."""
+
+MAX_LOCKOUT_MINUTES: Final = 10_080
+"""Longest pause after refused logins, in minutes: one week."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """What stands beside a setting's type. ``low`` and ``high``: the range of a number, both included.
+    """What the reference says about a key, and the range of its value.
 
-    ``example``: a value to show where there is no default.
+    Args:
+        meaning: A noun phrase with the special values, for the reference and the example file.
+        unit: The unit of a number, for example ``days``. It follows the name of the type.
+        low: Lowest number, included.
+        high: Highest number, included.
+        example: A value for the example file, for a key without a default.
     """
 
     meaning: str
@@ -33,20 +40,26 @@ class KeyInfo:
 
 
 _POLICY = Policy()
-_BOUNDS = ChangeLimits()
+_CHANGES = ChangeLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySettings:
-    """``[policy]``: what the operator decides."""
+    """``[policy]``: decisions of the operator."""
 
     window_days: Annotated[
-        int, KeyInfo(meaning="How long a delta stays on offer (MP147: seven).", unit="days", low=1, high=366)
+        int,
+        KeyInfo(
+            meaning="Time for which the Repository keeps a delta (MP147: seven days).",
+            unit="days",
+            low=1,
+            high=366,
+        ),
     ] = _POLICY.window_days
     full_overlap_days: Annotated[
         int,
         KeyInfo(
-            meaning="Deltas dated up to so long before a full are replayed onto it.",
+            meaning="Days before the date of a full whose deltas win over that full.",
             unit="days",
             low=0,
             high=31,
@@ -55,134 +68,125 @@ class PolicySettings:
     late_after_days: Annotated[
         int,
         KeyInfo(
-            meaning="A newest extract older than this means a late repository.", unit="days", low=0, high=366
+            meaning="Highest age of the newest extract before the Repository counts as late.",
+            unit="days",
+            low=0,
+            high=366,
         ),
     ] = _POLICY.late_after_days
     quarantine_share: Annotated[
         float,
-        KeyInfo(meaning="A file with a larger share of records not understood is refused.", low=0, high=1),
-    ] = 0.10
-    quarantine_allowance: Annotated[
-        int,
         KeyInfo(
-            meaning="So many records not understood are accepted whatever their share.", unit="records", low=0
+            meaning="Largest share of unreadable records in a file. A file with more is rejected.",
+            low=0,
+            high=1,
         ),
-    ] = 5
+    ] = 0.10
     max_shrink_share: Annotated[
         float,
         KeyInfo(
-            meaning="A file that costs the mirror a larger share of its In-Use certificates is refused;"
-            " `sync --accept-shrink` takes it.",
+            meaning="Largest share of the In-Use certificates that one file may remove. A file that removes"
+            " more is rejected, unless `sync --accept-shrink` accepts it.",
             low=0,
             high=1,
         ),
-    ] = _BOUNDS.shrink_share
-    shrink_allowance: Annotated[
-        int,
-        KeyInfo(
-            meaning="So many In-Use certificates may go whatever their share.", unit="certificates", low=0
-        ),
-    ] = _BOUNDS.shrink_allowance
+    ] = _CHANGES.shrink_share
     max_repeat_share: Annotated[
         float,
         KeyInfo(
-            meaning="A delta that repeats what is known of a larger share of the mirror is a full: refused.",
+            meaning="Largest share of the mirror that a delta may repeat unchanged. A delta that repeats more"
+            " is a full with a wrong name and is rejected.",
             low=0,
             high=1,
         ),
-    ] = _BOUNDS.repeat_share
+    ] = _CHANGES.repeat_share
     max_not_in_use_share: Annotated[
         float,
         KeyInfo(
-            meaning="A full with a larger share of certificates that are not In-Use is a delta: refused.",
+            meaning="Largest share of certificates in a full that are not In-Use. A full with more is a delta"
+            " with a wrong name and is rejected (1 = accept any full).",
             low=0,
             high=1,
         ),
-    ] = _BOUNDS.not_in_use_share
-    not_in_use_allowance: Annotated[
-        int,
-        KeyInfo(
-            meaning="So many certificates of a full may have another status whatever their share.",
-            unit="certificates",
-            low=0,
-        ),
-    ] = _BOUNDS.not_in_use_allowance
+    ] = _CHANGES.not_in_use_share
     check_inner_names: Annotated[
         bool,
-        KeyInfo(meaning="Whether a .gz is refused that calls its content another extract than its name."),
+        KeyInfo(meaning="Rejection of a .gz file whose header names a different extract."),
     ] = True
-
     full_download_day: Annotated[
         Weekday | None,
         KeyInfo(
-            meaning="Day agreed with the DCC for downloading a full; without it, any.", example=Weekday.SUNDAY
+            meaning="Weekday agreed with the DCC for the download of a full (no value = any day).",
+            example=Weekday.SUNDAY,
         ),
     ] = None
     full_download_hours: Annotated[
         str | None,
         KeyInfo(
-            meaning="Hours agreed for it, UTC, as `HH-HH`; a night belongs to the day on which it begins.",
+            meaning="Hours agreed with the DCC for the download of a full, in UTC, as `HH-HH` (no value = any"
+            " hour). A range over midnight belongs to the day on which it starts.",
             example="20-06",
         ),
     ] = None
     full_download_outside: Annotated[
         OutsideWindow,
         KeyInfo(
-            meaning="A full that is needed at another time: taken, with a note to tell the DCC, or put off."
+            meaning="Action if a full is needed outside the agreed day or hours: download it and report it,"
+            " or wait."
         ),
     ] = OutsideWindow.GO_AHEAD
     repair_damage: Annotated[
         bool,
         KeyInfo(
-            meaning="Whether `sync` builds a damaged mirror anew by itself; otherwise it says so and stops."
+            meaning="Automatic rebuild of a damaged mirror by `sync` (false = report the damage and stop)."
         ),
     ] = True
     login_lockout_minutes: Annotated[
         int,
         KeyInfo(
-            meaning="So long after a refused login none is tried by a run: five in an hour lock the account"
-            " (SEC Appendix P). 0 tries at once.",
+            meaning="Pause after a refused login, in which no run tries to log in (0 = no pause). Five"
+            " refused logins in an hour lock the account (SEC Appendix P).",
             unit="minutes",
             low=0,
-            high=10_080,
+            high=MAX_LOCKOUT_MINUTES,
         ),
     ] = 60
+    reconcile: Annotated[
+        ReconcilePolicy,
+        KeyInfo(
+            meaning="Comparison of the mirror with each new full: never; report differences; repair them."
+        ),
+    ] = ReconcilePolicy.NEVER
+    verify: Annotated[
+        VerifyPolicy,
+        KeyInfo(
+            meaning="Signature check of certificates: off; new (each new certificate); all (also the whole"
+            " mirror after each run)."
+        ),
+    ] = VerifyPolicy.OFF
 
-    def agreement(self) -> DownloadWindow:
-        """Give what was agreed on fulls; raises ``ValueError`` for hours that cannot be read."""
+    def download_window(self) -> DownloadWindow:
+        """Return when a full may be downloaded.
+
+        Raises:
+            ValueError: ``full_download_hours`` is not a range of hours.
+        """
         return DownloadWindow(
             day=self.full_download_day,
             hours=TimeRange.parse(self.full_download_hours) if self.full_download_hours else None,
             outside=self.full_download_outside,
         )
 
-    def bounds(self) -> ChangeLimits:
-        """Give the part of this that the mirror asks for."""
+    def change_limits(self) -> ChangeLimits:
+        """Return how much one file may change in the mirror."""
         return ChangeLimits(
             shrink_share=self.max_shrink_share,
-            shrink_allowance=self.shrink_allowance,
             repeat_share=self.max_repeat_share,
             not_in_use_share=self.max_not_in_use_share,
-            not_in_use_allowance=self.not_in_use_allowance,
         )
 
-    reconcile: Annotated[
-        ReconcilePolicy,
-        KeyInfo(
-            meaning="Whether each new full on offer is fetched and held against the mirror: never; to report"
-            " what differs; or to make it good."
-        ),
-    ] = ReconcilePolicy.NEVER
-    verify: Annotated[
-        VerifyPolicy,
-        KeyInfo(
-            meaning="What new certificates are asked: nothing; to be signed by their issuer; or that, and the"
-            " whole mirror is verified after each run."
-        ),
-    ] = VerifyPolicy.OFF
-
-    def rules(self) -> Policy:
-        """Give the part of this that the planner asks for."""
+    def planner_policy(self) -> Policy:
+        """Return the values that the planner uses."""
         return Policy(
             window_days=self.window_days,
             full_overlap_days=self.full_overlap_days,
@@ -191,133 +195,55 @@ class PolicySettings:
 
 
 _LIMITS = Limits()
-_LISTS = ListPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
-    """``[limits]``: how long to wait, how much to take. ``None``: the reader's own default.
-
-    Those defaults stand here as examples only: to ask the reader would load its XML library.
-    """
+    """``[limits]``: time limits of a connection. All other limits are constants."""
 
     connect_seconds: Annotated[
         float,
         KeyInfo(
-            meaning="Longest wait until TCP stands, for all addresses of the host.",
+            meaning="TCP connect timeout, across all addresses of the host.",
             unit="seconds",
-            low=BLINK,
-            high=WEEK,
+            low=SHORTEST_SECONDS,
+            high=LONGEST_SECONDS,
         ),
     ] = _LIMITS.connect
-    banner_seconds: Annotated[
-        float,
-        KeyInfo(meaning="Longest wait until the server names itself.", unit="seconds", low=BLINK, high=WEEK),
-    ] = _LIMITS.banner
     login_seconds: Annotated[
         float,
         KeyInfo(
-            meaning="Longest time to agree on keys and to log in, from when the server has named itself.",
+            meaning="SSH login timeout: key exchange and authentication.",
             unit="seconds",
-            low=BLINK,
-            high=WEEK,
+            low=SHORTEST_SECONDS,
+            high=LONGEST_SECONDS,
         ),
     ] = _LIMITS.login
     stall_seconds: Annotated[
-        float, KeyInfo(meaning="Longest wait without a single byte.", unit="seconds", low=BLINK, high=WEEK)
+        float,
+        KeyInfo(
+            meaning="Timeout of a connection on which no data arrives.",
+            unit="seconds",
+            low=SHORTEST_SECONDS,
+            high=LONGEST_SECONDS,
+        ),
     ] = _LIMITS.stall
     total_seconds: Annotated[
         float,
-        KeyInfo(meaning="Longest time for one file; 0 is without end.", unit="seconds", low=0, high=WEEK),
+        KeyInfo(
+            meaning="Timeout of the download of one file (0 = none).",
+            unit="seconds",
+            low=0,
+            high=LONGEST_SECONDS,
+        ),
     ] = _LIMITS.total
-    slow_rate: Annotated[
-        float,
-        KeyInfo(
-            meaning="A server that sends less while it is waited for is given up; 0 allows any.",
-            unit="bytes a second",
-            low=0,
-        ),
-    ] = _LIMITS.slow_rate
-    slow_seconds: Annotated[
-        float,
-        KeyInfo(
-            meaning="The time over which `limits.slow_rate` is measured.",
-            unit="seconds",
-            low=BLINK,
-            high=WEEK,
-        ),
-    ] = _LIMITS.slow_period
-    keep_alive_seconds: Annotated[
-        float,
-        KeyInfo(
-            meaning="Time between signs of life on an idle connection; 0 is none.",
-            unit="seconds",
-            low=0,
-            high=WEEK,
-        ),
-    ] = _LIMITS.keep_alive
-    listing_entries: Annotated[int, KeyInfo(meaning="Most names in one listing.", unit="names", low=1)] = (
-        _LIMITS.entries
-    )
-    name_length: Annotated[
-        int, KeyInfo(meaning="Longest name that is listed.", unit="characters", low=1, high=65_536)
-    ] = _LIMITS.name_length
-    companion_bytes: Annotated[
-        int, KeyInfo(meaning="Largest ARL, CRL or slot file, also unpacked.", unit="bytes", low=1)
-    ] = _LISTS.largest_bytes
-    decompressed_bytes: Annotated[
-        int | None,
-        KeyInfo(meaning="Largest size of one file's XML.", unit="bytes", low=1, example=1_099_511_627_776),
-    ] = None
-    ratio: Annotated[
-        int | None, KeyInfo(meaning="Most bytes of XML from one byte of gz.", low=1, example=50)
-    ] = None
-    records: Annotated[
-        int | None, KeyInfo(meaning="Most records in one file.", unit="records", low=1, example=1_000_000_000)
-    ] = None
-    field_bytes: Annotated[
-        int | None, KeyInfo(meaning="Longest text of one element.", unit="bytes", low=1, example=65_536)
-    ] = None
-    depth: Annotated[
-        int | None,
-        KeyInfo(
-            meaning="Most elements inside one another; Annex B has 3, the XML library takes 255.",
-            unit="elements",
-            low=3,
-            high=255,
-            example=16,
-        ),
-    ] = None
-    record_bytes: Annotated[
-        int | None,
-        KeyInfo(meaning="Most XML without the end of a record.", unit="bytes", low=65_536, example=1_048_576),
-    ] = None
-    leading_bytes: Annotated[
-        int | None,
-        KeyInfo(meaning="Most XML before the root element.", unit="bytes", low=1, example=65_536),
-    ] = None
-    names: Annotated[
-        int | None,
-        KeyInfo(
-            meaning="Most distinct names of elements, attributes and namespaces in one file, as far as looks"
-            " at one part in thirty-two tell.",
-            unit="names",
-            low=1_000,
-            example=100_000,
-        ),
-    ] = None
 
-    def of_source(self) -> Limits:
-        """Give the part of this that a source asks for."""
+    def source_limits(self) -> Limits:
+        """Return the limits of a source. The wait for the SSH banner is never longer than a login."""
         return Limits(
             connect=self.connect_seconds,
-            banner=self.banner_seconds,
+            banner=min(_LIMITS.banner, self.login_seconds),
             login=self.login_seconds,
             stall=self.stall_seconds,
             total=self.total_seconds,
-            slow_rate=self.slow_rate,
-            slow_period=self.slow_seconds,
-            keep_alive=self.keep_alive_seconds,
-            entries=self.listing_entries,
-            name_length=self.name_length,
         )

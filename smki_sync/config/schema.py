@@ -1,4 +1,4 @@
-"""Keys read from the annotations; value checks; generated reference."""
+"""All keys, read from the annotations of the sections; value checks; the generated reference."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_type_hints
 
-from smki_sync.config.file import path_of
+from smki_sync.config.file import parse_path
 from smki_sync.config.policy_settings import UNBOUNDED, KeyInfo, LimitSettings, PolicySettings
 from smki_sync.config.settings import (
     ArchiveSettings,
@@ -38,13 +38,13 @@ SECTIONS: Mapping[str, type] = {
     "hooks": HookSettings,
 }
 
-_KIND_WORDS: Mapping[object, str] = {
+_KIND_NAMES: Mapping[object, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
     Path: "a path",
-    tuple[str, ...]: "a list of texts",
+    tuple[str, ...]: "a list of strings",
     tuple[Path, ...]: "a list of paths",
     tuple[LegacyAlgorithm, ...]: "a list of " + ", ".join(f'"{choice}"' for choice in LegacyAlgorithm),
     ReconcilePolicy: " or ".join(f'"{choice}"' for choice in ReconcilePolicy),
@@ -57,86 +57,94 @@ _KIND_WORDS: Mapping[object, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigKey:
-    """One setting: ``name`` is ``section.key``; ``kind`` its type, without a ``None`` for no default."""
+    """One key of the configuration.
+
+    Args:
+        name: ``section.key``.
+        kind: Type of the value, without ``None``.
+        info: Meaning and range.
+        default: ``None`` if there is no default.
+    """
 
     name: str
     kind: object
-    about: KeyInfo
+    info: KeyInfo
     default: object
 
     @property
-    def wanted(self) -> str:
-        """What a value must be, in words: ``a whole number of days from 1 up to 366``."""
-        about = self.about
+    def expected(self) -> str:
+        """What a value must be, for example ``a whole number of days from 1 to 366``."""
+        info = self.info
         parts = (
-            _KIND_WORDS[self.kind],
-            f"of {about.unit}" if about.unit else "",
-            f"from {about.low:g}" if about.low > -UNBOUNDED else "",
-            f"up to {about.high:g}" if about.high < UNBOUNDED else "",
+            _KIND_NAMES[self.kind],
+            f"of {info.unit}" if info.unit else "",
+            f"from {info.low:g}" if info.low > -UNBOUNDED else "",
+            f"to {info.high:g}" if info.high < UNBOUNDED else "",
         )
         return " ".join(filter(None, parts))
 
     def convert(self, value: object, base: Path) -> object:
-        """Check a value and give it its type; a relative path is taken from ``base``.
+        """Return a value in the type of the key. A relative path starts at ``base``.
 
-        Raises ``ValueError`` that says what is wanted and never what was given.
+        Raises:
+            ValueError: The value is not as expected. The message never contains the value.
         """
         try:
             return self._checked(self._typed(value), base)
-        except (ValueError, RuntimeError):  # RuntimeError: `~` where no home directory is known
-            raise ValueError(f"wants {self.wanted}") from None  # the cause may show the value
+        except (ValueError, RuntimeError):  # RuntimeError: `~` without a home directory
+            raise ValueError(f"must be {self.expected}") from None  # the cause may contain the value
 
     def _typed(self, value: object) -> object:
         if self.kind is Path:
-            return path_of(value)
+            return parse_path(value)
         if self.kind == tuple[Path, ...] and isinstance(value, list | tuple):
-            return tuple(map(path_of, value))
+            return tuple(map(parse_path, value))
         if type(value) is self.kind:
             return value
-        import msgspec  # noqa: PLC0415 - only lists, choices and whole numbers for others need it
+        import msgspec  # noqa: PLC0415 - only lists, choices and mixed numbers need it
 
         return msgspec.convert(value, self.kind)
 
     def _checked(self, value: object, base: Path) -> object:
         match value:
-            case bool():  # before int, which it is too
+            case bool():  # before int, because bool is a subclass of int
                 return value
-            case int() | float() if not self.about.low <= value <= self.about.high:
+            case int() | float() if not self.info.low <= value <= self.info.high:
                 raise ValueError
             case "":
                 raise ValueError
             case Path():
                 return base / value.expanduser()
             case tuple():
-                return tuple(self._checked(one, base) for one in value)
+                return tuple(self._checked(item, base) for item in value)
             case _:
                 return value
 
 
-def _keys() -> Iterator[ConfigKey]:
-    for section, cls in SECTIONS.items():
-        hints = get_type_hints(cls, include_extras=True)
-        for field in fields(cls):
-            hint, about = get_args(hints[field.name])
+def _read_keys() -> Iterator[ConfigKey]:
+    for section, section_class in SECTIONS.items():
+        hints = get_type_hints(section_class, include_extras=True)
+        for field in fields(section_class):
+            hint, info = get_args(hints[field.name])
             yield ConfigKey(
-                name=f"{section}.{field.name}", kind=_bare(hint), about=about, default=field.default
+                name=f"{section}.{field.name}", kind=_without_none(hint), info=info, default=field.default
             )
 
 
-def _bare(hint: object) -> object:
-    """Take ``None`` out of a union: it says that there is no default, and TOML cannot write it."""
+def _without_none(hint: object) -> object:
+    """Remove ``None`` from a union. It means that there is no default; TOML has no null value."""
     return next(arm for arm in get_args(hint) if arm is not NoneType) if isinstance(hint, UnionType) else hint
 
 
-KEYS: Mapping[str, ConfigKey] = {key.name: key for key in _keys()}
-"""Every key by its name, in the order of the documentation."""
+KEYS: Mapping[str, ConfigKey] = {key.name: key for key in _read_keys()}
+"""All keys by name, in the order of the reference."""
 
 
 _HEADING = """\
 # smki-sync: the local mirror of the SMKI Repository.
-# A key that is commented out shows its default, or an example where there is none.
+# A line that starts with # and a key shows the default, or an example if there is no default.
 # Relative paths start at the directory of this file; ~ is the home directory.
-# Secrets have no key here: SMKI_SYNC_PASSWORD, SMKI_SYNC_KEY_PASSPHRASE, or a password_file."""
+# Secrets have no key: use SMKI_SYNC_PASSWORD, SMKI_SYNC_KEY_PASSPHRASE or a password_file."""
 
 EXAMPLE: Mapping[str, object] = {
     "repository.url": "sftp://party@smki.example:22/extracts",
@@ -144,18 +152,18 @@ EXAMPLE: Mapping[str, object] = {
     "repository.known_hosts": "known_hosts",
     "mirror.path": "/var/lib/smki-sync",
 }
-"""What the example in docs/configuration.md sets: a Party with a key."""
+"""Values in the example of docs/configuration.md: a Party that logs in with a key."""
 
 
 def table() -> str:
-    """Render every key as one Markdown table, without a newline at its end."""
-    head = ("| key | what it is | value | default |", "|---|---|---|---|")
-    rows = (f"| `{k.name}` | {k.about.meaning} | {k.wanted} | {_default(k)} |" for k in KEYS.values())
+    """Return all keys as a Markdown table, without a final newline."""
+    head = ("| key | meaning | value | default |", "|---|---|---|---|")
+    rows = (f"| `{k.name}` | {k.info.meaning} | {k.expected} | {_default(k)} |" for k in KEYS.values())
     return "\n".join((*head, *rows))
 
 
 def example(values: Mapping[str, object] = EXAMPLE) -> str:
-    """Write a commented configuration file that sets ``values`` (by ``section.key``) and nothing else."""
+    """Return a commented configuration file. Only the keys in ``values`` (``section.key``) are set."""
     return "\n".join((_HEADING, *_lines(values))) + "\n"
 
 
@@ -168,20 +176,18 @@ def _lines(values: Mapping[str, object]) -> Iterator[str]:
 
 
 def _entry(key: ConfigKey, values: Mapping[str, object]) -> Iterator[str]:
-    yield f"# {key.about.meaning.replace('`', '')} Wants {key.wanted}."
-    shown = key.about.example if key.default is None else key.default
+    yield f"# {key.info.meaning.replace('`', '')} Value: {key.expected}."
+    shown = key.info.example if key.default is None else key.default
     mark, value = ("", values[key.name]) if key.name in values else ("#", shown)
     yield f"{mark}{key.name.partition('.')[2]} = {toml_value(value)}"
 
 
 def _default(key: ConfigKey) -> str:
-    if key.default is not None:
-        return f"`{toml_value(key.default)}`"
-    return f"the reader's, `{toml_value(key.about.example)}`" if key.name.startswith("limits.") else "none"
+    return "none" if key.default is None else f"`{toml_value(key.default)}`"
 
 
 def toml_value(value: object) -> str:
-    """Write one value as TOML: JSON, but for what TOML wants escaped and JSON does not."""
+    """Return a value as TOML. TOML is JSON here, except for one character that only TOML escapes."""
     plain = list(value) if isinstance(value, tuple) else value.value if isinstance(value, Enum) else value
     text = json.dumps(str(plain) if isinstance(plain, Path) else plain, ensure_ascii=False)
     return text.replace("\x7f", "\\u007f")

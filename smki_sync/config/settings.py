@@ -1,4 +1,4 @@
-"""[repository] [retry] [mirror] [archive] [log] [metrics] [hooks] [trust]."""
+"""All sections except ``[policy]`` and ``[limits]``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,44 +7,48 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from smki_sync.catalogue import FileNames
-from smki_sync.config.policy_settings import BLINK, WEEK, KeyInfo
+from smki_sync.config.policy_settings import LONGEST_SECONDS, SHORTEST_SECONDS, KeyInfo
 from smki_sync.errors import ConfigError
 from smki_sync.sources.ssh_settings import LegacyAlgorithm
 from smki_sync.trust.chain import anchors_in
 
-MAX_FILE_BYTES: Final = 1_000_000
-"""Longest file of anchors, in bytes: a certificate has some 600 in PEM; more is another file."""
+MAX_ANCHOR_FILE_BYTES: Final = 1_000_000
+"""Largest file of trust anchors, in bytes. A certificate has about 600 bytes in PEM."""
 
 
 def read_anchors(paths: Iterable[Path]) -> tuple[bytes, ...]:
-    """Read every file; the certificates as DER, each once. Raises ``ConfigError`` (``trust-anchor``)."""
-    return tuple(dict.fromkeys(der for path in paths for der in _read(path)))
+    """Read the certificates in ``paths`` as DER, without duplicates.
+
+    Raises:
+        ConfigError: ``trust-anchor``. A file cannot be read, is too large or contains no certificate.
+    """
+    return tuple(dict.fromkeys(der for path in paths for der in _read_anchor_file(path)))
 
 
-def _read(path: Path) -> tuple[bytes, ...]:
+def _read_anchor_file(path: Path) -> tuple[bytes, ...]:
     try:
         with path.open("rb") as file:
-            octets = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(MAX_ANCHOR_FILE_BYTES + 1)
     except OSError as exc:
-        raise _refused(path, f"cannot be read: {exc.strerror}") from exc
-    if len(octets) > MAX_FILE_BYTES:
-        raise _refused(path, f"is longer than {MAX_FILE_BYTES:,} bytes")
+        raise _anchor_error(path, f"cannot be read: {exc.strerror}") from exc
+    if len(data) > MAX_ANCHOR_FILE_BYTES:
+        raise _anchor_error(path, f"is longer than {MAX_ANCHOR_FILE_BYTES:,} bytes")
     try:
-        return anchors_in(octets)
+        return anchors_in(data)
     except ValueError as exc:
-        raise _refused(path, f"holds no anchor: {exc}") from exc
+        raise _anchor_error(path, f"does not contain a trust anchor: {exc}") from exc
 
 
-def _refused(path: Path, why: str) -> ConfigError:
+def _anchor_error(path: Path, reason: str) -> ConfigError:
     return ConfigError(
-        f"the trust anchor {path} (trust.anchors) {why}",
-        hint="name a certificate in PEM or DER: root OCA, root DCA, or an issuing authority",
+        f"The trust anchor {path} (trust.anchors) {reason}.",
+        hint="Name a certificate in PEM or DER: root OCA, root DCA, or an issuing authority.",
         code="trust-anchor",
     )
 
 
 class LogFormat(StrEnum):
-    """How the talk on stderr is written: for people, or one JSON object a line."""
+    """Format of the messages on stderr."""
 
     TEXT = "text"
     JSON = "json"
@@ -52,19 +56,22 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """``[log]``: the talk on stderr."""
+    """``[log]``: messages on stderr."""
 
-    format: Annotated[LogFormat, KeyInfo(meaning="For people, or one JSON object a line.")] = LogFormat.TEXT
+    format: Annotated[LogFormat, KeyInfo(meaning="Format of messages on stderr: text, or JSON Lines.")] = (
+        LogFormat.TEXT
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings:
-    """``[metrics]``: for monitoring."""
+    """``[metrics]``: figures for monitoring."""
 
     textfile: Annotated[
         Path | None,
         KeyInfo(
-            meaning="Prometheus textfile that every run replaces, failed ones too.",
+            meaning="Prometheus textfile, replaced after every run, also after a failed one (no value ="
+            " none).",
             example="/var/lib/prometheus/node-exporter/smki-sync.prom",
         ),
     ] = None
@@ -72,18 +79,23 @@ class MetricsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookSettings:
-    """``[hooks]``: commands that are told how a run ended, with its JSON document on stdin."""
+    """``[hooks]``: a command that smki-sync starts after a run."""
 
-    on_updated: Annotated[
-        tuple[str, ...], KeyInfo(meaning="Command, as a list of words, after a run that applied a file.")
+    after_run: Annotated[
+        tuple[str, ...],
+        KeyInfo(
+            meaning="Command and arguments, started after every run ([] = none). It gets the JSON document of"
+            " the run on stdin; `outcome` in it says how the run ended."
+        ),
     ] = ()
-    on_attention: Annotated[
-        tuple[str, ...], KeyInfo(meaning="The same after a run that left the mirror behind.")
-    ] = ()
-    on_failed: Annotated[tuple[str, ...], KeyInfo(meaning="The same after a run that failed.")] = ()
     timeout_seconds: Annotated[
         float,
-        KeyInfo(meaning="After so long a hook is stopped.", unit="seconds", low=BLINK, high=WEEK),
+        KeyInfo(
+            meaning="Time limit of the command. It is stopped after this time.",
+            unit="seconds",
+            low=SHORTEST_SECONDS,
+            high=LONGEST_SECONDS,
+        ),
     ] = 60.0
 
 
@@ -92,91 +104,78 @@ _NAMES = FileNames()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """``[repository]``: where extracts come from and how to log in. A secret is never a key here."""
+    """``[repository]``: the source of extracts, the login and the download. A secret has no key."""
 
     url: Annotated[
         str | None,
         KeyInfo(
-            meaning="Where extracts come from: `sftp://user@host:port/path` or `file:///directory`.",
+            meaning="Repository URL: `sftp://user@host:port/path` or `file:///directory`.",
             example="sftp://party@smki.example:22/extracts",
         ),
     ] = None
     fallbacks: Annotated[
         tuple[str, ...],
         KeyInfo(
-            meaning="Further sources, tried in order for what the first does not offer: archives, such as"
-            " `file:///directory`. Logins are as for the first."
+            meaning="URLs of further sources, for example an archive (`file:///directory`). They are tried in"
+            " order for files that the first source does not have. The login is the same."
         ),
     ] = ()
     identity_file: Annotated[
-        Path | None, KeyInfo(meaning="Private key for the login.", example="id_ed25519")
+        Path | None, KeyInfo(meaning="Private key file for the login.", example="id_ed25519")
     ] = None
     known_hosts: Annotated[
         Path | None,
         KeyInfo(
-            meaning="Host keys that are trusted, in OpenSSH's format. SFTP needs it.", example="known_hosts"
+            meaning="File of trusted host keys, in the format of OpenSSH. An SFTP source requires it.",
+            example="known_hosts",
         ),
     ] = None
     password_file: Annotated[
         Path | None,
-        KeyInfo(meaning="File that holds the password, readable by its owner alone.", example="password"),
+        KeyInfo(meaning="Password file. Only its owner may have access to it.", example="password"),
     ] = None
-    allow_agent: Annotated[bool, KeyInfo(meaning="Whether keys of an SSH agent are offered too.")] = False
+    allow_agent: Annotated[bool, KeyInfo(meaning="Use of the keys in an SSH agent.")] = False
     legacy_algorithms: Annotated[
         tuple[LegacyAlgorithm, ...],
-        KeyInfo(meaning="Old ciphers and MACs to offer too, where a server has no better ones."),
+        KeyInfo(meaning="Additional old ciphers and MACs, for a server without better ones."),
     ] = ()
-    full_name: Annotated[str, KeyInfo(meaning="Name of a full; `{date}` is YYYY-MM-DD.")] = _NAMES.full
-    delta_name: Annotated[str, KeyInfo(meaning="Name of a delta; `{date}` is YYYY-MM-DD.")] = _NAMES.delta
+    full_name: Annotated[
+        str, KeyInfo(meaning="Template of the name of a full; `{date}` stands for YYYY-MM-DD.")
+    ] = _NAMES.full
+    delta_name: Annotated[
+        str, KeyInfo(meaning="Template of the name of a delta; `{date}` stands for YYYY-MM-DD.")
+    ] = _NAMES.delta
     companion_names: Annotated[
         tuple[str, ...],
-        KeyInfo(meaning="Patterns of files that are no extracts and no surprise: ARL, CRL, anchor slots."),
+        KeyInfo(meaning="Name patterns of expected files that are not extracts: ARL, CRL, anchor slots."),
     ] = _NAMES.companions
-    arl_name: Annotated[str, KeyInfo(meaning="Pattern of the Organisation ARL's name.")] = _NAMES.arl
-    crl_name: Annotated[str, KeyInfo(meaning="Pattern of the Organisation CRL's name.")] = _NAMES.crl
+    arl_name: Annotated[str, KeyInfo(meaning="Name pattern of the Organisation ARL.")] = _NAMES.arl
+    crl_name: Annotated[str, KeyInfo(meaning="Name pattern of the Organisation CRL.")] = _NAMES.crl
     slot_names: Annotated[
         tuple[str, ...],
-        KeyInfo(meaning="Patterns of the anchor-slot files; `{region}` stands for the region."),
+        KeyInfo(meaning="Name patterns of anchor-slot files; `{region}` stands for the region."),
     ] = _NAMES.slots
-
-    parallel: Annotated[
-        int,
-        KeyInfo(
-            meaning="In how many sessions the halves of a large file are fetched side by side; the server may"
-            " count sessions.",
-            unit="sessions",
-            low=1,
-            high=2,
-        ),
-    ] = 1
     bandwidth_limit: Annotated[
-        int, KeyInfo(meaning="Most bytes fetched in a second; 0 is without limit.", unit="bytes", low=0)
+        int,
+        KeyInfo(meaning="Maximum download rate (0 = unlimited).", unit="bytes per second", low=0),
     ] = 0
     settle_seconds: Annotated[
         float,
         KeyInfo(
-            meaning="A file that changed less long ago is looked at once more after it was fetched.",
+            meaning="Age below which a file is checked again after its download, because its upload may not"
+            " be complete (0 = never).",
             unit="seconds",
             low=0,
-            high=WEEK,
+            high=LONGEST_SECONDS,
         ),
     ] = 600.0
-    changing_seconds: Annotated[
-        float,
-        KeyInfo(meaning="Longest wait for a file that is changing.", unit="seconds", low=0, high=WEEK),
-    ] = 300.0
 
-    overlap_bytes: Annotated[
-        int,
-        KeyInfo(
-            meaning="A full of so many bytes or more is loaded while it is still being fetched; 0: none is.",
-            unit="bytes",
-            low=0,
-        ),
-    ] = 4 << 20
+    def file_names(self) -> FileNames:
+        """Return the templates and patterns of file names.
 
-    def names(self) -> FileNames:
-        """Give what the catalogue asks for; raises ``ValueError`` for a template that names no extract."""
+        Raises:
+            ValueError: A template cannot name an extract, or both name the same one.
+        """
         return FileNames(
             full=self.full_name,
             delta=self.delta_name,
@@ -189,81 +188,86 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:
-    """``[retry]``: how patient a run is with a repository that drops out. A refusal is never tried again."""
+    """``[retry]``: attempts after a lost connection. A refused login is never repeated."""
 
     attempts: Annotated[
         int,
-        KeyInfo(meaning="Attempts in a row without progress before a run gives up.", low=1, high=100),
+        KeyInfo(
+            meaning="Attempts in a row without progress, after which a run fails.",
+            low=1,
+            high=100,
+        ),
     ] = 6
     first_pause_seconds: Annotated[
-        float, KeyInfo(meaning="Pause after the first failure.", unit="seconds", low=0, high=WEEK)
+        float,
+        KeyInfo(
+            meaning="Pause after the first failed attempt (0 = none). Each further pause is three times as"
+            " long, up to five minutes.",
+            unit="seconds",
+            low=0,
+            high=LONGEST_SECONDS,
+        ),
     ] = 5.0
-    factor: Annotated[float, KeyInfo(meaning="Each next pause is so many times longer.", low=1, high=10)] = (
-        3.0
-    )
-    longest_pause_seconds: Annotated[
-        float, KeyInfo(meaning="Longest pause.", unit="seconds", low=0, high=WEEK)
-    ] = 300.0
-    jitter: Annotated[
-        float, KeyInfo(meaning="Share by which a pause is drawn longer or shorter.", low=0, high=1)
-    ] = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorPaths:
-    """``[mirror]``: the directory that is the mirror."""
+    """``[mirror]``: the mirror directory and its content."""
 
     path: Annotated[
-        Path | None, KeyInfo(meaning="Directory of the mirror; `mirror.db` stands in it.", example="mirror")
+        Path | None, KeyInfo(meaning="Mirror directory. It contains `mirror.db`.", example="mirror")
     ] = None
     keep_previous: Annotated[
-        bool, KeyInfo(meaning="Whether the generation before a full resync is kept.")
+        bool, KeyInfo(meaning="Retention of the previous generation after a full resync.")
     ] = True
     keep_changes_days: Annotated[
         int | None,
         KeyInfo(
-            meaning="How many days of the change journal are kept; without it, all.",
-            unit="days",
-            low=1,
-            example=400,
+            meaning="Retention of the change journal (no value = unlimited).", unit="days", low=1, example=400
         ),
     ] = None
     index_devices: Annotated[
         bool,
         KeyInfo(
-            meaning="Whether devices have an index by key identifier and hash too, from the next full on."
+            meaning="Index of device certificates by key identifier and hash, created by the next full"
+            " resync."
         ),
     ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSettings:
-    """``[archive]``: extracts that were applied, kept for recovery."""
+    """``[archive]``: applied extracts, kept for recovery."""
 
     path: Annotated[
         Path | None,
-        KeyInfo(meaning="Directory in which applied extracts are kept; none without it.", example="archive"),
+        KeyInfo(meaning="Archive directory for applied extracts (no value = no archive).", example="archive"),
     ] = None
     keep_fulls: Annotated[
-        int, KeyInfo(meaning="So many fulls are kept, with the deltas after them.", unit="fulls", low=1)
+        int,
+        KeyInfo(
+            meaning="Number of fulls in the archive, each with the deltas that follow it.",
+            unit="fulls",
+            low=1,
+        ),
     ] = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSettings:
-    """``[trust]``: whose signatures count, and how fresh lists must be."""
+    """``[trust]``: trust anchors and revocation lists."""
 
     anchors: Annotated[
         tuple[Path, ...],
         KeyInfo(
-            meaning="Files of trust anchors, PEM (any number in one) or DER: root OCA, root DCA, or an"
-            " issuing authority that is trusted."
+            meaning="Trust anchor files, in PEM (one or more certificates) or DER: root OCA, root DCA, or a"
+            " trusted issuing authority ([] = none)."
         ),
     ] = ()
     arl_max_age_days: Annotated[
         int | None,
         KeyInfo(
-            meaning="An ARL older than this is stale; without it, its own nextUpdate says.",
+            meaning="Age after which an ARL is stale (no value = at its nextUpdate).",
             unit="days",
             low=1,
             example=400,
@@ -272,20 +276,14 @@ class TrustSettings:
     crl_max_age_days: Annotated[
         int | None,
         KeyInfo(
-            meaning="A CRL older than this is stale; without it, its own nextUpdate says.",
+            meaning="Age after which a CRL is stale (no value = at its nextUpdate).",
             unit="days",
             low=1,
             example=7,
         ),
     ] = None
-
-    expect_lists: Annotated[
-        bool, KeyInfo(meaning="Whether it is noted that no ARL, or no CRL, is on offer.")
-    ] = True
+    expect_lists: Annotated[bool, KeyInfo(meaning="Notice if the Repository has no ARL or no CRL.")] = True
 
     def read_anchors(self) -> tuple[bytes, ...]:
-        """Read the anchors as DER, each once; raises ``ConfigError`` that names the file at fault."""
-        if not self.anchors:
-            return ()
-
+        """Read the trust anchors as DER. Errors as :func:`read_anchors`."""
         return read_anchors(self.anchors)

@@ -14,7 +14,7 @@ from smki_sync.doctor.remote import (
     RemoteCheck,
     check_archive,
     check_fallback,
-    check_hooks,
+    check_hook,
     check_metrics_file,
 )
 from smki_sync.errors import MirrorError
@@ -61,8 +61,8 @@ def _beside(places: ConfiguredPaths, names: FileNames) -> Iterator[CheckResult]:
         yield check_archive(places.archive)
     if places.textfile:
         yield check_metrics_file(places.textfile)
-    if any(places.hooks.values()):
-        yield check_hooks(places.hooks)
+    if places.after_run:
+        yield check_hook(places.after_run)
 
 
 def _local(patient: CheckContext, fulls: tuple[Extract, ...]) -> Iterator[CheckResult]:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -198,12 +198,12 @@ def read_offer(files: tuple[RemoteFile, ...], names: FileNames) -> Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfiguredPaths:
-    """What is configured of them. ``hooks``: the words of each command, by its key; empty: there is none."""
+    """What is configured of them. ``after_run``: the command and its arguments; empty: there is none."""
 
     fallbacks: tuple[OpenHeard, ...] = ()
     archive: Path | None = None
     textfile: Path | None = None
-    hooks: Mapping[str, Sequence[str]]
+    after_run: Sequence[str] = ()
 
 
 def check_fallback(number: int, open_source: OpenHeard, names: FileNames) -> CheckResult:
@@ -236,13 +236,15 @@ def check_metrics_file(path: Path) -> CheckResult:
     return passed("metrics", f"{path} can be written")
 
 
-def check_hooks(hooks: Mapping[str, Sequence[str]]) -> CheckResult:
-    """Whether the programs are there; none is started."""
-    missing = [f"{key}: {words[0]}" for key, words in hooks.items() if words and not shutil.which(words[0])]
-    if missing:
-        mend = "Install it, or name it with its whole path; the service may have another PATH than you."
-        return warned("hooks", f"no such program: {', '.join(missing)}", mend)
-    return passed("hooks", f"{', '.join(key for key, words in hooks.items() if words)} can be started")
+def check_hook(command: Sequence[str]) -> CheckResult:
+    """Check that the program of ``hooks.after_run`` exists. It is not started."""
+    if not shutil.which(command[0]):
+        return warned(
+            "hooks",
+            f"hooks.after_run: the program {command[0]} was not found",
+            "Install it, or give its absolute path. A service can have a different PATH.",
+        )
+    return passed("hooks", f"hooks.after_run: {command[0]} can be started")
 
 
 def _can_be_made(path: Path) -> bool:

@@ -154,6 +154,20 @@ SPLIT_BYTES: Final = 64 * MIB
 """Size from which a file is fetched in two ranges where that is asked for; below, a login costs more."""
 
 
+PAUSE_FACTOR: Final = 3.0
+"""Each pause is this many times as long as the one before. With a first pause of 5 seconds, five pauses take
+about ten minutes: enough for the restart of a server, and not a load on one that is busy."""
+
+LONGEST_PAUSE_SECONDS: Final = 300.0
+"""Longest pause, in seconds. A server that comes back is not kept waiting for longer."""
+
+PAUSE_JITTER: Final = 0.2
+"""Random variation of a pause, as a fraction, so that all Parties do not come back in the same second."""
+
+CHANGING_SECONDS: Final = 300.0
+"""Longest wait for a file that is still being uploaded, in seconds. The next run finds it complete."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often, and after which pauses, what may pass is tried again.

@@ -9,11 +9,23 @@ from typing import Final
 
 import apsw
 
-from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
+from smki_sync.errors import (
+    InternalError,
+    MirrorDamaged,
+    MirrorError,
+    MirrorNotWritable,
+    OutOfMemory,
+    ResourceError,
+    SmkiSyncError,
+)
 
 _NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
-_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
-# SQLError: our statements are constants, so a table or column that is not there was there once.
+_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+_DAMAGED_SCHEMA: Final = (
+    *("no such table", "no such column", "no such index", "has no column", "malformed", "error in "),
+    *("unsupported file format", "text encoding", "circularly defined"),
+)
+"""Our statements are constants, so a table or column that is missing existed once."""
 _NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
 _NO_DIRECTORY: Final = "not a writable directory"  # what it says of a place for temporary files
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -23,6 +35,13 @@ _FREE_SPACE: Final = (
 _LOOK_AT_DISK: Final = (
     "Free space on that file system and look at the disk's health; the state before this run is whole."
 )
+_CLOSE_OTHERS: Final = "Close the program that writes to this file, then run again."
+_LOCAL_DISK: Final = "Move the mirror to a local file system with locks and shared memory."
+_RESOURCE_ERRORS: Final = (
+    ((apsw.IOError,), "SQLite cannot read or write", _LOOK_AT_DISK),
+    ((apsw.BusyError, apsw.LockedError), "Another program has locked", _CLOSE_OTHERS),
+    ((apsw.NoLFSError, apsw.ProtocolError), "The file system does not support SQLite:", _LOCAL_DISK),
+)
 _RESTORE: Final = "Run `smki-sync restore`: it makes the mirror anew from the repository or an archive."
 _CHECK_ACCESS: Final = (
     "Check that the directory exists and that the user of this program may read it and write in it."
@@ -31,7 +50,7 @@ _CHECK_ACCESS: Final = (
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn faults of SQLite and of the file system under ``path`` into :class:`MirrorError`."""
+    """Translate errors of SQLite and of the file system under ``path`` into ours."""
     try:
         with mirror_errors(path):
             yield
@@ -76,19 +95,29 @@ def _first_of(exc: BaseException) -> BaseException:
     return exc
 
 
-def _fault(exc: apsw.Error, path: Path) -> MirrorError:
-    if isinstance(exc, _DAMAGED) and _NO_DIRECTORY not in str(exc):
-        return MirrorDamaged(f"{path} is damaged: {exc}")
-    if isinstance(exc, (*_NOT_WRITABLE, *_DAMAGED)):
-        return MirrorNotWritable(f"{path} cannot be written: {exc}", hint=_advice(exc))
-    return MirrorError(f"SQLite failed on {path}: {exc}", hint=_advice(exc))
+def _fault(exc: apsw.Error, path: Path) -> SmkiSyncError:
+    """Return the error for the real cause; an error that is not in the list is a bug, not a disk problem."""
+    text = str(exc)
+    if _means_damage(exc):
+        return MirrorDamaged(f"{path} is damaged: {text}")
+    if isinstance(exc, _NOT_WRITABLE) or _NO_DIRECTORY in text:
+        return MirrorNotWritable(f"{path} cannot be written: {text}", hint=_advice(exc))
+    if isinstance(exc, apsw.NoMemError):
+        return OutOfMemory(f"SQLite ran out of memory on {path}: {text}")
+    for kinds, problem, hint in _RESOURCE_ERRORS:
+        if isinstance(exc, kinds):
+            return ResourceError(f"{problem} {path}: {text}", hint=hint)
+    return InternalError(f"SQLite failed on {path}: {type(exc).__name__}: {text}")
+
+
+def _means_damage(exc: apsw.Error) -> bool:
+    is_schema = isinstance(exc, apsw.SQLError) and any(part in str(exc) for part in _DAMAGED_SCHEMA)
+    return is_schema or isinstance(exc, _DAMAGED)
 
 
 def _advice(exc: Exception) -> str:
     if isinstance(exc, apsw.ReadOnlyError):
-        return f"{_CHECK_ACCESS} `smki-sync doctor` names what is in the way."
-    if isinstance(exc, apsw.IOError):
-        return _LOOK_AT_DISK
+        return f"{_CHECK_ACCESS} `smki-sync doctor` names the cause."
     full = isinstance(exc, apsw.FullError) or (isinstance(exc, OSError) and exc.errno in _NO_ROOM)
     return _FREE_SPACE if full else _CHECK_ACCESS
 
@@ -120,7 +149,7 @@ def connect_to_read(path: Path) -> apsw.Connection:
     if not path.is_file():
         raise no_file(path)
     if not os.access(path, os.R_OK):
-        raise MirrorError(f"{path} cannot be read by this user", hint=_MAY_READ)
+        raise ResourceError(f"{path} cannot be read by this user", hint=_MAY_READ)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     db.set_busy_timeout(_BUSY_MS)
     db.set_progress_handler(_breathe, _STEPS)

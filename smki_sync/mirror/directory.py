@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from smki_sync.errors import Locked, MirrorDamaged, MirrorError
+from smki_sync.errors import Locked, MirrorDamaged, ResourceError
 from smki_sync.mirror.connection import disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
@@ -101,12 +101,12 @@ class MirrorDirectory:
     def check_closed(self) -> None:
         """Refuse a room in which everybody may write: who can could put another mirror, or a link, there.
 
-        Raises :class:`MirrorError` (``mirror-open``).
+        Raises :class:`ResourceError` (``mirror-open``).
         """
         for path in self._rooms:
             if path.is_dir() and path.stat().st_mode & stat.S_IWOTH:
-                raise MirrorError(
-                    f"everybody may write in {path}, and so replace the mirror",
+                raise ResourceError(
+                    f"{path} is world-writable, so any user could replace the mirror",
                     hint=f"See who has, then `chmod o-w {path}`; `smki-sync verify` looks at what is there.",
                     code="mirror-open",
                 )

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import sqlite_utils
 
-from smki_sync.errors import MirrorError
+from smki_sync.errors import MirrorError, ResourceError
 from smki_sync.model.extract import Extract, ExtractKind
 
 
@@ -77,7 +77,9 @@ def history_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as exc:
-        raise MirrorError(
+        on_disk = isinstance(exc, (OSError, sqlite3.OperationalError))
+        kind = ResourceError if on_disk else MirrorError
+        raise kind(
             f"{path} cannot be used: {exc}", hint="It holds only the record of runs: move it away."
         ) from exc
 

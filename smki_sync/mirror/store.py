@@ -15,7 +15,7 @@ from typing import Final, NoReturn, Self
 
 import apsw
 
-from smki_sync.errors import MirrorDamaged, MirrorError
+from smki_sync.errors import InternalError, MirrorDamaged
 from smki_sync.mirror import journal, ledger, revocation
 from smki_sync.mirror.apply import CertificateGate, RecordApplier
 from smki_sync.mirror.connection import connect, connect_to_read, disk_errors, keep_side_files
@@ -112,7 +112,7 @@ class MirrorStore:
         """Apply one delta in one transaction; raises what ``records`` raises, with nothing done.
 
         A delta that the chain already holds with the same bytes changes nothing.
-        Raises :class:`MirrorError` for one that does not follow the position.
+        Raises :class:`InternalError` for one that does not follow the position.
         """
         with disk_errors(self.path), self._db:
             position = ledger.read_position(self._db)
@@ -242,10 +242,7 @@ def _check_overlap(extract: Extract, position: Position) -> None:
 
 
 def _refuse(extract: Extract, position: Position, why: str) -> NoReturn:
-    raise MirrorError(
-        f"{extract.name} does not follow the position {position.day}: {why}",
-        hint="This is a defect in the plan; nothing was applied. Please report it.",
-    )
+    raise InternalError(f"{extract.name} does not follow the position {position.day}: {why}")
 
 
 def _unchanged(records: Records) -> ChangeCounts:

@@ -56,14 +56,14 @@ class ReaderLimits:
 
 
 KEYS: Final = {
-    "decompressed_bytes": "limits.decompressed_bytes",
-    "ratio": "limits.ratio",
-    "records": "limits.records",
-    "record_bytes": "limits.record_bytes",
-    "field_length": "limits.field_bytes",
-    "depth": "limits.depth",
+    "decompressed_bytes": "bytes of XML",
+    "ratio": "bytes of XML per byte of gzip",
+    "records": "records",
+    "record_bytes": "bytes of XML in one record",
+    "field_length": "characters in one element",
+    "depth": "levels of nested elements",
 }
-"""Limits that an honest file can grow towards, and the keys of the configuration that raise them."""
+"""Limits that an honest file can grow towards, and what each one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,7 +138,7 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeout:
-    """One limit. ``key``: what configures it, in seconds. ``code``: of the error when it fires."""
+    """One limit. ``key``: what configures it, in seconds; empty for a constant. ``code``: of the error."""
 
     key: str
     code: str
@@ -146,9 +146,8 @@ class Timeout:
 
     def fired(self, what: str, seconds: float) -> SourceUnreachable:
         """Make the error; ``what`` says who did what not within the limit's ``seconds``."""
-        return SourceUnreachable(
-            f"{what} within {seconds:g} s ({self.key} = {seconds:g})", hint=self.hint, code=self.code
-        )
+        setting = f" ({self.key} = {seconds:g})" if self.key else ""
+        return SourceUnreachable(f"{what} within {seconds:g} s{setting}", hint=self.hint, code=self.code)
 
 
 CONNECT = Timeout(
@@ -157,7 +156,7 @@ CONNECT = Timeout(
     hint="Check the gateway connection, the firewall and the port.",
 )
 BANNER = Timeout(
-    key="limits.banner_seconds",
+    key="",
     code="banner-timeout",
     hint="Check that an SSH server listens on this port; it may be overloaded: try again later.",
 )
@@ -179,16 +178,11 @@ TOTAL = Timeout(
 TIME_LIMITS = (CONNECT, BANNER, LOGIN, STALL, TOTAL)
 """In the order in which a connection meets them."""
 
-RATE_KEYS = ("limits.slow_rate", "limits.slow_seconds")
-"""What configures the limit on slowness: bytes a second, and the seconds over which they are counted."""
-
 
 def too_slow(peer: str, octets: int, *, rate: float, seconds: float) -> SourceUnreachable:
     """Make the error for a server that sent ``octets`` in ``seconds`` of waiting, below ``rate`` a second."""
-    rate_key, seconds_key = RATE_KEYS
     return SourceUnreachable(
-        f"{peer} sent {octets} bytes in {seconds:g} s of waiting, fewer than {rate:g} a second"
-        f" ({rate_key} = {rate:g}, {seconds_key} = {seconds:g})",
+        f"{peer} sent {octets} bytes in {seconds:g} s of waiting, fewer than {rate:g} a second",
         code="too-slow",
         hint="The server or the line is all but dead; try again later. What has arrived can be resumed.",
     )

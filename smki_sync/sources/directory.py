@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources.base import Chunks, Limits, check_plain, ended_early, is_plain, shorter, too_long
 
@@ -160,10 +160,9 @@ def _named(exc: OSError, path: Path) -> SourceError:
             hint="Check the path of the source; a medium may have to be mounted.",
         )
     if exc.errno in _NOT_PERMITTED:
-        return SourceRefused(
-            f"reading {path} is not permitted ({why})",
-            code="permission-denied",
-            hint="Give the user that runs smki-sync the right to read it.",
+        return SourceNotReadable(
+            f"{path} cannot be read: {why}",
+            hint="Give the user that runs smki-sync permission to read it.",
         )
     return SourceUnreachable(
         f"reading {path} failed ({why})", code="read-failed", hint="Check the medium or the share."

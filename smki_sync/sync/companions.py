@@ -292,9 +292,6 @@ def _order(one: Read) -> tuple[ListKind, int, int, str]:
     return kind, -(found.number or 0), -found.this_update, kept.file.name
 
 
-LIMIT_KEY = "limits.companion_bytes"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadedCompanions:
     """``contents``: by name, of what could be had. ``missed``: what could not be, in words."""
@@ -341,7 +338,7 @@ def _fetch(job: SyncJob, source: ReconnectingSource, file: RemoteFile) -> Stored
     """All of a file, in memory: it is small, or not taken."""
     most = job.lists.largest_bytes
     if file.size > most:
-        raise _TooLargeError(f"it has {file.size:,} bytes, more than {most:,} (`{LIMIT_KEY}`)")
+        raise _TooLargeError(f"it has {file.size:,} bytes, more than {most:,}")
     content = source.patiently(lambda one: _read(one, file.name, most))
     job.hear.hear(Detail(text=f"fetched {file.name}, {len(content):,} bytes"))
     return StoredCompanion(file=file, content=content)
@@ -353,7 +350,7 @@ def _read(source: Source, name: str, most: int) -> bytes:
         for chunk in chunks:
             found += chunk
             if len(found) > most:
-                raise _TooLargeError(f"it has more than {most:,} bytes (`{LIMIT_KEY}`)")
+                raise _TooLargeError(f"it has more than {most:,} bytes")
     return bytes(found)
 
 

@@ -7,6 +7,7 @@ anything that an operator decides.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Final
 
 from smki_sync.catalogue import FileNames
 from smki_sync.download import DownloadOptions, FallbackSources
@@ -22,6 +23,11 @@ from smki_sync.sources.base import OpenSource
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+STREAMING_LOAD_BYTES: Final = 4 << 20
+"""Size in bytes from which a full is loaded during its download. A smaller one is complete before the
+process that loads it has started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,9 +90,9 @@ def _near(oddities: ReadStatistics) -> Iterator[Notice]:
     for file, near in oddities.near.values():
         yield Notice(
             code=NoticeCode.LIMIT_NEAR,
-            message=f"{file} took {near.figure:,} of the {near.limit:,} that `{near.key}` allows,"
-            f" {near.share:.0%}.",
-            hint=f"A file beyond the limit is refused. If this is honest growth, raise `{near.key}` in time.",
+            message=f"{file} has {near.figure:,} {near.key}. That is {near.share:.0%} of the limit of"
+            f" {near.limit:,}.",
+            hint="A file above the limit is rejected. Report the growth to the developers of smki-sync.",
         )
 
 

@@ -15,7 +15,16 @@ from typing import IO, Any, BinaryIO, Final
 
 from smki_sync.catalogue import FileNames, named_inside
 from smki_sync.download import DownloadedFile, read_chunks, read_growing_file
-from smki_sync.errors import BadExtract, Fault, MirrorError, OutOfMemory, SmkiSyncError, bad_extract
+from smki_sync.errors import (
+    BadExtract,
+    Fault,
+    InternalError,
+    MirrorError,
+    OutOfMemory,
+    ResourceError,
+    SmkiSyncError,
+    bad_extract,
+)
 from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
@@ -23,7 +32,8 @@ from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
 
 _LENGTH: Final = 8  # octets of a frame's length
-_ERRORS: Final = {kind.__name__: kind for kind in (BadExtract, OutOfMemory, MirrorError)}
+_KINDS: Final = (BadExtract, OutOfMemory, ResourceError, MirrorError, InternalError)
+_ERRORS: Final = {kind.__name__: kind for kind in _KINDS}
 
 MARK_BYTES: Final = 8
 """Octets of the one word that the helper is told: how far a file that is still coming in may be read."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TextIO
 
-from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
+from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.events import Checking, Detail, EventListener, NullListener, Verifying
+from smki_sync.files import output_error
 from smki_sync.mirror.connection import mirror_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.inspection import Db, StoredRow, read_rows, read_sample
@@ -67,7 +68,7 @@ def document_of(found: FoundProblem) -> dict[str, object]:
 
 @contextmanager
 def listing_to(path: Path | None) -> Iterator[Listing]:
-    """Write to ``path`` when the block ends well; :class:`UsageError` where that cannot be written."""
+    """Write to ``path`` when the block ends well; :class:`OutputError` if it cannot be written."""
     if path is None:
         yield NullListing()
         return
@@ -75,7 +76,7 @@ def listing_to(path: Path | None) -> Iterator[Listing]:
     try:
         stream = part.open("w", encoding="utf-8")
     except OSError as exc:
-        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
+        raise output_error(path, exc) from exc
     try:
         with stream:
             yield _Lines(stream)

@@ -68,24 +68,22 @@ def test_metrics_that_cannot_be_written_are_a_note_and_fail_nothing(smki: Shell,
     assert [note["code"] for note in ran.document["attention"]] == ["metrics-not-written"]
 
 
-def test_each_end_of_a_run_calls_its_hook_with_the_document(
-    smki: Shell, toml: Path, repository: Path
-) -> None:
-    add(toml, "[hooks]\n")
-    for end in ("updated", "attention", "failed"):
-        add(toml, f'on_{end} = ["sh", "-c", "cat > {end}.json"]\n')
-    said = smki("sync", "--json", SMKI_SYNC_TODAY="2026-11-15")
-    assert said.code == Exit.ATTENTION
-    for end in ("updated", "attention"):
-        assert json.loads((smki.place / f"{end}.json").read_text()) == said.document
-    assert not (smki.place / "failed.json").exists()
+def test_hook_gets_the_document_of_every_run(smki: Shell, toml: Path, repository: Path) -> None:
+    add(toml, '[hooks]\nafter_run = ["sh", "-c", "cat > run.json"]\n')
+    ran = smki("sync", "--json", SMKI_SYNC_TODAY="2026-11-15")
+    assert (ran.code, ran.document["outcome"]) == (Exit.ATTENTION, "behind")
+    assert json.loads((smki.place / "run.json").read_text()) == ran.document
+    again = smki("sync", "--json", SMKI_SYNC_TODAY="2026-11-12")
+    assert (again.code, again.document["applied"]) == (Exit.OK, [])
+    assert json.loads((smki.place / "run.json").read_text()) == again.document
     repository.rename(repository.with_name("gone"))
     failed = smki("sync", "--json")
-    assert json.loads((smki.place / "failed.json").read_text()) == failed.document
+    assert failed.error["code"] == "source-missing"
+    assert json.loads((smki.place / "run.json").read_text()) == failed.document
 
 
 def test_a_hook_that_fails_is_a_note_and_the_run_ends_as_it_would(smki: Shell, toml: Path) -> None:
-    add(toml, '[hooks]\non_updated = ["sh", "-c", "echo no room >&2; exit 7"]\n')
+    add(toml, '[hooks]\nafter_run = ["sh", "-c", "echo no room >&2; exit 7"]\n')
     ran = smki("sync", "--json")
     assert ran.code == Exit.OK
     (note,) = ran.document["attention"]

@@ -168,8 +168,16 @@ def test_settings_of_pip_become_one_file_in_which_the_environment_wins(bare: Mod
 
 def test_local_paths_are_those_that_exist_here(bare: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
-    values = [f"file://{tmp_path} https://index.example/simple", f"{tmp_path}/wheels {tmp_path}/gone", "/"]
-    assert bare.local_paths(values) == [str(tmp_path), f"{tmp_path}/wheels"]
+    found = bare.local_paths(
+        [("find-links", f"file://{tmp_path}/wheels https://links.example {tmp_path}/gone")]
+    )
+    assert found == [f"{tmp_path}/wheels"]
+
+
+def test_local_path_of_an_index_is_the_directory_above(bare: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "simple").mkdir()
+    urls = f"https://index.example/simple file://{tmp_path}/simple"
+    assert bare.local_paths([("extra-index-url", urls), ("index-url", "/simple")]) == [str(tmp_path)]
 
 
 def test_network_of_an_environment_has_proxies_and_not_ci(bare: ModuleType) -> None:

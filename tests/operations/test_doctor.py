@@ -141,13 +141,13 @@ BROKEN: dict[Break, tuple[str, str, Exit]] = {
     missing_key: ("login", "identity-file", Exit.CONFIG),
     open_password_file: ("configuration", "password-file", Exit.CONFIG),
     wrong_path: ("listing", "source-missing", Exit.UNREACHABLE),
-    mirror_is_a_file: ("mirror directory", "mirror-not-writable", Exit.MIRROR),
+    mirror_is_a_file: ("mirror directory", "mirror-not-writable", Exit.RESOURCES),
     broken_link: ("mirror", "mirror-damaged", Exit.MIRROR),
     revoked_host_key: ("host key", "host-key-revoked", Exit.REFUSED),
     locked_key: ("login", "key-passphrase-missing", Exit.CONFIG),
     no_anchor: ("configuration", "trust-anchor", Exit.CONFIG),
     strange_fallback: ("configuration", "source-url", Exit.CONFIG),
-    no_room: ("space", "no-space", Exit.MIRROR),
+    no_room: ("space", "no-space", Exit.RESOURCES),
     damaged_mirror: ("mirror", "mirror-damaged", Exit.MIRROR),
 }
 
@@ -206,7 +206,7 @@ BESIDE: dict[str, tuple[str, str, str]] = {
     ),
     "an archive that cannot be made": ("[mirror]", '[archive]\npath = "smki-sync.toml/archive"', "archive"),
     "a textfile in no directory": ("[mirror]", '[metrics]\ntextfile = "nowhere/smki.prom"', "metrics"),
-    "a hook that is no program": ("[mirror]", '[hooks]\non_failed = ["no-such-program", "x"]', "hooks"),
+    "a hook that is no program": ("[mirror]", '[hooks]\nafter_run = ["no-such-program", "x"]', "hooks"),
 }
 """What is put before or after a section of the configuration, and the check that it shows at."""
 
@@ -230,7 +230,7 @@ def test_what_is_configured_beside_is_looked_at_and_hinders_nothing(
 
 def test_what_is_sound_beside_is_named(smki: Shell, site: Path, repository: Path) -> None:
     beside = f'fallbacks = ["{repository.as_uri()}"]\n[archive]\npath = "a"\n[metrics]\ntextfile = "m"\n'
-    site.write_text(site.read_text().replace("[mirror]", beside + '[hooks]\non_failed = ["true"]\n[mirror]'))
+    site.write_text(site.read_text().replace("[mirror]", beside + '[hooks]\nafter_run = ["true"]\n[mirror]'))
     ran = smki("doctor", "--json")
     assert ran.code == Exit.OK, ran.out
     assert {"fallback 1", "archive", "metrics", "hooks"} <= verdicts(ran).keys()
@@ -317,7 +317,7 @@ def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Pat
     assert (told["verdict"], f"chmod g-w {mirror}" in told["mend"]) == ("warn", True)
     mirror.chmod(0o757)
     told = checks(smki("doctor", "--json"))["mirror directory"]
-    assert (told["verdict"], told["code"], told["exit"]) == ("fail", "mirror-open", Exit.MIRROR)
+    assert (told["verdict"], told["code"], told["exit"]) == ("fail", "mirror-open", Exit.RESOURCES)
     mirror.chmod(0o750)
     assert verdicts(smki("doctor", "--json"))["mirror directory"] == "ok"
     if os.geteuid() == 0:  # nobody else can give it away

@@ -124,7 +124,7 @@ def test_the_package_brings_templates_and_manual_along(tmp_path: Path) -> None:
     subprocess.run(build_wheel, cwd=ROOT, capture_output=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    templates = (ROOT / "smki_sync" / "cli" / "scheduling" / "templates").iterdir()
+    templates = (ROOT / "smki_sync" / "cli" / "templates").iterdir()
     wanted = {str(path.relative_to(ROOT)) for path in templates}
     assert wanted
     assert wanted <= names

@@ -20,6 +20,12 @@ from performance.measure import Cost, cost_of
 
 MIB = 1 << 20
 _LOADED_AFTER = "loaded after"
+_PROGRAM_LOADED_AFTER = """
+import sys
+from smki_sync.cli import job, main
+job.STREAMING_LOAD_BYTES = 0
+main(sys.argv[1:])
+"""
 _PATHS = {"PYTHONPATH": os.pathsep.join(["tests", os.environ.get("PYTHONPATH", "")])}
 
 
@@ -64,14 +70,12 @@ def _run(way: str, server: OpenSsh, target: Path, rate: int) -> Cost:
     if way == "transfer alone":
         words: list[str | Path] = ["fetch", server.url, key, pins, target, str(rate)]
         return cost_of([sys.executable, "-m", "performance.transfer_client", *words], environment=_PATHS)
+    program = ["-c", _PROGRAM_LOADED_AFTER] if way == _LOADED_AFTER else ["-m", "smki_sync"]
     command: list[str | Path] = [
-        *(sys.executable, "-m", "smki_sync", "sync", "--json", "--mirror", target / "mirror"),
+        *(sys.executable, *program, "sync", "--json", "--mirror", target / "mirror"),
         *("--source", server.url, "--identity-file", key, "--known-hosts", pins, "--bandwidth", str(rate)),
     ]
     today = {"SMKI_SYNC_TODAY": FULL_DAY.isoformat()}
-    config = target / "after.toml"
-    config.write_text("[repository]\noverlap_bytes = 0\n")
-    command += ["--config", config] if way == _LOADED_AFTER else []
     return cost_of(command, environment=today)
 
 

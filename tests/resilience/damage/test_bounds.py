@@ -4,6 +4,7 @@ import pytest
 
 from resilience.damage.files import document, packed, record
 from resilience.damage.world import DAY, FOUNDED, HELD_DAY, NEXT_DAY, Place, World, truth
+from smki_sync.policy import ChangeLimits
 
 
 def publish_half(world: World) -> None:
@@ -52,10 +53,12 @@ def test_a_wider_bound_in_the_configuration_lets_it_pass(world: World) -> None:
 
 
 def test_a_narrower_bound_stops_what_would_have_passed(world: World) -> None:
-    world.configure("[policy]\nmax_shrink_share = 0.0\nshrink_allowance = 0\n")
-    few = packed(document(record(world.pool[10], "N")))
-    world.put(world.sound(Place.DELTA).name, [few])
+    world.configure("[policy]\nmax_shrink_share = 0.0\n")
+    records = [record(der, "N") for der in world.pool[10 : 10 + ChangeLimits().shrink_allowance + 1]]
+    world.put(world.sound(Place.DELTA).name, [packed(document(*records))])
     assert world.sync().error["code"] == "shrinks-mirror"
+    world.put(world.sound(Place.DELTA).name, [packed(document(*records[1:]))])
+    assert world.sync().code == 0
 
 
 def test_the_check_of_inner_names_can_be_switched_off(world: World) -> None:

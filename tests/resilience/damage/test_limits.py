@@ -1,8 +1,9 @@
-"""Limits of the reader: told from two fifths on, raised by configuration, and memory that stays flat."""
+"""The limits of the reader: the notice near a limit, the error beyond it, and constant memory."""
 
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,82 +11,90 @@ import pytest
 from resilience.damage.cases import CASES, Case
 from resilience.damage.files import MIB, document, packed, record
 from resilience.damage.world import DAY, Place, World, november, truth
-from smki_sync.config.schema import KEYS as SETTINGS
+from smki_sync.cli.job import job_of
+from smki_sync.config.loader import load
+from smki_sync.config.settings import TrustSettings
+from smki_sync.errors import BadExtract
+from smki_sync.events import NullListener
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
+from smki_sync.policy import ChangeLimits
 from smki_sync.reader.gzip_stream import KEYS, ReaderLimits
+from smki_sync.sync.runner import run
 
 
-def test_the_keys_that_are_named_exist() -> None:
-    assert set(KEYS.values()) <= set(SETTINGS)
+def sync_with_limits(world: World, limits: ReaderLimits) -> SyncReport:
+    """Run a sync in this process. The limits of the reader have no keys in the configuration."""
+    options = {"mirror": world.mirror, "source": world.repository.as_uri()}
+    config = load(options, {}, cwd=world.place, user_dir=world.place, system_file=world.place / "none")
+    config = replace(config, trust=TrustSettings(expect_lists=False))
+    return run(replace(job_of(config, NullListener()), limits=limits, today=november(DAY)))
 
 
 @pytest.mark.parametrize(
-    ("setting", "figure"),
+    ("field", "limit", "figure"),
     [
-        ("records = 10", "4"),
-        ("decompressed_bytes = 6000", None),
-        ("field_bytes = 1200", None),
-        ("depth = 8", "4"),
-        ("record_bytes = 300000", None),
+        ("records", 10, "4"),
+        ("decompressed_bytes", 6000, None),
+        ("field_length", 1200, None),
+        ("depth", 8, "4"),
+        ("record_bytes", 300_000, None),
     ],
 )
-def test_a_file_that_comes_near_a_limit_is_applied_and_told(
-    world: World, setting: str, figure: str | None
+def test_file_near_a_limit_is_applied_with_a_notice(
+    world: World, field: str, limit: int, figure: str | None
 ) -> None:
     sound = world.sound(Place.DELTA)
-    more = "<x><y><z/></y></x>" if "depth" in setting else " " * 200_000 if "record_bytes" in setting else ""
+    more = {"depth": "<x><y><z/></y></x>", "record_bytes": " " * 200_000}.get(field, "")
     world.put(sound.name, [packed(document(*sound.records, more))])
-    world.configure(f"[limits]\n{setting}\n")
-    ran = world.sync()
-    assert ran.code == 0, ran.out
-    assert ran.document["outcome"] == "current"
-    (said,) = ran.document["attention"]
-    key, limit = setting.split(" = ")
-    assert (said["code"], said["level"]) == ("limit-near", "note")
-    assert f"limits.{key}" in said["message"]
-    assert f"{int(limit):,}" in said["message"]
-    assert figure is None or f"took {figure} of" in said["message"]
-    assert sound.name in said["message"]
+    report = sync_with_limits(world, ReaderLimits(**{field: limit}))
+    assert report.outcome is Outcome.CURRENT
+    (notice,) = report.attention
+    assert notice.code is NoticeCode.LIMIT_NEAR
+    assert notice.code.is_note
+    assert KEYS[field] in notice.message
+    assert f"limit of {limit:,}" in notice.message
+    assert figure is None or f"has {figure} " in notice.message
+    assert sound.name in notice.message
     assert world.held() == truth(DAY)
 
 
-def test_a_file_far_from_every_limit_says_nothing(world: World) -> None:
+def test_file_far_from_every_limit_has_no_notice(world: World) -> None:
     world.publish(Place.DELTA)
     assert world.sync().document["attention"] == []
 
 
 @pytest.mark.parametrize(
-    ("setting", "code"),
+    ("field", "limit", "code"),
     [
-        ("records = 3", "too-many-records"),
-        ("decompressed_bytes = 2000", "too-large"),
-        ("field_bytes = 500", "field-too-long"),
-        ("leading_bytes = 5", "leading-too-long"),
+        ("records", 3, "too-many-records"),
+        ("decompressed_bytes", 2000, "too-large"),
+        ("field_length", 500, "field-too-long"),
+        ("leading_bytes", 5, "leading-too-long"),
     ],
 )
-def test_a_file_beyond_a_configured_limit_is_refused_and_told_which_key_to_raise(
-    world: World, setting: str, code: str
+def test_file_beyond_a_limit_is_rejected_and_applied_when_it_is_raised(
+    world: World, field: str, limit: int, code: str
 ) -> None:
     world.publish(Place.DELTA)
-    world.configure(f"[limits]\n{setting}\n")
     before = world.dump()
-    error = world.sync().error
-    assert error["code"] == code
-    assert f"limits.{setting.partition(' ')[0]}" in error["hint"]
+    with pytest.raises(BadExtract) as caught:
+        sync_with_limits(world, ReaderLimits(**{field: limit}))
+    assert caught.value.reason == code
+    assert "contact the DCC" in caught.value.hint
     assert world.dump() == before
-    world.configure("")
     assert world.sync().code == 0
 
 
-def test_a_ratio_near_its_limit_is_told(world: World) -> None:
+def test_file_with_a_high_ratio_has_a_notice(world: World) -> None:
     sound = world.sound(Place.DELTA)
     unit = sound.records[0].encode() + b" " * (MIB // 4)
-    octets = packed(document(*sound.records, (unit * 100).decode()))
-    ratio = 26 * MIB // len(octets)
-    world.put(sound.name, [octets])
-    world.configure(f"[limits]\nratio = {ratio * 2}\n[policy]\nshrink_allowance = 200\n")
-    ran = world.sync()
-    assert [one["code"] for one in ran.document["attention"]] == ["limit-near"], ran.out
-    assert "limits.ratio" in ran.document["attention"][0]["message"]
+    data = packed(document(*sound.records, (unit * ChangeLimits().shrink_allowance).decode()))
+    ratio = 6 * MIB // len(data)
+    world.put(sound.name, [data])
+    report = sync_with_limits(world, ReaderLimits(ratio=ratio * 2, ratio_floor=2 * MIB))
+    (notice,) = report.attention
+    assert notice.code is NoticeCode.LIMIT_NEAR
+    assert KEYS["ratio"] in notice.message
 
 
 # Memory.

@@ -42,7 +42,7 @@ TOML_WORDS = [
         b"true",
         b"\xff",
         b"\xef\xbb\xbf",
-        b"depth = ",
+        b"login_seconds = ",
     ),
     *(b"quarantine_share = ", b"99999999999999999999", b"\n" * 5, b"[repository.x]\n"),
 ]
@@ -78,10 +78,10 @@ def test_a_mutated_configuration_is_taken_or_refused_with_its_name(octets: bytes
         return
     tomllib.loads(octets.decode("utf-8-sig"))  # what was taken is TOML
     found.reader_limits()
-    found.policy.bounds()
-    found.policy.rules()
-    found.limits.of_source()
-    found.repository.names()
+    found.policy.change_limits()
+    found.policy.planner_policy()
+    found.limits.source_limits()
+    found.repository.file_names()
 
 
 names = st.one_of(

@@ -72,7 +72,7 @@ def test_the_helper_killed_alone_is_a_failure_that_changes_nothing(
     scene = scenes["resync"]
     mirror = scene.restore(tmp_path / "mirror")
     ended = scene.sync(mirror, Order(at=1, act=die_at_birth, kinds={"file"}, apart=True))
-    assert ended.code == Exit.MIRROR
+    assert ended.code == Exit.RESOURCES
     assert "out-of-memory" in ended.out
     assert scene.check_whole(mirror) == scene.earlier
     scene.settle(mirror)

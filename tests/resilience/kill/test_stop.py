@@ -32,7 +32,7 @@ FOR_EVER = """
 import signal, sys
 from pathlib import Path
 from smki_sync.mirror.connection import connect, connect_to_read
-from smki_sync.mirror.connection import named
+from smki_sync.mirror.connection import disk_errors
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 path = Path(sys.argv[1])
 db = connect(path, create=True)
@@ -49,7 +49,7 @@ def say_that_it_runs():
     return False
 db.set_progress_handler(say_that_it_runs, 1000, id="test")
 try:
-    with named(path), db:
+    with disk_errors(path), db:
         db.execute(for_ever).get
 except KeyboardInterrupt:
     db.close()
@@ -200,9 +200,7 @@ def test_stopped_while_a_server_says_nothing_it_ends(tmp_path: Path, stop: signa
 @pytest.mark.parametrize("stop", STOPS)
 def test_stopped_while_it_waits_to_try_again_it_ends(tmp_path: Path, stop: signal.Signals) -> None:
     smki = Shell(place=tmp_path, variables={"SMKI_SYNC_PASSWORD": "made up"})
-    (tmp_path / "smki-sync.toml").write_text(
-        "[retry]\nfirst_pause_seconds = 3600\nlongest_pause_seconds = 3600\n"
-    )
+    (tmp_path / "smki-sync.toml").write_text("[retry]\nfirst_pause_seconds = 3600\n")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with smki.start(*sync_from(port, smki)) as running:

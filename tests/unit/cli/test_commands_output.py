@@ -103,7 +103,7 @@ FAILURES: list[tuple[int, str, tuple[str, ...]]] = [
     (2, "simulate", ("simulate", "create")),
     (2, "demo", ("demo", "--devices", "1")),
     (4, "sync", ("sync", "--mirror", "m", "--source", "file:///no/such/place")),
-    (7, "sync", ("sync", "--mirror", "/dev/null/m", "--source", "file:///")),
+    (11, "sync", ("sync", "--mirror", "/dev/null/m", "--source", "file:///")),
     (7, "show", ("show", "00-DB-12-34-56-78-90-A4", "--mirror", "m")),
     (7, "quarantine", ("quarantine", "--mirror", "m")),
     (8, "sync", ("sync", "--mirror", "m", "--source", "gopher://x")),
@@ -201,7 +201,7 @@ def test_a_reader_that_has_gone_does_not_make_a_late_mirror_current(smki: Shell,
 @pytest.mark.parametrize(
     "words", [("find", "--format", "csv"), ("status", "--max-age", "1e9"), ("find", "--help")]
 )
-def test_a_full_disk_behind_stdout_is_an_error_with_a_name_and_no_defect_of_ours(
+def test_command_exits_11_when_stdout_is_on_a_full_disk(
     smki: Shell, mirror: Path, words: tuple[str, ...]
 ) -> None:
     with Path("/dev/full").open("w") as full:
@@ -213,9 +213,9 @@ def test_a_full_disk_behind_stdout_is_an_error_with_a_name_and_no_defect_of_ours
             stderr=subprocess.PIPE,
             check=False,
         )
-    assert done.returncode == 2
-    assert b"standard output cannot be written" in done.stderr
-    assert b"defect" not in done.stderr
+    assert done.returncode == 11
+    assert b"Standard output cannot be written" in done.stderr
+    assert b"bug" not in done.stderr
 
 
 def test_a_run_whose_stderr_is_closed_ends_as_it_would(smki: Shell, own_mirror: Path) -> None:

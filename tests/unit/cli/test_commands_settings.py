@@ -83,12 +83,12 @@ def test_a_sync_without_a_source_says_the_three_ways_to_give_one(smki: Shell) ->
     assert not (smki.place / "mirror").exists()
 
 
-def test_an_unknown_key_ends_with_eight_and_names_its_neighbour(smki: Shell) -> None:
+def test_unknown_key_exits_8_and_names_the_most_similar_key(smki: Shell) -> None:
     (smki.place / "smki-sync.toml").write_text('[mirror]\npth = "mirror"\n')
     ran = smki("status", "--json")
     assert ran.code == 8
     assert "mirror.pth" in ran.error["message"]
-    assert "did you mean mirror.path?" in ran.error["message"]
+    assert "Did you mean mirror.path?" in ran.error["message"]
 
 
 def test_every_fault_of_a_file_is_told_at_once_one_a_line(smki: Shell) -> None:

@@ -288,10 +288,10 @@ def test_a_delta_that_was_damaged_is_fetched_anew_although_size_and_time_are_the
     assert held(own_mirror) == repository.in_use()
 
 
-def test_a_mirror_that_cannot_be_written_ends_with_seven(smki: Shell, original: Repository) -> None:
+def test_sync_exits_11_when_the_mirror_cannot_be_written(smki: Shell, original: Repository) -> None:
     (smki.place / "a file").write_text("")
     ran = smki("sync", "--mirror", "a file/mirror", "--source", original.path.as_uri(), "--json")
-    assert ran.code == 7
+    assert ran.code == 11
     assert "a file" in ran.error["message"]
 
 

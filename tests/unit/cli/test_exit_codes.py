@@ -1,4 +1,4 @@
-"""The exit codes are a promise: to scripts, and to the page that documents them."""
+"""Exit codes: the promised table, the code of each error, and the generated page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,7 @@ PROMISED = {
     "CONFIG": 8,
     "LOCKED": 9,
     "FINDING": 10,
+    "RESOURCES": 11,
     "INTERRUPTED": 130,
 }
 
@@ -36,7 +37,7 @@ def named_errors(
             yield from named_errors(kind)
 
 
-def test_the_codes_are_the_promised_ones() -> None:
+def test_exit_codes_are_the_promised_ones() -> None:
     assert {code.name: code.value for code in Exit} == PROMISED
 
 
@@ -50,38 +51,45 @@ def test_the_codes_are_the_promised_ones() -> None:
         (errors.SourceRefused("x"), Exit.REFUSED),
         (errors.BadExtract("x"), Exit.BAD_EXTRACT),
         (errors.MirrorDamaged("x"), Exit.MIRROR),
-        (errors.MirrorNotWritable("x"), Exit.MIRROR),
+        (errors.MirrorError("x"), Exit.MIRROR),
+        (errors.OtherSchema("x"), Exit.MIRROR),
+        (errors.ResourceError("x"), Exit.RESOURCES),
+        (errors.MirrorNotWritable("x"), Exit.RESOURCES),
+        (errors.OutputError("x"), Exit.RESOURCES),
+        (errors.SourceNotReadable("x"), Exit.RESOURCES),
         (errors.Locked("x"), Exit.LOCKED),
         (errors.Interrupted("x"), Exit.INTERRUPTED),
         (KeyboardInterrupt(), Exit.INTERRUPTED),
         (ValueError("x"), Exit.UNEXPECTED),
-        (MemoryError(), Exit.MIRROR),
-        (errors.OutOfMemory("x"), Exit.MIRROR),
+        (MemoryError(), Exit.RESOURCES),
+        (OSError(28, "No space left on device"), Exit.RESOURCES),
+        (errors.OutOfMemory("x"), Exit.RESOURCES),
+        (errors.InternalError("x"), Exit.UNEXPECTED),
         (errors.SmkiSyncError("x"), Exit.UNEXPECTED),
     ],
 )
-def test_each_failure_has_its_code(error: BaseException, code: Exit) -> None:
+def test_exit_of_returns_the_code_of_the_error(error: BaseException, code: Exit) -> None:
     assert exit_of(error) is code
 
 
-@pytest.mark.parametrize("kind", list(named_errors()))
-def test_no_named_error_is_taken_for_a_defect_or_for_success(kind: type[errors.SmkiSyncError]) -> None:
+@pytest.mark.parametrize("kind", sorted({*named_errors()} - {errors.InternalError}, key=str))
+def test_exit_of_is_neither_0_nor_1_when_the_error_is_named(kind: type[errors.SmkiSyncError]) -> None:
     assert exit_of(kind("x")) not in (Exit.OK, Exit.UNEXPECTED)
 
 
-def test_a_cause_does_not_change_the_code_of_its_failure() -> None:
+def test_exit_of_ignores_the_cause_of_an_error() -> None:
     error = errors.BadExtract("x")
     error.__cause__ = errors.SourceUnreachable("y")
     assert exit_of(error) is Exit.BAD_EXTRACT
 
 
-def test_only_a_current_mirror_ends_with_zero() -> None:
+def test_exit_of_outcome_is_0_only_when_the_mirror_is_current() -> None:
     assert [outcome for outcome in Outcome if exit_of_outcome(outcome) == 0] == [Outcome.CURRENT]
     assert exit_of_outcome(Outcome.BEHIND) is Exit.ATTENTION
     assert exit_of_outcome(Outcome.FAILED) is Exit.UNEXPECTED
 
 
-def test_the_page_holds_the_table_of_the_code() -> None:
+def test_page_contains_the_generated_table() -> None:
     made = (
         PAGE.read_text("utf-8")
         .partition("<!-- exits:")[2]
@@ -91,7 +99,7 @@ def test_the_page_holds_the_table_of_the_code() -> None:
     assert made == table()
 
 
-def test_the_table_has_one_row_a_code_and_no_stray_bar() -> None:
+def test_table_has_one_row_per_code() -> None:
     rows = table().splitlines()
     assert len(rows) == 2 + len(PROMISED)
     assert {row.count("|") for row in rows} == {5}

@@ -15,15 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki_sync.catalogue import FileNames
-from smki_sync.config.file import MAX_PASSWORD_BYTES, SYSTEM_FILE, mirror_here, user_place
+from smki_sync.config.file import MAX_PASSWORD_BYTES, SYSTEM_FILE, mirror_here, user_config_directory
 from smki_sync.config.loader import OPTIONS, VARIABLES, Config, load, load_here, nearest_key
+from smki_sync.config.removed_keys import REMOVED_KEYS
 from smki_sync.config.schema import EXAMPLE, KEYS, SECTIONS, example, table, toml_value
 from smki_sync.config.settings import LogFormat
+from smki_sync.download.retry import (
+    CHANGING_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PAUSE_FACTOR,
+    PAUSE_JITTER,
+)
 from smki_sync.errors import ConfigError
+from smki_sync.model.extract import ListPolicy
 from smki_sync.model.plan import Policy
 from smki_sync.policy import ChangeLimits
 from smki_sync.reader import ReaderLimits
 from smki_sync.sources.base import Limits
+from smki_sync.sync.job import STREAMING_LOAD_BYTES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
 PASSWORD = "correct horse"
@@ -170,20 +179,20 @@ def test_a_user_without_a_home_has_the_files_of_the_machine_and_a_tilde_is_refus
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    assert user_place() == SYSTEM_FILE.parent
+    assert user_config_directory() == SYSTEM_FILE.parent
     with pytest.raises(ConfigError, match=r"~/a\.toml starts with a home directory"):
         site.load({"config": Path("~/a.toml")})
     with pytest.raises(ConfigError, match=r"~/b\.toml starts with a home directory"):
         site.load(SMKI_SYNC_CONFIG="~/b.toml")
-    with pytest.raises(ConfigError, match=r"mirror\.path wants a path"):
+    with pytest.raises(ConfigError, match=r"mirror\.path must be a path"):
         site.load({"mirror": Path("~/m")})
 
 
 def test_every_key_can_be_written_and_is_taken(site: Site) -> None:
-    file = site.write(example({name: key.about.example or key.default for name, key in KEYS.items()}))
+    file = site.write(example({name: key.info.example or key.default for name, key in KEYS.items()}))
     config = site.load()
     assert {config.origin(name) for name in KEYS} == {f"file {file}"}
-    assert config.limits.ratio == 50
+    assert config.policy.quarantine_share == 0.1
     assert config.repository.companion_names == FileNames().companions
 
 
@@ -258,7 +267,7 @@ def test_an_unknown_name_is_refused_with_its_nearest_neighbour(
 ) -> None:
     file = site.write(text)
     message = site.refusal().message
-    assert message.startswith(f"{unknown} is unknown (file {file}); did you mean {neighbour}")
+    assert message.startswith(f"{unknown} is unknown (file {file}). Did you mean {neighbour}")
 
 
 @given(st.text(), st.sampled_from(["", *SECTIONS]))
@@ -269,25 +278,25 @@ def test_every_name_has_a_nearest_neighbour_that_exists(name: str, section: str)
 @pytest.mark.parametrize(
     ("key", "value", "wanted"),
     [
-        ("policy.window_days", "0", "a whole number of days from 1 up to 366"),
-        ("policy.window_days", "367", "a whole number of days from 1 up to 366"),
-        ("policy.window_days", '"7"', "a whole number of days from 1 up to 366"),
-        ("policy.window_days", "7.0", "a whole number of days from 1 up to 366"),
-        ("policy.window_days", "true", "a whole number of days from 1 up to 366"),
-        ("policy.quarantine_share", "1.01", "a number from 0 up to 1"),
-        ("policy.quarantine_share", "nan", "a number from 0 up to 1"),
-        ("limits.stall_seconds", "inf", "a number of seconds from 0.001 up to 604800"),
-        ("limits.connect_seconds", "0", "a number of seconds from 0.001 up to 604800"),
-        ("limits.records", "-1", "a whole number of records from 1"),
-        ("limits.records", "1" + 400 * "0", "a whole number of records from 1"),
+        ("policy.window_days", "0", "a whole number of days from 1 to 366"),
+        ("policy.window_days", "367", "a whole number of days from 1 to 366"),
+        ("policy.window_days", '"7"', "a whole number of days from 1 to 366"),
+        ("policy.window_days", "7.0", "a whole number of days from 1 to 366"),
+        ("policy.window_days", "true", "a whole number of days from 1 to 366"),
+        ("policy.quarantine_share", "1.01", "a number from 0 to 1"),
+        ("policy.quarantine_share", "nan", "a number from 0 to 1"),
+        ("limits.stall_seconds", "inf", "a number of seconds from 0.001 to 604800"),
+        ("limits.connect_seconds", "0", "a number of seconds from 0.001 to 604800"),
+        ("archive.keep_fulls", "-1", "a whole number of fulls from 1"),
+        ("archive.keep_fulls", "1" + 400 * "0", "a whole number of fulls from 1"),
         ("mirror.path", '""', "a path"),
         ("mirror.path", "7", "a path"),
         ("mirror.path", '"a\\u0000b"', "a path"),
         ("mirror.path", '"~nobody-of-this-name/m"', "a path"),
         ("mirror.keep_previous", '"yes"', "true or false"),
-        ("repository.full_name", '""', "a text"),
-        ("repository.companion_names", '"*ARL*"', "a list of texts"),
-        ("repository.companion_names", "[1]", "a list of texts"),
+        ("repository.full_name", '""', "a string"),
+        ("repository.companion_names", '"*ARL*"', "a list of strings"),
+        ("repository.companion_names", "[1]", "a list of strings"),
         ("log.format", '"xml"', '"text" or "json"'),
     ],
 )
@@ -296,20 +305,20 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_with_what_is_wanted(
 ) -> None:
     section, _, name = key.partition(".")
     file = site.write(f"[{section}]\n{name} = {value}\n")
-    assert site.refusal().message == f"{key} wants {wanted} (file {file})"
+    assert site.refusal().message == f"{key} must be {wanted} (file {file})"
 
 
 def test_values_at_their_bounds_are_taken(site: Site) -> None:
-    site.write("[policy]\nwindow_days = 366\nquarantine_share = 1\n[limits]\ntotal_seconds = 0\ndepth = 3\n")
+    site.write("[policy]\nwindow_days = 366\nquarantine_share = 1\n[limits]\ntotal_seconds = 0\n")
     config = site.load()
     assert (config.policy.window_days, config.policy.quarantine_share) == (366, 1.0)
-    assert (config.limits.total_seconds, config.limits.depth) == (0.0, 3)
+    assert config.limits.total_seconds == 0.0
 
 
 def test_all_faults_come_at_once_each_with_its_place(site: Site) -> None:
     file = site.write("stray = 1\n[policy]\nwindow_days = 0\n[log]\nformat = 1\nlevel = 2\n")
     lines = site.refusal({"mirror": ""}, SMKI_SYNC_SOURCE="ftp://x").message.split("\n")
-    assert lines[0] == "the configuration has 6 faults:"
+    assert lines[0] == "The configuration has 6 errors:"
     assert [line.split()[0].strip("'") for line in lines[1:]] == [
         "stray",
         "log.level",
@@ -331,7 +340,7 @@ def test_a_fault_in_the_file_is_one_even_where_an_option_overrides_it(site: Site
 @pytest.mark.parametrize("text", ["mirror = 7", "[[mirror]]\npath = 'x'"])
 def test_a_section_that_is_none_is_refused(site: Site, text: str) -> None:
     site.write(text)
-    assert site.refusal().message.startswith("mirror wants to be a section, [mirror]")
+    assert site.refusal().message.startswith("mirror must be a section, [mirror]")
 
 
 @pytest.mark.parametrize(
@@ -389,8 +398,8 @@ def test_an_archive_in_a_room_that_a_run_empties_is_refused(site: Site, place: s
     (site.cwd / "link").symlink_to("mirror/downloads")
     site.write(f'[mirror]\npath = "mirror"\n[archive]\npath = "{place}"\n')
     message = site.refusal().message
-    assert "archive.path lies in" in message
-    assert "which a run empties" in message
+    assert "archive.path is in" in message
+    assert "where each run deletes files" in message
     site.write(f'[mirror]\npath = "elsewhere"\n[archive]\npath = "{place}"\n')
     assert site.load().archive.path == site.cwd / place
     site.refusal({"mirror": "mirror"})
@@ -412,7 +421,7 @@ def test_what_a_command_needs_and_nobody_gave_is_an_error_with_the_three_ways(
     with pytest.raises(ConfigError) as caught:
         need(site.load())
     assert all(way in caught.value.hint for way in ways)
-    assert "no configuration file was found" in caught.value.message
+    assert "No configuration file was found" in caught.value.message
     file = site.write("")
     with pytest.raises(ConfigError, match=re.escape(str(file))):
         need(site.load())
@@ -425,44 +434,26 @@ def test_what_was_given_is_handed_on(site: Site) -> None:
 
 def test_the_parts_get_their_own_defaults_unless_told_otherwise() -> None:
     plain = Config()
-    assert plain.policy.rules() == Policy()
-    assert plain.policy.bounds() == ChangeLimits()
-    assert plain.limits.of_source() == Limits()
+    assert plain.policy.planner_policy() == Policy()
+    assert plain.policy.change_limits() == ChangeLimits()
+    assert plain.limits.source_limits() == Limits()
     assert plain.reader_limits() == ReaderLimits()
-    assert plain.repository.names() == FileNames()
+    assert plain.repository.file_names() == FileNames()
 
 
 def test_the_parts_get_what_was_configured(site: Site) -> None:
     site.write(
         "[policy]\nwindow_days = 8\nfull_overlap_days = 3\nlate_after_days = 4\nquarantine_share = 0.5\n"
-        "quarantine_allowance = 6\nmax_shrink_share = 0.2\nshrink_allowance = 7\nmax_repeat_share = 0.3\n"
-        "max_not_in_use_share = 0.4\nnot_in_use_allowance = 8\n[limits]\nconnect_seconds = 1\n"
-        "banner_seconds = 2\nlogin_seconds = 3\n"
-        "stall_seconds = 4\ntotal_seconds = 5\nlisting_entries = 6\ndecompressed_bytes = 7\nratio = 8\n"
-        "records = 9\nfield_bytes = 10\ndepth = 11\nrecord_bytes = 65537\nleading_bytes = 12\nnames = 1300\n"
+        "max_shrink_share = 0.2\nmax_repeat_share = 0.3\nmax_not_in_use_share = 0.4\n"
+        "[limits]\nconnect_seconds = 1\nlogin_seconds = 3\nstall_seconds = 4\ntotal_seconds = 5\n"
     )
     config = site.load()
-    assert config.policy.rules() == Policy(window_days=8, full_overlap_days=3, late_after_days=4)
-    assert config.policy.bounds() == ChangeLimits(
-        shrink_share=0.2,
-        shrink_allowance=7,
-        repeat_share=0.3,
-        not_in_use_share=0.4,
-        not_in_use_allowance=8,
+    assert config.policy.planner_policy() == Policy(window_days=8, full_overlap_days=3, late_after_days=4)
+    assert config.policy.change_limits() == ChangeLimits(
+        shrink_share=0.2, repeat_share=0.3, not_in_use_share=0.4
     )
-    assert config.limits.of_source() == Limits(connect=1, banner=2, login=3, stall=4, total=5, entries=6)
-    assert config.reader_limits() == ReaderLimits(
-        decompressed_bytes=7,
-        ratio=8,
-        records=9,
-        field_length=10,
-        depth=11,
-        record_bytes=65_537,
-        leading_bytes=12,
-        names=1300,
-        quarantine_share=0.5,
-        quarantine_allowance=6,
-    )
+    assert config.limits.source_limits() == Limits(connect=1, banner=3, login=3, stall=4, total=5)
+    assert config.reader_limits() == ReaderLimits(quarantine_share=0.5)
 
 
 # Secrets
@@ -557,7 +548,7 @@ def test_a_secret_in_the_wrong_place_is_never_repeated(site: Site, name: str, sh
     section, _, key = name.partition(".")
     site.write(f"[{section}]\n{key} = {shape.format(PASSWORD)}\n")
     error = site.refusal()
-    assert error.message.startswith(f"{name} wants ")
+    assert error.message.startswith(f"{name} must be ")
     assert PASSWORD not in f"{error.message} {error.hint} {error.__cause__!r} {error.__context__!r}"
 
 
@@ -583,24 +574,52 @@ def test_the_table_has_every_key_with_its_default() -> None:
             default = getattr(cls(), field.name)
             shown = "none" if default is None else f"`{toml_value(default)}`"
             row = rows[f"{section}.{field.name}"]
-            assert row.endswith(f"| {shown} |") or (section == "limits" and default is None)
+            assert row.endswith(f"| {shown} |")
 
 
-def test_limits_that_are_the_readers_own_are_documented_as_the_reader_has_them() -> None:
-    own = ReaderLimits()
-    shown = {
-        name: key.about.example for name, key in KEYS.items() if key.default is None and "limits" in name
+@pytest.mark.parametrize("key", REMOVED_KEYS)
+def test_removed_key_is_rejected_with_its_replacement(site: Site, key: str) -> None:
+    section, _, name = key.partition(".")
+    file = site.write(f"[{section}]\n{name} = 1\n")
+    assert site.refusal().message == f"{key} no longer exists (file {file}): {REMOVED_KEYS[key]}."
+
+
+def test_removed_keys_do_not_exist_and_name_keys_that_do() -> None:
+    assert not set(REMOVED_KEYS) & set(KEYS)
+    named = {name for text in REMOVED_KEYS.values() for name in re.findall(r"\b[a-z]+\.[a-z_]+\b", text)}
+    assert named <= set(KEYS)
+
+
+def test_removed_keys_state_the_values_of_the_constants() -> None:
+    reader, source, changes, lists = ReaderLimits(), Limits(), ChangeLimits(), ListPolicy()
+    values = {
+        "repository.overlap_bytes": f"{STREAMING_LOAD_BYTES >> 20} MiB",
+        "repository.changing_seconds": f"{CHANGING_SECONDS:g} seconds",
+        "retry.longest_pause_seconds": f"{LONGEST_PAUSE_SECONDS:g} seconds",
+        "retry.jitter": f"{PAUSE_JITTER * 100:g} %",
+        "limits.banner_seconds": f"{source.banner:g} seconds",
+        "limits.slow_rate": f"{source.slow_rate:,.0f} bytes",
+        "limits.slow_seconds": f"{source.slow_period:g} seconds",
+        "limits.keep_alive_seconds": f"{source.keep_alive:g} seconds",
+        "limits.listing_entries": f"{source.entries:,} names",
+        "limits.name_length": f"{source.name_length} characters",
+        "limits.companion_bytes": f"{lists.largest_bytes >> 20} MiB",
+        "limits.decompressed_bytes": f"{reader.decompressed_bytes >> 40} TiB",
+        "limits.ratio": f"{reader.ratio} bytes",
+        "limits.records": f"{reader.records:,} records",
+        "limits.field_bytes": f"{reader.field_length >> 10} KiB",
+        "limits.depth": f"depth of {reader.depth}",
+        "limits.record_bytes": f"{reader.record_bytes >> 20} MiB",
+        "limits.leading_bytes": f"{reader.leading_bytes >> 10} KiB",
+        "limits.names": f"{reader.names:,} distinct",
     }
-    assert shown == {
-        "limits.decompressed_bytes": own.decompressed_bytes,
-        "limits.ratio": own.ratio,
-        "limits.records": own.records,
-        "limits.field_bytes": own.field_length,
-        "limits.depth": own.depth,
-        "limits.record_bytes": own.record_bytes,
-        "limits.leading_bytes": own.leading_bytes,
-        "limits.names": own.names,
-    }
+    assert {key: value in REMOVED_KEYS[key] for key, value in values.items()} == dict.fromkeys(values, True)
+    assert (PAUSE_FACTOR, reader.quarantine_allowance) == (3.0, 5)
+    assert (changes.shrink_allowance, changes.not_in_use_allowance) == (20, 5)
+
+
+def test_configuration_has_at_most_50_keys() -> None:
+    assert len(KEYS) <= 50
 
 
 def test_the_example_loads_and_sets_what_it_shows(site: Site) -> None:

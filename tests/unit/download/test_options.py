@@ -1,6 +1,5 @@
 """The configuration's terms reach the download, and every attempt reaches the ledger."""
 
-import pickle
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -24,26 +23,14 @@ REPOSITORY = Repository(
     identity_file=Path("key"),
     bandwidth_limit=1_000_000,
     settle_seconds=60,
-    changing_seconds=90,
 )
 
 
 def test_each_key_of_the_configuration_is_a_term() -> None:
-    retry = RetrySettings(attempts=7, first_pause_seconds=1, factor=2, longest_pause_seconds=30, jitter=0.5)
+    retry = RetrySettings(attempts=7, first_pause_seconds=1)
     made = download_options_of(Config(repository=REPOSITORY, retry=retry))
-    assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=2, longest_pause=30, jitter=0.5)
-    assert (made.young, made.changing, made.bandwidth, made.second) == (60, 90, 1_000_000, None)
-
-
-def test_two_sessions_are_opened_alike_and_the_second_can_be_given_to_another_process() -> None:
-    config = Config(repository=replace(REPOSITORY, parallel=2))
-    second = download_options_of(config).second
-    assert second is not None
-    opening = second()
-    assert opening.url == config.need_url()
-    assert opening.login.identity_file == Path("key")
-    assert pickle.loads(pickle.dumps(opening)) == opening  # noqa: S301 - our own, a moment old
-    assert "repository.example" in opening().title
+    assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=3, longest_pause=300, jitter=0.2)
+    assert (made.young, made.changing, made.bandwidth) == (60, 300, 1_000_000)
 
 
 def test_no_secret_shows_in_how_to_open_a_source() -> None:

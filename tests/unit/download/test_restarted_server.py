@@ -184,7 +184,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_with_the_limit_named
         key = make_key(tmp_path / "key")
         (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
         (tmp_path / "smki-sync.toml").write_text(
-            "[limits]\nbanner_seconds = 0.2\n[retry]\nattempts = 2\nfirst_pause_seconds = 0\n"
+            "[limits]\nlogin_seconds = 0.2\n[retry]\nattempts = 2\nfirst_pause_seconds = 0\n"
         )
         ran = Shell(place=tmp_path, today=DAY)(
             *("sync", "--mirror", "mirror", "--source", f"sftp://party@127.0.0.1:{port}/", "--json"),

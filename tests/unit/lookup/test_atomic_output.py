@@ -9,7 +9,7 @@ from support.cli import Shell, wait_until
 from support.exports import bodies, held
 from support.mirror_builders import build, entry
 
-from smki_sync.errors import UsageError
+from smki_sync.errors import OutputError, UsageError
 from smki_sync.export.export import Export, ExportFormat, export
 from smki_sync.files import MANIFEST, atomic_file, atomic_tree
 from smki_sync.mirror.queries import CertificateFilter
@@ -62,14 +62,14 @@ def test_a_mirror_that_fails_in_the_middle_leaves_nothing(ask: Shell, damaged: P
     assert "made" not in " ".join(names(ask.place))
 
 
-def test_a_disk_that_is_full_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_atomic_file_raises_and_leaves_nothing_when_the_disk_is_full(tmp_path: Path) -> None:
     def fill() -> None:
         with atomic_file(tmp_path / "made", force=False) as file, Path("/dev/full").open("w") as full:
             file.write("half")
             full.write("x")
             full.flush()  # as a flush of the file itself would here
 
-    with pytest.raises(UsageError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         fill()
     assert names(tmp_path) == []
 

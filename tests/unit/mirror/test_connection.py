@@ -12,7 +12,14 @@ from support.mirror_builders import Record, ask, build, clock, delta, dump, entr
 from support.mirror_processes import BECOME_NOBODY, let_everybody_read, needs_root, run
 
 from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.errors import MirrorDamaged, MirrorError, MirrorNotWritable
+from smki_sync.errors import (
+    InternalError,
+    MirrorDamaged,
+    MirrorError,
+    MirrorNotWritable,
+    OutOfMemory,
+    ResourceError,
+)
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import MirrorDirectory, hold_lock
 from smki_sync.mirror.store import MirrorStore
@@ -43,14 +50,14 @@ def test_a_delta_on_a_full_disk_is_named_and_leaves_the_mirror_as_it_was(tmp_pat
     build(path, [entry(1)])
     before = dump(path)
     said = run(f"{PRELUDE}{LIMIT}apply(path, november(10), {BIG}){TELL}", path)
-    assert said.startswith("7 Mirror")
+    assert said.startswith(("11 Mirror", "11 Resource"))
     assert dump(path) == before
 
 
 def test_a_build_on_a_full_disk_is_named_and_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "000001.db"
     said = run(f"{PRELUDE}{LIMIT}build(path, {BIG}){TELL}", path)
-    assert said.startswith("7 Mirror")
+    assert said.startswith(("11 Mirror", "11 Resource"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,7 +125,7 @@ def test_the_lock_on_a_full_disk_is_a_fault_of_the_mirror(small_disk: Path) -> N
         "MirrorDirectory(path).publish(path / 'generations' / '000001.db')",
         "MirrorDirectory(path).discard(path / 'generations' / '000002.db')",
         "MirrorDirectory(path / 'more').prepare()",
-        "hold(path / 'lock', since=clock()).__enter__()",
+        "hold_lock(path / 'lock', since=clock()).__enter__()",
     ],
 )
 def test_a_directory_that_may_not_be_written_is_named(public: MirrorDirectory, deed: str) -> None:
@@ -126,9 +133,9 @@ def test_a_directory_that_may_not_be_written_is_named(public: MirrorDirectory, d
     (public.generations / "000002.db").write_bytes(b"")
     let_everybody_read(public.root)
     before = dump(path)
-    more = "from support.mirror_builders import clock\nfrom smki_sync.mirror.directory import hold\n"
+    more = "from support.mirror_builders import clock\nfrom smki_sync.mirror.directory import hold_lock\n"
     said = run(f"{PRELUDE}{more}{BECOME_NOBODY}try:\n    {deed}{TELL}", public.root)
-    assert said.startswith("7 Mirror")
+    assert said.startswith(("11 Mirror", "11 Resource"))
     assert dump(path) == before
 
 
@@ -155,7 +162,7 @@ def test_a_directory_that_vanishes_during_a_build_is_named(directory: MirrorDire
             [entry(1)],
             step=vanish,
         )
-    assert exit_of(caught.value) is Exit.MIRROR
+    assert exit_of(caught.value) is Exit.RESOURCES
 
 
 @pytest.mark.parametrize(
@@ -168,9 +175,15 @@ def test_a_directory_that_vanishes_during_a_build_is_named(directory: MirrorDire
         (apsw.ReadOnlyError("x"), MirrorNotWritable, "Check that"),
         (apsw.PermissionsError("x"), MirrorNotWritable, "Check that"),
         (apsw.CantOpenError("x"), MirrorNotWritable, "Check that"),
-        (apsw.IOError("x"), MirrorError, "disk's health"),
-        (apsw.BusyError("x"), MirrorError, "Check that"),
-        (apsw.SQLError("x"), MirrorDamaged, ""),
+        (apsw.IOError("x"), ResourceError, "disk's health"),
+        (apsw.BusyError("x"), ResourceError, "Close the program"),
+        (apsw.LockedError("x"), ResourceError, "Close the program"),
+        (apsw.ProtocolError("x"), ResourceError, "local file system"),
+        (apsw.NoLFSError("x"), ResourceError, "local file system"),
+        (apsw.NoMemError("x"), OutOfMemory, "memory"),
+        (apsw.SQLError("no such table: certificate"), MirrorDamaged, "rebuilds"),
+        (apsw.SQLError("no such column: c.eui"), MirrorDamaged, "rebuilds"),
+        (apsw.SQLError("unsupported file format"), MirrorDamaged, "rebuilds"),
         (apsw.SQLError("not a writable directory"), MirrorNotWritable, "Check that"),
         (OSError(28, "No space left on device", "f"), MirrorNotWritable, "Free space"),
         (OSError(122, "Quota exceeded"), MirrorNotWritable, "Free space"),
@@ -187,7 +200,26 @@ def test_every_fault_of_the_disk_gets_a_name_and_an_advice(
     assert caught.value.__cause__ is fault
     assert advice in caught.value.hint
     assert ("f: " if getattr(fault, "filename", None) else "here") in caught.value.message
-    assert exit_of(caught.value) is Exit.MIRROR
+    expected = Exit.MIRROR if kind is MirrorDamaged else Exit.RESOURCES
+    assert exit_of(caught.value) is expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        apsw.ThreadingViolationError("Connection is busy in another thread"),
+        apsw.MisuseError("x"),
+        apsw.ConstraintError("x"),
+        apsw.SQLError('near "SELEC": syntax error'),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_disk_errors_reports_a_bug_when_the_sqlite_error_is_unexpected(error: apsw.Error) -> None:
+    with pytest.raises(InternalError) as caught, disk_errors(Path("here")):
+        raise error
+    assert exit_of(caught.value) is Exit.UNEXPECTED
+    assert "permission" not in caught.value.message + caught.value.hint
+    assert "user" not in caught.value.hint
 
 
 def test_what_is_no_fault_of_the_disk_passes_through() -> None:

@@ -17,8 +17,8 @@ HOLD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from smki_sync.mirror.directory import hold
-with hold(Path(sys.argv[1]), since=datetime(2026, 11, 20, 7, 30, tzinfo=UTC)):
+from smki_sync.mirror.directory import hold_lock
+with hold_lock(Path(sys.argv[1]), since=datetime(2026, 11, 20, 7, 30, tzinfo=UTC)):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
 from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
@@ -24,7 +24,7 @@ def source_of(folder: Path) -> Source:
     ("number", "kind", "reason"),
     [
         (errno.ENOENT, SourceMissing, "source-missing"),
-        (errno.EACCES, SourceRefused, "permission-denied"),
+        (errno.EACCES, SourceNotReadable, "permission-denied"),
         (errno.EIO, SourceUnreachable, "read-failed"),
         (errno.ESTALE, SourceUnreachable, "read-failed"),
     ],
@@ -90,9 +90,9 @@ def test_no_file_stays_open(folder: Path) -> None:
 
 def test_a_directory_is_read_without_loading_the_ssh_library(folder: Path) -> None:
     program = (
-        "import sys; from smki_sync.events import Silence\n"
+        "import sys; from smki_sync.events import NullListener\n"
         "from smki_sync.sources import *\n"
-        "s = open_source(sys.argv[1], login=SftpLogin(), limits=Limits(), hear=Silence())\n"
+        "s = open_source(sys.argv[1], login=SftpLogin(), limits=Limits(), hear=NullListener())\n"
         "assert len(s.fetch_listing()) == 3\n"
         "assert 'paramiko' not in sys.modules\n"
     )

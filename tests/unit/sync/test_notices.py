@@ -268,13 +268,12 @@ def test_odd_certificates_are_counted_in_notes() -> None:
 def test_of_files_that_came_near_a_limit_the_one_that_came_nearest_is_named() -> None:
     odd = ReadStatistics()
     for file, figure in (("one", 400), ("two", 455), ("three", 454)):
-        odd.note_limit(file, NearLimit(key="limits.records", figure=figure, limit=1000))
-    odd.note_limit("one", NearLimit(key="limits.depth", figure=8, limit=16))
+        odd.note_limit(file, NearLimit(key="records", figure=figure, limit=1000))
+    odd.note_limit("one", NearLimit(key="levels of nested elements", figure=8, limit=16))
     records, depth = told(oddities=odd)
     assert records.code is NoticeCode.LIMIT_NEAR
-    assert records.message == "two took 455 of the 1,000 that `limits.records` allows, 46%."
-    assert "`limits.records`" in records.hint
-    assert "limits.depth" in depth.message
+    assert records.message == "two has 455 records. That is 46% of the limit of 1,000."
+    assert "8 levels of nested elements" in depth.message
 
 
 def test_extracts_ahead_of_the_clock_are_named_beside_what_the_clock_says() -> None:
@@ -326,7 +325,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
     odd = ReadStatistics(
         claims_differ=1, strict_parser_refuses=1, contradicted=1, unproven=1, verification=UNSOUND
     )
-    odd.note_limit("f.xml.gz", NearLimit(key="limits.records", figure=4, limit=10))
+    odd.note_limit("f.xml.gz", NearLimit(key="records", figure=4, limit=10))
     found = told(
         history_lost=True,
         plan=blocked,

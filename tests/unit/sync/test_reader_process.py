@@ -13,7 +13,15 @@ import pytest
 from support.extract_directory import Shelf, november
 
 from smki_sync.download import DownloadedFile
-from smki_sync.errors import BadExtract, MirrorError, MirrorNotWritable, OutOfMemory, SmkiSyncError
+from smki_sync.errors import (
+    BadExtract,
+    MirrorDamaged,
+    MirrorError,
+    MirrorNotWritable,
+    OutOfMemory,
+    ResourceError,
+    SmkiSyncError,
+)
 from smki_sync.mirror.rows import Batch, row_of
 from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.extract import Extract, ExtractKind
@@ -229,7 +237,8 @@ def test_what_may_not_be_understood_is_not_sifted_but_understood_at_once(claims:
     ("error", "kind"),
     [
         (BadExtract("m", hint="h", code="c"), BadExtract),
-        (MirrorNotWritable("m", hint="h", code="c"), MirrorError),
+        (MirrorNotWritable("m", hint="h", code="c"), ResourceError),
+        (MirrorDamaged("m", hint="h", code="c"), MirrorError),
         (SmkiSyncError("m", hint="h", code="c"), SmkiSyncError),
     ],
     ids=repr,
