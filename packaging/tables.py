@@ -16,11 +16,11 @@ from resilience.damage import cases  # noqa: E402 - tests/ must be on the path f
 
 from smki_sync.cli import exit_codes  # noqa: E402
 from smki_sync.config import schema  # noqa: E402
-from smki_sync.download.retry import CAUSES, RetryAction  # noqa: E402
+from smki_sync.download.retry import RETRY_RULES, RetryAction  # noqa: E402
 from smki_sync.trust.profiles import CheckStep, FindingCode  # noqa: E402
 
 RETRIED: Final[Mapping[RetryAction, str]] = {
-    RetryAction.AGAIN: "yes",
+    RetryAction.RETRY: "yes",
     RetryAction.WAIT: "after a wait",
     RetryAction.NEVER: "no",
 }
@@ -37,7 +37,7 @@ def retries() -> str:
     """Render the causes of a failed transfer."""
     return markdown(
         ["cause", "exit code", "retried", "reason"],
-        ([f"`{c.code}`", int(exit_codes.exit_of(c.kind(""))), RETRIED[c.treatment], c.why] for c in CAUSES),
+        ([f"`{r.code}`", int(exit_codes.exit_of(r.error(""))), RETRIED[r.action], r.reason] for r in RETRY_RULES),
     )
 
 

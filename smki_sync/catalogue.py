@@ -91,9 +91,11 @@ DEFAULT_NAMES = FileNames()
 def read_catalogue(files: Iterable[RemoteFile], names: FileNames = DEFAULT_NAMES) -> Catalogue:
     """Sort a listing into extracts by date, companions by name, and strangers with their reason.
 
-    Every file comes out exactly once; the order of the listing does not matter. Never raises.
+    Every usable file comes out exactly once. An unusable one (a directory, a link) comes out as
+    unrecognised if its name matches a pattern. The order of the listing does not matter. Never raises.
     """
-    known = [_recognise(file, names) for file in sorted(files, key=_by_name)]
+    found = (_recognise(file, names) for file in sorted(files, key=_by_name))
+    known = [x for x in found if x is not None]
     extracts, doubles = _one_a_date([x for x in known if isinstance(x, Extract)], names)
     strangers = [*(x for x in known if isinstance(x, UnrecognisedFile)), *doubles]
     return Catalogue(
@@ -136,7 +138,18 @@ def _one_a_date(extracts: list[Extract], names: FileNames) -> tuple[list[Extract
     return sorted(kept.values(), key=lambda e: e.day), strangers
 
 
-def _recognise(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile:
+def _recognise(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile | None:
+    recognised = _recognise_name(file, names)
+    if file.unusable is None:
+        return recognised
+    unknown = isinstance(recognised, UnrecognisedFile) and recognised.why is UnrecognisedReason.UNKNOWN
+    if unknown and file.unusable is not UnrecognisedReason.CHECKSUM_UNREADABLE:
+        return None
+    day = None if isinstance(recognised, RemoteFile) else recognised.day
+    return UnrecognisedFile(name=file.name, why=file.unusable, day=day)
+
+
+def _recognise_name(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile:
     if _NO_PLAIN_NAME.search(file.name):
         return UnrecognisedFile(name=file.name, why=UnrecognisedReason.UNKNOWN)
     for kind in ExtractKind:
@@ -163,6 +176,7 @@ def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Unreco
         modified=file.modified,
         sha256=file.sha256,
         origin=file.origin,
+        is_fallback=file.is_fallback,
     )
 
 

@@ -55,6 +55,10 @@ class SourceUnreachable(SourceError):
     code = "source-unreachable"
 
 
+class LoginInterrupted(SourceUnreachable):
+    """The connection ended during the login; the server may have counted a wrong login."""
+
+
 class SourceRefused(SourceError):
     """The host key or the login was refused; never retried (Appendix P: 5 failed logins lock the account)."""
 

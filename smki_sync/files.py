@@ -14,7 +14,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
-from smki_sync.errors import OutputError, SmkiSyncError, UsageError
+from smki_sync.errors import MirrorNotWritable, OutputError, SmkiSyncError, UsageError
+
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FREE_SPACE: Final = (
+    "Free space on that file system or raise its quota."
+    " The mirror is unchanged since the last committed file."
+)
+_CHECK_ACCESS: Final = (
+    "Check that the directory exists and that the user who runs smki-sync can read and write it."
+)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise :class:`MirrorNotWritable` instead of an ``OSError`` about a file under ``path``."""
+    try:
+        yield
+    except OSError as exc:
+        where = exc.filename2 or exc.filename or path  # filename2: the target of a link or a rename
+        hint = _FREE_SPACE if exc.errno in _NO_SPACE else _CHECK_ACCESS
+        raise MirrorNotWritable(f"{where}: {exc.strerror}", hint=hint) from exc
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
 
 MANIFEST: Final = "_smki-sync.json"
 """In each tree: what it is. Readers of Parquet pass over names that begin so."""
@@ -37,7 +67,7 @@ def atomic_file(path: Path, *, force: bool) -> Iterator[TextIO]:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
-        _make_durable(path.parent)
+        sync_directory(path.parent)
 
 
 @contextmanager
@@ -57,7 +87,7 @@ def atomic_tree(path: Path, *, force: bool) -> Iterator[Path]:
             _swap(aside, path)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        _make_durable(path.parent)
+        sync_directory(path.parent)
 
 
 def write_manifest(tree: Path, facts: Mapping[str, object]) -> None:
@@ -100,14 +130,6 @@ def _is_ours(path: Path) -> bool:
     if path.is_symlink() or not path.is_dir():
         return False
     return (path / MANIFEST).is_file() or not any(path.iterdir())
-
-
-def _make_durable(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -1,103 +1,109 @@
-"""Pure: plan(position, catalogue, policy, today) -> Plan with a named reason."""
+"""Decide what brings a mirror up to date: plan(position, catalogue, policy, today) -> Plan with a reason."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import assert_never
 
-from smki_sync.model.extract import Catalogue, Extract, ExtractKind
+from smki_sync.merge import Baseline
+from smki_sync.model.extract import Catalogue, Extract, ExtractKind, FileKey
 from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
 
 DAY = timedelta(days=1)
 CLOCK_TOLERANCE = DAY
-"""Midnight, time zones and a slow clock: an extract may be dated tomorrow without being doubted."""
-PROOF_DISTANCE = DAY
-"""A full that is dated ahead counts if a delta is dated this near: then the clock is wrong, not it."""
+"""Midnight, time zones and a slow clock: a file may be dated one day ahead of this machine's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AvailableExtracts:
-    """The extracts that count. ``full``: the newest one, if any counts."""
+    """The extracts of a listing that count. ``full``: the newest one, if any counts."""
 
     deltas: Mapping[date, Extract]
     full: Extract | None
     policy: Policy
     today: date
 
-    def run_after(self, day: date) -> tuple[Extract, ...]:
-        """Give the deltas that follow ``day`` without a hole, in order."""
-        return tuple(self._consecutive(day + DAY, DAY, limit=len(self.deltas)))
+    def left_window(self, day: date) -> bool:
+        """Whether the delta of a day has left the window, and is not merely late (MP147: seven days).
 
-    def overlap(self, full: date) -> tuple[Extract, ...]:
-        """Give the deltas to replay onto a full: an unbroken run that ends at its date.
-
-        It stops at the first date that is absent, going back: an older delta without every later
-        one could put back what the absent one took out.
+        With a window of seven, the deltas of today-7 to today-1 are as complete as those of today-6 to today,
+        because today's may not be published yet.
         """
-        back = self._consecutive(full, -DAY, limit=self.policy.full_overlap_days + 1)
-        return tuple(back)[::-1]
+        if day in self.deltas:
+            return False
+        window = self.policy.window_days * DAY
+        return day < self.today - window or any(day <= known - window for known in self.deltas)
 
-    def uncovered(self, full: date) -> tuple[date, ...]:
-        """Name the dates of a full's overlap that no delta of the run covers."""
-        covered = {delta.day for delta in self.overlap(full)}
-        wanted = (full - days * DAY for days in range(self.policy.full_overlap_days, -1, -1))
-        return tuple(day for day in wanted if day not in covered)
+    def next_day(self, position: date, full: date) -> date:
+        """Date of the delta that is needed after ``position``.
 
-    def absent(self, after: date, before: date) -> tuple[date, ...]:
-        """Name the dates strictly between two that have no delta on offer."""
-        between = (after + days * DAY for days in range(1, (before - after).days))
-        return tuple(day for day in between if day not in self.deltas)
+        A full does not include the delta of its own date. If that delta has left the window, the deltas from
+        the day after the full are applied, and the mirror is unproven.
+        """
+        day = position + DAY
+        return day + DAY if day == full and self.left_window(day) else day
 
-    def missing_after(self, day: date) -> tuple[date, ...]:
-        """Name the dates after ``day`` whose deltas later ones prove to exist and that are absent."""
-        return self.absent(day, max(self.deltas, default=day))
+    def next_deltas(self, position: date, full: date) -> tuple[Extract, ...]:
+        """The deltas that follow ``position`` without a gap, in order."""
+        return tuple(self._run_from(self.next_day(position, full)))
 
-    def goes_on_after(self, day: date) -> bool:
-        """Whether anything on offer proves that the Repository published after ``day``."""
+    def between(self, first: date, last: date) -> tuple[Extract, ...]:
+        """The deltas dated ``first`` to ``last``, in order."""
+        return tuple(self.deltas[day] for day in sorted(self.deltas) if first <= day <= last)
+
+    def missing_after(self, position: date, full: date) -> tuple[date, ...]:
+        """Dates after ``position`` whose deltas are not available although a later one is."""
+        last = max(self.deltas, default=position)
+        first = self.next_day(position, full)
+        days = (first + number * DAY for number in range((last - first).days))
+        return tuple(day for day in days if day not in self.deltas)
+
+    def published_after(self, day: date) -> bool:
+        """Whether an available file proves that the Repository published after ``day``."""
         return any(known > day for known in self.deltas) or (self.full is not None and self.full.day > day)
 
-    def gone(self, day: date) -> bool:
-        """Whether the delta of a date has left the window, rather than not having come.
-
-        Deltas leave in order of date (MP147: each after seven days), so nothing has gone while an
-        earlier delta is on offer. Today's may not be out yet: with a window of seven, the deltas of
-        today-7 to today-1 are as complete as those of today-6 to today, and today-7 has not gone
-        unless today's delta is there to take its place.
-        """
-        window = self.policy.window_days * DAY
-        earliest_of_all = all(day < known for known in self.deltas)
-        pushed_out = any(day <= known - window for known in self.deltas)
-        return earliest_of_all and (pushed_out or day < self.today - window)
-
-    def _consecutive(self, day: date, step: timedelta, *, limit: int) -> Iterator[Extract]:
-        for _ in range(limit):
-            if day not in self.deltas:
-                return
+    def _run_from(self, day: date) -> Iterator[Extract]:
+        while day in self.deltas:
             yield self.deltas[day]
-            day += step
+            day += DAY
 
 
 def usable_extracts(
-    catalogue: Catalogue, *, position: Position | None, policy: Policy, today: date
+    catalogue: Catalogue,
+    *,
+    position: Position | None,
+    policy: Policy,
+    today: date,
+    unusable: Collection[FileKey] = (),
 ) -> AvailableExtracts:
-    """Keep the extracts of a catalogue that are to be believed on a day.
+    """Select the extracts that count on a day.
 
-    Dropped are extracts dated ahead of the clock for which nothing else speaks: one file with a
-    wrong year must neither become the position for ever nor make a hole of the years between.
+    A full does not count if it is older than the newest one used, or dated ahead of the clock. A delta dated
+    ahead of the clock counts only if another file or the position is near: one wrong year in a name must not
+    become the position. ``unusable``: files that this run could not use.
     """
-    latest = max(today + CLOCK_TOLERANCE, position.day if position else today)  # what is held has come
-    dates = [e.day for e in (*catalogue.fulls, *catalogue.deltas)] + ([position.day] if position else [])
+    latest = max(today + CLOCK_TOLERANCE, position.day if position else today)
+    offered = (*catalogue.fulls, *catalogue.deltas)
+    dates = [extract.day for extract in offered] + ([position.day] if position else [])
     near = policy.window_days * DAY
-    believed = (d.day for d in catalogue.deltas if d.day <= latest or _in_company(d, dates, near))
-    newest = max(believed, default=date.min)
-    deltas = {d.day: d for d in catalogue.deltas if d.day <= newest}
-    fulls = [f for f in catalogue.fulls if f.day <= latest or _is_proven(f, deltas)]
-    full = max(fulls, key=lambda f: f.day, default=None)
-    return AvailableExtracts(deltas=deltas, full=full, policy=policy, today=today)
+    credible = (d.day for d in catalogue.deltas if d.day <= latest or _has_neighbour(d, dates, near))
+    newest = max(credible, default=date.min)
+    oldest_full = position.full if position else date.min
+    fulls = [
+        full
+        for full in catalogue.fulls
+        if oldest_full <= full.day <= today + CLOCK_TOLERANCE and full.key not in unusable
+    ]
+    return AvailableExtracts(
+        deltas={d.day: d for d in catalogue.deltas if d.day <= newest and d.key not in unusable},
+        full=max(fulls, key=lambda full: full.day, default=None),
+        policy=policy,
+        today=today,
+    )
 
 
 def dated_in_future(catalogue: Catalogue, today: date) -> tuple[Extract, ...]:
-    """Give the extracts dated later than tomorrow, in order: somebody's clock or name is wrong."""
+    """List the extracts dated later than tomorrow, in order: a clock or a name is wrong."""
     return tuple(
         sorted(
             (e for e in (*catalogue.fulls, *catalogue.deltas) if e.day > today + CLOCK_TOLERANCE),
@@ -106,16 +112,12 @@ def dated_in_future(catalogue: Catalogue, today: date) -> tuple[Extract, ...]:
     )
 
 
-def _is_proven(full: Extract, deltas: Mapping[date, Extract]) -> bool:
-    return any(abs(full.day - day) <= PROOF_DISTANCE for day in deltas)
+def _has_neighbour(delta: Extract, dates: list[date], near: timedelta) -> bool:
+    """Whether another file, or the position, is dated within one window of a delta.
 
-
-def _in_company(delta: Extract, dates: list[date], near: timedelta) -> bool:
-    """Tell a delta of a Repository whose clock is ahead of ours from a lone one with a wrong date.
-
-    Another extract or the mirror's own position within one window makes it believed.
+    This distinguishes a Repository whose clock is ahead of ours from a single file with a wrong date.
     """
-    return sum(abs(delta.day - day) <= near for day in dates) > 1  # one of them is its own
+    return sum(abs(delta.day - day) <= near for day in dates) > 1  # one of them is the delta itself
 
 
 def plan(
@@ -126,51 +128,62 @@ def plan(
     policy: Policy,
     today: date,
     requested: bool = False,
-    changed: frozenset[str] = frozenset(),
+    changed: Collection[FileKey] = (),
+    unusable: Collection[FileKey] = (),
 ) -> Plan:
     """Decide what brings the mirror up to date.
 
-    ``position``: counts only where the mirror is healthy. ``today``: in UTC. ``requested``: the
-    operator asks for a full. ``changed``: names of applied deltas whose bytes are known to differ
-    now, also of such as are no longer on offer. Never raises for dates that ``read_catalogue`` lets in.
+    Args:
+        state: what was found in the mirror directory; ``position`` counts only if it is healthy.
+        today: in UTC.
+        requested: whether the operator asks for a full.
+        changed: applied files that are known to have other bytes now, even if they are not listed any more.
+        unusable: listed files that this run could not use.
     """
     held = position if state is MirrorState.HEALTHY else None
-    offer = usable_extracts(catalogue, position=held, policy=policy, today=today)
+    available = usable_extracts(catalogue, position=held, policy=policy, today=today, unusable=unusable)
     if held is None:
-        return _take_full(_why_rebuild(state), offer, held)
-    if requested:
-        return _take_full(Reason.REQUESTED, offer, held)
-    if _has_changed(held, catalogue, changed):
-        return _take_full(Reason.DELTA_CHANGED, offer, held)
-    return _go_on(held, offer)
+        return _take_full(_why_rebuild(state), available, held)
+    every = frozenset(changed) & {applied.extract.key for applied in held.applied}
+    every |= resized_files(held, catalogue)
+    if requested or every:
+        reason = Reason.REQUESTED if requested else _why_changed(every)
+        return _take_full(reason, available, held, every)
+    return _continue(held, available, unusable)
 
 
-def suspect_deltas(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
-    """Give the applied deltas on offer whose size is the same but whose time of change is not.
+def suspect_files(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
+    """List applied files that are available with the same size and another modification time.
 
-    Only their bytes can tell: the driver fetches and hashes these, and hands the names of those that
-    differ to :func:`plan` as ``changed``.
+    Only their bytes can tell whether they changed: the caller downloads and hashes them, and passes the keys of
+    those that differ to :func:`plan` as ``changed``.
     """
     return tuple(
         offered
-        for applied, offered in _still_on_offer(position, catalogue)
+        for applied, offered in still_offered(position, catalogue)
         if applied.size == offered.size
         and None not in (applied.extract.modified, offered.modified)
         and applied.extract.modified != offered.modified
     )
 
 
-def resized_files(position: Position, catalogue: Catalogue) -> frozenset[str]:
-    """Name the applied deltas that are on offer with another size: they certainly have other bytes."""
-    return frozenset(o.name for applied, o in _still_on_offer(position, catalogue) if applied.size != o.size)
+def resized_files(position: Position, catalogue: Catalogue) -> frozenset[FileKey]:
+    """Keys of applied files that are available with another size, and so certainly with other bytes."""
+    return frozenset(o.key for applied, o in still_offered(position, catalogue) if applied.size != o.size)
+
+
+def still_offered(position: Position, catalogue: Catalogue) -> Iterator[tuple[AppliedFile, Extract]]:
+    """Pair each applied file with the file that is available under its key, in order of date.
+
+    A file of a fallback source is left out: another edition there is no reason to rebuild.
+    """
+    applied = {file.extract.key: file for file in position.applied}
+    offered = sorted((*catalogue.fulls, *catalogue.deltas), key=lambda extract: extract.day)
+    return ((applied[one.key], one) for one in offered if one.key in applied and not one.is_fallback)
 
 
 def late_days(reached: date, policy: Policy, today: date) -> int:
-    """Count the days that the Repository is late: 0 when it is not.
-
-    ``reached``: the date of the last extract that the mirror could apply. It is expected to be no
-    older than ``late_after_days`` before ``today``.
-    """
+    """Count the days that the Repository is late, 0 if it is not. ``reached``: date of its newest extract."""
     return max(0, (today - reached).days - policy.late_after_days)
 
 
@@ -186,96 +199,120 @@ def _why_rebuild(state: MirrorState) -> Reason:
             assert_never(state)
 
 
-def _has_changed(position: Position, catalogue: Catalogue, changed: frozenset[str]) -> bool:
-    """Whether a delta was applied from other bytes than it has now. A full's bytes prove nothing."""
-    known = any(applied.extract.name in changed for applied in _applied_deltas(position))
-    return known or bool(resized_files(position, catalogue))
+def _why_changed(changed: Collection[FileKey]) -> Reason:
+    if all(kind is ExtractKind.DELTA for kind, _ in changed):
+        return Reason.DELTA_CHANGED
+    return Reason.FULL_CHANGED if len(changed) == 1 else Reason.SOURCE_CHANGED
 
 
-def _go_on(position: Position, offer: AvailableExtracts) -> Plan:
-    """Follow a healthy mirror's position; a full only where the deltas do not lead on."""
-    if offer.gone(position.day + DAY) and offer.goes_on_after(position.day):
-        return _take_full(Reason.GAP_BEYOND_WINDOW, offer, position)
-    missing = offer.missing_after(position.day)
+def _continue(held: Position, available: AvailableExtracts, unusable: Collection[FileKey]) -> Plan:
+    """Continue from a healthy mirror's position. Take a full only if the deltas have a gap."""
+    next_day = available.next_day(held.day, held.full)
+    if available.left_window(next_day) and available.published_after(next_day - DAY):
+        return _take_full(Reason.GAP_BEYOND_WINDOW, available, held)
+    missing = available.missing_after(held.day, held.full)
     if not missing:
-        return _take_deltas(position, offer)
-    if offer.full and offer.full.day >= missing[0]:
-        return _take_full(Reason.HOLE_IN_DELTAS, offer, position)
-    return _stop_at_hole(position, offer, missing)
+        return _take_deltas(held, available)
+    if available.full and available.full.day > missing[0]:
+        damaged = (ExtractKind.DELTA, missing[0]) in unusable
+        return _take_full(Reason.DELTA_DAMAGED if damaged else Reason.HOLE_IN_DELTAS, available, held)
+    return _stop_at_hole(held, available, missing)
 
 
-def _take_deltas(position: Position, offer: AvailableExtracts) -> Plan:
-    overlap, deltas = _overlap_due(position, offer), offer.run_after(position.day)
-    if not overlap and not deltas:
-        return Plan(action=Action.NONE, reason=Reason.UP_TO_DATE)
+def _take_deltas(held: Position, available: AvailableExtracts) -> Plan:
+    late, deltas = _late_deltas(held, available), available.next_deltas(held.day, held.full)
+    found = bool(late or deltas)
     return Plan(
-        action=Action.DELTAS,
-        reason=Reason.DELTAS_AVAILABLE,
-        overlap=overlap,
+        action=Action.DELTAS if found else Action.NONE,
+        reason=Reason.DELTAS_AVAILABLE if found else Reason.UP_TO_DATE,
+        overlap=late,
         deltas=deltas,
-        uncovered=offer.uncovered(position.full) if overlap else (),
+        unproven=_unproven_after(_baseline(held), held.applied_deltas, (*late, *deltas)),
     )
 
 
-def _stop_at_hole(position: Position, offer: AvailableExtracts, missing: tuple[date, ...]) -> Plan:
-    """Go as far as the hole: what lies before it is as true as ever, and newer than what is held."""
-    overlap = _overlap_due(position, offer)
+def _stop_at_hole(held: Position, available: AvailableExtracts, missing: tuple[date, ...]) -> Plan:
+    """Apply the deltas before the hole: they are true, and newer than the mirror."""
+    late, deltas = _late_deltas(held, available), available.next_deltas(held.day, held.full)
     return Plan(
         action=Action.BLOCKED,
         reason=Reason.HOLE_IN_DELTAS,
-        overlap=overlap,
-        deltas=offer.run_after(position.day),
+        overlap=late,
+        deltas=deltas,
         missing=missing,
-        uncovered=offer.uncovered(position.full) if overlap else (),
+        unproven=_unproven_after(_baseline(held), held.applied_deltas, (*late, *deltas)),
     )
 
 
-def _overlap_due(position: Position, offer: AvailableExtracts) -> tuple[Extract, ...]:
-    """Give the overlap that the mirror's full still lacks, whole: its deltas only count in order.
-
-    Nothing is due once a later delta is applied: an older one after it could undo it.
-    """
-    if position.day != position.full:
-        return ()
-    overlap = offer.overlap(position.full)
-    replayed = {applied.extract.day for applied in _applied_deltas(position)}
-    return overlap if any(delta.day not in replayed for delta in overlap) else ()
+def _baseline(held: Position) -> Baseline:
+    return Baseline(full=held.full, overlap_days=held.overlap_days)
 
 
-def _take_full(reason: Reason, offer: AvailableExtracts, held: Position | None) -> Plan:
-    """Start from the newest full, if one is on offer from which the deltas lead on."""
-    if offer.full is None:
-        missing = offer.missing_after(held.day) if held else ()
+def _late_deltas(held: Position, available: AvailableExtracts) -> tuple[Extract, ...]:
+    """Overlap deltas of the mirror's full that have become available only now."""
+    offered = available.between(_baseline(held).first_delta, min(held.full, held.day))
+    return tuple(delta for delta in offered if delta.day not in held.applied_deltas)
+
+
+def _unproven_after(
+    baseline: Baseline, applied: Iterable[date], deltas: Iterable[Extract]
+) -> tuple[date, ...]:
+    return baseline.missing({*applied, *(delta.day for delta in deltas)})
+
+
+def _take_full(
+    reason: Reason, available: AvailableExtracts, held: Position | None, changed: Collection[FileKey] = ()
+) -> Plan:
+    """Merge the newest full, if there is one from which the deltas continue."""
+    full = available.full
+    if full is None:
+        missing = available.missing_after(held.day, held.full) if held else ()
         return Plan(action=Action.BLOCKED, reason=Reason.NO_FULL_AVAILABLE, missing=missing)
-    if unbridged := _unbridged(offer.full, offer, held):
-        return Plan(action=Action.BLOCKED, reason=Reason.FULL_TOO_OLD, missing=unbridged)
+    baseline = Baseline(full=full.day, overlap_days=available.policy.full_overlap_days)
+    superseded = _superseded(held, available, changed) if held and changed else ()
+    applied = (held.applied_deltas if held else frozenset()) - set(superseded)
+    position = baseline.position(held.day if held else None)
+    if lacking := _not_joined(position, full.day, available, applied):
+        return Plan(action=Action.BLOCKED, reason=Reason.FULL_TOO_OLD, missing=lacking)
+    overlap = available.between(baseline.first_delta, position)
+    deltas = available.next_deltas(position, full.day)
     return Plan(
         action=Action.FULL,
         reason=reason,
-        full=offer.full,
-        overlap=offer.overlap(offer.full.day),
-        deltas=offer.run_after(offer.full.day),
-        missing=offer.missing_after(offer.full.day),
-        uncovered=offer.uncovered(offer.full.day),
+        full=full,
+        overlap=overlap,
+        deltas=deltas,
+        missing=available.missing_after(position, full.day),
+        unproven=_unproven_after(baseline, applied, (*overlap, *deltas)),
+        superseded=superseded,
     )
 
 
-def _unbridged(full: Extract, offer: AvailableExtracts, held: Position | None) -> tuple[date, ...]:
-    """Name the dates for want of which a full is of no use; none where it is.
+def _superseded(
+    held: Position, available: AvailableExtracts, changed: Collection[FileKey]
+) -> tuple[date, ...]:
+    """Dates of applied deltas whose statements do not count any more.
 
-    Either the deltas after it have left the window, or it would take a healthy mirror back.
+    A changed delta may have replaced statements of older ones. So an older delta counts only if it is applied
+    again. If a full has changed together with another file, the source is another one: nothing counts.
     """
-    later = [day for day in offer.deltas if day > full.day]
-    if later and offer.gone(full.day + DAY):
-        return offer.absent(full.day, min(later))
-    return offer.absent(full.day, held.day + DAY) if held else ()
+    if _why_changed(changed) is Reason.SOURCE_CHANGED:
+        return tuple(sorted(held.applied_deltas))
+    days = {day for kind, day in changed if kind is ExtractKind.DELTA}
+    older = {day for day in held.applied_deltas if day < max(days, default=day)} - available.deltas.keys()
+    return tuple(sorted(days | older))
 
 
-def _applied_deltas(position: Position) -> Iterator[AppliedFile]:
-    return (applied for applied in position.chain if applied.extract.kind is ExtractKind.DELTA)
-
-
-def _still_on_offer(position: Position, catalogue: Catalogue) -> Iterator[tuple[AppliedFile, Extract]]:
-    """Pair each applied delta with what is on offer under its name now, in order of date."""
-    applied = {file.extract.name: file for file in _applied_deltas(position)}
-    return ((applied[delta.name], delta) for delta in catalogue.deltas if delta.name in applied)
+def _not_joined(
+    position: date, full: date, available: AvailableExtracts, applied: Collection[date]
+) -> tuple[date, ...]:
+    """Dates of the deltas without which a full does not lead to the position, and on; none if it does."""
+    known = {*available.deltas, *applied}
+    days = (full + number * DAY for number in range(1, (position - full).days + 1))
+    if lacking := tuple(day for day in days if day not in known):
+        return lacking
+    next_day = available.next_day(position, full)
+    later = [day for day in available.deltas if day > next_day]
+    if not later or not available.left_window(next_day):
+        return ()
+    return tuple(next_day + number * DAY for number in range((min(later) - next_day).days))

@@ -1,7 +1,7 @@
 """Pure: agreed download window for fulls; limits on how much one file may change."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
@@ -26,7 +26,7 @@ class Weekday(StrEnum):
 
 
 class OutsideWindow(StrEnum):
-    """What becomes of a full that is needed at another time: taken, and told; or put off."""
+    """What happens to a full that is needed at another time: take it and say so, or wait."""
 
     GO_AHEAD = "go-ahead"
     WAIT = "wait"
@@ -34,7 +34,7 @@ class OutsideWindow(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeRange:
-    """From the beginning of one hour to that of another, UTC; over midnight where ``until`` is not later."""
+    """From the start of one hour to the start of another, UTC; past midnight if ``until`` is not later."""
 
     start: int
     until: int
@@ -87,38 +87,30 @@ def is_outside(plan: Plan, agreement: DownloadWindow, now: datetime) -> bool:
 def postponed_fulls(
     plan: Plan, without_full: Plan, agreement: DownloadWindow, now: datetime, *, requested: bool
 ) -> Plan:
-    """Give the plan that the agreement allows.
+    """Return the plan that the agreement allows.
 
-    ``without_full``: what the planner would do were no full on offer: the deltas before the obstacle are as
-    true as ever. ``requested``: the operator asked for a full now, and knows what was agreed.
+    ``without_full``: the plan if no full were available; its deltas can be applied in any case. ``requested``:
+    the operator asks for a full now, and knows the agreement.
     """
     if requested or agreement.outside is OutsideWindow.GO_AHEAD or not is_outside(plan, agreement, now):
         return plan
-    return Plan(
-        action=Action.BLOCKED,
-        reason=Reason.WAITING_FOR_AGREED_DAY,
-        overlap=without_full.overlap,
-        deltas=without_full.deltas,
-        missing=without_full.missing,
-        uncovered=without_full.uncovered,
-    )
+    return replace(without_full, action=Action.BLOCKED, reason=Reason.WAITING_FOR_AGREED_DAY, full=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeLimits:
-    """What one file may do. A file at a bound is applied; one beyond it raises ``BadExtract``.
+    """How much one file may change. A file at a limit is applied; a file beyond it raises ``BadExtract``.
 
-    ``shrink_share``: of the certificates In-Use that a file may cost, from 0 to 1, those that it brings
-    counted against those that it takes. Devices are replaced by the percent and their number grows; it
-    does not fall by a tenth.
-    ``shrink_allowance``: certificates In-Use that may go whatever their share.
-    ``repeat_share``: of the certificates In-Use that a delta may name only to say what is known already,
-    from 0 to 1. A delta holds what has changed (Appendix O 2.3.3); who repeats half of the mirror is a full.
-    ``not_in_use_share``: of a full's certificates that may have another status than In-Use, from 0 to 1.
-    A full holds what is In-Use (Appendix O 2.3.3); a tenth of others is a delta. With 1 nothing is asked,
-    for a test environment that begins empty.
-    ``not_in_use_allowance``: such certificates that a full may hold whatever their share.
-    ``accept_shrink``: an operator has said that the loss is right, for this run.
+    ``shrink_share``: largest share of the In-Use certificates, from 0 to 1, that may leave In-Use by one file.
+    Devices are replaced by the percent and their number grows; it does not fall by a tenth.
+    ``shrink_allowance``: certificates that may leave In-Use in any case.
+    ``repeat_share``: largest share of the In-Use certificates, from 0 to 1, that a delta may only repeat. A
+    delta contains what has changed (Appendix O 2.3.3); one that repeats half of the mirror is a full.
+    ``not_in_use_share``: largest share of a full's certificates, from 0 to 1, that may have another status
+    than In-Use. A full contains what is In-Use (Appendix O 2.3.3). 1 disables the check, for a test environment
+    that begins empty.
+    ``not_in_use_allowance``: such certificates that a full may contain in any case.
+    ``accept_shrink``: the operator accepts the loss, for this run.
     """
 
     shrink_share: float = 0.10
@@ -128,34 +120,33 @@ class ChangeLimits:
     not_in_use_allowance: int = 5
     accept_shrink: bool = False
 
-    def check_shrink(self, name: str, *, before: int, after: int) -> None:
-        """Raise ``BadExtract`` where a file takes too many certificates; both are numbers In-Use."""
-        lost = before - after
-        if self.accept_shrink or lost <= max(self.shrink_allowance, self.shrink_share * before):
+    def check_shrink(self, name: str, *, before: int, leaving: int) -> None:
+        """Raise ``BadExtract`` if too many of the ``before`` In-Use certificates leave In-Use by a file."""
+        if self.accept_shrink or leaving <= max(self.shrink_allowance, self.shrink_share * before):
             return
         raise bad_extract(
             Fault.SHRINKS_MIRROR,
             name,
-            f"it would leave {after:,} certificates In-Use of {before:,}, a loss of {lost / before:.0%};"
+            f"{leaving:,} of {before:,} In-Use certificates would leave In-Use, {leaving / before:.0%};"
             f" `policy.max_shrink_share` allows {self.shrink_share:.0%}",
         )
 
     def check_delta(self, name: str, *, repeated: int, held: int) -> None:
-        """Raise ``BadExtract`` for a full under a delta's name.
+        """Raise ``BadExtract`` for a full under the name of a delta.
 
-        ``repeated``: records that said nothing new. ``held``: certificates In-Use before the file.
+        ``repeated``: records that say nothing new. ``held``: In-Use certificates before the file.
         """
         if repeated <= max(self.shrink_allowance, self.repeat_share * held):
             return
         raise bad_extract(
             Fault.NOT_A_DELTA,
             name,
-            f"{repeated:,} of its records say what the mirror of {held:,} certificates In-Use holds already;"
-            " a delta says what has changed",
+            f"{repeated:,} of its records only repeat what the mirror of {held:,} In-Use certificates has;"
+            " a delta contains what has changed",
         )
 
     def check_full(self, name: str, *, certificates: int, in_use: int) -> None:
-        """Raise ``BadExtract`` for a delta under a full's name, and for a full without a certificate."""
+        """Raise ``BadExtract`` for a delta under the name of a full, and for a full without certificates."""
         others = certificates - in_use
         few = others <= max(self.not_in_use_allowance, self.not_in_use_share * certificates)
         if (in_use and few) or self.not_in_use_share >= 1:
@@ -163,5 +154,5 @@ class ChangeLimits:
         raise bad_extract(
             Fault.NOT_A_FULL,
             name,
-            f"of its {certificates:,} certificates {in_use:,} are In-Use; a full holds those that are",
+            f"{in_use:,} of its {certificates:,} certificates are In-Use; a full contains those that are",
         )

@@ -64,12 +64,13 @@ def parse_record(number: int, claims: Claims) -> Entry | Rejected:
     Source of the rules: Annex B as the DCC's own samples show it, where the serial number and the
     usage of a record can belong to another certificate than its body.
     """
+    known = None
     try:
         der = _der(claims.body)
         known = _examine(der)
         status = _status(claims.status)
     except _Unfit as unfit:
-        return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
+        return _rejected(number, unfit, claims, known)
     return _entry(number, claims, der, known, status)
 
 
@@ -83,7 +84,7 @@ def pre_parse(number: int, claims: Claims) -> PreParsed | Entry | Rejected:
     try:
         der = _der(claims.body)
     except _Unfit as unfit:
-        return Rejected(number=number, reason=unfit.reason, detail=unfit.detail)
+        return _rejected(number, unfit, claims, None)
     if template_cache.fits(der):
         return PreParsed(number, claims, der)
     return parse_record(number, claims)
@@ -93,6 +94,26 @@ def finish_parse(sifted: PreParsed) -> Entry:
     """Understand a record that was sifted."""
     number, claims, der = sifted
     return _entry(number, claims, der, examine(der), _STATUSES[claims.status or ""])
+
+
+def _rejected(number: int, unfit: _Unfit, claims: Claims, known: ExaminedCertificate | None) -> Rejected:
+    """Make the evidence. The body says which certificate it is about; if it cannot be read, the claim does."""
+    return Rejected(
+        number=number,
+        reason=unfit.reason,
+        detail=unfit.detail,
+        serial=known.facts.serial if known else _claimed_serial(claims.serial),
+        issuer=known.facts.issuer if known else None,
+    )
+
+
+def _claimed_serial(claim: str | None) -> Serial | None:
+    if claim is None or not claim.strip():
+        return None
+    try:
+        return parse_serial(claim)
+    except ValueError:
+        return None
 
 
 def _entry(number: int, claims: Claims, der: bytes, known: ExaminedCertificate, status: Status) -> Entry:
@@ -188,12 +209,7 @@ def _odd(serial: str | None, eui: Eui | None, role: int | None, usage: Usage | N
 
 def _serial_differs(claim: str | None, serial: Serial) -> bool:
     """Compare as numbers: case and leading zeros do not matter. What is no number differs."""
-    if claim == serial or claim is None or not claim.strip():
-        return False
-    try:
-        return parse_serial(claim) != serial
-    except ValueError:
-        return True
+    return claim != serial and claim is not None and bool(claim.strip()) and _claimed_serial(claim) != serial
 
 
 def _differs(claim: Value | None, known: Value | None) -> bool:

@@ -9,3 +9,8 @@ from datetime import UTC, datetime
 def text_of(seconds: int) -> str:
     """A time in seconds since 1970 as ISO 8601, UTC, with ``Z``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc(moment: datetime) -> str:
+    """Write a time to the second as ISO 8601, UTC, with ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,7 +18,7 @@ from smki_sync.cli.run_report import document
 from smki_sync.cli.status import hours_of, mirror_status
 from smki_sync.config.loader import Config
 from smki_sync.download import (
-    BY_ITSELF,
+    AUTOMATIC_LOGIN_LIMIT,
     DownloadOptions,
     FallbackSources,
     LoginGuard,
@@ -96,9 +96,9 @@ def download_options_of(config: Config) -> DownloadOptions:
             longest_pause=LONGEST_PAUSE_SECONDS,
             jitter=PAUSE_JITTER,
         ),
-        young=repository.settle_seconds,
-        changing=CHANGING_SECONDS,
-        bandwidth=repository.bandwidth_limit,
+        recheck_seconds=repository.settle_seconds,
+        stability_seconds=CHANGING_SECONDS,
+        bytes_per_second=repository.bandwidth_limit,
     )
 
 
@@ -107,11 +107,13 @@ def source_of(config: Config, events: EventListener, url: str | None = None) -> 
 
     The source is not yet connected.
     """
-    source, lockout = source_config_of(config, url).heard_by(events), login_lockout_of(config, url=url)
-    return LoginGuard(source, memory=lockout) if lockout else source
+    source, lockout = source_config_of(config, url).open(events), login_lockout_of(config, url=url)
+    return LoginGuard(source, lockout=lockout) if lockout else source
 
 
-def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_ITSELF) -> LoginLockout | None:
+def login_lockout_of(
+    config: Config, *, url: str | None = None, max_refused: int = AUTOMATIC_LOGIN_LIMIT
+) -> LoginLockout | None:
     """Return the record of refused logins, or ``None`` for a source without a login."""
     address = parse_address(url or config.need_url())
     if not isinstance(address, SftpAddress):
@@ -121,7 +123,7 @@ def login_lockout_of(config: Config, *, url: str | None = None, most: int = BY_I
         account=f"{address.user}@{address.peer}",
         lockout=timedelta(minutes=config.policy.login_lockout_minutes),
         clock=now_here,
-        most=most,
+        max_refused=max_refused,
     )
 
 
@@ -129,7 +131,7 @@ def fallback_sources_of(config: Config, events: EventListener) -> FallbackSource
     """Return the configured source and its fallbacks, or ``None`` if there are no fallbacks."""
 
     def reconnecting(opener: OpenSource) -> OpenSource:
-        return lambda: ReconnectingSource(opener, terms=download_options_of(config), hear=events)
+        return lambda: ReconnectingSource(opener, options=download_options_of(config), events=events)
 
     def fallback(url: str) -> OpenSource:
         return lambda: source_of(config, events, url)

@@ -161,7 +161,7 @@ def plan_document(plan: Plan) -> Json:
         "deltas": overlap + [extract.name for extract in plan.deltas],
         "overlap": overlap,
         "missing": [day.isoformat() for day in plan.missing],
-        "uncovered": [day.isoformat() for day in plan.uncovered],
+        "uncovered": [day.isoformat() for day in plan.unproven],
         "sources": {extract.name: extract.origin for extract in plan.extracts if extract.origin},
     }
 

@@ -21,7 +21,7 @@ from smki_sync.config.schema import example
 from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
 from smki_sync.doctor.local import failed, passed
 from smki_sync.doctor.remote import OpenHeard
-from smki_sync.download import BY_HAND, LoginGuard
+from smki_sync.download import MANUAL_LOGIN_LIMIT, LoginGuard
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.events import EventListener
 from smki_sync.mirror.connection import disk_errors
@@ -313,9 +313,9 @@ def _places(settings: Config) -> ConfiguredPaths:
 
 
 def _watched(settings: Config, hear: EventListener, url: str | None = None) -> Source:
-    source = source_config_of(settings, url).heard_by(hear)
-    memory = login_lockout_of(settings, url=url, most=BY_HAND)
-    return LoginGuard(source, memory=memory) if memory else source
+    source = source_config_of(settings, url).open(hear)
+    lockout = login_lockout_of(settings, url=url, max_refused=MANUAL_LOGIN_LIMIT)
+    return LoginGuard(source, lockout=lockout) if lockout else source
 
 
 def exit_of_findings(findings: list[CheckResult]) -> Exit:

@@ -154,9 +154,10 @@ class PolicySettings:
     reconcile: Annotated[
         ReconcilePolicy,
         KeyInfo(
-            meaning="Comparison of the mirror with each new full: never; report differences; repair them."
+            meaning="Comparison of the mirror with a new full: never; when-needed (while the mirror is"
+            " unproven, and repair it); report (each new full); repair (each new full)."
         ),
-    ] = ReconcilePolicy.NEVER
+    ] = ReconcilePolicy.WHEN_NEEDED
     verify: Annotated[
         VerifyPolicy,
         KeyInfo(

@@ -88,9 +88,10 @@ class RemoteCheck:
     def _list(self, source: Source) -> CheckResult:
         try:
             self.files = source.fetch_listing()
+            count = sum(file.unusable is None for file in self.files)
         except SmkiSyncError as error:
             return failed(LISTING, error)
-        return passed(LISTING, f"{source.title} lists {len(self.files)} file{'s' * (len(self.files) != 1)}")
+        return passed(LISTING, f"{source.title} lists {count} file{'s' * (count != 1)}")
 
     def _not_entered(self, error: SmkiSyncError) -> Iterator[CheckResult]:
         if isinstance(self.address, DirectoryAddress):

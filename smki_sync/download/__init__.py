@@ -1,13 +1,8 @@
-"""Downloads: patient, polite, resumable, proven (docs/how-sync-works.md).
+"""Download files from the Repository: retries, rate limit, resume, checksums, archive."""
 
-For: the use cases, which open the repository as a :class:`ReconnectingSource` and get each file with
-:func:`download`.
-Refuses: to decide which files; a plan says that.
-"""
-
-from smki_sync.download.downloader import download
-from smki_sync.download.local_file import DownloadedFile, leftover_files, read_chunks, read_growing_file
-from smki_sync.download.partial_file import discard_other_partial_files, open_partial_file, room_left
+from smki_sync.download.downloader import Downloader, download
+from smki_sync.download.local_file import DownloadedFile, find_leftover, read_chunks, read_growing_file
+from smki_sync.download.partial_file import discard_other_partial_files, partial_path, space_needed
 from smki_sync.download.retry import (
     DownloadOptions,
     ReconnectingSource,
@@ -16,8 +11,8 @@ from smki_sync.download.retry import (
     TransferRecord,
 )
 from smki_sync.download.sources import (
-    BY_HAND,
-    BY_ITSELF,
+    AUTOMATIC_LOGIN_LIMIT,
+    MANUAL_LOGIN_LIMIT,
     FallbackSource,
     FallbackSources,
     LoginGuard,
@@ -25,10 +20,11 @@ from smki_sync.download.sources import (
 )
 
 __all__ = [
-    "BY_HAND",
-    "BY_ITSELF",
+    "AUTOMATIC_LOGIN_LIMIT",
+    "MANUAL_LOGIN_LIMIT",
     "DownloadOptions",
     "DownloadedFile",
+    "Downloader",
     "FallbackSource",
     "FallbackSources",
     "LoginGuard",
@@ -39,9 +35,9 @@ __all__ = [
     "TransferRecord",
     "discard_other_partial_files",
     "download",
-    "leftover_files",
-    "open_partial_file",
+    "find_leftover",
+    "partial_path",
     "read_chunks",
     "read_growing_file",
-    "room_left",
+    "space_needed",
 ]

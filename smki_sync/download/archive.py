@@ -1,10 +1,8 @@
-"""Extracts that were applied, kept: the last fulls with every delta after them.
+"""Archive of applied extracts: the latest fulls and every delta after them.
 
-For: a Party that wants to be able to come back without the Repository, or to a day of its own choice. Each
-file lies under the name that the Repository gave it, with ``NAME.sha256`` beside it as sha256sum writes it,
-so an archive is a source like any other (``file:///…``). A file gets its name there when it is whole and
-its hash is stated; until then it stays where it was, so whoever is killed in between can do it again.
-Refuses: to keep what was not applied, and to remove anything that it does not know by name.
+Each file has its name in the Repository and a checksum file ``NAME.sha256`` in the format of sha256sum, so an
+archive is an ordinary source (``file:///…``). A file gets its name in the archive when it is complete and its
+checksum file exists. Until then it also stays in the download directory, so a killed run can repeat the step.
 """
 
 import os
@@ -18,20 +16,19 @@ from typing import Final
 
 from smki_sync.catalogue import FileNames, read_catalogue
 from smki_sync.download import DownloadedFile
-from smki_sync.mirror.connection import disk_errors
-from smki_sync.mirror.directory import sync_directory
+from smki_sync.files import disk_errors, sync_directory
 from smki_sync.model.extract import Extract, RemoteFile
-from smki_sync.sources.directory import SIDECAR
+from smki_sync.sources.checksum_file import SIDECAR
 
 _PART: Final = ".part"
-"""Behind the name of a file that is not whole yet; a dot stands before it."""
+"""Suffix of a file that is not complete; its name also starts with a dot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """A directory of extracts. ``keep_fulls``: so many fulls stay, and what is needed to go on from them.
+    """A directory of extracts. ``keep_fulls``: how many fulls to keep, with the deltas after them.
 
-    ``overlap_days``: deltas dated so long before a full belong to it (MP147).
+    ``overlap_days``: deltas dated this many days before a full belong to it (MP147).
     """
 
     path: Path
@@ -39,77 +36,78 @@ class Archive:
     names: FileNames
     overlap_days: int
 
-    def keep(self, fetched: DownloadedFile) -> None:
-        """Take a file that was applied into the archive; where it was, it stays.
+    def keep(self, downloaded: DownloadedFile) -> None:
+        """Add an applied file; the original stays where it is.
 
-        Raises :class:`MirrorNotWritable` where that fails; what the archive had before is whole.
+        Raises :class:`MirrorNotWritable`; the previous content of the archive is then unchanged.
         """
-        target = self.path / fetched.path.name
-        stated = self.path / f"{target.name}{SIDECAR}"
+        target = self.path / downloaded.path.name
+        sidecar = self.path / f"{target.name}{SIDECAR}"
         with disk_errors(self.path):
             self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            with _made_aside(target) as file:
-                _bring(fetched.path, file)
-                with _made_aside(stated) as sidecar:
-                    sidecar.write_text(f"{fetched.file.sha256}  {target.name}\n")
+            with _atomic_target(target) as file:
+                _link_or_copy(downloaded.path, file)
+                with _atomic_target(sidecar) as checksum:
+                    checksum.write_text(f"{downloaded.file.sha256}  {target.name}\n")
             sync_directory(self.path)
 
     def prune(self) -> tuple[Path, ...]:
-        """Remove fulls beyond the number that is kept, and the deltas that lead only from those.
+        """Delete fulls beyond ``keep_fulls``, and the deltas that only those need.
 
-        Before there is a full, every delta stays: it leads on from whatever mirror somebody has.
-        What a run that was killed has left half made goes too.
+        Without any full, every delta stays: it continues an existing mirror. Unfinished files of a killed run
+        are deleted too.
         """
         fulls, deltas = self._extracts()
         kept = fulls[-self.keep_fulls :]
         first = kept[0].day - timedelta(days=self.overlap_days) if kept else date.min
-        gone = [
+        expired = [
             *(full for full in fulls if full not in kept),
             *(delta for delta in deltas if delta.day < first),
         ]
         with disk_errors(self.path):
-            for half in self._half_made():
-                half.unlink(missing_ok=True)
-            for extract in gone:  # the hash first: a file without one is found again, and not the reverse
+            for unfinished in self._unfinished():
+                unfinished.unlink(missing_ok=True)
+            for extract in expired:  # the checksum first: a file without one is found again by the next run
                 (self.path / f"{extract.name}{SIDECAR}").unlink(missing_ok=True)
                 (self.path / extract.name).unlink(missing_ok=True)
-        return tuple(self.path / extract.name for extract in gone)
+        return tuple(self.path / extract.name for extract in expired)
 
     def _extracts(self) -> tuple[list[Extract], list[Extract]]:
         with disk_errors(self.path):
             files = [RemoteFile(name=path.name, size=path.stat().st_size) for path in self._files()]
-        found = read_catalogue(files, self.names)
-        return [*found.fulls], [*found.deltas]
+        catalogue = read_catalogue(files, self.names)
+        return [*catalogue.fulls], [*catalogue.deltas]
 
     def _files(self) -> list[Path]:
         return [path for path in self.path.iterdir() if path.is_file()] if self.path.is_dir() else []
 
-    def _half_made(self) -> Iterator[Path]:
-        """What is under way to the name of an extract, or of its sidecar."""
+    def _unfinished(self) -> Iterator[Path]:
+        """Find temporary files of extracts and of their checksum files."""
         for path in self._files():
             name = path.name.removeprefix(".").removesuffix(_PART).removesuffix(SIDECAR)
-            found = read_catalogue([RemoteFile(name=name, size=1)], self.names)
-            if path.name in (f".{name}{_PART}", f".{name}{SIDECAR}{_PART}") and (found.fulls or found.deltas):
+            catalogue = read_catalogue([RemoteFile(name=name, size=1)], self.names)
+            is_temporary = path.name in (f".{name}{_PART}", f".{name}{SIDECAR}{_PART}")
+            if is_temporary and (catalogue.fulls or catalogue.deltas):
                 yield path
 
 
 @contextmanager
-def _made_aside(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` that takes its name when the block ends, durably, or is gone."""
-    aside = target.with_name(f".{target.name}{_PART}")
-    aside.unlink(missing_ok=True)
+def _atomic_target(target: Path) -> Iterator[Path]:
+    """Give a temporary path that is renamed to ``target``, durably, when the block ends without an error."""
+    temporary = target.with_name(f".{target.name}{_PART}")
+    temporary.unlink(missing_ok=True)
     try:
-        yield aside
-        with aside.open("rb") as file:
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        aside.replace(target)
+        temporary.replace(target)
     finally:
-        aside.unlink(missing_ok=True)  # also where it was another name of the target: then nothing moves
+        temporary.unlink(missing_ok=True)  # also if it was a link to the target: then replace() did nothing
 
 
-def _bring(source: Path, aside: Path) -> None:
-    """Give a file a second name; a copy where another file system, or one without links, is in between."""
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Link a file; copy it if the target is on another file system, or on one without links."""
     try:
-        aside.hardlink_to(source)
+        target.hardlink_to(source)
     except OSError:
-        shutil.copy2(source, aside)
+        shutil.copy2(source, target)

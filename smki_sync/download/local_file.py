@@ -8,20 +8,20 @@ from os import fsync
 from pathlib import Path
 from typing import Final
 
-from smki_sync.download.partial_file import file_stamp
+from smki_sync.download.partial_file import timestamp_of
 from smki_sync.errors import SourceUnreachable
-from smki_sync.mirror.connection import disk_errors
+from smki_sync.files import disk_errors
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
 
-_READ: Final = 1 << 18  # octets handed on at a time
+_READ_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadedFile:
-    """A file that is here, whole. ``file``: what the ledger will remember of it.
+    """A complete file on this disk. ``file``: what the ledger records about it.
 
-    ``pieces``: runs or connections in which it came.
+    ``pieces``: the number of runs or connections in which it arrived.
     """
 
     file: AppliedFile
@@ -29,16 +29,16 @@ class DownloadedFile:
     pieces: int = 1
 
     def chunks(self) -> Iterator[bytes]:
-        """Its bytes, in order."""
+        """Read it in order."""
         return read_chunks(self.path)
 
-    def set_aside(self) -> None:
-        """It is damaged: keep it as evidence, ``NAME.bad``, and fetch it again next time.
+    def quarantine(self) -> None:
+        """Handle a damaged file.
 
-        A full that came in one piece stays as it is: as long as size and time on offer are the same, another
-        transfer of that size would bring the same bytes (Appendix P: one full a week). In several pieces it
-        may be put together of two files of the same size and time, and is no evidence of anything: it is
-        removed.
+        A delta is renamed to ``NAME.bad``, and the next run downloads it again. A full that arrived in one
+        piece stays: while its listed size and time are the same, another download would bring the same bytes
+        (Appendix P: one full a week). A full in several pieces may be a mixture of two files of the same size
+        and time. It proves nothing, and is deleted.
         """
         if self.file.extract.kind is ExtractKind.DELTA:
             with disk_errors(self.path):
@@ -48,80 +48,77 @@ class DownloadedFile:
             self.remove()
 
     def remove(self) -> None:
-        """It is applied and no longer needed."""
+        """Delete it and its sidecar."""
         with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
             sidecar_of(self.path).unlink(missing_ok=True)
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file on this disk, in order."""
+    """Read a local file in order."""
     with disk_errors(path), path.open("rb") as handle:
-        while chunk := handle.read(_READ):
+        while chunk := handle.read(_READ_BYTES):
             yield chunk
 
 
-def hold_downloaded(path: Path, extract: Extract) -> DownloadedFile | None:
-    """What an earlier run fetched and did not come to apply, if it is still the same file and intact."""
+def find_downloaded(path: Path, extract: Extract) -> DownloadedFile | None:
+    """Return the file of an earlier run, if it is the listed version and intact."""
     try:
-        card = json.loads(sidecar_of(path).read_text())
-        pieces = int(card.get("pieces", 1))
+        sidecar = json.loads(sidecar_of(path).read_text())
+        pieces = int(sidecar.get("pieces", 1))
         with path.open("rb") as handle:
-            found = file_digest(handle, "sha256").hexdigest()
+            digest = file_digest(handle, "sha256").hexdigest()
     except (OSError, ValueError, AttributeError, TypeError):
         return None
-    file = AppliedFile(extract=extract, size=extract.size, sha256=found)
-    fetched = DownloadedFile(file=file, path=path, pieces=pieces)
-    return fetched if card == _particulars(fetched) else None
+    file = AppliedFile(extract=extract, size=extract.size, sha256=digest)
+    downloaded = DownloadedFile(file=file, path=path, pieces=pieces)
+    return downloaded if sidecar == _sidecar_content(downloaded) else None
 
 
-def leftover_files(path: Path, known: Collection[AppliedFile]) -> DownloadedFile | None:
-    """A file that an earlier run has applied, if it is one of ``known`` of its name and intact."""
-    if not known or not path.is_file():
+def find_leftover(path: Path, applied: Collection[AppliedFile]) -> DownloadedFile | None:
+    """Return the file at ``path`` if it is one of the ``applied`` files of its name, and intact."""
+    if not applied or not path.is_file():
         return None
     with disk_errors(path), path.open("rb") as handle:
-        found = file_digest(handle, "sha256").hexdigest()
-    return next((DownloadedFile(file=file, path=path) for file in known if file.sha256 == found), None)
+        digest = file_digest(handle, "sha256").hexdigest()
+    return next((DownloadedFile(file=file, path=path) for file in applied if file.sha256 == digest), None)
 
 
-def write_sidecar(fetched: DownloadedFile) -> None:
-    """Say beside the file what it is, before it takes its name."""
-    with sidecar_of(fetched.path).open("w") as card:
-        json.dump(_particulars(fetched), card)
-        card.flush()
-        fsync(card.fileno())
+def write_sidecar(downloaded: DownloadedFile) -> None:
+    """Write the sidecar, durably, before the file gets its final name."""
+    with sidecar_of(downloaded.path).open("w") as sidecar:
+        json.dump(_sidecar_content(downloaded), sidecar)
+        sidecar.flush()
+        fsync(sidecar.fileno())
 
 
-def _particulars(fetched: DownloadedFile) -> dict[str, object]:
-    file = fetched.file
-    stamp = file_stamp(file.extract)
-    return {"size": file.size, "modified": stamp, "sha256": file.sha256, "pieces": fetched.pieces}
+def _sidecar_content(downloaded: DownloadedFile) -> dict[str, object]:
+    file = downloaded.file
+    modified = timestamp_of(file.extract)
+    return {"size": file.size, "modified": modified, "sha256": file.sha256, "pieces": downloaded.pieces}
 
 
 def sidecar_of(path: Path) -> Path:
-    """The card of the file at ``path``."""
+    """Return the path of the sidecar of the file at ``path``."""
     return path.with_name(path.name + ".json")
 
 
-_READ_FOLLOW: Final = 1 << 18
+def read_growing_file(part: Path, positions: Iterable[int]) -> Iterator[bytes]:
+    """Read ``part`` up to each position as it arrives; ends with the positions.
 
-
-def read_growing_file(part: Path, marks: Iterable[int]) -> Iterator[bytes]:
-    """Give the bytes of ``part`` up to each mark as it comes; ends with the marks.
-
-    The file may take its final name meanwhile. Raises ``SourceUnreachable`` (``changed-while-fetched``)
-    where the marks begin anew: what was given so far belongs to another file.
+    The file may get its final name meanwhile. Raises ``SourceUnreachable`` (``changed-while-fetched``) if a
+    position is lower than the one before: the download restarted, and the bytes so far are of another file.
     """
     at = 0
-    # Without a buffer: one would read beyond the mark, and there a second session has left a hole for now.
+    # Unbuffered: a buffer would read beyond the position, where a download that restarts writes again.
     with disk_errors(part), part.open("rb", buffering=0) as file:
-        for mark in marks:
-            if mark < at:
+        for position in positions:
+            if position < at:
                 raise SourceUnreachable(
-                    f"{part.name} was begun anew while it was read",
-                    hint="Read it again from its beginning.",
+                    f"The download of {part.name} restarted while the file was being read",
+                    hint="Read the file again from the beginning.",
                     code="changed-while-fetched",
                 )
-            while at < mark and (data := file.read(min(_READ_FOLLOW, mark - at))):
+            while at < position and (data := file.read(min(_READ_BYTES, position - at))):
                 at += len(data)
                 yield data

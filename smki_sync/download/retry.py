@@ -1,4 +1,4 @@
-"""Download options, retry policy and table of retryable errors, ReconnectingSource, rate limiter."""
+"""Download options, retry policy, retry rules by error code, ReconnectingSource, rate limiter."""
 
 import random
 import time
@@ -10,8 +10,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
-from smki_sync.events import EventListener, NullListener, Retrying
+from smki_sync.errors import LoginInterrupted, SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.events import EventListener, Retrying
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Chunks, Limits, OpenSource, Source
@@ -19,139 +19,137 @@ from smki_sync.sources.ssh_settings import SftpLogin
 
 
 class RetryAction(StrEnum):
-    """``AGAIN``: connect anew and go on. ``WAIT``: let the file settle. ``NEVER``: report it at once."""
+    """What to do after an error.
 
-    AGAIN = "again"
+    ``RETRY``: reconnect and continue. ``RETRY_ONCE``: the same, but only one more time. ``WAIT``: wait until
+    the file stops changing. ``NEVER``: report it at once.
+    """
+
+    RETRY = "retry"
+    RETRY_ONCE = "retry-once"
     WAIT = "wait"
     NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRule:
-    """One fault by its error code, the class that carries it, and why it is treated so."""
+    """The action for one error code, the class that carries the code, and the reason."""
 
     code: str
-    kind: type[SourceError]
-    treatment: RetryAction
-    why: str
+    error: type[SourceError]
+    action: RetryAction
+    reason: str
 
 
-def _again(code: str, why: str) -> RetryRule:
-    return RetryRule(code=code, kind=SourceUnreachable, treatment=RetryAction.AGAIN, why=why)
+def _retry(code: str, reason: str) -> RetryRule:
+    return RetryRule(code=code, error=SourceUnreachable, action=RetryAction.RETRY, reason=reason)
 
 
-def _wait(code: str, why: str) -> RetryRule:
-    return RetryRule(code=code, kind=SourceUnreachable, treatment=RetryAction.WAIT, why=why)
+def _wait(code: str, reason: str) -> RetryRule:
+    return RetryRule(code=code, error=SourceUnreachable, action=RetryAction.WAIT, reason=reason)
 
 
-def _never(code: str, why: str, kind: type[SourceError] = SourceUnreachable) -> RetryRule:
-    return RetryRule(code=code, kind=kind, treatment=RetryAction.NEVER, why=why)
+def _never(code: str, reason: str, error: type[SourceError] = SourceUnreachable) -> RetryRule:
+    return RetryRule(code=code, error=error, action=RetryAction.NEVER, reason=reason)
 
 
-CAUSES = (
-    _again("source-unreachable", "no closer word, and the class says that it may pass"),
-    _again("host-unknown", "a name service may be down for a moment"),
-    _again("connection-refused", "a server that is started again refuses for a while"),
-    _again("connect-timeout", "a line comes back"),
-    _again("banner-timeout", "a busy server names itself late"),
-    _again("login-timeout", "no answer is no refusal"),
-    _again("handshake-failed", "cut in the middle, or a server that is starting"),
-    _again("no-sftp", "a server that is being set up says so too"),
-    _again("server-busy", "a server with too many callers has room later"),
-    _again("too-slow", "a line that drips may be better on another connection"),
-    _again("stalled", "a server or a line hangs, and another connection may not"),
-    _again("connection-lost", "reset, cut, or ended in the middle"),
-    _again("server-failed", "the server reports a failure of its own"),
-    _again("read-failed", "a share or a medium comes back"),
-    _wait("ended-early", "the file is shorter than it was: it is being replaced"),
+RETRY_RULES = (
+    _retry("source-unreachable", "there is no more exact code, and the class is temporary"),
+    _retry("host-unknown", "a name service can fail for a moment"),
+    _retry("connection-refused", "a server that restarts refuses connections for a while"),
+    _retry("connect-timeout", "the network can come back"),
+    _retry("banner-timeout", "a busy server sends its banner late"),
+    _retry("login-timeout", "no answer to the key exchange is not a refusal"),
+    _retry("handshake-failed", "the connection was cut, or the server is starting"),
+    _retry("no-sftp", "a server that is being set up answers like this"),
+    _retry("server-busy", "a server with too many connections has room later"),
+    _retry("too-slow", "another connection may be faster"),
+    _retry("stalled", "another connection may work"),
+    _retry("connection-lost", "the connection was reset or cut"),
+    _retry("server-failed", "the server reports a failure of its own"),
+    _retry("read-failed", "a share or a medium can come back"),
+    _wait("ended-early", "the file is shorter than listed, so it is being replaced"),
     _wait("changed-while-fetched", "the file is still being written, or was replaced"),
-    _never("total-timeout", "the operator's own limit; the next run goes on from here"),
-    _never("no-common-algorithm", "the same server offers the same"),
-    _never("protocol-broken", "the same server would answer alike"),
-    _never("listing-too-long", "the same directory has as many names"),
-    _never("source-refused", "a refusal stands", SourceRefused),
-    _never("host-key-unknown", "somebody has to compare the key", SourceRefused),
-    _never("host-key-changed", "somebody has to ask the DCC", SourceRefused),
-    _never("host-key-revoked", "somebody has to ask the DCC", SourceRefused),
-    _never("login-refused", "refused logins lock the account (Appendix P)", SourceRefused),
-    _never("host-key-differs", "somebody has to ask the DCC", SourceRefused),
-    _never("refused-recently", "one more wrong login may lock the account (Appendix P)", SourceRefused),
-    _never("permission-denied", "rights do not come by asking", SourceRefused),
-    _never("source-missing", "what is not there is not there a moment later", SourceMissing),
-    _never("nothing-to-restore-from", "a full that fits comes with a later listing", SourceMissing),
-    _never("no-full-to-compare", "a full that fits comes with a later listing", SourceMissing),
-    _never("not-a-file", "it is something else", SourceMissing),
-    _never("not-a-plain-name", "no such name is asked for", SourceMissing),
+    _never("total-timeout", "the operator set this limit; the next run resumes"),
+    _never("listing-timeout", "the same server would be as slow again"),
+    _never("no-common-algorithm", "the same server offers the same algorithms"),
+    _never("protocol-broken", "the same server would answer in the same way"),
+    _never("listing-too-long", "the directory would have as many names again"),
+    _never("source-refused", "a refusal is final", SourceRefused),
+    _never("host-key-unknown", "an operator must compare the key", SourceRefused),
+    _never("host-key-changed", "an operator must contact the DCC", SourceRefused),
+    _never("host-key-revoked", "an operator must contact the DCC", SourceRefused),
+    _never("login-refused", "refused logins lock the account (SEC Appendix P)", SourceRefused),
+    _never("host-key-differs", "an operator must contact the DCC", SourceRefused),
+    _never("refused-recently", "one more wrong login may lock the account (SEC Appendix P)", SourceRefused),
+    _never("permission-denied", "permissions do not change between attempts", SourceRefused),
+    _never("source-missing", "a missing file is still missing a moment later", SourceMissing),
+    _never("nothing-to-restore-from", "a later listing may have a suitable full", SourceMissing),
+    _never("no-full-to-compare", "a later listing may have a suitable full", SourceMissing),
+    _never("not-a-file", "it is not a regular file", SourceMissing),
+    _never("not-a-plain-name", "such a name is never requested", SourceMissing),
 )
-"""Every cause that a source can name."""
+"""Every error code of a source."""
 
-_BY_CODE = {cause.code: cause for cause in CAUSES}
+_BY_CODE = {rule.code: rule for rule in RETRY_RULES}
 
 
 def retry_action_of(error: SourceError) -> RetryAction:
-    """Say what is done about an error; one without a row is treated as its class says."""
+    """Return the action for an error; its class decides if its code has no rule."""
+    if isinstance(error, LoginInterrupted):
+        return RetryAction.RETRY_ONCE
     if not isinstance(error, SourceUnreachable):
         return RetryAction.NEVER
-    known = _BY_CODE.get(error.reason)
-    return known.treatment if known else RetryAction.AGAIN
+    rule = _BY_CODE.get(error.reason)
+    return rule.action if rule else RetryAction.RETRY
 
 
 BURST_SECONDS: Final = 0.25
-"""How much may come at once after a pause, as time at the full rate: smooth to others, cheap to us."""
+"""Bytes allowed at once after a pause, as time at the full rate."""
 
 
 class RateLimiter:
-    """A token bucket. ``rate`` in bytes a second, 0 is without limit."""
+    """A token bucket. ``bytes_per_second`` 0 means no limit."""
 
-    def __init__(self, rate: int, *, seconds: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, bytes_per_second: int, *, monotonic: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
         """Start with a full bucket."""
-        self._rate = rate
-        self._seconds = seconds
+        self._rate = bytes_per_second
+        self._monotonic = monotonic
         self._sleep = sleep
-        self._tokens = rate * BURST_SECONDS
-        self._filled = seconds()
+        self._tokens = bytes_per_second * BURST_SECONDS
+        self._updated = monotonic()
 
-    def take(self, octets: int) -> None:
-        """Let ``octets`` through, after a pause where they come too fast."""
+    def acquire(self, size: int) -> None:
+        """Sleep as long as ``size`` more bytes would exceed the rate."""
         if not self._rate:
             return
-        now = self._seconds()
-        self._tokens = min(self._tokens + (now - self._filled) * self._rate, self._rate * BURST_SECONDS)
-        self._filled = now
-        self._tokens -= octets
+        now = self._monotonic()
+        self._tokens = min(self._tokens + (now - self._updated) * self._rate, self._rate * BURST_SECONDS)
+        self._updated = now
+        self._tokens -= size
         if self._tokens < 0:
             self._sleep(-self._tokens / self._rate)
-
-    def change(self, rate: int) -> None:
-        """Go on at another rate."""
-        self._rate = rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConfig:
-    """``url``, ``login`` and ``limits`` as :func:`~smki_sync.sources.open_source` wants them."""
+    """The arguments of :func:`~smki_sync.sources.open_source`."""
 
     url: str
     login: SftpLogin
     limits: Limits
 
-    def __call__(self) -> Source:
-        """Make a source that says nothing; it is not yet entered."""
-        return self.heard_by(NullListener())
-
-    def heard_by(self, hear: EventListener) -> Source:
-        """Make a source that says what it negotiates."""
-        return open_source(self.url, login=self.login, limits=self.limits, hear=hear)
+    def open(self, events: EventListener) -> Source:
+        """Create the source; it is not entered yet."""
+        return open_source(self.url, login=self.login, limits=self.limits, events=events)
 
 
 MIB: Final = 1 << 20
 
-MARK_BYTES: Final = 32 * MIB
-"""Bytes between two durable marks. With what is in flight and the seam, less than 64 MiB is fetched twice."""
-
-
-SPLIT_BYTES: Final = 64 * MIB
-"""Size from which a file is fetched in two ranges where that is asked for; below, a login costs more."""
+CHECKPOINT_BYTES: Final = 32 * MIB
+"""Bytes between two checkpoints. With the bytes in flight, less than 64 MiB is downloaded twice."""
 
 
 PAUSE_FACTOR: Final = 3.0
@@ -170,11 +168,11 @@ CHANGING_SECONDS: Final = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often, and after which pauses, what may pass is tried again.
+    """How often to retry a temporary error, and after which pauses.
 
-    ``attempts``: in a row without progress, the first included. Pauses in seconds: the first, each next
-    ``factor`` times longer, none over ``longest_pause``; ``jitter`` is the share by which each is drawn
-    longer or shorter, so that all Parties do not come back in the same second.
+    ``attempts``: in a row without progress, including the first. Pauses in seconds: ``first_pause``, then
+    ``factor`` times longer each time, up to ``longest_pause``. ``jitter``: the fraction by which each pause
+    varies, so that not every Party reconnects in the same second.
     """
 
     attempts: int = 1
@@ -184,17 +182,17 @@ class RetryPolicy:
     jitter: float = 0.0
 
     def pause(self, failed: int, chance: float) -> float:
-        """Seconds to wait after ``failed`` (from 1) failures; ``chance`` from 0 to 1 draws the jitter."""
+        """Return the pause after ``failed`` failures (from 1); ``chance`` from 0 to 1 selects the jitter."""
         plain = min(self.first_pause * self.factor ** (failed - 1), self.longest_pause)
         return plain * (1 + self.jitter * (2 * chance - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRecord:
-    """One attempt at a file, for the ledger of downloads.
+    """One attempt to download a file, for the history.
 
-    ``begin``, ``end``: offsets in bytes of what was fetched in this attempt. ``outcome``: ``whole``, or the
-    code of the error that ended it.
+    ``begin``, ``end``: offsets of the bytes that this attempt added. ``outcome``: ``whole``, or the code of
+    the error that ended it.
     """
 
     file: str
@@ -210,129 +208,132 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _ignore_progress(_came: int) -> None:
-    """Nobody follows the download."""
+def _ignore_progress(_position: int) -> None:
+    """Default of ``DownloadOptions.on_progress``."""
 
 
-def _unwritten(_transfer: TransferRecord) -> None:
-    """Nobody keeps a ledger."""
+def _ignore_transfer(_transfer: TransferRecord) -> None:
+    """Default of ``DownloadOptions.on_transfer``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadOptions:
-    """Everything that a download goes by.
+    """Options of downloads.
 
-    ``young``: seconds; a file changed less long ago is looked at once more. ``changing``: seconds that a
-    file which changes is waited for. ``bandwidth``: bytes a second, 0 is without limit. ``second``: says
-    how another process opens the repository, to fetch the second half of a large file beside the first;
-    ``None``: one range is fetched. ``split_bytes``: size of a large file. ``mark_bytes``: bytes between two
-    durable marks. ``came``: told how many bytes of the part, from the first on, are there in order
-    (:func:`~smki_sync.download.local_file.read_growing_file`), and 0 as often as it is begun or taken up.
-    ``ledger``: told of every attempt.
+    ``recheck_seconds``: files modified more recently are checked again after the download.
+    ``stability_seconds``: longest wait for a file that is changing. ``bytes_per_second``: 0 is no limit.
+    ``checkpoint_bytes``: between two checkpoints. ``on_progress``: called with the number of bytes in the
+    partial file, in order, and with 0 each time a download starts or resumes
+    (:func:`~smki_sync.download.local_file.read_growing_file`). ``on_transfer``: called after every attempt.
     """
 
     retry: RetryPolicy = RetryPolicy()
-    young: float = 0.0
-    changing: float = 0.0
-    bandwidth: int = 0
-    second: Callable[[], SourceConfig] | None = None
-    split_bytes: int = SPLIT_BYTES
-    mark_bytes: int = MARK_BYTES
-    came: Callable[[int], None] = _ignore_progress
-    ledger: Callable[[TransferRecord], None] = _unwritten
+    recheck_seconds: float = 0.0
+    stability_seconds: float = 0.0
+    bytes_per_second: int = 0
+    checkpoint_bytes: int = CHECKPOINT_BYTES
+    on_progress: Callable[[int], None] = _ignore_progress
+    on_transfer: Callable[[TransferRecord], None] = _ignore_transfer
     clock: Callable[[], datetime] = _utc_now
-    seconds: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random
+    random: Callable[[], float] = random.random
 
 
 PROGRESS_BYTES: Final = MIB
-"""Bytes gained that make a failure the first of a new row: a line that carries less is as good as down."""
+"""Bytes gained that reset the number of attempts: a connection that carries less is not usable."""
+
+LOGIN_ATTEMPTS: Final = 2
+"""Attempts in a row that may be lost during the login: each can count as a wrong login on the server."""
 
 _Result = TypeVar("_Result")
 
 
-def _nothing() -> int:
+def _no_progress() -> int:
     return 0
 
 
 class ReconnectingSource:
-    """A :class:`~smki_sync.sources.base.Source` that comes back."""
+    """A :class:`~smki_sync.sources.base.Source` that reconnects after temporary errors."""
 
-    def __init__(self, open_source: OpenSource, *, terms: DownloadOptions, hear: EventListener) -> None:
-        """Remember how to open one; nothing is opened before entering."""
+    def __init__(self, open_source: OpenSource, *, options: DownloadOptions, events: EventListener) -> None:
+        """Store how to open the source; nothing is opened before entering."""
         self._open = open_source
-        self._terms = terms
-        self._hear = hear
+        self._options = options
+        self._events = events
         self._source: Source | None = None
         self._title = ""
 
     @classmethod
-    def around(cls, source: Source, *, hear: EventListener) -> Self:
-        """Wrap a source that somebody else has entered and will leave: no fault is tried again."""
-        made = cls(lambda: source, terms=DownloadOptions(), hear=hear)
-        made._source, made._title = source, source.title
-        return made
+    def wrap(cls, source: Source, *, events: EventListener) -> Self:
+        """Wrap a source that the caller has entered and will leave: errors are not retried."""
+        wrapped = cls(lambda: source, options=DownloadOptions(), events=events)
+        wrapped._source, wrapped._title = source, source.title
+        return wrapped
 
     @property
     def title(self) -> str:
-        """The source for people."""
+        """The URL without secrets."""
         return self._title or self._open().title
 
     def __enter__(self) -> Self:
-        """Connect, patiently."""
-        self.patiently(lambda _source: None)
+        """Connect, with retries."""
+        self.retry(lambda _source: None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close."""
-        self._hang_up()
+        """Close the connection."""
+        self._disconnect()
 
     def fetch_listing(self) -> tuple[RemoteFile, ...]:
-        """List, patiently."""
-        return self.patiently(lambda source: source.fetch_listing())
+        """List, with retries."""
+        return self.retry(lambda source: source.fetch_listing())
 
     def fetch(self, name: str, *, offset: int = 0) -> AbstractContextManager[Chunks]:
-        """Open a file once; a fault in its middle is the caller's to be patient with."""
+        """Open a file once; the caller handles errors of the transfer."""
         return self._connected().fetch(name, offset=offset)
 
-    def patiently(self, step: Callable[[Source], _Result], *, moved: Callable[[], int] = _nothing) -> _Result:
-        """Take a step with the source, and again with another connection while its faults may pass.
+    def retry(
+        self, step: Callable[[Source], _Result], *, progress: Callable[[], int] = _no_progress
+    ) -> _Result:
+        """Call ``step`` with the source; reconnect and repeat after temporary errors.
 
-        ``moved``: bytes gained so far; a step that gains any to speak of begins a new row of attempts.
-        Raises the last fault, with how often and how long it was tried.
+        ``progress``: returns the bytes gained so far; :data:`PROGRESS_BYTES` more reset the number of
+        attempts. Raises the last error, with the number of attempts and the time.
         """
-        began, failed, reached = self._terms.seconds(), 0, moved()
+        started, failed, reached, lost_logins = self._options.monotonic(), 0, progress(), 0
         while True:
             try:
                 return step(self._connected())
             except SourceUnreachable as error:
-                if retry_action_of(error) is not RetryAction.AGAIN:
+                action = retry_action_of(error)
+                if action not in (RetryAction.RETRY, RetryAction.RETRY_ONCE):
                     raise
-                gained = moved() - reached >= PROGRESS_BYTES
-                failed, reached = (1, moved()) if gained else (failed + 1, reached)
-                if failed >= self._terms.retry.attempts:
+                gained = progress() - reached >= PROGRESS_BYTES
+                failed, reached = (1, progress()) if gained else (failed + 1, reached)
+                lost_logins += action is RetryAction.RETRY_ONCE
+                if failed >= self._options.retry.attempts or lost_logins >= LOGIN_ATTEMPTS:
                     if failed == 1:
                         raise
-                    raise _given_up(error, failed, self._terms.seconds() - began) from error
-                self._hang_up()
+                    raise _gave_up(error, failed, self._options.monotonic() - started) from error
+                self._disconnect()
                 self._pause(error, failed)
 
     def _pause(self, error: SourceUnreachable, failed: int) -> None:
-        retry = self._terms.retry
-        pause = retry.pause(failed, self._terms.chance())
-        self._hear.hear(
+        policy = self._options.retry
+        pause = policy.pause(failed, self._options.random())
+        self._events.hear(
             Retrying(
                 code=error.reason,
                 message=error.message,
                 failed=failed,
-                attempts=retry.attempts,
+                attempts=policy.attempts,
                 pause=round(pause, 1),
             )
         )
-        self._terms.sleep(pause)
+        self._options.sleep(pause)
 
     def _connected(self) -> Source:
         if self._source is None:
@@ -341,16 +342,16 @@ class ReconnectingSource:
             self._source = source.__enter__()
         return self._source
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         source, self._source = self._source, None
         if source is not None:
             source.__exit__(None, None, None)
 
 
-def _given_up(error: SourceUnreachable, failed: int, seconds: float) -> SourceUnreachable:
-    """Say how often and how long it was tried."""
+def _gave_up(error: SourceUnreachable, failed: int, seconds: float) -> SourceUnreachable:
+    """Add the number of attempts and the time to the last error."""
     return SourceUnreachable(
-        f"{error.message}; given up after {failed} attempts in a row, {seconds:.0f} s after the first",
+        f"{error.message}; gave up after {failed} attempts in a row, {seconds:.0f} s after the first",
         hint=error.hint,
         code=error.reason,
     )

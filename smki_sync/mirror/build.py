@@ -1,4 +1,4 @@
-"""GenerationBuilder: bulk-load a full, index, publish."""
+"""Build a generation: load a full, merge the previous one, apply deltas, publish."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -10,15 +10,20 @@ from typing import Any, Final, Self
 
 import apsw
 
+from smki_sync.merge import Baseline, FullSays, Statement, merge_full
 from smki_sync.mirror import journal, ledger, revocation, rows
-from smki_sync.mirror.apply import MOVE_CENSUS, CertificateGate, RecordApplier, refused_row
+from smki_sync.mirror.apply import MOVE_CENSUS, CertificateGate, Held, RecordApplier, check_changes, find_held
+from smki_sync.mirror.bodies import VerifyBody, ignore_signatures, settle_bodies
 from smki_sync.mirror.connection import connect, disk_errors, keep_side_files
 from smki_sync.mirror.directory import BUILDING
-from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
+from smki_sync.mirror.disagreement import write_disagreement
+from smki_sync.mirror.journal import JournalEntry, JournalWriter
 from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.previous import History, NoPreviousGeneration, PreviousGeneration
 from smki_sync.mirror.rows import (
+    CLAIMS,
     INSERT,
+    INSERT_STATED,
     Batch,
     Issuers,
     Row,
@@ -26,6 +31,7 @@ from smki_sync.mirror.rows import (
     claims_of,
     conflict_of,
     days,
+    evidence_of,
     quarantine_record,
     values_of,
 )
@@ -38,10 +44,10 @@ from smki_sync.mirror.schema import (
     TABLES,
     VIEWS,
 )
-from smki_sync.mirror.store import DEFAULT_BOUNDS, Clock, Records
-from smki_sync.model.certificate import Rejected, Status
+from smki_sync.mirror.store import DEFAULT_LIMITS, Clock, Records
+from smki_sync.model.certificate import Rejected, RejectReason, Status
 from smki_sync.model.extract import Extract
-from smki_sync.model.plan import AppliedFile
+from smki_sync.model.plan import OVERLAP_DAYS, AppliedFile
 from smki_sync.model.report import ChangeCounts
 from smki_sync.policy import ChangeLimits
 
@@ -49,8 +55,8 @@ _REPEATED: Final = (
     "SELECT serial, issuer FROM certificate GROUP BY serial, issuer HAVING count(*) > 1 ORDER BY min(id)"
 )
 _REJECTED: Final = "SELECT number FROM quarantine WHERE extract = ? ORDER BY number"
-_ROWS: Final = """
-SELECT c.id, c.serial, i.name, c.kind, c.status, c.der
+_ROWS: Final = f"""
+SELECT c.id, {", ".join("i.name" if name == "issuer" else f"c.{name}" for name in Row._fields[:-1])}
   FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
  WHERE c.serial = ? AND c.issuer = ? ORDER BY c.id
 """
@@ -58,25 +64,20 @@ SELECT c.id, c.serial, i.name, c.kind, c.status, c.der
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatedRecord:
-    """A row that must go.
+    """A row to remove, because another row has its identity.
 
-    ``conflict``: it has another body than the one that stays; ``contradicts``: the same, and another
-    status. ``number``: its place in the file, from 1.
+    ``conflict``: it has another body than the row that stays. ``contradicts``: it has the same body and another
+    status.
     """
 
     row: int
-    number: int
-    serial: str
-    issuer: str
-    kind: int
-    status: str
-    der: bytes
+    record: Row
     conflict: bool
     contradicts: bool
 
 
 def find_repeats(db: apsw.Connection, *, extract: int) -> list[RepeatedRecord]:
-    """Every row that stands in the way of the unique index; rows are not touched."""
+    """Return every row that the unique index does not allow; rows are not changed."""
     db.execute("CREATE INDEX repeats ON certificate (serial, issuer)")
     repeated = db.execute(_REPEATED).fetchall()
     rows = [repeat for identity in repeated for repeat in _of_one(db, identity, extract)]
@@ -85,27 +86,21 @@ def find_repeats(db: apsw.Connection, *, extract: int) -> list[RepeatedRecord]:
 
 
 def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Iterator[RepeatedRecord]:
-    rows: list[tuple[Any, ...]] = db.execute(_ROWS, identity).fetchall()
-    first_body = rows[0][-1]
-    alike = [row for row in rows if row[-1] == first_body]
-    others = [row for row in rows if row[-1] != first_body]
-    last_status = alike[-1][-2]
-    for row, serial, issuer, kind, status, der in (*alike[:-1], *others):
-        yield RepeatedRecord(
-            row=row,
-            number=number_of(db, row, extract),
-            serial=serial,
-            issuer=issuer,
-            kind=kind,
-            status=status,
-            der=der,
-            conflict=der != first_body,
-            contradicts=der == first_body and status != last_status,
-        )
+    """Keep the last record of the first body."""
+    rows: list[Any] = db.execute(_ROWS, identity).fetchall()
+    found = [(row, Row._make((*values, number_of(db, row, extract)))) for row, *values in rows]
+    first_body = found[0][1].der
+    same = [(row, record) for row, record in found if record.der == first_body]
+    last_status = same[-1][1].status
+    for row, record in found:
+        if row != same[-1][0]:
+            conflict = record.der != first_body
+            contradicts = not conflict and record.status != last_status
+            yield RepeatedRecord(row=row, record=record, conflict=conflict, contradicts=contradicts)
 
 
 def number_of(db: apsw.Connection, row: int, extract: int) -> int:
-    """A row's place in the file: rows were loaded in order, rejected records left out."""
+    """Return a row's place in the file: rows were loaded in order, without the rejected records."""
     number = row
     for (rejected,) in db.execute(_REJECTED, (extract,)):
         if rejected > number:
@@ -114,46 +109,49 @@ def number_of(db: apsw.Connection, row: int, extract: int) -> int:
     return number
 
 
-def drop(db: apsw.Connection, repeat: RepeatedRecord, *, extract: int) -> None:
-    """Remove the row; a conflicting one is kept in the quarantine."""
-    db.execute("DELETE FROM certificate WHERE id = ?", (repeat.row,))
-    if repeat.conflict:
-        evidence = conflict_of(repeat.number, repeat.serial, repeat.issuer, repeat.status, repeat.der)
-        quarantine_record(db, evidence, extract=extract)
-
-
 _COUNT: Final = "INSERT INTO census VALUES (?, ?, 0, ?)"
 
 
 class BulkLoader:
     """Loads the records of one full into a generation that has no indexes yet."""
 
-    def __init__(self, db: apsw.Connection, *, extract: int, day: date, past: History) -> None:
-        """``extract``: ledger id of the full. ``past``: what is known from before."""
+    def __init__(self, db: apsw.Connection, *, extract: int, baseline: Baseline, previous: History) -> None:
+        """Prepare to load. ``extract``: ledger id of the full."""
         self._db = db
         self._extract = extract
-        self._day = days(day)
-        self._past = past
+        self._baseline = baseline
+        self._day = days(baseline.full)
+        self._previous = previous
+        self._insert = INSERT if isinstance(previous, NoPreviousGeneration) else INSERT_STATED
         self._issuers = Issuers(db)
         self._census: dict[tuple[int, str], int] = {}
+        self._rows = 0
+        self._touched: list[int] = []
+        self._disagreements: list[tuple[int, FullSays]] = []
         self.digest = SetDigest()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
-        self.contradicted = 0
+        self.contradicted = self.leaving = self.restated = 0
 
     @property
     def certificates(self) -> int:
-        """How many the full lists, each counted once after :meth:`settle`."""
+        """Number of certificates that the full lists, each counted once after :meth:`finalise`."""
         return sum(self._census.values())
 
-    def take(self, batch: Batch) -> None:
+    def load(self, batch: Batch) -> None:
         """Load a batch."""
         self.records += len(batch.rows) + len(batch.rejected)
         for record in batch.rejected:
-            self._set_aside(record)
-        self._db.executemany(INSERT, [self._take(row) for row in batch.rows])
+            self._quarantine(record)
+        self._db.executemany(self._insert, filter(None, map(self._values, batch.rows)))
+        if self._touched or self._disagreements:
+            self._previous.touch(self._touched)
+            for row, says in self._disagreements:
+                write_disagreement(self._db, row, says)
+            self._touched.clear()
+            self._disagreements.clear()
 
-    def settle(self) -> None:
-        """Leave one row for each certificate, index, and write the census."""
+    def finalise(self) -> None:
+        """Keep one row for each certificate, create the indexes, and write the census."""
         try:
             self._db.execute(INDEXES)
         except apsw.ConstraintError:
@@ -162,166 +160,246 @@ class BulkLoader:
             self._db.execute(INDEXES)
         self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._census.items())])
 
-    def weed(self, door: CertificateGate) -> None:
-        """Put what the door refuses into the quarantine; the generation is whole and indexed by now."""
-        found = list(door.refuse_among(self._db))
+    def remove_rejected(self, gate: CertificateGate) -> None:
+        """Move the certificates that the gate refuses to the quarantine. All rows are loaded and indexed."""
+        found = list(gate.refuse_among(self._db))
         numbers = [number_of(self._db, row.id, self._extract) for row, _why in found]
         for (row, why), number in zip(found, numbers, strict=True):
-            before = self._past.recall(row.serial, self._issuers[row.issuer])
-            by = self._db.execute("SELECT extract FROM certificate WHERE id = ?", (row.id,)).get
+            before = self._previous.recall(row.serial, self._issuers[row.issuer])
+            held = find_held(self._db, row.serial, self._issuers[row.issuer])
+            assert held is not None  # the gate has just read it
             self.inserted -= before is None
-            self.updated -= before is not None and by == self._extract
-            self.unchanged -= before is not None and by != self._extract
-            self._db.execute("DELETE FROM certificate WHERE id = ?", (row.id,))
+            self.updated -= before is not None and held.extract == self._extract
+            self.unchanged -= before is not None and held.extract != self._extract
+            self.leaving += before is not None and before.in_use
+            self._remove(row.id)
             self._db.execute(MOVE_CENSUS, (row.kind, row.status, 0, -1))
             self._count(row.kind, row.status, row.der, -1)
-            self._set_aside(refused_row(row, why, number=number))
+            record = Row._make(
+                (
+                    *(
+                        row.serial,
+                        row.issuer,
+                        row.eui,
+                        row.kind,
+                        row.role,
+                        row.usage,
+                        row.status,
+                        row.subject,
+                    ),
+                    *(row.not_before, row.not_after, row.ski, *held.claims[-2:], row.der, number),
+                )
+            )
+            self._quarantine(evidence_of(record, RejectReason.SIGNATURE_FALSE, why))
+
+    def _remove(self, row: int) -> None:
+        self._db.execute("DELETE FROM certificate WHERE id = ?", (row,))
+        self._db.execute("DELETE FROM disagreement WHERE certificate = ?", (row,))
+        self._previous.forget(row)
 
     def _drop(self, repeat: RepeatedRecord) -> None:
-        drop(self._db, repeat, extract=self._extract)
-        self._count(repeat.kind, repeat.status, repeat.der, -1)
-        self.quarantined += repeat.conflict
+        self._remove(repeat.row)
+        self._count(repeat.record.kind, repeat.record.status, repeat.record.der, -1)
         self.contradicted += repeat.contradicts
-        if self._past.recall(repeat.serial, self._issuers[repeat.issuer]) is None:
+        if repeat.conflict:
+            self._quarantine(conflict_of(repeat.record), later=True)
+        if self._previous.recall(repeat.record.serial, self._issuers[repeat.record.issuer]) is None:
             self.inserted -= 1
             self.unchanged += not repeat.conflict
 
-    def _take(self, row: Row) -> tuple[object, ...]:
-        """Count a row and complete it with what is known from before."""
+    def _values(self, row: Row) -> tuple[object, ...] | None:
+        """Count a row, and merge it with the previous one; ``None`` if it has another body."""
         issuer = self._issuers[row.issuer]
-        self._count(row.kind, row.status, row.der, 1)
-        before = self._past.recall(row.serial, issuer)
-        if before and before.withdrawn is None and before.said == claims_of(row):
+        before = self._previous.recall(row.serial, issuer)
+        if before is None:
+            self._rows += 1
+            self._count(row.kind, row.status, row.der, 1)
+            self.inserted += 1
+            stamped = values_of(row, issuer, first=self._day, changed=self._day, extract=self._extract)
+            if self._insert is INSERT:
+                return stamped
+            self._touched.append(self._rows)
+            return (*stamped, None)
+        if before.der != row.der:
+            self._quarantine(conflict_of(row))
+            return None
+        self._rows += 1
+        merged, *stamps = self._merge(row, before)
+        self._count(merged.kind, merged.status, merged.der, 1)
+        return (merged.serial, issuer, *merged[2:-1], before.first_seen, *stamps)
+
+    def _merge(self, row: Row, before: Held) -> tuple[Row, int, int, int | None]:
+        """Merge a record with the previous row; what stands, and its values for the last columns."""
+        stated_on = self._previous.standing.get(before.last_statement)
+        if stated_on is not None:
             self.unchanged += 1
-            since, changed, extract = before.first_seen, before.last_changed, before.extract
-        else:
-            self.inserted += before is None
-            self.updated += before is not None
-            self._past.touch(row.serial, issuer)
-            since, changed, extract = self._day, self._day, self._extract
-        return values_of(row, issuer, first=since, changed=changed, extract=extract)
+            self.restated += (row.status == Status.IN_USE) - (before.status == Status.IN_USE)
+            says = Statement(Status(row.status), claims_of(row))
+            state = merge_full(before.state(stated_on), says, self._baseline)
+            assert state is not None  # there is one
+            if state.disagrees is not None:
+                self._disagreements.append((self._rows, state.disagrees))
+            stands: dict[str, Any] = dict(zip(CLAIMS, before.claims, strict=True))
+            row = row._replace(status=before.status, **stands)
+            return row, before.last_changed, before.extract, before.stated
+        if before.says_same(row):
+            self.unchanged += 1
+            return row, before.last_changed, before.extract, before.stated
+        self.updated += 1
+        self.leaving += before.in_use and row.status != Status.IN_USE
+        self._touched.append(self._rows)
+        return row, self._day, self._extract, None
 
     def _count(self, kind: int, status: str, der: bytes, moved: int) -> None:
         self._census[kind, status] = self._census.get((kind, status), 0) + moved
         if status == Status.IN_USE:
             (self.digest.add if moved > 0 else self.digest.remove)(der)
 
-    def _set_aside(self, record: Rejected) -> None:
+    def _quarantine(self, record: Rejected, *, later: bool = False) -> None:
         self.quarantined += 1
-        quarantine_record(self._db, record, extract=self._extract)
+        quarantine_record(self._db, record, extract=self._extract, later=later)
 
 
 _CACHE_KIB: Final = -16_384  # 16 MiB of pages, and as much again while an index is sorted; more was slower
 
 Step = Callable[[str], None]
-"""Told what a build is doing after its last record."""
+"""Called with what a build does after its last record."""
 
 
 class GenerationBuilder:
-    """A generation in the making. A context manager: unless finished, leaving it removes the file.
+    """Builds a generation from a full. A context manager: unless it is finished, leaving it removes the file.
 
-    Call :meth:`load` or :meth:`load_batches` once, :meth:`overlap` for each delta to replay in order,
-    :meth:`finish` once. What is still coming in is loaded in two steps, :meth:`take` and :meth:`settle`, the
-    first in whatever thread. ``door``: asked which certificates may stay.
+    Call :meth:`load_batches` and :meth:`finalise_full` once, :meth:`apply_delta` for each delta, :meth:`finish`
+    once. The first call may run in any thread while the full is still being downloaded.
     """
 
     def __init__(
         self,
         path: Path,
         *,
+        full: date,
         old: Path | None,
         clock: Clock,
         step: Step,
-        vouched: Iterable[str] = (),
+        overlap_days: int = OVERLAP_DAYS,
+        superseded: Iterable[date] = (),
         keep_changes_days: int | None = None,
         index_devices: bool = False,
-        bounds: ChangeLimits = DEFAULT_BOUNDS,
-        door: CertificateGate | None = None,
+        limits: ChangeLimits = DEFAULT_LIMITS,
+        verify_body: VerifyBody = ignore_signatures,
     ) -> None:
-        """``path``: where no generation is yet. ``old``: the generation to take over from, if any.
+        """Create the file.
 
-        ``vouched``: names of deltas that the old generation has applied, that are not on offer any
-        more, and that the full may not have seen: there the old generation's word stands.
-
-        ``keep_changes_days``: how many days of the journal are kept; ``None``: all. ``index_devices``:
-        whether devices can be looked up by key identifier and hash without reading every row.
-        ``bounds``: what one file may do to the mirror.
+        Args:
+            path: where no generation is yet.
+            full: date of the full.
+            old: the generation whose statements and journal are taken over, if any.
+            clock: the time.
+            step: called with what the build does.
+            overlap_days: deltas dated this many days before the full, or later, win over it.
+            superseded: dates of applied deltas whose statements do not count any more.
+            keep_changes_days: days of the journal to keep; ``None``: all.
+            index_devices: whether to index devices by key identifier and hash.
+            limits: how much one file may change.
+            verify_body: decides between two bodies of one certificate.
         """
-        self.door = door
         self.path = path
+        self._verify_body = verify_body
+        self._baseline = Baseline(full=full, overlap_days=overlap_days)
         self._keep_changes_days = keep_changes_days
         self._index_devices = index_devices
-        self._aside = path.with_name(path.name + BUILDING)
+        self._temporary = path.with_name(path.name + BUILDING)
         self._clock = clock
         self._step = step
-        self._bounds = bounds
+        self._limits = limits
         with disk_errors(path), ExitStack() as undo:
-            undo.callback(self._aside.unlink, missing_ok=True)
-            self._db = _create(self._aside)
+            undo.callback(self._temporary.unlink, missing_ok=True)
+            self._db = _create(self._temporary)
             undo.callback(self._db.close)
-            self._past: History = (
-                PreviousGeneration(self._db, old, vouched) if old else NoPreviousGeneration()
+            previous = (
+                PreviousGeneration(self._db, old, self._baseline, superseded=superseded) if old else None
             )
+            self._reached = self._baseline.position(previous.position() if previous else None)
+            self._previous: History = previous or NoPreviousGeneration()
             undo.pop_all()
 
     def __enter__(self) -> Self:
-        """Take it as it is."""
+        """Return it unchanged."""
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Close; what was not finished is of no use to anybody."""
+        """Close, and remove what was not finished."""
         with disk_errors(self.path):
             self._db.close()
-            self._aside.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
 
-    def load(self, file: AppliedFile, records: Records) -> None:
-        """Load the full from its records; raises what ``records`` raises."""
-        self.load_batches(file, batches_of(records))
+    def load(self, file: AppliedFile, records: Records, *, gate: CertificateGate | None = None) -> None:
+        """Load a full from its records; raises what ``records`` raises."""
+        self.load_batches(file.extract, batches_of(records))
+        self.finalise_full(file, gate=gate)
 
-    def load_batches(self, file: AppliedFile, batches: Iterable[Batch]) -> None:
-        """Load the full from batches of rows; raises what ``batches`` raises."""
-        self.take(file.extract, batches)
-        self.settle(file)
-
-    def take(self, extract: Extract, batches: Iterable[Batch]) -> None:
-        """Load the rows of a full that need not be whole yet; raises what ``batches`` raises."""
+    def load_batches(self, extract: Extract, batches: Iterable[Batch]) -> None:
+        """Load the rows of a full, which may still be incomplete; raises what ``batches`` raises."""
         with disk_errors(self.path), self._db:
             self._began = self._clock()
-            unproven = AppliedFile(extract=extract, size=extract.size, sha256="")
-            self._entry = ledger.open_entry(self._db, unproven)
-            self._loader = BulkLoader(self._db, extract=self._entry, day=extract.day, past=self._past)
+            unfinished = AppliedFile(extract=extract, size=extract.size, sha256="")
+            self._entry = ledger.open_entry(self._db, unfinished)
+            self._loader = BulkLoader(
+                self._db, extract=self._entry, baseline=self._baseline, previous=self._previous
+            )
             for batch in batches:
-                self._loader.take(batch)
+                self._loader.load(batch)
 
-    def settle(self, file: AppliedFile) -> None:
-        """The full is whole: say in the ledger what it is, index, weed, and hold it against the bounds."""
+    def finalise_full(self, file: AppliedFile, *, gate: CertificateGate | None = None) -> None:
+        """The full is complete: record its hash, index, check it, and merge what it does not list.
+
+        ``gate``: decides which new certificates may be served, also those of the deltas that follow.
+        """
         loader = self._loader
+        self._gate = gate
         with disk_errors(self.path), self._db:
             self._file = file
-            self._reached = file.extract.day
             ledger.name_entry(self._db, self._entry, file)
             self._step("indexing")
-            loader.settle()
-            if self.door:
-                self._step("proving signatures")
-                loader.weed(self.door)
-            self._bounds.check_full(
-                file.extract.name, certificates=loader.certificates, in_use=loader.digest.count
+            loader.finalise()
+            if gate:
+                self._step("checking signatures")
+                loader.remove_rejected(gate)
+            name = file.extract.name
+            self._limits.check_full(
+                name,
+                certificates=loader.certificates,
+                in_use=loader.digest.count + loader.restated,
             )
-            for entry, day, rows in self._past.vouched():
-                self._applier(entry, day).take_rows(rows)
+            if isinstance(self._previous, PreviousGeneration):
+                self._step("comparing with the previous generation")
+            self._withdrawn = self._previous.carry_unlisted(
+                self._baseline, extract=self._entry, digest=loader.digest
+            )
+            leaving = loader.leaving + self._withdrawn
+            self._limits.check_shrink(name, before=self._previous.in_use(), leaving=leaving)
+            self._needs_settling = bool(self._db.execute(_CONFLICTS).get)
+            is_unclear = self._db.execute(_UNCLEAR).get
+            ledger.write_baseline(self._db, self._baseline, is_unclear=bool(is_unclear))
 
-    def overlap(self, file: AppliedFile, records: Records) -> ChangeCounts:
-        """Replay a delta onto the full before anybody sees it; raises what ``records`` raises."""
-        with disk_errors(self.path), self._db:
-            began = self._clock()
-            entry = ledger.open_entry(self._db, file)
-            held = self._loader.digest.count
-            applier = self._applier(entry, file.extract.day)
-            applier.take_all(records)
-            self._bounds.check_delta(file.extract.name, repeated=applier.unchanged, held=held)
-            ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
-        self._reached = max(self._reached, file.extract.day)
+    def apply_delta(self, file: AppliedFile, records: Records) -> ChangeCounts:
+        """Apply a delta before readers see the generation; raises what ``records`` raises, with nothing done."""
+        digest = self._loader.digest.dump()
+        day = file.extract.day
+        try:
+            with disk_errors(self.path), self._db:
+                began = self._clock()
+                entry = ledger.open_entry(self._db, file)
+                before = self._loader.digest.count
+                applier = self._applier(entry, day)
+                applier.apply_all(records)
+                check_changes(self._limits, file.extract, applier, before=before, is_new=day > self._reached)
+                ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
+        except BaseException:
+            self._loader.digest = SetDigest.load(digest)
+            raise
+        self._reached = max(self._reached, day)
+        self._needs_settling |= applier.needs_settling
         return applier.counts
 
     def _applier(self, extract: int, day: date) -> RecordApplier:
@@ -329,82 +407,78 @@ class GenerationBuilder:
             self._db,
             extract=extract,
             day=day,
+            baseline=self._baseline,
+            standing=ledger.read_standing(self._db, self._baseline),
             digest=self._loader.digest,
-            journal=lambda _changed: None,  # the comparison at the end tells what truly changed
-            touch=self._past.touch,
-            door=self.door,
+            journal=self._touch,
+            gate=self._gate,
         )
 
+    def _touch(self, entry: JournalEntry) -> None:
+        """Compare the row with the previous generation when the build is finished."""
+        self._previous.touch((entry.row,))
+
     def finish(self) -> ChangeCounts:
-        """Compare with the old generation, write the state, make it durable; the full's counts."""
-        day = self._file.extract.day
+        """Write journal and state, make the file durable; return the counts of the full."""
+        loaded, at = self._loader, self._clock()
+        counts = ChangeCounts(
+            records=loaded.records,
+            inserted=loaded.inserted,
+            updated=loaded.updated,
+            unchanged=loaded.unchanged,
+            withdrawn=self._withdrawn,
+            quarantined=loaded.quarantined,
+            contradicted=loaded.contradicted,
+        )
         with disk_errors(self.path):
-            before, after = self._past.in_use(), self._loader.digest.count
-            self._bounds.check_shrink(self._file.extract.name, before=before, after=after)
-            if isinstance(self._past, PreviousGeneration):
-                self._step("comparing with the generation before")
             with self._db:
-                counts = self._settle_past(day)
-                ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=self._clock())
-                self._db.execute("UPDATE mirror SET full_day = ? WHERE one = 1", (day.isoformat(),))
+                if self._needs_settling:
+                    settle_bodies(self._db, self._verify_body, digest=loaded.digest, journal=self._touch)
+                writer = JournalWriter(self._db, self._entry, self._baseline.full, at=at)
+                self._previous.write_journal(recorded=writer.recorded)
+                self._revoke(writer)
+                ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=at)
                 self._index_few()
                 journal.begin(self._db, reached=self._reached)
                 journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
-                ledger.write_state(self._db, position=self._reached, digest=self._loader.digest)
+                ledger.update_proof(self._db)
+                ledger.write_state(self._db, position=self._reached, digest=loaded.digest)
             self._step("writing to disk")
             self._seal()
         return counts
 
     def _index_few(self) -> None:
-        """Hashes of those that are looked up by them, now that every row is there."""
+        """Index the hashes of the certificates that are found by them."""
         if self._index_devices:
             self._step("indexing devices by key identifier and hash")
             rows.index_devices(self._db)
         rows.fill(self._db)
 
-    def _settle_past(self, day: date) -> ChangeCounts:
-        journalist = JournalWriter(self._db, self._entry, day)
-        loaded = self._loader
-        differences, replaced = self._past.settle(extract=self._entry)
-        for changed in differences:
-            journalist.write(changed)
-        withdrawn = 0
-        for row in self._past.carry_unlisted(extract=self._entry, day=day):
-            journalist.write(
-                JournalEntry(row=row, change=ChangeKind.WITHDRAWN, before=Status.IN_USE, after=None)
-            )
-            withdrawn += 1
-        self._revoke(journalist)
-        return ChangeCounts(
-            records=loaded.records,
-            inserted=loaded.inserted,
-            updated=loaded.updated,
-            unchanged=loaded.unchanged,
-            withdrawn=withdrawn,
-            quarantined=loaded.quarantined + replaced,
-            contradicted=loaded.contradicted,
-        )
-
-    def _revoke(self, journalist: JournalWriter) -> None:
-        """Hold every row against the lists that were taken over."""
-        before = self._past.revoked()
+    def _revoke(self, writer: JournalWriter) -> None:
+        """Compare every row with the lists that were copied."""
+        before = self._previous.revoked()
         for moved in revocation.enforce(self._db, self._loader.digest):
             if moved.identity not in before:
-                journalist.write(moved.changed)
+                writer.write(moved.changed)
 
     def _seal(self) -> None:
-        """Turn on the write-ahead log and reach the disk before anybody is pointed here."""
+        """Turn on the write-ahead log, and make the file durable before any reader opens it."""
         self._db.execute(VIEWS)
-        if isinstance(self._past, PreviousGeneration):
+        if isinstance(self._previous, PreviousGeneration):
             self._db.execute("DETACH old")
+        self._db.execute("UPDATE mirror SET inode = ?", (self._temporary.stat().st_ino,))
         self._db.pragma("journal_mode", "WAL")
         self._db.close()
-        with self._aside.open("rb") as file:
+        with self._temporary.open("rb") as file:
             fsync(file.fileno())
-        self._aside.replace(self.path)
+        self._temporary.replace(self.path)
         with closing(connect(self.path)) as db:
             keep_side_files(db)
-            db.execute("SELECT * FROM mirror").fetchall()  # the first look makes the side files
+            db.execute("SELECT * FROM mirror").fetchall()  # the first read creates the side files
+
+
+_CONFLICTS: Final = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE reason = 'identity-conflict')"
+_UNCLEAR: Final = "SELECT EXISTS (SELECT 1 FROM disagreement WHERE says = 'unclear')"
 
 
 def _create(path: Path) -> apsw.Connection:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
+from smki_sync.mirror.ledger import COUNTING
 from smki_sync.mirror.schema import IN_USE, KINDS, Value
 from smki_sync.model.certificate import KeyId, Kind, Status
 from smki_sync.model.extract import ExtractKind
@@ -29,14 +30,14 @@ _ROLES: Final = f"""
 SELECT c.kind, c.role, count(*), sum({IN_USE})
   FROM certificate AS c WHERE c.kind <> 0 GROUP BY c.kind, c.role ORDER BY c.kind, c.role
 """
-_STANDING: Final = " FROM quarantine WHERE extract >= (SELECT max(id) FROM extract WHERE kind = 'full')"
-_REASONS: Final = (
-    f"SELECT reason, count(*), sum(accepted IS NULL) {_STANDING} GROUP BY reason ORDER BY reason"
-)
-_SET_ASIDE: Final = """
+_REASONS: Final = f"""
+SELECT reason, count(*), sum(accepted IS NULL) FROM quarantine WHERE extract IN ({COUNTING})
+ GROUP BY reason ORDER BY reason
+"""
+_QUARANTINE: Final = f"""
 SELECT x.name, q.number, q.reason, q.detail, q.accepted
   FROM quarantine AS q JOIN extract AS x ON x.id = q.extract
- WHERE q.extract >= (SELECT max(id) FROM extract WHERE kind = 'full') ORDER BY q.id DESC LIMIT ?
+ WHERE q.extract IN ({COUNTING}) ORDER BY q.id DESC LIMIT ?
 """
 
 
@@ -160,7 +161,7 @@ def read_quarantine_reasons(db: apsw.Connection) -> tuple[QuarantineReason, ...]
 
 def read_quarantine_rows(db: apsw.Connection, *, limit: int) -> tuple[QuarantineRow, ...]:
     """The newest records in quarantine of the files since the last full."""
-    rows: Iterator[tuple[Any, ...]] = db.execute(_SET_ASIDE, (limit,))
+    rows: Iterator[tuple[Any, ...]] = db.execute(_QUARANTINE, (limit,))
     return tuple(
         QuarantineRow(file=file, number=number, reason=reason, detail=detail, accepted=accepted)
         for file, number, reason, detail, accepted in rows

@@ -4,7 +4,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
@@ -13,8 +13,8 @@ import apsw
 from smki_sync.errors import MirrorDamaged
 
 _CHANGE: Final = """
-INSERT INTO change (day, change, kind, eui, serial, issuer, before, after, extract, list)
-SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ?, ? FROM certificate WHERE id = ?
+INSERT INTO change (day, change, kind, eui, serial, issuer, before, after, extract, list, recorded)
+SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ?, ?, ? FROM certificate WHERE id = ?
 """
 
 
@@ -36,6 +36,8 @@ class ChangeKind(StrEnum):
     REINSTATED = "reinstated"
     REVOKED = "revoked"
     UNREVOKED = "unrevoked"
+    CLAIMS = "claims"
+    BODY = "body"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +60,25 @@ Journal = Callable[[JournalEntry], None]
 class JournalWriter:
     """Writes changes into the journal under one extract and date."""
 
-    def __init__(self, db: apsw.Connection, extract: int, day: date, *, by: int | None = None) -> None:
-        """``extract``: ledger id of the file that made the changes.
+    def __init__(
+        self, db: apsw.Connection, extract: int, day: date, *, at: datetime, by: int | None = None
+    ) -> None:
+        """Prepare to write.
 
-        ``by``: id of the list that made them; then ``extract`` is the newest file before it.
+        Args:
+            db: a generation, in a transaction.
+            extract: ledger id of the file that makes the changes.
+            day: its date.
+            at: the time; if the clock was set back, the time of the last line is used.
+            by: id of the list that makes them; then ``extract`` is the newest file before it.
         """
         self._db = db
         self._extract = extract
         self._day = day.isoformat()
         self._by = by
+        last = db.execute("SELECT max(recorded) FROM change").get
+        self.recorded = max(int(at.timestamp()), last or 0)
+        """Seconds since 1970, UTC, that the lines carry."""
 
     def write(self, changed: JournalEntry) -> None:
         """Append one line."""
@@ -74,7 +86,7 @@ class JournalWriter:
             _CHANGE,
             (
                 *(self._day, changed.change, changed.before, changed.after),
-                *(self._extract, self._by, changed.row),
+                *(self._extract, self._by, self.recorded, changed.row),
             ),
         )
 

@@ -1,5 +1,6 @@
-"""Applied files, position, counts, set digest."""
+"""Applied files, position, proof, counts and set digest."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from hashlib import sha256, shake_128
 from typing import Final, Self
@@ -7,14 +8,15 @@ from typing import Final, Self
 import apsw
 
 from smki_sync.errors import MirrorDamaged
+from smki_sync.merge import Baseline
 from smki_sync.mirror.schema import KINDS, Value
 from smki_sync.model.certificate import Status
-from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.plan import AppliedFile, Position
+from smki_sync.model.extract import Extract, ExtractKind, FileKey
+from smki_sync.model.plan import AppliedFile, Position, Unproven
 from smki_sync.model.report import CertificateCounts, ChangeCounts
 
-_OCTETS: Final = 256
-_MODULUS: Final = 1 << (8 * _OCTETS)
+_BYTES: Final = 256
+_MODULUS: Final = 1 << (8 * _BYTES)
 _DOMAIN: Final = b"smki-sync set digest 1\0"
 
 
@@ -30,35 +32,35 @@ class SetDigest:
 
     @classmethod
     def load(cls, state: bytes) -> Self:
-        """Take up a state that :meth:`dump` wrote; ``ValueError`` for one of another length."""
-        if len(state) != 8 + _OCTETS:
-            raise ValueError(f"a digest state has {8 + _OCTETS} octets, this has {len(state)}")
+        """Read a state that :meth:`dump` wrote; raises ``ValueError`` for another length."""
+        if len(state) != 8 + _BYTES:
+            raise ValueError(f"a digest state has {8 + _BYTES} bytes, not {len(state)}")
         self = cls()
         self.count = int.from_bytes(state[:8])
         self._sum = int.from_bytes(state[8:])
         return self
 
     def dump(self) -> bytes:
-        """The state as 264 octets: count, sum."""
-        return self.count.to_bytes(8) + (self._sum % _MODULUS).to_bytes(_OCTETS)
+        """Return the state as 264 bytes: count, sum."""
+        return self.count.to_bytes(8) + (self._sum % _MODULUS).to_bytes(_BYTES)
 
     def add(self, der: bytes) -> None:
-        """Take a certificate into the set."""
+        """Add a certificate."""
         self._sum += expand(der)
         self.count += 1
 
     def add_expanded(self, expansion: int) -> None:
-        """Take a certificate into the set whose expansion is known."""
+        """Add a certificate whose expansion is known."""
         self._sum += expansion
         self.count += 1
 
     def remove(self, der: bytes) -> None:
-        """Take a certificate out of the set; the caller knows that it is a member."""
+        """Remove a certificate, which must be a member."""
         self._sum -= expand(der)
         self.count -= 1
 
     def merge(self, other: Self) -> None:
-        """Take every member of another set in."""
+        """Add every member of another set."""
         self._sum += other._sum
         self.count += other.count
 
@@ -69,52 +71,116 @@ class SetDigest:
 
 
 def expand(der: bytes) -> int:
-    """A certificate as a number of 2048 bits, as good as chosen by chance."""
-    return int.from_bytes(shake_128(der).digest(_OCTETS))
+    """Expand a certificate to a pseudo-random number of 2048 bits."""
+    return int.from_bytes(shake_128(der).digest(_BYTES))
 
 
 _STATE: Final = "SELECT position, full_day, digest FROM mirror WHERE one = 1"
 
 
 def read_state(db: apsw.Connection) -> tuple[date, date, SetDigest]:
-    """Position, date of the full and digest; :class:`MirrorDamaged` where they are not there."""
+    """Return position, date of the full and digest; raises :class:`MirrorDamaged` if they are missing."""
     row = db.execute(_STATE).fetchone()
     if row is None or row[0] is None or row[1] is None:
-        raise MirrorDamaged(f"{db.filename} holds no position")
+        raise MirrorDamaged(f"{db.filename} has no position")
     try:
         return date.fromisoformat(row[0]), date.fromisoformat(row[1]), SetDigest.load(row[2])
     except (TypeError, ValueError) as exc:
-        raise MirrorDamaged(f"{db.filename} holds a position that cannot be read: {exc}") from exc
+        raise MirrorDamaged(f"{db.filename} has an invalid position: {exc}") from exc
 
 
 def read_digest(db: apsw.Connection) -> SetDigest:
-    """The set digest as it stands, also while a generation is being built."""
+    """Return the stored set digest, also while a generation is being built."""
     return SetDigest.load(db.execute("SELECT digest FROM mirror WHERE one = 1").get)
 
 
 def write_state(db: apsw.Connection, *, position: date, digest: SetDigest) -> None:
-    """Move the position and the digest; part of the transaction that moved the rows."""
+    """Set position and digest, in the transaction that changes the rows."""
+    day = position.isoformat()
+    db.execute("UPDATE mirror SET position = ?, digest = ? WHERE one = 1", (day, digest.dump()))
     db.execute(
-        "UPDATE mirror SET position = ?, digest = ? WHERE one = 1", (position.isoformat(), digest.dump())
+        "UPDATE extract SET digest = ?, position = ? WHERE id = (SELECT max(id) FROM extract)",
+        (digest.hex, day),
     )
-    db.execute("UPDATE extract SET digest = ? WHERE id = (SELECT max(id) FROM extract)", (digest.hex,))
 
 
-_CHAIN: Final = """
-SELECT kind, day, name, size, modified, sha256 FROM extract
- WHERE id >= (SELECT max(id) FROM extract WHERE kind = 'full') AND kind <> 'repair' ORDER BY id
+_BASELINE: Final = "SELECT full_day, overlap_days FROM mirror WHERE one = 1"
+_STANDING: Final = "SELECT id, day FROM extract WHERE kind = 'delta' AND superseded <> 1 AND day >= ?"
+_PROVING: Final = "SELECT day FROM extract WHERE kind = 'delta' AND superseded = 0 AND day >= ?"
+_UNPROVEN: Final = "SELECT unproven_since, missing, until_full FROM mirror WHERE one = 1"
+_SET_UNPROVEN: Final = "UPDATE mirror SET unproven_since = ?, missing = ? WHERE one = 1"
+
+
+def read_baseline(db: apsw.Connection) -> Baseline:
+    """Return the newest full that this generation has used."""
+    full, overlap_days = db.execute(_BASELINE).get
+    return Baseline(full=date.fromisoformat(full), overlap_days=overlap_days)
+
+
+def write_baseline(db: apsw.Connection, baseline: Baseline, *, is_unclear: bool) -> None:
+    """Record that a full was merged. ``is_unclear``: it left rows of which it says nothing in service."""
+    db.execute(
+        "UPDATE mirror SET full_day = ?, overlap_days = ?, until_full = ? WHERE one = 1",
+        (baseline.full.isoformat(), baseline.overlap_days, int(is_unclear)),
+    )
+
+
+def read_standing(db: apsw.Connection, baseline: Baseline) -> dict[int, date]:
+    """Map ledger ids of the deltas that win over the full to their dates."""
+    rows = db.execute(_STANDING, (baseline.first_delta.isoformat(),))
+    return {entry: date.fromisoformat(day) for entry, day in rows}
+
+
+def read_unproven(db: apsw.Connection) -> Unproven | None:
+    """Return why the mirror is unproven; ``None`` if it is proven."""
+    since, missing, _ = db.execute(_UNPROVEN).get
+    if since is None:
+        return None
+    return Unproven(since=date.fromisoformat(since), missing=tuple(map(date.fromisoformat, missing.split())))
+
+
+def update_proof(db: apsw.Connection) -> None:
+    """Set which overlap deltas are missing, after a file was merged. The mirror is proven if none is."""
+    baseline = read_baseline(db)
+    since, _, until_full = db.execute(_UNPROVEN).get
+    rows = db.execute(_PROVING, (baseline.first_delta.isoformat(),))
+    missing = baseline.missing({date.fromisoformat(day) for (day,) in rows})
+    if not missing and not until_full:
+        db.execute(_SET_UNPROVEN, (None, None))
+    else:
+        days = " ".join(day.isoformat() for day in missing)
+        db.execute(_SET_UNPROVEN, (since or baseline.full.isoformat(), days))
+
+
+def supersede(db: apsw.Connection, days: Iterable[date]) -> None:
+    """Let the statements of applied deltas not count any more."""
+    db.executemany(
+        "UPDATE extract SET superseded = 1 WHERE kind = 'delta' AND day = ?",
+        [(day.isoformat(),) for day in days],
+    )
+
+
+_APPLIED: Final = """
+SELECT iif(kind = 'repair', 'full', kind), day, name, size, modified, sha256, superseded FROM extract
+ WHERE superseded <> 1 AND (kind = 'delta' AND day >= ? OR kind IN ('full', 'repair') AND day = ?) ORDER BY id
 """
 _OF_NAME: Final = """
-SELECT kind, day, name, size, modified, sha256 FROM extract WHERE name = ? AND kind <> 'repair' ORDER BY id
+SELECT kind, day, name, size, modified, sha256, superseded FROM extract
+ WHERE name = ? AND kind <> 'repair' ORDER BY id
 """
-_STANDING: Final = """
-SELECT count(*) FROM quarantine WHERE accepted IS NULL
-   AND extract >= (SELECT max(id) FROM extract WHERE kind = 'full')
+COUNTING: Final = """
+SELECT max(x.id) FROM extract AS x JOIN mirror AS m
+ WHERE x.superseded <> 1
+   AND iif(x.kind = 'delta', x.day >= date(m.full_day, '-' || m.overlap_days || ' days'), x.day = m.full_day)
+ GROUP BY x.kind = 'delta', x.day
 """
-QUARANTINE: Final = """
+"""Ledger ids of the full and of each delta that wins over it; of several editions, the newest."""
+_OPEN_QUARANTINE: Final = (
+    f"SELECT count(*) FROM quarantine WHERE accepted IS NULL AND extract IN ({COUNTING})"
+)
+QUARANTINE: Final = f"""
 SELECT x.name, q.number, q.reason, q.detail, q.xml, q.accepted
-  FROM quarantine AS q JOIN extract AS x ON x.id = q.extract
- WHERE q.extract >= (SELECT max(id) FROM extract WHERE kind = 'full') ORDER BY q.id
+  FROM quarantine AS q JOIN extract AS x ON x.id = q.extract WHERE q.extract IN ({COUNTING}) ORDER BY q.id
 """
 _OPEN: Final = """
 INSERT INTO extract (name, kind, day, size, modified, sha256, records, inserted, updated, unchanged,
@@ -126,33 +192,47 @@ UPDATE extract SET records = ?, inserted = ?, updated = ?, unchanged = ?, withdr
                    committed = ?, seconds = ? WHERE id = ?
 """
 
-_DIGEST_OF: Final = "SELECT digest FROM extract WHERE day = ? ORDER BY id DESC LIMIT 1"
+_DIGEST_OF: Final = "SELECT digest FROM extract WHERE position = ? ORDER BY id DESC LIMIT 1"
 
 
 def utc(moment: datetime) -> str:
-    """A time as the ledger writes it: ISO 8601, UTC, ``Z``."""
+    """Format a time as the ledger does: ISO 8601, UTC, ``Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_digest_of(db: apsw.Connection, day: date) -> str | None:
-    """The set digest that this mirror had at a position, 64 hex digits; ``None`` where it was never there."""
+    """Return the last set digest of this mirror at a position, 64 hex digits; ``None`` if it was never there."""
     found = db.execute(_DIGEST_OF, (day.isoformat(),)).get
     return None if found is None else str(found)
 
 
 def read_position(db: apsw.Connection) -> Position:
-    """Position with the chain of files since the last full."""
-    position, full, _ = read_state(db)
-    return Position(day=position, full=full, chain=tuple(_applied(row) for row in db.execute(_CHAIN)))
+    """Return the position, with the files whose statements count against the newest full."""
+    position, _, _ = read_state(db)
+    baseline = read_baseline(db)
+    rows = db.execute(_APPLIED, (baseline.first_delta.isoformat(), baseline.full.isoformat()))
+    newest = {file.extract.key: file for file in map(_applied, rows)}
+    return Position(
+        day=position,
+        full=baseline.full,
+        applied=tuple(sorted(newest.values(), key=_by_effect)),
+        unproven=read_unproven(db),
+        overlap_days=baseline.overlap_days,
+    )
+
+
+def _by_effect(file: AppliedFile) -> tuple[bool, date]:
+    """The full first: the deltas win over it."""
+    return file.extract.kind is ExtractKind.DELTA, file.extract.day
 
 
 def read_applied(db: apsw.Connection, name: str) -> tuple[AppliedFile, ...]:
-    """Every file of that name that was applied, also before the last full; more than one where it changed."""
+    """Return every applied file of that name; more than one if it changed."""
     return tuple(_applied(row) for row in db.execute(_OF_NAME, (name,)))
 
 
 def _applied(row: tuple[Value, ...]) -> AppliedFile:
-    kind, day, name, size, modified, sha256 = row
+    kind, day, name, size, modified, sha256, superseded = row
     extract = Extract(
         kind=ExtractKind(str(kind)),
         day=date.fromisoformat(str(day)),
@@ -160,11 +240,11 @@ def _applied(row: tuple[Value, ...]) -> AppliedFile:
         size=int(str(size)),
         modified=datetime.fromisoformat(str(modified)) if modified else None,
     )
-    return AppliedFile(extract=extract, size=extract.size, sha256=str(sha256))
+    return AppliedFile(extract=extract, size=extract.size, sha256=str(sha256), proves=not superseded)
 
 
 def read_census(db: apsw.Connection) -> CertificateCounts:
-    """Counts by kind and status, the standing quarantine, and the digest."""
+    """Return counts by kind and status, the open quarantine, the digest, and the proof."""
     _, _, digest = read_state(db)
     by_kind: dict[str, int] = {}
     by_status: dict[str, int] = {}
@@ -182,23 +262,27 @@ def read_census(db: apsw.Connection) -> CertificateCounts:
     return CertificateCounts(
         total=sum(by_kind.values()),
         in_use=digest.count,
-        quarantined=db.execute(_STANDING).get,
+        quarantined=db.execute(_OPEN_QUARANTINE).get,
         digest=digest.hex,
         by_kind=by_kind,
         by_status=by_status,
+        unproven=read_unproven(db),
     )
 
 
-def open_entry(db: apsw.Connection, file: AppliedFile) -> int:
-    """Begin the ledger entry of a file; its id is what rows and journal refer to."""
+def open_entry(db: apsw.Connection, file: AppliedFile, *, is_repair: bool = False) -> int:
+    """Begin the ledger entry of a file; rows and journal refer to its id.
+
+    ``is_repair``: the file is a full that is merged by a comparison.
+    """
     extract = file.extract
-    day = extract.day.isoformat()
-    db.execute(_OPEN, (extract.name, extract.kind, day, *_bytes_of(file)))
+    kind = "repair" if is_repair else extract.kind.value
+    db.execute(_OPEN, (extract.name, kind, extract.day.isoformat(), *_bytes_of(file)))
     return db.last_insert_rowid()
 
 
 def name_entry(db: apsw.Connection, entry: int, file: AppliedFile) -> None:
-    """Say of which bytes an entry is that was begun before they had all come."""
+    """Record the size and hash of a file whose entry was begun during its download."""
     db.execute(
         "UPDATE extract SET size = ?, modified = ?, sha256 = ? WHERE id = ?", (*_bytes_of(file), entry)
     )
@@ -210,35 +294,47 @@ def _bytes_of(file: AppliedFile) -> tuple[int, str | None, str]:
 
 
 def newest_entry(db: apsw.Connection) -> int:
-    """The ledger entry of the file that was applied last."""
+    """Return the ledger id of the file that was applied last."""
     entry: int = db.execute("SELECT max(id) FROM extract").get
-    return entry
-
-
-def open_repair(db: apsw.Connection, file: AppliedFile) -> int:
-    """Begin the entry of a repair from a full: it is in the ledger, and no part of the chain."""
-    entry = open_entry(db, file)
-    db.execute("UPDATE extract SET kind = 'repair' WHERE id = ?", (entry,))
     return entry
 
 
 def close_entry(
     db: apsw.Connection, entry: int, counts: ChangeCounts, *, began: datetime, committed: datetime
 ) -> None:
-    """Complete the ledger entry of a file with what it did."""
+    """Complete the ledger entry of a file with its counts."""
     done = (counts.records, counts.inserted, counts.updated, counts.unchanged, counts.withdrawn)
     seconds = (committed - began).total_seconds()
     db.execute(_CLOSE, (*done, counts.quarantined, utc(committed), seconds, entry))
 
 
-def read_incidents(db: apsw.Connection) -> frozenset[str]:
-    """Names of applied deltas that were seen with other bytes since the last full."""
-    return frozenset(str(name) for (name,) in db.execute("SELECT name FROM incident"))
+def read_incidents(db: apsw.Connection) -> frozenset[FileKey]:
+    """Return the applied files that were seen with other bytes since the last full."""
+    rows = db.execute("SELECT kind, day FROM incident")
+    return frozenset((ExtractKind(kind), date.fromisoformat(day)) for kind, day in rows)
+
+
+_INCIDENT: Final = """
+INSERT INTO incident (kind, day, seen, was, now) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET now = coalesce(excluded.now, now)
+"""
+
+
+def note_incidents(
+    db: apsw.Connection, changed: Mapping[FileKey, str | None], applied: Iterable[AppliedFile], at: datetime
+) -> None:
+    """Record applied files that have other bytes now. ``changed``: the other SHA-256 if it is known."""
+    for file in applied:
+        if file.extract.key in changed:
+            kind, day = file.extract.key
+            values = (kind.value, day.isoformat(), utc(at), file.sha256, changed[file.extract.key])
+            db.execute(_INCIDENT, values)
 
 
 def note_modified(db: apsw.Connection, extract: Extract) -> None:
-    """Remember another time for the same bytes, so that they are not fetched and hashed again."""
+    """Record another modification time of the same bytes, so that they are not downloaded and hashed again."""
     if extract.modified:
         db.execute(
-            "UPDATE extract SET modified = ? WHERE name = ?", (extract.modified.isoformat(), extract.name)
+            "UPDATE extract SET modified = ? WHERE iif(kind = 'repair', 'full', kind) = ? AND day = ?",
+            (extract.modified.isoformat(), extract.kind.value, extract.day.isoformat()),
         )

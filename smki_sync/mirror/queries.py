@@ -19,6 +19,7 @@ from smki_sync.mirror.ledger import read_state
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
+from smki_sync.model.extract import FileKey
 from smki_sync.model.plan import Position
 from smki_sync.model.report import CertificateCounts
 
@@ -92,6 +93,7 @@ class Certificate(NamedTuple):
     revoked: str | None = None
     revoked_by: str | None = None
     revocation_reason: str | None = None
+    unproven: bool = False
 
 
 COLUMNS: Final = ", ".join(Certificate._fields)
@@ -100,6 +102,7 @@ COLUMNS: Final = ", ".join(Certificate._fields)
 _IN_USE: Final = Certificate._fields.index("in_use")
 _MANUFACTURING: Final = Certificate._fields.index("manufacturing")
 _FLAGS: Final = Certificate._fields.index("flags")
+_UNPROVEN: Final = Certificate._fields.index("unproven")
 
 
 def certificate_of(row: tuple[Any, ...]) -> Certificate:
@@ -109,6 +112,7 @@ def certificate_of(row: tuple[Any, ...]) -> Certificate:
     made = row[_MANUFACTURING]
     values[_MANUFACTURING] = None if made is None else bool(made)
     values[_FLAGS] = Flag(row[_FLAGS])
+    values[_UNPROVEN] = bool(row[_UNPROVEN])
     return Certificate._make(values)
 
 
@@ -134,8 +138,8 @@ def read_counts(db: apsw.Connection) -> CertificateCounts:
     return ledger.read_census(db)
 
 
-def read_incidents(db: apsw.Connection) -> frozenset[str]:
-    """Names of applied deltas that were seen with other bytes since the last full."""
+def read_incidents(db: apsw.Connection) -> frozenset[FileKey]:
+    """Return the applied files that were seen with other bytes since the last rebuild."""
     return ledger.read_incidents(db)
 
 

@@ -1,10 +1,10 @@
-"""Compare a generation with a full; repair the differences."""
+"""Compare a generation with a full, and merge the full into it."""
 
 import marshal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -13,26 +13,43 @@ from typing import Any, Final, Self
 import apsw
 
 from smki_sync.errors import MirrorDamaged
+from smki_sync.merge import Baseline, FullSays, Statement, Unlisted, merge_full, unlisted
 from smki_sync.mirror import ledger, revocation, rows
+from smki_sync.mirror.apply import CertificateGate, Held, find_held
+from smki_sync.mirror.bodies import VerifyBody, settle_bodies
 from smki_sync.mirror.connection import disk_errors
+from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.integrity import digest_of_rows
 from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
 from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.queries import Connection, Told, slices
-from smki_sync.mirror.rows import INSERT, Issuers, Row, days, values_of
+from smki_sync.mirror.rows import (
+    CLAIMS,
+    INSERT,
+    Issuers,
+    Row,
+    claims_of,
+    conflict_of,
+    days,
+    evidence_of,
+    quarantine_record,
+    values_of,
+)
 from smki_sync.mirror.schema import KINDS
-from smki_sync.model.certificate import Status
+from smki_sync.model.certificate import Rejected, RejectReason, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import ChangeCounts
 
 _SCRATCH: Final = """
-CREATE TABLE difference (drift TEXT, row INTEGER, kind TEXT, eui TEXT, serial TEXT, issuer TEXT, held TEXT,
-                         listed TEXT, what TEXT, record BLOB)
+CREATE TABLE difference (serial TEXT, issuer TEXT, drift TEXT, row INTEGER, kind TEXT, eui TEXT, held TEXT,
+                         listed TEXT, what TEXT, record BLOB, UNIQUE (serial, issuer));
+CREATE TABLE says (row INTEGER PRIMARY KEY, says TEXT, claims BLOB);
+CREATE TABLE rejected (record BLOB);
 """
 
 
 class Drift(StrEnum):
-    """How a certificate differs. Stable: in JSON and in lists."""
+    """How a certificate differs. Codes of JSON documents and lists."""
 
     MISSING = "missing"
     UNEXPECTED = "unexpected"
@@ -41,10 +58,10 @@ class Drift(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftDifference:
-    """One certificate that differs. ``row``: its id in the mirror, ``None`` where it is not held.
+    """One certificate that differs. ``row``: its id in the mirror, ``None`` if the mirror does not have it.
 
-    ``held``, ``listed``: its status here and there; ``None`` where it is not held, or withdrawn, or not
-    listed. ``what``: the columns that differ. ``record``: what the full says of it, ``None`` if nothing.
+    ``held``, ``listed``: its status in the mirror and in the full; ``None`` if it is not there, or withdrawn.
+    ``what``: the columns that differ. ``record``: what the full says, ``None`` if it does not list it.
     """
 
     drift: Drift
@@ -59,16 +76,26 @@ class DriftDifference:
     record: Row | None = None
 
 
+_ADD: Final = f"""
+INSERT INTO difference VALUES ({", ".join("?" * 10)})
+    ON CONFLICT DO UPDATE SET drift = excluded.drift, listed = excluded.listed, what = excluded.what,
+                              record = excluded.record
+"""
+
+
 class DriftDifferences:
-    """The differences found, in a scratch file; a context manager that removes it."""
+    """What a comparison found, in a scratch file; a context manager that removes it.
+
+    One entry for each certificate: the last record of a full counts. Besides the differences: what the full says
+    about contested rows, and the records that are not served.
+    """
 
     def __init__(self, path: Path) -> None:
-        """``path``: where no file is worth keeping."""
+        """``path``: of the scratch file; a file that is there is removed."""
         self._path = path
-        self.counts = dict.fromkeys(Drift, 0)
 
     def __enter__(self) -> Self:
-        """Begin with none."""
+        """Create the file."""
         with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
             self._db = apsw.Connection(str(self._path))
@@ -81,31 +108,90 @@ class DriftDifferences:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Forget them."""
+        """Remove the file."""
         self._db.close()
         self._path.unlink(missing_ok=True)
 
+    @property
+    def counts(self) -> dict[Drift, int]:
+        """Number of differences of each sort."""
+        found = dict(self._db.execute("SELECT drift, count(*) FROM difference GROUP BY drift"))
+        return {drift: found.get(drift.value, 0) for drift in Drift}
+
+    @property
+    def explained(self) -> int:
+        """Number of rows for which a delta statement stands against the full."""
+        found: int = self._db.execute("SELECT count(*) FROM says WHERE says NOT IN ('silent', 'unclear')").get
+        return found
+
     def add(self, found: DriftDifference) -> None:
-        """Take one in."""
-        self.counts[found.drift] += 1
+        """Add a difference, or replace what an earlier record of the certificate said."""
         record = None if found.record is None else marshal.dumps(tuple(found.record))
-        values = (found.drift, found.row, found.kind, found.eui, found.serial, found.issuer)
+        values = (found.serial, found.issuer, found.drift, found.row, found.kind, found.eui, found.held)
+        with disk_errors(self._path):
+            self._db.execute(_ADD, (*values, found.listed, " ".join(found.what), record))
+
+    def find(self, serial: str, issuer: str) -> DriftDifference | None:
+        """Return the difference of one certificate."""
+        return next(self._select("WHERE serial = ? AND issuer = ?", serial, issuer), None)
+
+    def remove(self, row: int, serial: str, issuer: str) -> None:
+        """Forget what an earlier record of a certificate said."""
+        self._db.execute("DELETE FROM difference WHERE serial = ? AND issuer = ?", (serial, issuer))
+        self._db.execute("DELETE FROM says WHERE row = ?", (row,))
+
+    def note(self, row: int, says: FullSays) -> None:
+        """Record what the full says about a row for which something else stands."""
+        status: str = says.status.value if isinstance(says, Statement) else says.value
+        claims: Any = says.claims if isinstance(says, Statement) else None
         with disk_errors(self._path):
             self._db.execute(
-                "INSERT INTO difference VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, found.held, found.listed, " ".join(found.what), record),
+                "INSERT OR REPLACE INTO says VALUES (?, ?, ?)", (row, status, marshal.dumps(claims))
             )
 
+    def reject(self, record: Rejected) -> None:
+        """Keep a record that is not served."""
+        values = (record.number, record.reason.value, record.detail, record.xml, record.serial, record.issuer)
+        with disk_errors(self._path):
+            self._db.execute("INSERT INTO rejected VALUES (?)", (marshal.dumps(values),))
+
     def __iter__(self) -> Iterator[DriftDifference]:
-        """All of them, in the order in which they were found."""
-        return map(_difference, self._db.execute("SELECT * FROM difference ORDER BY rowid"))
+        """Return all differences, in the order in which they were found."""
+        return self._select("ORDER BY rowid")
 
     def first(self, drift: Drift, number: int) -> list[DriftDifference]:
-        """The first of one sort."""
-        found = self._db.execute(
-            "SELECT * FROM difference WHERE drift = ? ORDER BY rowid LIMIT ?", (drift, number)
-        )
-        return [*map(_difference, found)]
+        """Return the first differences of one sort."""
+        return list(self._select("WHERE drift = ? ORDER BY rowid LIMIT ?", drift, number))
+
+    def noted(self) -> Iterator[tuple[int, FullSays]]:
+        """Return what the full says about rows for which something else stands."""
+        words = {one.value: one for one in Unlisted}
+        for row, says, claims in self._db.execute("SELECT row, says, claims FROM says ORDER BY row"):
+            yield row, words.get(says) or Statement(Status(says), marshal.loads(claims))  # noqa: S302 - our own file
+
+    def rejected(self) -> Iterator[Rejected]:
+        """Return the records that are not served."""
+        for (record,) in self._db.execute("SELECT record FROM rejected ORDER BY rowid"):
+            number, reason, *rest = marshal.loads(record)  # noqa: S302 - our own file of this run
+            detail, xml, serial, issuer = rest
+            yield Rejected(
+                number=number,
+                reason=RejectReason(reason),
+                detail=detail,
+                xml=xml,
+                serial=serial,
+                issuer=issuer,
+            )
+
+    def rejected_serials(self) -> frozenset[str | None]:
+        """Serial numbers of these records; ``None``: the identity of one is not known."""
+        refused = RejectReason.SIGNATURE_FALSE
+        return frozenset(record.serial for record in self.rejected() if record.reason is not refused)
+
+    def _select(self, where: str, *values: object) -> Iterator[DriftDifference]:
+        columns = "drift, row, kind, eui, serial, issuer, held, listed, what, record"
+        found: Iterator[Any] = self._db.execute(f"SELECT {columns} FROM difference {where}", values)
+        return map(_difference, found)
 
 
 def _difference(values: tuple[Any, ...]) -> DriftDifference:
@@ -125,44 +211,83 @@ def _difference(values: tuple[Any, ...]) -> DriftDifference:
 
 
 _REPLACE: Final = (
-    f"UPDATE certificate SET {', '.join(f'{name} = ?' for name in Row._fields[2:-1])},"
-    " withdrawn = NULL, last_changed = ?, extract = ? WHERE id = ?"
+    f"UPDATE certificate SET status = ?, {', '.join(f'{name} = ?' for name in CLAIMS)},"
+    " withdrawn = NULL, last_changed = ?, extract = ?, stated = NULL WHERE id = ?"
 )
-_BODY: Final = "SELECT der FROM certificate WHERE id = ?"
-_WITHDRAW: Final = "UPDATE certificate SET withdrawn = ?, last_changed = ?, extract = ? WHERE id = ?"
+_WITHDRAW: Final = (
+    "UPDATE certificate SET withdrawn = ?, last_changed = ?, extract = ?, stated = NULL WHERE id = ?"
+)
+_LIST_STATE: Final = "SELECT revoked IS NULL FROM certificate WHERE id = ?"
 _CENSUS: Final = """
 INSERT INTO census SELECT kind, status, withdrawn IS NOT NULL, count(*) FROM certificate GROUP BY 1, 2, 3
 """
 
 
-class RepairWriter:
-    """Makes differences good. ``counts``: in certificates."""
+class FullMerge:
+    """Merges a full that was compared into the generation. The caller owns the transaction."""
 
-    def __init__(self, db: apsw.Connection, *, extract: int, day: date) -> None:
-        """``extract``: ledger id of the repair. ``day``: the full's date."""
+    def __init__(self, db: apsw.Connection, file: AppliedFile, baseline: Baseline, *, at: datetime) -> None:
+        """Open the ledger entry. ``at``: the time."""
         self._db = db
-        self._extract = extract
-        self._day = days(day)
+        self._baseline = baseline
+        self.entry = ledger.open_entry(db, file, is_repair=True)
+        self._day = days(baseline.full)
         self._issuers = Issuers(db)
         self._hash_devices = rows.holds_devices(db)
-        self._journal = JournalWriter(db, extract, day)
+        self._journal = JournalWriter(db, self.entry, baseline.full, at=at)
         self._done: Counter[str] = Counter()
+        self.leaving = 0
+        """In-Use certificates that are not In-Use any more."""
 
-    def take_all(self, differences: Iterable[DriftDifference]) -> ChangeCounts:
-        """Make every one good; what was done."""
-        for found in differences:
-            self._take(found)
-        done = self._done
+    def merge(self, found: DriftDifferences, verify_body: VerifyBody) -> ChangeCounts:
+        """Repair every difference, record what the full says, and make it the newest full used.
+
+        Raises :class:`MirrorDamaged` if rows were changed outside this program that the full does not state.
+        """
+        has_drift = any(found.counts.values())
+        stored = ledger.read_digest(self._db)
+        actual = digest_of_rows(self._db) if has_drift else stored
+        for difference in found:
+            self._repair(difference)
+        self._record_statements(found)
+        digest = stored
+        if has_drift:
+            self._db.execute("DELETE FROM census")
+            self._db.execute(_CENSUS)
+            digest = digest_of_rows(self._db)
+        settle_bodies(self._db, verify_body, digest=digest, journal=self._journal.write)
+        for moved in revocation.enforce(self._db, digest):
+            self._journal.write(moved.changed)
+        if actual.hex != stored.hex:
+            _check_restored(digest, stored)
+        position, _, _ = ledger.read_state(self._db)
+        ledger.update_proof(self._db)
+        ledger.write_state(self._db, position=self._baseline.position(position), digest=digest)
         return ChangeCounts(
-            records=done.total(),
-            inserted=done["inserted"],
-            updated=done["updated"],
-            withdrawn=done["withdrawn"],
+            records=self._done.total(),
+            inserted=self._done["inserted"],
+            updated=self._done["updated"],
+            withdrawn=self._done["withdrawn"],
+            quarantined=self._quarantined,
         )
 
-    def _take(self, found: DriftDifference) -> None:
+    def _record_statements(self, found: DriftDifferences) -> None:
+        self._quarantined = 0
+        for record in found.rejected():
+            quarantine_record(self._db, record, extract=self.entry)
+            self._quarantined += 1
+        self._db.execute("DELETE FROM disagreement")
+        is_unclear = False
+        for row, says in found.noted():
+            write_disagreement(self._db, row, says)
+            is_unclear |= says is Unlisted.UNCLEAR
+        ledger.write_baseline(self._db, self._baseline, is_unclear=is_unclear)
+
+    def _repair(self, found: DriftDifference) -> None:
+        counts = found.row is not None and bool(self._db.execute(_LIST_STATE, (found.row,)).get)
+        self.leaving += found.held == Status.IN_USE and found.listed != Status.IN_USE and counts
         if found.record is None:
-            assert found.row is not None  # what is neither listed nor held is no difference
+            assert found.row is not None  # a difference is in the mirror or in the full
             self._withdraw(found.row, found.held)
         elif found.row is None:
             self._insert(found.record)
@@ -170,122 +295,105 @@ class RepairWriter:
             self._replace(found.row, found.record, found)
 
     def _withdraw(self, row: int, held: str | None) -> None:
-        self._db.execute(_WITHDRAW, (self._day, self._day, self._extract, row))
+        self._db.execute(_WITHDRAW, (self._day, self._day, self.entry, row))
         self._journal.write(JournalEntry(row=row, change=ChangeKind.WITHDRAWN, before=held, after=None))
         self._done["withdrawn"] += 1
 
     def _insert(self, record: Row) -> None:
         issuer = self._issuers[record.issuer]
-        stamp = {"first": self._day, "changed": self._day, "extract": self._extract}
-        self._db.execute(INSERT, values_of(record, issuer, **stamp))
+        stamps = {"first": self._day, "changed": self._day, "extract": self.entry}
+        self._db.execute(INSERT, values_of(record, issuer, **stamps))
         row = self._db.last_insert_rowid()
-        self._hash(row, record)
+        if self._hash_devices or record.kind != rows.DEVICE:
+            rows.add(self._db, row, record.der)
         self._journal.write(JournalEntry(row=row, change=ChangeKind.ADDED, before=None, after=record.status))
         self._done["inserted"] += 1
 
     def _replace(self, row: int, record: Row, found: DriftDifference) -> None:
-        if "der" in found.what:
-            rows.remove(self._db, self._db.execute(_BODY, (row,)).get)
-            self._hash(row, record)
-        self._db.execute(_REPLACE, (*record[2:-1], self._day, self._extract, row))
-        change = (
-            ChangeKind.REINSTATED
-            if found.held is None and found.drift is not Drift.DIFFERING
-            else ChangeKind.STATUS
-        )
-        if found.held != record.status or "der" in found.what:
-            self._journal.write(JournalEntry(row=row, change=change, before=found.held, after=record.status))
+        self._db.execute(_REPLACE, (record.status, *claims_of(record), self._day, self.entry, row))
+        change = ChangeKind.CLAIMS
+        if found.held is None and record.status == Status.IN_USE:
+            change = ChangeKind.REINSTATED
+        elif found.held != record.status:
+            change = ChangeKind.STATUS
+        self._journal.write(JournalEntry(row=row, change=change, before=found.held, after=record.status))
         self._done["updated"] += 1
 
-    def _hash(self, row: int, record: Row) -> None:
-        if self._hash_devices or record.kind != rows.DEVICE:
-            rows.add(self._db, row, record.der)
 
-
-def repair(
-    db: apsw.Connection, file: AppliedFile, differences: Iterable[DriftDifference]
-) -> tuple[int, ChangeCounts]:
-    """Make differences from the full ``file`` good; the caller owns the transaction. Entry and counts.
-
-    Raises :class:`MirrorDamaged` where rows were changed outside this program that the full has no word on.
-    """
-    carried, found = ledger.read_digest(db), digest_of_rows(db)
-    entry = ledger.open_repair(db, file)
-    counts = RepairWriter(db, extract=entry, day=file.extract.day).take_all(differences)
-    db.execute("DELETE FROM census")
-    db.execute(_CENSUS)
-    digest = digest_of_rows(db)
-    journalist = JournalWriter(db, entry, file.extract.day)
-    for moved in revocation.enforce(db, digest):
-        journalist.write(moved.changed)
-    if found.hex != carried.hex:
-        _check_whole(digest, carried)
-    position, _, _ = ledger.read_state(db)
-    ledger.write_state(db, position=position, digest=digest)
-    return entry, counts
-
-
-def _check_whole(digest: SetDigest, carried: SetDigest) -> None:
-    """Rows were changed by hand: what they made before is what they have to make again."""
-    if digest.hex != carried.hex:
+def _check_restored(digest: SetDigest, stored: SetDigest) -> None:
+    """Rows were changed outside this program: the full must give the digest that the mirror had before."""
+    if digest.hex != stored.hex:
         raise MirrorDamaged(
-            "rows were lost or changed outside this program, and the full cannot make all of them good: what"
-            " deltas have brought since is damaged, too. Nothing was repaired",
-            hint="`smki-sync sync --full` builds the mirror anew.",
+            "Rows were lost or changed outside this program, and the full does not state all of them. Nothing"
+            " was repaired",
+            hint="Run `smki-sync sync --full`. It rebuilds the mirror.",
             code="digest-differs",
         )
 
 
-_STATED: Final = Row._fields[2:-1]
-"""What a row of the mirror has of its own, besides serial number and issuer."""
-_STATUS: Final = _STATED.index("status")
-_DER: Final = _STATED.index("der")
-
-_HELD: Final = (
-    f"SELECT {', '.join(_STATED)}, id, withdrawn, extract FROM certificate WHERE serial = ? AND issuer = ?"
-)
-_EXPLAINING: Final = "SELECT id FROM extract WHERE kind = 'delta' AND day >= ?"
 _LISTABLE: Final = """
-SELECT c.id, c.extract, c.serial, i.name, c.eui, c.kind, c.status
+SELECT c.id, coalesce(c.stated, c.extract), c.serial, i.name, c.eui, c.kind, c.status
   FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
  WHERE c.id BETWEEN ? AND ? AND c.status = 'I' AND c.withdrawn IS NULL
 """
+_OF_SERIAL: Final = "SELECT id, coalesce(stated, extract) FROM certificate WHERE serial = ?"
 
 
 class MirrorComparator:
-    """Holds the rows of one full against a generation. ``explained``: differences that a delta explains."""
+    """Compares the rows of one full with a generation, by the merge rule."""
 
-    def __init__(self, db: Connection, found: DriftDifferences, *, since: date) -> None:
-        """``db``: one snapshot. ``since``: the word of deltas of this date and later stands."""
+    def __init__(
+        self,
+        db: Connection,
+        found: DriftDifferences,
+        *,
+        baseline: Baseline,
+        gate: CertificateGate | None = None,
+    ) -> None:
+        """Prepare to compare.
+
+        Args:
+            db: one snapshot.
+            found: gets the differences.
+            baseline: the full.
+            gate: asked about certificates that the mirror does not have.
+        """
         self._db = db
         self._found = found
+        self._baseline = baseline
+        self._gate = gate
         self._issuers: dict[str, int] = dict(db.execute("SELECT name, id FROM issuer"))
-        self._deltas = {row for (row,) in db.execute(_EXPLAINING, (since.isoformat(),))}
+        self._standing = ledger.read_standing(db, baseline)
         last: int = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
         self._listed = bytearray(last // 8 + 1)
-        self.compared = self.explained = 0
+        self.compared = self.rejected = 0
 
-    def take(self, rows: Iterable[Row]) -> None:
-        """Look some rows of the full up."""
-        for row in rows:
+    def compare(self, listed: Iterable[Row], rejected: Iterable[Rejected]) -> None:
+        """Compare some records of the full."""
+        for record in rejected:
+            self.rejected += 1
+            self._found.reject(record)
+        for row in listed:
             self.compared += 1
             issuer = self._issuers.get(row.issuer)
-            held = None if issuer is None else self._db.execute(_HELD, (row.serial, issuer)).fetchone()
+            held = None if issuer is None else find_held(self._db, row.serial, issuer)
             if held is None:
-                self._note(row, Drift.MISSING, None, None)
+                self._compare_new(row)
+            elif held.der != row.der:
+                self._found.reject(conflict_of(row))
             else:
-                self._compare(row, held)
+                self._compare_held(row, held)
 
     def finish(self, told: Told) -> None:
-        """Find what is held In-Use and was not listed; ``told``: how far that is, in rows."""
+        """Find what is In-Use in the mirror and not listed. ``told``: progress, in rows."""
+        serials = self._found.rejected_serials()
         for low, high in slices(self._db, told):
-            for number, extract, serial, issuer, eui, kind, status in self._db.execute(
-                _LISTABLE, (low, high)
-            ):
-                if self._listed[number >> 3] & 1 << (number & 7):
+            for number, last, serial, issuer, eui, kind, status in self._db.execute(_LISTABLE, (low, high)):
+                if self._is_listed(number) or self._is_newer(last):
                     continue
-                if extract in self._deltas:
-                    self.explained += 1
+                says = unlisted(rejected=serial in serials, complete=None not in serials)
+                if last in self._standing or says is not Unlisted.NOT_IN_USE:
+                    self._found.note(number, says)
                     continue
                 self._found.add(
                     DriftDifference(
@@ -299,29 +407,56 @@ class MirrorComparator:
                         listed=None,
                     )
                 )
+        for serial in serials - {None}:
+            for number, last in self._db.execute(_OF_SERIAL, (serial,)):
+                if not self._is_listed(number) and not self._is_newer(last):
+                    self._found.note(number, Unlisted.SILENT)
 
-    def _compare(self, row: Row, held: tuple[Any, ...]) -> None:
-        *stated, number, withdrawn, extract = held
-        self._listed[number >> 3] |= 1 << (number & 7)
-        if withdrawn is None and tuple(stated) == row[2:-1]:
-            return
-        same_body = stated[_DER] == row.der
-        if same_body and extract in self._deltas:
-            self.explained += 1
-            return
-        status = None if withdrawn is not None else stated[_STATUS]
-        here, there = status == Status.IN_USE, row.status == Status.IN_USE
-        drift = (
-            Drift.MISSING
-            if there and not here
-            else Drift.UNEXPECTED
-            if here and not there
-            else Drift.DIFFERING
-        )
-        what = [name for name, a, b in zip(_STATED, stated, row[2:-1], strict=True) if a != b]
-        self._note(row, drift, number, status, what=("withdrawn",) * (withdrawn is not None) + tuple(what))
+    def _is_listed(self, row: int) -> bool:
+        return bool(self._listed[row >> 3] & 1 << (row & 7))
 
-    def _note(
+    def _is_newer(self, entry: int) -> bool:
+        """Whether a delta dated after the full has stated a row: then the full says nothing about it."""
+        day = self._standing.get(entry)
+        return day is not None and day > self._baseline.full
+
+    def _compare_new(self, row: Row) -> None:
+        earlier = self._found.find(row.serial, row.issuer)
+        if earlier and earlier.record and earlier.record.der != row.der:
+            self._found.reject(conflict_of(row))
+            return
+        why = self._gate.refuse(row) if self._gate and not earlier else None
+        if why is None:
+            self._add(row, Drift.MISSING, None, None)
+        else:
+            self._found.reject(evidence_of(row, RejectReason.SIGNATURE_FALSE, why))
+
+    def _compare_held(self, row: Row, held: Held) -> None:
+        if self._is_listed(held.id):
+            self._found.remove(held.id, row.serial, row.issuer)
+        self._listed[held.id >> 3] |= 1 << (held.id & 7)
+        if held.says_same(row):
+            return
+        stated_on = self._standing.get(held.last_statement)
+        if stated_on is not None:
+            says = Statement(Status(row.status), claims_of(row))
+            state = merge_full(held.state(stated_on), says, self._baseline)
+            if state is not None and state.disagrees is not None:
+                self._found.note(held.id, state.disagrees)
+            return
+        here, there = held.listed == Status.IN_USE, row.status == Status.IN_USE
+        drift = Drift.DIFFERING
+        if here != there:
+            drift = Drift.MISSING if there else Drift.UNEXPECTED
+        pairs = zip(CLAIMS, held.claims, claims_of(row), strict=True)
+        what = [name for name, mine, other in pairs if mine != other]
+        if held.status != row.status:
+            what.insert(0, "status")
+        if held.withdrawn is not None:
+            what.insert(0, "withdrawn")
+        self._add(row, drift, held.id, held.listed, what=tuple(what))
+
+    def _add(
         self, row: Row, drift: Drift, number: int | None, held: str | None, *, what: tuple[str, ...] = ()
     ) -> None:
         self._found.add(

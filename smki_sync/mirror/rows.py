@@ -1,20 +1,22 @@
 """Row format, issuer ids, fingerprints, quarantine rows."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha1, sha256
+from html import escape
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apsw
 
 from smki_sync.mirror.schema import DEVICE_INDEX, KINDS, Value
-from smki_sync.model.certificate import Entry, Rejected, RejectReason, Status, Usage
+from smki_sync.model.certificate import Entry, Rejected, RejectReason, Serial, Status, Usage
 
 BATCH: Final = 500
-"""Records in a batch: some 300 kB, enough that handing it over costs little for each."""
+"""Records in a batch: some 300 kB, so that passing one on costs little for each record."""
 
 KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -26,10 +28,10 @@ _TEXTS: Final = {word: word.value for word in (*Status, *Usage)}
 
 
 class Row(NamedTuple):
-    """What an extract says of one certificate; ``number``: its place in the file, from 1.
+    """What an extract states about one certificate. ``number``: its place in the file, from 1.
 
-    ``issuer``: its RFC 4514 name. ``kind``: index of :data:`~.schema.KINDS`. ``subject``: ``None`` where
-    empty. Times in seconds since 1970, UTC. The fields but the last stand as in :data:`INSERT`.
+    ``issuer``: its RFC 4514 name. ``kind``: index of :data:`~.schema.KINDS`. ``subject``: ``None`` if empty.
+    Times in seconds since 1970, UTC. The fields except the last are in the order of :data:`INSERT`.
     """
 
     serial: str
@@ -49,23 +51,28 @@ class Row(NamedTuple):
     number: int
 
 
-INSERT: Final = (
-    f"INSERT INTO certificate ({', '.join(Row._fields[:-1])}, first_seen, last_changed, extract)"
-    f" VALUES ({', '.join('?' * (len(Row._fields) + 2))})"
-)
+CLAIMS: Final = ("eui", "role", "usage", "manufacturing", "flags")
+"""Columns that a statement can change, besides the status."""
+
+_COLUMNS: Final = (*Row._fields[:-1], "first_seen", "last_changed", "extract")
+INSERT: Final = f"INSERT INTO certificate ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 """Takes the values of :func:`values_of`."""
+INSERT_STATED: Final = (
+    f"INSERT INTO certificate ({', '.join(_COLUMNS)}, stated) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+)
+"""The same, and the ledger id of the file with the last statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some records of an extract, in the file's order within each list."""
+    """Some records of an extract, in the order of the file within each list."""
 
     rows: list[Row]
     rejected: list[Rejected]
 
 
 def row_of(entry: Entry) -> Row:
-    """Flatten a record."""
+    """Convert a record to a row."""
     facts, made = entry.facts, entry.manufacturing
     return Row(
         facts.serial,
@@ -87,22 +94,27 @@ def row_of(entry: Entry) -> Row:
 
 
 def days(day: date) -> int:
-    """A date as days since 1970, as the rows hold it."""
+    """Convert a date to days since 1970, as rows store it."""
     return day.toordinal() - _EPOCH
 
 
+def date_of(day: int) -> date:
+    """Convert days since 1970 to a date."""
+    return date.fromordinal(day + _EPOCH)
+
+
 def values_of(row: Row, issuer: int, *, first: int, changed: int, extract: int) -> tuple[object, ...]:
-    """The values that ``INSERT`` takes. ``first``, ``changed``: days since 1970."""
+    """Return the values that ``INSERT`` takes. ``first``, ``changed``: days since 1970."""
     return (row.serial, issuer, *row[2:-1], first, changed, extract)
 
 
-def claims_of(row: Row) -> tuple[object, ...]:
-    """What the Repository may change its word on: status, claims, flags; and the body."""
-    return (row.status, row.eui, row.role, row.usage, row.manufacturing, row.flags, row.der)
+def claims_of(row: Row) -> tuple[Any, ...]:
+    """Return the claims of a row, in the order of :data:`CLAIMS`."""
+    return (row.eui, row.role, row.usage, row.manufacturing, row.flags)
 
 
 def batches_of(records: Iterable[Entry | Rejected]) -> Iterator[Batch]:
-    """Flatten records, some at a time."""
+    """Convert records to rows, one batch at a time."""
     rest = iter(records)
     while some := list(islice(rest, BATCH)):
         yield Batch(
@@ -112,15 +124,15 @@ def batches_of(records: Iterable[Entry | Rejected]) -> Iterator[Batch]:
 
 
 class Issuers:
-    """Issuer names and their row ids; few, so all are held in memory."""
+    """Issuer names and their row ids; there are few, so all are in memory."""
 
     def __init__(self, db: apsw.Connection) -> None:
-        """Read the ids that the generation has."""
+        """Read the ids of the generation."""
         self._db = db
         self._ids: dict[str, int] = dict(db.execute("SELECT name, id FROM issuer"))
 
     def __getitem__(self, name: str) -> int:
-        """The id of a name, given one if it is new."""
+        """Return the id of a name; a new name gets one."""
         found = self._ids.get(name)
         if found is None:
             self._db.execute("INSERT INTO issuer (name) VALUES (?)", (name,))
@@ -128,28 +140,81 @@ class Issuers:
         return found
 
 
-_QUARANTINE: Final = "INSERT INTO quarantine (extract, number, reason, detail, xml) VALUES (?, ?, ?, ?, ?)"
+_QUARANTINE: Final = """
+INSERT INTO quarantine (extract, number, reason, detail, xml, serial, issuer, record, later, first_seen,
+                        accepted)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, (SELECT id FROM issuer WHERE name = ?7), ?8, ?9, ?10,
+       (SELECT max(accepted) FROM quarantine WHERE record = ?8)
+"""
+_RECORD_BYTES: Final = 16
 
 
-def quarantine_record(db: apsw.Connection, record: Rejected, *, extract: int) -> None:
-    """Keep a record that cannot be served, as evidence."""
-    db.execute(_QUARANTINE, (extract, record.number, record.reason, record.detail, record.xml))
+def quarantine_record(
+    db: apsw.Connection,
+    record: Rejected,
+    *,
+    extract: int,
+    later: bool = False,
+    first_seen: int | None = None,
+) -> None:
+    """Keep a record that is not served, as evidence. A record that an operator has accepted stays accepted.
+
+    ``later``: the body that is served came earlier in the same file. ``first_seen``: days since 1970, earliest
+    date of this body if it is not the date of the file.
+    """
+    mark = sha256(f"{record.reason}\0".encode() + record.xml).digest()[:_RECORD_BYTES]
+    what = (record.number, record.reason.value, record.detail, record.xml, record.serial, record.issuer)
+    db.execute(_QUARANTINE, (extract, *what, mark, int(later), first_seen))
 
 
-def conflict_of(number: int, serial: str, issuer: str, status: str, der: bytes) -> Rejected:
-    """Issuer and serial are taken by another body: the evidence, as a record rebuilt from its parts."""
+_ELEMENTS: Final = (
+    ("eui", "CertificateSubjectAltName"),
+    ("serial", "CertificateSerial"),
+    ("status", "CertificateStatus"),
+    ("role", "CertificateRole"),
+    ("usage", "CertificateUsage"),
+    ("manufacturing", "ManufacturingFlag"),
+    ("flags", "Flags"),
+)
+
+
+def evidence_of(row: Row, reason: RejectReason, detail: str) -> Rejected:
+    """Make the evidence for a record that was understood and is not served, with all of its claims."""
+    values = row._asdict() | {"manufacturing": {0: "false", 1: "true"}.get(row.manufacturing or 0)}
+    if row.manufacturing is None:
+        values["manufacturing"] = None
+    claims = "".join(
+        f"<{element}>{escape(str(values[name]))}</{element}>"
+        for name, element in _ELEMENTS
+        if values[name] is not None
+    )
+    body = b64encode(row.der).decode()
     return Rejected(
-        number=number,
-        reason=RejectReason.IDENTITY_CONFLICT,
-        detail=f"serial {serial} of issuer {issuer} is held with another body",
-        xml=f"<CertificateResponse><CertificateSerial>{serial}</CertificateSerial>"
-        f"<CertificateStatus>{status}</CertificateStatus>"
-        f"<CertificateBody>{b64encode(der).decode()}</CertificateBody></CertificateResponse>".encode(),
+        number=row.number,
+        reason=reason,
+        detail=detail,
+        xml=f"<CertificateResponse>{claims}<CertificateBody>{body}</CertificateBody></CertificateResponse>".encode(),
+        serial=Serial(row.serial),
+        issuer=row.issuer,
     )
 
 
+def conflict_of(row: Row) -> Rejected:
+    """Make the evidence for a record whose issuer and serial number belong to another body."""
+    detail = f"serial {row.serial} of issuer {row.issuer} has another body in the mirror"
+    return evidence_of(row, RejectReason.IDENTITY_CONFLICT, detail)
+
+
+_ELEMENT: Final = re.compile(rb"<(\w+)>([^<]*)</\1>")
+
+
+def read_evidence(xml: bytes) -> dict[str, str]:
+    """Read the elements of a record that :func:`evidence_of` wrote."""
+    return {name.decode(): text.decode() for name, text in _ELEMENT.findall(xml)}
+
+
 DEVICE: Final = 0
-"""The kind of a device, as it is stored."""
+"""Kind of a device, as stored."""
 
 _INDEXED: Final = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'certificate_ski')"
 _FILL: Final = """
@@ -161,17 +226,17 @@ _ADD: Final = "INSERT OR IGNORE INTO fingerprint VALUES (?, ?), (?, ?)"
 
 
 def index_devices(db: apsw.Connection) -> None:
-    """Index devices by key identifier; :func:`fill` and :func:`add` then take them in too."""
+    """Index devices by key identifier; :func:`fill` and :func:`add` then include them."""
     db.execute(DEVICE_INDEX)
 
 
 def holds_devices(db: apsw.Connection) -> bool:
-    """Whether devices can be looked up by key identifier and hash without reading every row."""
+    """Whether devices can be found by key identifier and hash without reading every row."""
     return bool(db.execute(_INDEXED).get)
 
 
 def fill(db: apsw.Connection) -> None:
-    """Work out the hashes that a new generation lacks, sorted, so that they are written once."""
+    """Calculate the missing hashes of a new generation, sorted, so that each page is written once."""
     db.create_scalar_function("sha1", _sha1, 1, deterministic=True)
     db.create_scalar_function("sha256", _sha256, 1, deterministic=True)
     few = "TRUE" if holds_devices(db) else f"kind <> {DEVICE}"
@@ -179,24 +244,24 @@ def fill(db: apsw.Connection) -> None:
 
 
 def add(db: apsw.Connection, row: int, der: bytes) -> None:
-    """Take in one more certificate; ``row``: its id."""
+    """Add the hashes of one certificate. ``row``: its id."""
     db.execute(_ADD, (_sha1(der), row, _sha256(der), row))
 
 
 def remove(db: apsw.Connection, der: bytes) -> None:
-    """Forget a body that its row no longer has."""
+    """Remove the hashes of a body that is not served any more."""
     db.execute("DELETE FROM fingerprint WHERE digest IN (?, ?)", (_sha1(der), _sha256(der)))
 
 
 def _sha1(*der: Value) -> bytes:
-    return sha1(_octets(*der), usedforsecurity=False).digest()
+    return sha1(_bytes_of(*der), usedforsecurity=False).digest()
 
 
 def _sha256(*der: Value) -> bytes:
-    return sha256(_octets(*der)).digest()
+    return sha256(_bytes_of(*der)).digest()
 
 
-def _octets(der: Value) -> bytes:
+def _bytes_of(der: Value) -> bytes:
     assert isinstance(der, bytes)
     return der
 
@@ -204,4 +269,4 @@ def _octets(der: Value) -> bytes:
 HASHES: Final = {"sha1": _sha1, "sha256": _sha256}
 """Hash functions by their names."""
 OCTETS: Final = {"sha1": 20, "sha256": 32}
-"""How long their digests are."""
+"""Bytes in their digests."""

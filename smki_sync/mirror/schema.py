@@ -1,8 +1,9 @@
-"""Tables, views, indexes, schema version."""
+"""Tables, views, indexes and schema version of a mirror."""
 
 from typing import Final
 
 from smki_sync.model.certificate import Kind
+from smki_sync.model.plan import OVERLAP_DAYS
 
 LIST_TABLES: Final = """
 CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in order
@@ -11,7 +12,7 @@ CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in
     kind        TEXT NOT NULL,    -- arl | crl
     issuer      TEXT NOT NULL,    -- RFC 4514
     key_id      TEXT NOT NULL,    -- subject key identifier of the key that signed it
-    number      TEXT,             -- crlNumber in decimal: up to 20 octets
+    number      TEXT,             -- crlNumber in decimal: up to 20 bytes
     this_update INTEGER NOT NULL, -- seconds since 1970, UTC
     next_update INTEGER,
     entries     INTEGER NOT NULL,
@@ -30,7 +31,7 @@ CREATE TABLE revocation (         -- the lines of the lists in force
 ) WITHOUT ROWID;
 CREATE TABLE companion (          -- lists and anchor slots as they were fetched last, also if refused
     name     TEXT PRIMARY KEY,
-    size     INTEGER NOT NULL,    -- octets, as listed
+    size     INTEGER NOT NULL,    -- bytes, as listed
     modified TEXT,                -- UTC, as the source stated it
     sha256   TEXT NOT NULL,       -- as served
     fetched  TEXT NOT NULL,       -- UTC
@@ -69,29 +70,64 @@ CREATE TABLE slot_certificate (   -- what a publication holds, in its order
 Value = None | int | float | str | bytes
 """What SQLite stores in a column."""
 
-APPLICATION_ID: Final = 0x534D4B49  # "SMKI": tells our file from any other SQLite file
-SCHEMA_VERSION: Final = 5
+APPLICATION_ID: Final = 0x534D4B49  # "SMKI": distinguishes our file from other SQLite files
+SCHEMA_VERSION: Final = 6
 PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384 a delta writes more
 
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
 """Kinds by the number that is stored. Append only."""
 
+DISAGREEMENT: Final = """
+CREATE TABLE disagreement (       -- what the newest full says, if a delta statement or nothing else stands
+    certificate   INTEGER PRIMARY KEY REFERENCES certificate (id),
+    says          TEXT NOT NULL,  -- the listed status | not-in-use | unclear | silent
+    eui           TEXT,           -- claims that the full lists
+    role          INTEGER,
+    usage         TEXT,
+    manufacturing INTEGER,
+    flags         INTEGER
+);
+"""
+
+INCIDENT: Final = """
+CREATE TABLE incident (           -- applied files that were seen with other bytes; a rebuild ends it
+    kind TEXT NOT NULL,           -- full | delta
+    day  TEXT NOT NULL,
+    seen TEXT NOT NULL,           -- UTC
+    was  TEXT NOT NULL,           -- SHA-256 of the applied file
+    now  TEXT,                    -- SHA-256 of the other one; NULL: another size
+    PRIMARY KEY (kind, day)
+) WITHOUT ROWID;
+"""
+
+JOURNAL_INDEXES: Final = """
+CREATE INDEX change_certificate ON change (serial, issuer);
+CREATE INDEX change_recorded ON change (recorded);
+CREATE INDEX quarantine_record ON quarantine (record) WHERE record IS NOT NULL;
+CREATE INDEX quarantine_identity ON quarantine (serial) WHERE serial IS NOT NULL;
+"""
+
 TABLES: Final = f"""{LIST_TABLES}
-CREATE TABLE mirror (             -- one row: what this generation is
+CREATE TABLE mirror (             -- one row: this generation
     one        INTEGER PRIMARY KEY CHECK (one = 1),
-    position   TEXT,              -- date of the last delta applied, or of the full; NULL while building
-    full_day   TEXT,              -- date of the full that this generation started from
-    digest     BLOB NOT NULL,     -- state of the set digest, see digest.py
+    position   TEXT,              -- date of the last delta, or the day before the full; NULL while building
+    full_day   TEXT,              -- date of the newest full that was used
+    digest     BLOB NOT NULL,     -- state of the set digest, see ledger.py
     created    TEXT NOT NULL,     -- UTC
-    lineage    TEXT NOT NULL,     -- 16 hex digits; the same as long as the journal goes on without a break
-    journal_from TEXT             -- changes of this date and later are in the journal; NULL while building
+    lineage    TEXT NOT NULL,     -- 16 hex digits; the same as long as the journal continues without a break
+    journal_from TEXT,            -- changes of this date and later are in the journal; NULL while building
+    overlap_days INTEGER NOT NULL DEFAULT {OVERLAP_DAYS},  -- how far before the full deltas win over it
+    unproven_since TEXT,          -- date; NULL: the overlap deltas of the full prove the mirror
+    missing    TEXT,              -- dates of overlap deltas that were never applied, separated by blanks
+    until_full INTEGER NOT NULL DEFAULT 0,  -- 1: unproven until the next full, whatever deltas arrive
+    inode      INTEGER            -- of this file when it was published; another one means that it is a copy
 );
 CREATE TABLE extract (            -- the ledger: every file that was ever applied, in order
     id          INTEGER PRIMARY KEY,
     name        TEXT NOT NULL,
-    kind        TEXT NOT NULL,    -- full | delta | repair (rows made good from a full by reconcile)
+    kind        TEXT NOT NULL,    -- full | delta | repair (a full that was merged by reconcile)
     day         TEXT NOT NULL,
-    size        INTEGER NOT NULL, -- octets, as served
+    size        INTEGER NOT NULL, -- bytes, as served
     modified    TEXT,             -- UTC, as the source stated it
     sha256      TEXT NOT NULL,
     records     INTEGER NOT NULL,
@@ -102,7 +138,10 @@ CREATE TABLE extract (            -- the ledger: every file that was ever applie
     quarantined INTEGER NOT NULL,
     committed   TEXT NOT NULL,    -- UTC
     seconds     REAL NOT NULL,
-    digest      TEXT              -- set digest that the mirror had last while this was its newest file
+    digest      TEXT,             -- set digest that the mirror had last while this was its newest file
+    position    TEXT,             -- position of the mirror with that digest
+    superseded  INTEGER NOT NULL DEFAULT 0  -- 1: its statements do not count, other bytes were found;
+                                  -- 2: applied by schema 5, which stored no confirmations: proves nothing
 );
 CREATE TABLE issuer (
     id   INTEGER PRIMARY KEY,
@@ -116,21 +155,22 @@ CREATE TABLE certificate (        -- identity: issuer and serial
     kind          INTEGER NOT NULL,
     role          INTEGER,        -- Remote Party Role
     usage         TEXT,           -- DS | KA
-    status        TEXT NOT NULL,  -- the Repository's last word: P I N E R
+    status        TEXT NOT NULL,  -- the last status that the Repository stated: P I N E R
     subject       TEXT,           -- RFC 4514; NULL where empty (devices)
     not_before    INTEGER NOT NULL,  -- seconds since 1970, UTC
     not_after     INTEGER NOT NULL,
     ski           TEXT,
     manufacturing INTEGER,
     flags         INTEGER NOT NULL,  -- model.certificate.Flag
-    first_seen    INTEGER NOT NULL,  -- days since 1970: date of the extract
+    first_seen    INTEGER NOT NULL,  -- days since 1970: date of the earliest file that states this body
     last_changed  INTEGER NOT NULL,
-    withdrawn     INTEGER,        -- date of the full that no longer listed it
-    revoked       INTEGER,        -- seconds since 1970, UTC: since when a list that is held revokes it
+    withdrawn     INTEGER,        -- date of the full that first did not list it
+    revoked       INTEGER,        -- seconds since 1970, UTC: since when a list in force revokes it
     extract       INTEGER NOT NULL REFERENCES extract (id),  -- the file that last changed it
-    der           BLOB NOT NULL
+    der           BLOB NOT NULL,
+    stated        INTEGER         -- the file with the last statement; NULL: the same as extract
 );
-CREATE TABLE census (             -- how many rows of each sort, kept up to date row by row
+{DISAGREEMENT}CREATE TABLE census (             -- how many rows of each sort, kept up to date row by row
     kind      INTEGER NOT NULL,
     status    TEXT NOT NULL,
     withdrawn INTEGER NOT NULL,   -- 0 | 1
@@ -142,44 +182,50 @@ CREATE TABLE fingerprint (        -- SHA-1 and SHA-256 of certificates, see fing
     certificate INTEGER NOT NULL REFERENCES certificate (id),
     PRIMARY KEY (digest, certificate)
 ) WITHOUT ROWID;
-CREATE TABLE change (             -- the journal; never rewritten, carried from generation to generation
+CREATE TABLE change (             -- the journal; never rewritten, copied from generation to generation
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     day      TEXT NOT NULL,
-    change   TEXT NOT NULL,       -- added | status | withdrawn | reinstated | revoked | unrevoked
+    change   TEXT NOT NULL,       -- added | status | withdrawn | reinstated | revoked | unrevoked | claims | body
     kind     INTEGER NOT NULL,
     eui      TEXT,
     serial   TEXT NOT NULL,
     issuer   INTEGER NOT NULL REFERENCES issuer (id),
-    before   TEXT,                -- status before, NULL where it was unknown
-    after    TEXT,                -- status after
+    before   TEXT,                -- status before; NULL: unknown, withdrawn or revoked by a list
+    after    TEXT,                -- status after; NULL: withdrawn or revoked by a list
     extract  INTEGER NOT NULL REFERENCES extract (id),  -- the file, or the newest one before the list
-    list     INTEGER REFERENCES revocation_list (id)    -- the list that changed it, else NULL
+    list     INTEGER REFERENCES revocation_list (id),   -- the list that changed it, else NULL
+    recorded INTEGER              -- seconds since 1970, UTC, when the line was written; NULL before schema 6
 );
-CREATE INDEX change_list ON change (day) WHERE list IS NOT NULL;
-CREATE TABLE incident (           -- applied deltas that were seen with other bytes; only a full settles it
-    name TEXT PRIMARY KEY,
-    seen TEXT NOT NULL            -- UTC
-) WITHOUT ROWID;
-CREATE TABLE quarantine (         -- records that could not be understood, as they stood in the file
+{INCIDENT}
+CREATE TABLE quarantine (         -- records that are not served, as the file contains them
     id      INTEGER PRIMARY KEY,
     extract INTEGER NOT NULL REFERENCES extract (id),
-    number  INTEGER NOT NULL,     -- place in the file, from 1
+    number  INTEGER NOT NULL,     -- place in the file, from 1; 0: not from the file, but served before
     reason  TEXT NOT NULL,        -- model.certificate.RejectReason
     detail  TEXT NOT NULL,
     xml     BLOB NOT NULL,
-    accepted TEXT                 -- UTC: when an operator took note; it no longer asks for attention
+    accepted TEXT,                -- UTC: when an operator accepted it; it is not reported any more
+    serial  TEXT,                 -- identity, if known
+    issuer  INTEGER REFERENCES issuer (id),
+    record  BLOB,                 -- first 16 bytes of SHA-256 over reason and xml
+    later   INTEGER NOT NULL DEFAULT 0,  -- conflict: the body that was served came earlier in the same file
+    first_seen INTEGER            -- conflict: earliest date of this body, if it is not the date of the file
 );
-"""
+{JOURNAL_INDEXES}"""
 
 _KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enumerate(KINDS)) + " END"
 
 IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
 """Whether row ``c`` of ``certificate`` is In-Use."""
 
+MARKED: Final = """(EXISTS (SELECT 1 FROM disagreement AS d WHERE d.certificate = c.id AND d.says <> 'silent')
+       AND (SELECT unproven_since IS NOT NULL FROM mirror))"""
+"""Whether row ``c`` is contested, and the mirror unproven."""
+
 _REVOKED_BY: Final = """CASE WHEN c.revoked IS NOT NULL THEN (
            SELECT {} FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list
             WHERE r.serial = c.serial AND r.issuer = c.issuer ORDER BY r.since LIMIT 1) END"""
-"""Of the list that a row of ``c`` is revoked by; looked up for revoked ones alone."""
+"""A value of the list that revokes row ``c``; looked up for revoked rows only."""
 
 CERTIFICATES: Final = f"""
 SELECT c.eui,
@@ -196,7 +242,8 @@ SELECT c.eui,
        c.der, c.flags, x.name AS file,
        strftime('%Y-%m-%dT%H:%M:%SZ', c.revoked, 'unixepoch') AS revoked,
        {_REVOKED_BY.format("l.file || coalesce(' number ' || l.number, '')")} AS revoked_by,
-       {_REVOKED_BY.format("r.reason")} AS revocation_reason
+       {_REVOKED_BY.format("r.reason")} AS revocation_reason,
+       {MARKED} AS unproven
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
   LEFT JOIN extract AS x ON x.id = c.extract
@@ -204,25 +251,56 @@ SELECT c.eui,
 """Rows in the field's notation. A ``WHERE`` on columns of ``c`` may be appended."""
 
 VIEWS: Final = f"""
-CREATE VIEW certificates AS       -- made for people: one row a certificate
+CREATE VIEW certificates AS       -- for people: one row for each certificate
 {CERTIFICATES.strip()};
 CREATE VIEW changes AS
 SELECT j.sequence, j.day AS date, j.change,
        {_KIND_CASE.format("j")} AS kind,
        j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS "to",
-       coalesce(l.file, x.name) AS file
+       coalesce(l.file, x.name) AS file,
+       strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(j.recorded, strftime('%s', x.committed)), 'unixepoch') AS recorded
   FROM change AS j
   LEFT JOIN issuer AS i ON i.id = j.issuer
   LEFT JOIN extract AS x ON x.id = j.extract
   LEFT JOIN revocation_list AS l ON l.id = j.list;
 """
 
+UPGRADE_FROM_5: Final = f"""
+DROP VIEW certificates;
+DROP VIEW changes;
+ALTER TABLE mirror ADD COLUMN overlap_days INTEGER NOT NULL DEFAULT {OVERLAP_DAYS};
+ALTER TABLE mirror ADD COLUMN unproven_since TEXT;
+ALTER TABLE mirror ADD COLUMN missing TEXT;
+ALTER TABLE mirror ADD COLUMN until_full INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mirror ADD COLUMN inode INTEGER;
+ALTER TABLE extract ADD COLUMN position TEXT;
+ALTER TABLE extract ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE certificate ADD COLUMN stated INTEGER;
+{DISAGREEMENT}
+DROP INDEX change_list;
+ALTER TABLE change ADD COLUMN recorded INTEGER;
+DROP TABLE incident;
+{INCIDENT}
+ALTER TABLE quarantine ADD COLUMN serial TEXT;
+ALTER TABLE quarantine ADD COLUMN issuer INTEGER REFERENCES issuer (id);
+ALTER TABLE quarantine ADD COLUMN record BLOB;
+ALTER TABLE quarantine ADD COLUMN later INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quarantine ADD COLUMN first_seen INTEGER;
+{JOURNAL_INDEXES}
+{VIEWS}
+UPDATE mirror SET unproven_since = date('now'), missing = '', until_full = 1;
+UPDATE extract SET position = day WHERE kind <> 'repair';
+UPDATE extract SET superseded = 2 WHERE kind = 'delta';
+PRAGMA user_version = 6;
+"""
+"""Upgrades a mirror of schema 5 in milliseconds: no row of ``certificate`` is written."""
+
 FEW_INDEXES: Final = """
 CREATE INDEX certificate_others ON certificate (kind, ski) WHERE kind <> 0;
 CREATE INDEX certificate_role ON certificate (role) WHERE role IS NOT NULL;
 CREATE INDEX certificate_revoked ON certificate (revoked) WHERE revoked IS NOT NULL;
 """
-"""Indexes that leave devices out: made before the load, for they cost it nothing."""
+"""Indexes without devices: created before the load, because they cost it nothing."""
 
 INDEXES: Final = """
 CREATE UNIQUE INDEX certificate_identity ON certificate (serial, issuer);
@@ -230,4 +308,4 @@ CREATE INDEX certificate_eui ON certificate (eui);
 """
 
 DEVICE_INDEX: Final = "CREATE INDEX certificate_ski ON certificate (ski);"
-"""Only where the operator asked for it (``mirror.index_devices``)."""
+"""Only if the operator configures it (``mirror.index_devices``)."""

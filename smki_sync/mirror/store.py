@@ -1,30 +1,29 @@
-"""One generation, open for writing: position, ledger, census, and deltas.
+"""Write to one generation: apply deltas, repair, lists; check and upgrade its schema.
 
-For: the promise that a delta is all there or not there at all. Rows, journal, ledger entry, digest
-and position commit in one transaction; whatever raises in the middle leaves the state before.
-Refuses: to run without the lock (the deed holds it), to apply a delta that does not follow, or one
-that goes beyond the bounds.
+Rows, journal, ledger, digest and position change in one transaction. Whoever writes holds the lock.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 import apsw
 
 from smki_sync.errors import InternalError, MirrorDamaged
+from smki_sync.merge import Baseline
 from smki_sync.mirror import journal, ledger, revocation
-from smki_sync.mirror.apply import CertificateGate, RecordApplier
+from smki_sync.mirror.apply import CertificateGate, RecordApplier, check_changes
+from smki_sync.mirror.bodies import VerifyBody, ignore_signatures, settle_bodies
 from smki_sync.mirror.connection import connect, connect_to_read, disk_errors, keep_side_files
 from smki_sync.mirror.journal import JournalEntry, JournalWriter
-from smki_sync.mirror.reconcile import DriftDifference, repair
+from smki_sync.mirror.reconcile import DriftDifferences, FullMerge
 from smki_sync.mirror.revocation import ListArrival, Publication, StoredCompanion
-from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
+from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADE_FROM_5
 from smki_sync.model.certificate import Entry, Rejected
-from smki_sync.model.extract import Extract
+from smki_sync.model.extract import Extract, FileKey
 from smki_sync.model.plan import AppliedFile, MirrorState, Position
 from smki_sync.model.report import CertificateCounts, ChangeCounts
 from smki_sync.policy import ChangeLimits
@@ -33,11 +32,12 @@ from smki_sync.trust.revocation_lists import Refusal
 Records = Iterable[Entry | Rejected]
 Clock = Callable[[], datetime]
 
-DEFAULT_BOUNDS: Final = ChangeLimits()
+DEFAULT_LIMITS: Final = ChangeLimits()
+_DAY: Final = timedelta(days=1)
 
 
 def check_schema_version(path: Path) -> MirrorState:
-    """What lies at ``path``: a mirror of this version, of another, or a damaged one."""
+    """Return what is at ``path``: a mirror of this version or another, or a damaged one."""
     try:
         with disk_errors(path), closing(connect_to_read(path)) as db:
             application = db.pragma("application_id")
@@ -54,10 +54,26 @@ def check_schema_version(path: Path) -> MirrorState:
     return MirrorState.NEWER_SCHEMA if version > SCHEMA_VERSION else MirrorState.OLDER_SCHEMA
 
 
+UPGRADABLE: Final = 5
+"""The schema that :func:`upgrade` knows. A mirror of an older one is rebuilt from a full."""
+
+
+def upgrade(path: Path) -> bool:
+    """Upgrade a mirror of the previous schema in place, in one transaction; return whether it is one."""
+    with disk_errors(path), closing(connect(path)) as db:
+        if db.pragma("application_id") != APPLICATION_ID or db.pragma("user_version") != UPGRADABLE:
+            return False
+        keep_side_files(db)
+        with db:
+            db.execute(UPGRADE_FROM_5)
+            db.execute("UPDATE mirror SET inode = ?", (path.stat().st_ino,))
+    return True
+
+
 class MirrorStore:
     """A generation that is open for writing. A context manager: leaving it checkpoints and closes.
 
-    Whoever interrupts it does not wait for the checkpoint: what is committed is safe in the log.
+    An interrupt does not wait for the checkpoint: what is committed is safe in the log.
     """
 
     def __init__(
@@ -65,17 +81,23 @@ class MirrorStore:
         path: Path,
         *,
         keep_changes_days: int | None = None,
-        bounds: ChangeLimits = DEFAULT_BOUNDS,
-        door: CertificateGate | None = None,
+        limits: ChangeLimits = DEFAULT_LIMITS,
+        gate: CertificateGate | None = None,
+        verify_body: VerifyBody = ignore_signatures,
     ) -> None:
-        """Open a generation that :func:`survey` found healthy.
+        """Open a generation that :func:`check_schema_version` found healthy.
 
-        ``keep_changes_days``: how many days of the journal a delta leaves; ``None``: all. ``bounds``: what
-        one file may do to it. ``door``: asked before a certificate that is not known is kept.
+        Args:
+            path: the generation.
+            keep_changes_days: days of the journal to keep; ``None``: all.
+            limits: how much one file may change.
+            gate: asked before a new certificate is served.
+            verify_body: decides between two bodies of one certificate.
         """
         self.path = path
-        self._door = door
-        self._bounds = bounds
+        self._gate = gate
+        self._verify_body = verify_body
+        self._limits = limits
         self._keep_changes_days = keep_changes_days
         with disk_errors(path):
             self._db = connect(path)
@@ -83,13 +105,13 @@ class MirrorStore:
             self._db.pragma("synchronous", "FULL")
 
     def __enter__(self) -> Self:
-        """Take it as it is."""
+        """Return it unchanged."""
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None, /
     ) -> None:
-        """Empty the write-ahead log into the file, as far as readers let it without waiting, and close."""
+        """Copy the write-ahead log into the file, as far as readers allow without waiting, and close."""
         with disk_errors(self.path), closing(self._db) as db:
             if isinstance(error, KeyboardInterrupt):
                 db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -99,101 +121,90 @@ class MirrorStore:
                 db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def position(self) -> Position:
-        """How far this generation is, with the chain of files since its full."""
+        """Return the position of this generation."""
         with disk_errors(self.path):
             return ledger.read_position(self._db)
 
     def census(self) -> CertificateCounts:
-        """Counts and digest."""
+        """Return counts and digest."""
         with disk_errors(self.path):
             return ledger.read_census(self._db)
 
     def apply_delta(self, file: AppliedFile, records: Records, *, clock: Clock) -> ChangeCounts:
         """Apply one delta in one transaction; raises what ``records`` raises, with nothing done.
 
-        A delta that the chain already holds with the same bytes changes nothing.
-        Raises :class:`InternalError` for one that does not follow the position.
+        It may be the next delta, or a late one of the overlap, which does not move the position. A delta that was
+        applied with the same bytes changes nothing. Raises :class:`InternalError` for any other delta.
         """
         with disk_errors(self.path), self._db:
             position = ledger.read_position(self._db)
-            if any(f.extract.name == file.extract.name and f.sha256 == file.sha256 for f in position.chain):
-                counts = _unchanged(records)
+            known = {one.extract.key: one.sha256 for one in position.applied if one.proves}
+            if known.get(file.extract.key) == file.sha256:
+                number = sum(1 for _ in records)
+                counts = ChangeCounts(records=number, unchanged=number)
             else:
                 _check_follows(file.extract, position)
                 counts = self._apply(file, records, position, clock)
         return counts
 
     def note_modified(self, extract: Extract) -> None:
-        """The same bytes have another time on offer: remember it."""
+        """Record another modification time of the same bytes."""
         with disk_errors(self.path), self._db:
             ledger.note_modified(self._db, extract)
 
-    def note_incidents(self, names: Iterable[str], now: datetime) -> None:
-        """Applied deltas have other bytes on offer: remember it until a full settles it.
+    def note_incidents(self, changed: Mapping[FileKey, str | None], now: datetime) -> None:
+        """Record applied files that have other bytes now, until a rebuild.
 
-        The evidence leaves the seven-day window; what was applied from it does not.
+        Args:
+            changed: their keys, and the other SHA-256 if it is known. The evidence leaves the seven-day window;
+                what was applied from it does not.
+            now: the time.
         """
         with disk_errors(self.path), self._db:
-            self._db.executemany(
-                "INSERT OR IGNORE INTO incident VALUES (?, ?)", [(name, ledger.utc(now)) for name in names]
-            )
+            ledger.note_incidents(self._db, changed, ledger.read_position(self._db).applied, now)
 
     def accept_quarantine(self, now: datetime) -> None:
-        """Somebody has taken note of what is in quarantine; it stays as evidence."""
+        """Accept every record of the quarantine; it stays as evidence."""
         with disk_errors(self.path), self._db:
             self._db.execute("UPDATE quarantine SET accepted = ? WHERE accepted IS NULL", (ledger.utc(now),))
 
     def repair(
-        self, file: AppliedFile, differences: Iterable[DriftDifference], *, clock: Clock
+        self, file: AppliedFile, differences: DriftDifferences, *, overlap_days: int, clock: Clock
     ) -> ChangeCounts:
-        """Make differences from a full good in one transaction; the position stays.
+        """Merge a full that was compared, in one transaction; the position does not go back.
 
-        Raises ``BadExtract`` where the full would cost the mirror more than the bounds allow.
+        Raises ``BadExtract`` if the full changes more than the limits allow.
         """
         with disk_errors(self.path), self._db:
             began = clock()
-            held = ledger.read_digest(self._db).count
-            entry, counts = repair(self._db, file, differences)
-            after = ledger.read_digest(self._db).count
-            self._bounds.check_shrink(file.extract.name, before=held, after=after)
-            ledger.close_entry(self._db, entry, counts, began=began, committed=clock())
-        return counts
-
-    def replay_overlap(
-        self, files: Iterable[tuple[AppliedFile, Records]], *, clock: Clock
-    ) -> list[ChangeCounts]:
-        """Replay overlap deltas onto a mirror that still stands at its full, all or none of them.
-
-        An older delta only counts with every later one up to the full behind it, so those that the
-        chain already holds are applied again, in order. Raises what their records raise.
-        """
-        with disk_errors(self.path), self._db:
-            position = ledger.read_position(self._db)
-            counts = []
-            for file, records in files:
-                _check_overlap(file.extract, position)
-                counts.append(self._apply(file, records, position, clock))
+            before = ledger.read_digest(self._db).count
+            baseline = Baseline(full=file.extract.day, overlap_days=overlap_days)
+            full = FullMerge(self._db, file, baseline, at=began)
+            counts = full.merge(differences, self._verify_body)
+            self._limits.check_shrink(file.extract.name, before=before, leaving=full.leaving)
+            ledger.close_entry(self._db, full.entry, counts, began=began, committed=clock())
         return counts
 
     def apply_list(self, arrival: ListArrival, *, day: date, ground: bool = False) -> list[JournalEntry]:
-        """Bring a list into force in one transaction; what became revoked by it, or is so no longer.
+        """Bring a list into force in one transaction; return the certificates that it revokes or releases.
 
-        ``day``: today, for the journal. ``ground``: the journal begins with what this generation holds, and
-        nobody has seen it yet: the list is a part of that. Position and ledger are not touched: a list is no
-        extract.
+        ``day``: today, for the journal. ``ground``: readers have not seen this generation, and the journal begins
+        with its content, which includes the list. Position and ledger do not change: a list is not an extract.
         """
         with disk_errors(self.path), self._db:
             position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
-            journalist = JournalWriter(self._db, ledger.newest_entry(self._db), day, by=by)
+            writer = JournalWriter(
+                self._db, ledger.newest_entry(self._db), day, at=datetime.fromisoformat(arrival.at), by=by
+            )
             changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
             for changed in () if ground else changes:
-                journalist.write(changed)
+                writer.write(changed)
             ledger.write_state(self._db, position=position.day, digest=digest)
         return changes
 
     def keep_companion(self, kept: StoredCompanion, *, at: str) -> None:
-        """Remember a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
+        """Store a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
         with disk_errors(self.path), self._db:
             revocation.keep(self._db, kept, at)
 
@@ -203,7 +214,7 @@ class MirrorStore:
             revocation.set_aside(self._db, kept, refusal, at)
 
     def publish_slots(self, publication: Publication) -> None:
-        """Take a publication of anchor slots into the history, unless it is the newest there."""
+        """Add a publication of anchor slots to the history, unless it is the newest there."""
         with disk_errors(self.path), self._db:
             revocation.publish(self._db, publication)
 
@@ -211,40 +222,41 @@ class MirrorStore:
         began = clock()
         entry = ledger.open_entry(self._db, file)
         digest = ledger.read_digest(self._db)
-        day = file.extract.day
-        journalist = JournalWriter(self._db, entry, day)
+        before, day = digest.count, file.extract.day
+        baseline = ledger.read_baseline(self._db)
+        writer = JournalWriter(self._db, entry, day, at=began)
         applier = RecordApplier(
-            self._db, extract=entry, day=day, digest=digest, journal=journalist.write, door=self._door
+            self._db,
+            extract=entry,
+            day=day,
+            baseline=baseline,
+            standing=ledger.read_standing(self._db, baseline),
+            digest=digest,
+            journal=writer.write,
+            gate=self._gate,
         )
-        held = digest.count
-        applier.take_all(records)
-        self._bounds.check_delta(file.extract.name, repeated=applier.unchanged, held=held)
-        self._bounds.check_shrink(file.extract.name, before=held, after=digest.count)
+        applier.apply_all(records)
+        check_changes(self._limits, file.extract, applier, before=before, is_new=day > position.day)
+        if applier.needs_settling:
+            settle_bodies(self._db, self._verify_body, digest=digest, journal=writer.write)
         for moved in revocation.enforce(self._db, digest):
-            journalist.write(moved.changed)
+            writer.write(moved.changed)
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
+        ledger.update_proof(self._db)
         ledger.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 
 def _check_follows(extract: Extract, position: Position) -> None:
-    next_day = position.day + timedelta(days=1)
-    if extract.day != next_day:
-        _refuse(extract, position, f"{next_day} is next")
-
-
-def _check_overlap(extract: Extract, position: Position) -> None:
-    """A full takes more than a day to produce (MP147); once later deltas are applied it is too late."""
-    if position.day != position.full or extract.day > position.full:
-        _refuse(extract, position, f"the mirror started from {position.full}")
-
-
-def _refuse(extract: Extract, position: Position, why: str) -> NoReturn:
-    raise InternalError(f"{extract.name} does not follow the position {position.day}: {why}")
-
-
-def _unchanged(records: Records) -> ChangeCounts:
-    number = sum(1 for _ in records)
-    return ChangeCounts(records=number, unchanged=number)
+    """Raise :class:`InternalError` unless it is the next delta, or a late one of the overlap."""
+    baseline = Baseline(full=position.full, overlap_days=position.overlap_days)
+    next_day = position.day + _DAY
+    if extract.day == next_day:
+        return
+    if extract.day == next_day + _DAY and next_day == position.full:
+        return  # the delta of the full's own date has left the window
+    if baseline.first_delta <= extract.day <= min(position.day, position.full):
+        return
+    raise InternalError(f"{extract.name} does not follow the position {position.day}: {next_day} is next")

@@ -202,12 +202,16 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """One record that could not be understood: kept as evidence, never served.
+    """One record that is not served, and is kept as evidence.
 
-    ``xml``: the record as it stood in the file, cut at a configured length.
+    ``xml``: the record as the file contains it, cut at a configured length. ``serial``: the serial number that
+    it claims, ``issuer``: RFC 4514 name from its body; ``None`` if the record does not say which certificate it
+    is about.
     """
 
     number: int
     reason: RejectReason
     detail: str
     xml: bytes = b""
+    serial: Serial | None = None
+    issuer: str | None = None

@@ -15,33 +15,6 @@ class ExtractKind(StrEnum):
     DELTA = "delta"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteFile:
-    """One regular file of a listing. ``size`` in bytes; ``modified`` in UTC, where the source knows.
-
-    ``sha256``: 64 hex digits, where the source states them. ``origin``: which of several sources offers it.
-    """
-
-    name: str
-    size: int
-    modified: datetime | None = None
-    sha256: str | None = None
-    origin: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extract:
-    """One full or delta on offer, named by its date. ``size`` in bytes; the rest as there."""
-
-    kind: ExtractKind
-    day: date
-    name: str
-    size: int
-    modified: datetime | None = None
-    sha256: str | None = None
-    origin: str = ""
-
-
 class UnrecognisedReason(StrEnum):
     """Why a listed name is no extract."""
 
@@ -50,11 +23,56 @@ class UnrecognisedReason(StrEnum):
     HALF_WRITTEN = "half-written"
     EMPTY = "empty-file"
     TWICE = "same-date-twice"
+    NOT_A_FILE = "not-a-file"
+    SYMBOLIC_LINK = "symbolic-link"
+    SIZE_UNKNOWN = "size-unknown"
+    SIZE_IMPOSSIBLE = "size-impossible"
+    CHECKSUM_UNREADABLE = "checksum-unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """One entry of a listing. ``size`` in bytes; ``modified`` in UTC, if the source states it.
+
+    ``sha256``: 64 hex digits, if the source states them. ``origin``: the source, if there are several.
+    ``unusable``: why it cannot be downloaded; its size is then 0. ``is_fallback``: not the first source has it.
+    """
+
+    name: str
+    size: int
+    modified: datetime | None = None
+    sha256: str | None = None
+    origin: str = ""
+    unusable: UnrecognisedReason | None = None
+    is_fallback: bool = False
+
+
+FileKey = tuple[ExtractKind, date]
+"""Identity of an extract: kind and date, never the letter case of its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extract:
+    """One full or delta of a listing. ``size`` in bytes; other fields as in :class:`RemoteFile`."""
+
+    kind: ExtractKind
+    day: date
+    name: str
+    size: int
+    modified: datetime | None = None
+    sha256: str | None = None
+    origin: str = ""
+    is_fallback: bool = False
+
+    @property
+    def key(self) -> FileKey:
+        """Identity of the file."""
+        return self.kind, self.day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnrecognisedFile:
-    """A listed file that is left alone, and why. ``day``: the date in its name, where it has a sound one."""
+    """A listed file that is ignored, and why. ``day``: the date in its name, if that is valid."""
 
     name: str
     why: UnrecognisedReason
@@ -63,9 +81,9 @@ class UnrecognisedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What the Repository offers, each tuple ordered by date.
+    """The listing of a source, each tuple in order of date.
 
-    ``companions``: files known by a pattern that are no extracts (ARL, CRL, anchor slots).
+    ``companions``: files recognised by a pattern that are not extracts (ARL, CRL, anchor slots).
     """
 
     fulls: tuple[Extract, ...] = ()

@@ -1,14 +1,14 @@
-"""Position, Plan, Reason, policies the operator sets."""
+"""Position, plan and reason; the policies that an operator sets."""
 
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from smki_sync.model.extract import Extract
+from smki_sync.model.extract import Extract, ExtractKind
 
 
 class Action(StrEnum):
-    """What a plan does. ``BLOCKED``: the mirror cannot be made current from what is on offer."""
+    """What a plan does. ``BLOCKED``: the available files cannot bring the mirror up to date."""
 
     NONE = "none"
     DELTAS = "deltas"
@@ -17,14 +17,17 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why: one vocabulary in plans, logs, metrics, docs and tests. A promise: extend, never rename."""
+    """Why a plan was made. Used in logs, metrics, documentation and tests: extend, never rename."""
 
     UP_TO_DATE = "up-to-date"
     DELTAS_AVAILABLE = "deltas-available"
     NO_MIRROR = "no-mirror"
     GAP_BEYOND_WINDOW = "gap-beyond-window"
     HOLE_IN_DELTAS = "hole-in-deltas"
+    DELTA_DAMAGED = "delta-damaged"
     DELTA_CHANGED = "delta-changed"
+    FULL_CHANGED = "full-changed"
+    SOURCE_CHANGED = "source-changed"
     MIRROR_DAMAGED = "mirror-damaged"
     SCHEMA_CHANGED = "schema-changed"
     REQUESTED = "requested"
@@ -39,18 +42,21 @@ class Reason(StrEnum):
 
 
 REASON_WORDS = {
-    Reason.UP_TO_DATE: "every delta on offer is applied",
-    Reason.DELTAS_AVAILABLE: "the next deltas are on offer, in order",
+    Reason.UP_TO_DATE: "every available delta is applied",
+    Reason.DELTAS_AVAILABLE: "the next deltas are available",
     Reason.NO_MIRROR: "there is no mirror yet",
     Reason.GAP_BEYOND_WINDOW: "the next delta has already left the seven-day window",
-    Reason.HOLE_IN_DELTAS: "a delta inside the window is missing while later ones are on offer",
-    Reason.DELTA_CHANGED: "a delta that was applied now has other bytes",
+    Reason.HOLE_IN_DELTAS: "a delta inside the window is missing, but later ones are available",
+    Reason.DELTA_DAMAGED: "a delta cannot be used",
+    Reason.DELTA_CHANGED: "an applied delta has other bytes now",
+    Reason.FULL_CHANGED: "the full that the mirror is based on has other bytes now",
+    Reason.SOURCE_CHANGED: "the source has other files under the names of applied ones",
     Reason.MIRROR_DAMAGED: "the mirror is damaged",
     Reason.SCHEMA_CHANGED: "the mirror was written by another version of this program",
-    Reason.REQUESTED: "a full was asked for",
-    Reason.NO_FULL_AVAILABLE: "a full is needed and none is on offer",
-    Reason.FULL_TOO_OLD: "the newest full and the deltas on offer do not join",
-    Reason.WAITING_FOR_AGREED_DAY: "a full is needed and today is not the agreed day",
+    Reason.REQUESTED: "a full was requested",
+    Reason.NO_FULL_AVAILABLE: "a full is needed, but none is available",
+    Reason.FULL_TOO_OLD: "deltas between the newest full and the available deltas are missing",
+    Reason.WAITING_FOR_AGREED_DAY: "a full is needed, and today is not the agreed day",
 }
 
 
@@ -66,41 +72,69 @@ class MirrorState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedFile:
-    """What the ledger remembers of a file that was applied since the last full, that full included.
+    """A file that was applied. ``size`` in bytes; ``sha256``: 64 hex digits of the file as served.
 
-    ``size`` in bytes, ``sha256`` 64 hex digits of the file as it was served.
+    ``proves``: whether each of its statements is stored, also those that changed nothing.
     """
 
     extract: Extract
     size: int
     sha256: str
+    proves: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unproven:
+    """Why nothing proves that the mirror agrees with its newest full.
+
+    ``since``: date of the full, or of an upgrade, since which this is so. ``missing``: dates of overlap deltas
+    that were never applied; empty if only the next full can tell.
+    """
+
+    since: date
+    missing: tuple[date, ...] = ()
+
+
+OVERLAP_DAYS = 2
+"""Default of ``policy.full_overlap_days``: a full takes more than a day to produce (MP147)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """How far the mirror is: what was applied, never what was planned.
 
-    ``day``: of the last delta applied, or of the full where none followed.
-    ``chain``: the full and all deltas since, in the order they were applied.
+    ``day``: date of the last delta, or the day before the full if no delta followed. ``full``: date of the
+    newest full that was used. ``applied``: that full, and every delta whose statements outrank it, in order
+    of date. ``overlap_days``: how far before the full these begin.
     """
 
     day: date
     full: date
-    chain: tuple[AppliedFile, ...] = ()
+    applied: tuple[AppliedFile, ...] = ()
+    unproven: Unproven | None = None
+    overlap_days: int = OVERLAP_DAYS
+
+    @property
+    def applied_deltas(self) -> frozenset[date]:
+        """Dates of the applied deltas whose statements are all stored."""
+        return frozenset(
+            file.extract.day
+            for file in self.applied
+            if file.extract.kind is ExtractKind.DELTA and file.proves
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator decides. Days are whole days.
+    """Rules that the operator sets, in whole days.
 
-    ``window_days``: deltas that the Repository keeps on offer (MP147: seven).
-    ``full_overlap_days``: deltas dated up to so many days before a full are replayed onto it, because
-    a full takes more than 24 hours to produce (MP147).
-    ``late_after_days``: a repository whose newest extract is older than this is late.
+    ``window_days``: how long the Repository keeps a delta (MP147: seven days). ``full_overlap_days``: deltas
+    dated this many days before a full, or later, win over it (MP147). ``late_after_days``: the Repository is
+    late if its newest extract is older than this.
     """
 
     window_days: int = 7
-    full_overlap_days: int = 2
+    full_overlap_days: int = OVERLAP_DAYS
     late_after_days: int = 1
 
 
@@ -108,11 +142,10 @@ class Policy:
 class Plan:
     """What to do, in order, and why.
 
-    ``overlap``: deltas dated up to the full, replayed onto it before it is published (or, with no
-    full in the plan, onto the mirror that still stands at its full).
-    ``deltas``: deltas that move the position, in order of date.
-    ``missing``: dates of deltas that later ones prove to exist and that are not on offer.
-    ``uncovered``: overlap dates of the full that no delta on offer covers.
+    ``overlap``: deltas to merge that do not move the position. ``deltas``: deltas that move it, in order of
+    date. ``missing``: dates of deltas that must exist, because later ones are available, and are missing.
+    ``unproven``: dates of overlap deltas that will still be missing afterwards. ``superseded``: dates of
+    applied deltas whose statements do not count any more, because other bytes were found.
     """
 
     action: Action
@@ -121,7 +154,8 @@ class Plan:
     overlap: tuple[Extract, ...] = ()
     deltas: tuple[Extract, ...] = ()
     missing: tuple[date, ...] = ()
-    uncovered: tuple[date, ...] = ()
+    unproven: tuple[date, ...] = ()
+    superseded: tuple[date, ...] = ()
 
     @property
     def extracts(self) -> tuple[Extract, ...]:
@@ -130,10 +164,7 @@ class Plan:
 
 
 class VerifyPolicy(StrEnum):
-    """``OFF``: nothing. ``NEW``: a certificate that is new has to be signed by whom it names.
-
-    ``ALL``: the same, and after each run the whole mirror is verified.
-    """
+    """Checks on new certificates. ``NEW``: the issuer must have signed each. ``ALL``: also verify the mirror."""
 
     OFF = "off"
     NEW = "new"
@@ -141,11 +172,12 @@ class VerifyPolicy(StrEnum):
 
 
 class ReconcilePolicy(StrEnum):
-    """``NEVER``: only `reconcile` compares. ``REPORT``: each new full is held against the mirror once.
+    """When a run compares the mirror with a new full. ``WHEN_NEEDED``: while the mirror is unproven.
 
-    ``REPAIR``: the same, and what differs is made good.
+    ``REPORT``: with each new full. ``REPAIR``: the same, and repair the differences.
     """
 
     NEVER = "never"
+    WHEN_NEEDED = "when-needed"
     REPORT = "report"
     REPAIR = "repair"

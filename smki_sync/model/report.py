@@ -1,8 +1,4 @@
-"""What a run did: the value behind ``sync --json``.
-
-For: counts per file, what needs the operator's attention, the outcome. Refuses: wording for one
-kind of terminal, and exit codes (the doors have those).
-"""
+"""Report of a run: counts for each file, notices, outcome. The value behind ``sync --json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +6,11 @@ from datetime import date
 from enum import StrEnum
 
 from smki_sync.model.extract import ExtractKind, ListOutcome
-from smki_sync.model.plan import Action, Plan
+from smki_sync.model.plan import Action, Plan, Unproven
 
 
 class Outcome(StrEnum):
-    """``CURRENT`` only if the mirror equals the Repository as far as a Party can know."""
+    """``CURRENT`` only if the mirror agrees with the Repository as far as a Party can know."""
 
     CURRENT = "current"
     BEHIND = "behind"
@@ -22,7 +18,7 @@ class Outcome(StrEnum):
 
 
 class NoticeCode(StrEnum):
-    """What an operator should know of a run that did not fail. A promise: extend, never rename."""
+    """What an operator must know about a run that did not fail. Extend, never rename."""
 
     BLOCKED = "blocked"
     SOURCE_UNREACHED = "source-unreached"
@@ -31,7 +27,10 @@ class NoticeCode(StrEnum):
     REPOSITORY_LATE = "repository-late"
     RECORDS_QUARANTINED = "records-quarantined"
     EMPTY_FILE = "empty-file"
-    OVERLAP_NOT_COVERED = "overlap-not-covered"
+    UNPROVEN = "unproven"
+    DELTA_DAMAGED = "delta-damaged"
+    DELTA_CHANGED = "delta-changed"
+    SOURCE_CHANGED = "source-changed"
     CLAIMS_DIFFER = "claims-differ"
     STRICT_PARSER_REFUSES = "strict-parser-refuses"
     DATED_IN_FUTURE = "dated-in-future"
@@ -68,7 +67,7 @@ class NoticeCode(StrEnum):
 
     @property
     def is_note(self) -> bool:
-        """Whether the mirror is current in spite of it."""
+        """Whether the mirror is current nevertheless."""
         return self not in _BEHIND
 
 
@@ -80,6 +79,7 @@ _BEHIND = frozenset(
         NoticeCode.REPOSITORY_LATE,
         NoticeCode.RECORDS_QUARANTINED,
         NoticeCode.EMPTY_FILE,
+        NoticeCode.UNPROVEN,
         NoticeCode.DRIFT,
         NoticeCode.RECONCILIATION_UNKNOWN,
         NoticeCode.RESTORED_TO_DATE,
@@ -104,7 +104,7 @@ _BEHIND = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One thing to know: what happened, and what to do next."""
+    """What happened, and what to do next."""
 
     code: NoticeCode
     message: str
@@ -113,9 +113,9 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeCounts:
-    """What one extract did to the mirror, in certificates; ``records`` is what the file holds.
+    """What one extract changed in the mirror, in certificates. ``records``: number of records in the file.
 
-    ``contradicted``: records that say of a certificate otherwise than an earlier one of the same file.
+    ``contradicted``: records that contradict an earlier record of the same file about a certificate.
     """
 
     records: int = 0
@@ -129,7 +129,7 @@ class ChangeCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearLimit:
-    """A file came near a limit of the reader. ``key``: of the configuration. ``figure``: what it took."""
+    """A file came near a limit of the reader. ``key``: of the configuration. ``figure``: the value of the file."""
 
     key: str
     figure: int
@@ -137,13 +137,13 @@ class NearLimit:
 
     @property
     def share(self) -> float:
-        """How much of the limit it took, from 0 to 1."""
+        """Share of the limit, from 0 to 1."""
         return self.figure / self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedExtract:
-    """One file that was applied. ``bytes`` as served, ``seconds`` from first byte read to commit."""
+    """One file that was applied. ``bytes`` as served; ``seconds`` from the first byte read to the commit."""
 
     file: str
     kind: ExtractKind
@@ -155,7 +155,10 @@ class AppliedExtract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateCounts:
-    """What the mirror holds. ``digest``: 64 hex digits over the set of In-Use certificates."""
+    """The content of the mirror. ``digest``: 64 hex digits over the set of In-Use certificates.
+
+    ``unproven``: ``None`` if its overlap deltas prove that it agrees with the newest full.
+    """
 
     total: int = 0
     in_use: int = 0
@@ -163,6 +166,7 @@ class CertificateCounts:
     digest: str = ""
     by_kind: Mapping[str, int] = field(default_factory=dict)
     by_status: Mapping[str, int] = field(default_factory=dict)
+    unproven: Unproven | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +183,7 @@ class SyncReport:
 
     @property
     def outcome(self) -> Outcome:
-        """Current, unless anything in ``attention`` or, in a dry run, the plan itself says otherwise."""
+        """Current, unless a notice or, in a dry run, the plan says otherwise."""
         pending = self.dry_run and self.plan.action is not Action.NONE
         behind = pending or any(not a.code.is_note for a in self.attention)
         return Outcome.BEHIND if behind else Outcome.CURRENT

@@ -1,11 +1,7 @@
-"""A rehearsal of the worst day: a restore into a scratch place, held against the live mirror.
+"""Rehearse a restore in a temporary directory, and compare the result with the live mirror.
 
-For: evidence that the mirror can be had again, from which files, how fast, and as of when. The live mirror is
-read and nothing else. A drill that could not be carried out, because the mirror, an extract or a disk is
-damaged or the repository did not answer, has found what drills are made to find: that is a value too. A
-scratch copy that a killed drill has left is removed by the next, or a timer would fail from then on.
-Refuses: to leave the scratch copy behind, to call a restore good whose digest is another than that of the
-mirror.
+The live mirror is only read. A rehearsal that fails because the mirror, an extract or a disk is damaged, or the
+Repository did not answer, has a result too: it has found what rehearsals are made to find.
 """
 
 import os
@@ -30,9 +26,9 @@ from smki_sync.verify.manifest import ManifestComparison, compare_manifests, ope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalResult:
-    """One drill. ``live``: what the mirror held when it began. ``machine``: what it ran on, name to value.
+    """One rehearsal. ``live``: the state of the mirror when it began. ``machine``: where it ran, name to value.
 
-    ``parted``: where the two part, ``None`` where they are equal.
+    ``parted``: the differences, ``None`` if the two are equal.
     """
 
     began: datetime
@@ -44,18 +40,18 @@ class RehearsalResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether the restored mirror holds what the live one does, and passed every check that was made."""
+        """Whether the restored mirror equals the live one, and passed every check that was made."""
         return self.parted is None and all(check.passed is not False for check in self.restored.checks)
 
     @property
     def recovery_seconds(self) -> float:
-        """How long it took from nothing to a mirror that was looked through."""
+        """Duration from nothing to a mirror that was checked."""
         return sum(phase.seconds for phase in self.restored.phases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalFailed:
-    """A drill that came to no end. ``error``: why; ``live``: as far as the mirror could say what it held."""
+    """A rehearsal that failed. ``error``: why. ``live``: the state of the mirror, if it could be read."""
 
     began: datetime
     ended: datetime
@@ -67,47 +63,46 @@ class RehearsalFailed:
 def rehearse_restore(
     job: SyncJob, scratch: Path, *, anchors: tuple[bytes, ...] = ()
 ) -> RehearsalResult | RehearsalFailed:
-    """Restore into ``scratch``, which must not be there or be empty, to the live mirror's position.
+    """Restore into ``scratch``, which must not exist or be empty, to the position of the live mirror.
 
-    Raises :class:`UsageError` for a scratch place that is in use, :class:`Locked` where another drill is
-    in it.
+    Raises :class:`UsageError` for a directory that is in use, :class:`Locked` if another rehearsal uses it.
     """
-    began, seen = job.clock(), list[Stamp]()
+    began = job.clock()
+    live: Stamp | None = None
     try:
         _claim(scratch, began)
         try:
             with open_mirror(job.directory.link) as db:
-                seen.append(read_stamp(db))
-            return _carry_out(job, scratch, anchors, began, live=seen[0])
+                live = read_stamp(db)
+            return _rehearse(job, scratch, anchors, began, live=live)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except (SourceError, BadExtract, MirrorError) as error:
-        live = seen[0] if seen else None
         return RehearsalFailed(began=began, ended=job.clock(), live=live, machine=machine(), error=error)
 
 
-def _carry_out(
+def _rehearse(
     job: SyncJob, scratch: Path, anchors: tuple[bytes, ...], began: datetime, *, live: Stamp
 ) -> RehearsalResult:
     known = ExpectedDigest(position=live.position, digest=live.digest, source="the live mirror")
-    aside = replace(job, directory=MirrorDirectory(scratch), archive=None)
-    restored = restore(aside, until=live.position, anchors=anchors, known=known)
+    scratch_job = replace(job, directory=MirrorDirectory(scratch), archive=None)
+    restored = restore(scratch_job, until=live.position, anchors=anchors, known=known)
     return RehearsalResult(
         began=began,
         ended=job.clock(),
         live=live,
         restored=restored,
         machine=machine(),
-        parted=_differs(job.directory, aside.directory),
+        parted=_differs(job.directory, scratch_job.directory),
     )
 
 
 MARK: Final = ".drill"
-"""In a scratch place: a drill made it, and nothing in it is worth keeping."""
+"""In a temporary directory: a rehearsal created it, and its content is not needed."""
 
 
 def _claim(scratch: Path, now: datetime) -> None:
-    """Make the place; raises :class:`Locked` where another drill is in it."""
+    """Create the directory; raises :class:`Locked` if another rehearsal uses it."""
     with disk_errors(scratch):
         if (scratch / MARK).is_file():
             with hold_lock(MirrorDirectory(scratch).lock, since=now):
@@ -115,21 +110,21 @@ def _claim(scratch: Path, now: datetime) -> None:
         if scratch.exists() and (not scratch.is_dir() or any(scratch.iterdir())):
             raise UsageError(
                 f"{scratch} is in use",
-                hint="Name a directory that is empty or not there; it is removed afterwards.",
+                hint="Name a directory that is empty or does not exist. It is removed afterwards.",
             )
         scratch.mkdir(mode=0o750, parents=True, exist_ok=True)
         (scratch / MARK).touch()
 
 
 def _differs(live: MirrorDirectory, restored: MirrorDirectory) -> ManifestComparison | None:
-    """Where the two part; also where a delta has moved the live mirror on meanwhile, which is no fault."""
+    """Return the differences; none if a delta has moved the live mirror meanwhile, which is no error."""
     with open_manifest_source(restored.root) as there, open_manifest_source(live.root) as here:
         found = compare_manifests(here, there)
         return None if found.equal or here.position != there.position else found
 
 
 def machine() -> dict[str, str]:
-    """What this ran on."""
+    """Describe this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "host": platform.node(),

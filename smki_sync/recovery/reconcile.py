@@ -1,9 +1,8 @@
-"""Compare with the newest full, once a week or on request."""
+"""Compare the mirror with the newest full, on request or when a run needs it, and merge the full."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import date
 from typing import Final
 
 from smki_sync.catalogue import read_catalogue
@@ -19,46 +18,49 @@ from smki_sync.errors import (
     SourceMissing,
 )
 from smki_sync.events import Building, Detail, Listing
+from smki_sync.merge import Baseline
 from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.history import ComparisonRecord, History, StoredListing
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import check_schema, open_mirror, read_counts, read_position
 from smki_sync.mirror.reconcile import Drift, DriftDifference, DriftDifferences, MirrorComparator
-from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.extract import Catalogue, Extract, ExtractKind
 from smki_sync.model.plan import MirrorState, Position, ReconcilePolicy
 from smki_sync.model.report import ChangeCounts, Notice, NoticeCode, SyncReport
+from smki_sync.planner import CLOCK_TOLERANCE
 from smki_sync.policy import OutsideWindow
 from smki_sync.sync import SyncJob
-from smki_sync.sync.apply import Archiver, RecordReader
-from smki_sync.sync.decision import inspect_mirror
+from smki_sync.sync.apply import Archiver, RecordReader, open_store
+from smki_sync.sync.decision import MirrorSnapshot, inspect_mirror
+from smki_sync.sync.notices import unproven_notice
+from smki_sync.sync.signature_gate import SignatureGate, authorities_in_file, signature_gate
 
 EXAMPLES: Final = 10
 """Differences of each sort that a report shows; a list has all of them."""
 
 Keep = Callable[[Iterable[DriftDifference]], None]
-"""Takes every difference, for whoever keeps the whole list."""
+"""Receives every difference, for a complete list."""
 
 
 def forget(_all: Iterable[DriftDifference]) -> None:
-    """Keep none."""
+    """Keep no list."""
 
 
 class RepairRefused(BadExtract):
-    """The mirror was compared, and a repair by this full would cost it too much: nothing was repaired."""
+    """The mirror was compared, and a repair by this full would remove too much: nothing was repaired."""
 
     next_step = (
-        "Ask the DCC whether that full is right. If it is, `smki-sync sync --full --accept-shrink` builds the"
-        " mirror from it."
+        "Ask the DCC whether that full is right. If it is, run `smki-sync sync --full --accept-shrink`. It"
+        " rebuilds the mirror from it."
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileResult:
-    """What a comparison has shown, in certificates. ``position``: as of when the mirror was compared.
+    """What a comparison found, in certificates. ``position``: of the mirror that was compared.
 
-    ``explained``: differences that deltas explain, and so no drift. ``quarantined``: records of the full
-    that could not be understood. ``repaired``: what a repair has done, ``None`` where there was none.
+    ``explained``: differences that deltas explain, which are not drift. ``quarantined``: records of the full that
+    are not served. ``repaired``: what a repair has done, ``None`` if there was none.
     """
 
     full: str
@@ -74,12 +76,12 @@ class ReconcileResult:
 
     @property
     def found(self) -> int:
-        """How many certificates differed."""
+        """Number of certificates that differed."""
         return self.missing + self.unexpected + self.differing
 
     @property
     def drift(self) -> int:
-        """How many differ still."""
+        """Number of certificates that still differ."""
         return 0 if self.repaired else self.found
 
     @property
@@ -88,13 +90,20 @@ class ReconcileResult:
         return not self.drift
 
 
-def reconcile(job: SyncJob, *, repair: bool = False, keep: Keep = forget) -> ReconcileResult:
-    """Compare the mirror with the newest full that it has caught up with.
+def reconcile(
+    job: SyncJob, *, repair: bool = False, adopt: bool = False, keep: Keep = forget
+) -> ReconcileResult:
+    """Compare the mirror with the newest full that is not ahead of it.
 
-    ``repair``: make what differs good, in one transaction. ``keep``: given every difference.
-    Raises :class:`SourceMissing` where no full on offer can be compared, :class:`MirrorDamaged` where there
-    is no healthy mirror, :class:`OtherSchema` for another version's, :class:`RepairRefused` where a repair
-    would go beyond ``job.bounds``, and what fetching and reading raise. What was found is remembered even so.
+    Args:
+        job: the mirror, the source and the rules.
+        repair: repair the differences, in one transaction, and make the full the newest one used.
+        adopt: do that only if nothing differs.
+        keep: receives every difference.
+
+    Raises :class:`SourceMissing` if no such full is available, :class:`MirrorDamaged` if there is no healthy
+    mirror, :class:`OtherSchema` for another schema, :class:`RepairRefused` if a repair exceeds the limits, and the
+    errors of downloading and reading. The result is recorded in each case.
     """
     job.directory.prepare()
     with hold_lock(job.directory.lock, since=job.clock()):
@@ -103,96 +112,121 @@ def reconcile(job: SyncJob, *, repair: bool = False, keep: Keep = forget) -> Rec
             check_schema(job.directory.link)
         if held.generation is None or held.position is None:
             raise MirrorDamaged(
-                f"there is no healthy mirror in {job.directory.root}: {held.state}",
+                f"There is no healthy mirror in {job.directory.root}: {held.state}",
                 hint="Run `smki-sync sync`.",
             )
-        with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+        with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
             job.hear.hear(Listing(source=source.title))
-            full = choose(read_catalogue(source.fetch_listing(), job.names), held.position)
+            full = choose(read_catalogue(source.fetch_listing(), job.names), held.position, job.today)
             fetched = download(source, full, job.directory.downloads, job.hear, job.terms)
-        with DriftDifferences(job.directory.root / "reconcile.tmp") as found:
-            result = _compare(job, fetched, held.position, found)
+        with (
+            signature_gate(job, held.generation) as gate,
+            DriftDifferences(job.directory.root / "reconcile.tmp") as found,
+        ):
+            result = _compare(job, held, fetched, found, gate)
             keep(found)
-            _remember(job, held.generation.name, result)
-            if repair and not result.agrees:
-                result = replace(result, repaired=_repair(job, held.generation, fetched, found))
-                _remember(job, held.generation.name, result)
-        Archiver(job).let_go(fetched, held.generation)
+            _remember(job, held, result)
+            if repair or (adopt and result.agrees):
+                done = _merge(job, held, fetched, found, gate)
+                if repair and not result.agrees:
+                    result = replace(result, repaired=done)
+                    _remember(job, held, result)
+        Archiver(job).release(fetched, held.generation)
         return result
 
 
-def _repair(job: SyncJob, generation: Path, fetched: DownloadedFile, found: DriftDifferences) -> ChangeCounts:
+def _merge(
+    job: SyncJob,
+    held: MirrorSnapshot,
+    fetched: DownloadedFile,
+    found: DriftDifferences,
+    gate: SignatureGate | None,
+) -> ChangeCounts:
+    """Merge the full, unless the mirror has already used it and nothing differs."""
+    assert held.generation is not None
+    assert held.position is not None
+    if fetched.file.extract.day == held.position.full and not any(found.counts.values()):
+        return ChangeCounts()
     try:
-        with MirrorStore(generation, bounds=job.bounds) as store:
-            return store.repair(fetched.file, found, clock=job.clock)
+        with open_store(job, held.generation, gate) as store:
+            return store.repair(
+                fetched.file, found, overlap_days=job.policy.full_overlap_days, clock=job.clock
+            )
     except BadExtract as error:
         raise RepairRefused(f"{error.message}. Nothing was repaired", code=error.reason) from error
 
 
-def _remember(job: SyncJob, generation: str, result: ReconcileResult) -> None:
-    """Keep what was found; a comparison never fails because that cannot be kept."""
-    row = ComparisonRecord(full=result.full, at=utc(job.clock()), generation=generation, drift=result.drift)
+def _remember(job: SyncJob, held: MirrorSnapshot, result: ReconcileResult) -> None:
+    """Record the result; an error there does not fail the comparison."""
+    assert held.generation is not None
+    row = ComparisonRecord(
+        full=result.full, at=utc(job.clock()), generation=held.generation.name, drift=result.drift
+    )
     try:
         History(job.directory.history).record_comparison(row)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"the comparison could not be remembered: {error.message}"))
+        job.hear.hear(Detail(text=f"the comparison could not be recorded: {error.message}"))
 
 
-def choose(catalogue: Catalogue, position: Position) -> Extract:
-    """The newest full that the mirror has caught up with; raises :class:`SourceMissing`."""
-    fit = [full for full in catalogue.fulls if position.full <= full.day <= position.day]
+def choose(catalogue: Catalogue, position: Position, today: date) -> Extract:
+    """Return the newest full that the mirror has caught up with; raises :class:`SourceMissing`."""
+    latest = min(position.day, today + CLOCK_TOLERANCE)
+    fit = [full for full in catalogue.fulls if position.full <= full.day <= latest]
     if fit:
         return fit[-1]
     offered = ", ".join(full.name for full in catalogue.fulls) or "none"
     raise SourceMissing(
-        f"no full on offer lies between {position.full}, from which the mirror started, and its position"
-        f" {position.day}; on offer: {offered}",
+        f"No full is available from {position.full}, which the mirror has used, to its position {position.day}."
+        f" Available: {offered}",
         hint="Run `smki-sync sync` first, or name an archive with --source.",
         code="no-full-to-compare",
     )
 
 
 def _compare(
-    job: SyncJob, fetched: DownloadedFile, position: Position, found: DriftDifferences
+    job: SyncJob,
+    held: MirrorSnapshot,
+    fetched: DownloadedFile,
+    found: DriftDifferences,
+    gate: SignatureGate | None,
 ) -> ReconcileResult:
     extract = fetched.file.extract
-    since = extract.day - timedelta(days=job.policy.full_overlap_days)
+    assert held.position is not None
+    baseline = Baseline(full=extract.day, overlap_days=job.policy.full_overlap_days)
+    reader = RecordReader(job)
+    reader.check_inner_name(fetched)
+    if gate:
+        gate.open_file(lambda: authorities_in_file(job, fetched))
     with open_mirror(job.directory.link) as db:
-        examiner = MirrorComparator(db, found, since=since)
-        rejected = sum(_take(job, examiner, fetched))
-        job.hear.hear(Building(file=extract.name, step="looking for what it does not list"))
-        examiner.finish(lambda _done, _total: None)
+        comparator = MirrorComparator(db, found, baseline=baseline, gate=gate)
+        for batch in reader.batches(fetched):
+            comparator.compare(batch.rows, batch.rejected)
+        job.hear.hear(Building(file=extract.name, step="looking for certificates that it does not list"))
+        comparator.finish(lambda _done, _total: None)
+    counts = found.counts
     return ReconcileResult(
         full=extract.name,
-        position=position.day,
-        compared=examiner.compared,
-        missing=found.counts[Drift.MISSING],
-        unexpected=found.counts[Drift.UNEXPECTED],
-        differing=found.counts[Drift.DIFFERING],
-        explained=examiner.explained,
-        quarantined=rejected,
+        position=held.position.day,
+        compared=comparator.compared,
+        missing=counts[Drift.MISSING],
+        unexpected=counts[Drift.UNEXPECTED],
+        differing=counts[Drift.DIFFERING],
+        explained=found.explained,
+        quarantined=comparator.rejected,
         examples=tuple(example for drift in Drift for example in found.first(drift, EXAMPLES)),
     )
 
 
-def _take(job: SyncJob, examiner: MirrorComparator, fetched: DownloadedFile) -> Iterator[int]:
-    """Let the examiner see every row; how many records of each batch could not be understood."""
-    intake = RecordReader(job)
-    intake.check_inner_name(fetched)
-    for batch in intake.batches(fetched):
-        examiner.take(batch.rows)
-        yield len(batch.rejected)
-
-
 _NOT_MADE: Final = (SourceError, BadExtract, Locked, MirrorNotWritable)
-"""What keeps a comparison from being made, and says nothing of the mirror."""
+"""Errors that prevent a comparison, and say nothing about the mirror."""
 
 
 def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy) -> SyncReport:
-    """Add to a run's report what a comparison with a new full has shown, where one is due.
+    """Compare the mirror with a new full if that is due after a run, and add the result to its report.
 
-    Drift that was found and not made good is said by every run until it is, or the mirror is built anew.
-    Raises :class:`MirrorDamaged` where the mirror turns out to be that.
+    An unproven mirror is compared, repaired and so proven with the next full, unless the policy only reports.
+    Drift that was not repaired is reported by every run until it is repaired, or the mirror is rebuilt. Raises
+    :class:`MirrorDamaged` if the mirror is damaged.
     """
     if policy is ReconcilePolicy.NEVER or job.directory.current() is None:
         return report
@@ -201,52 +235,76 @@ def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy
         offer, known = history.offer(), history.comparisons()
     except MirrorError as error:
         return _with(report, _unknown(error))
-    full = _due(job, offer, known)
+    full = _due(job, report, offer, known, policy)
     if full is None:
-        return _with(report, *_standing(job, known))
+        return _with(report, *_standing_drift(job, known))
     if not job.agreement.holds(job.now) and job.agreement.outside is OutsideWindow.WAIT:
-        put_off = f"that waits for what was agreed with the DCC ({job.agreement.words})"
-        return _with(report, *_standing(job, known), _not_made(full, put_off))
-    return _held(job, report, full, known, repair=policy is ReconcilePolicy.REPAIR)
+        put_off = f"it waits for the time agreed with the DCC ({job.agreement.words})"
+        return _with(report, *_standing_drift(job, known), _not_made(full, put_off))
+    return _reconciled(job, report, full, known, policy)
 
 
-def _held(
-    job: SyncJob, report: SyncReport, full: Extract, known: Sequence[ComparisonRecord], *, repair: bool
+def _reconciled(
+    job: SyncJob,
+    report: SyncReport,
+    full: Extract,
+    known: Sequence[ComparisonRecord],
+    policy: ReconcilePolicy,
 ) -> SyncReport:
-    """The report of a run in which a comparison was due."""
+    """Return the report of a run after a comparison that was due."""
+    repairs = policy is ReconcilePolicy.REPAIR or (
+        policy is ReconcilePolicy.WHEN_NEEDED and report.census.unproven is not None
+    )
     try:
-        found = reconcile(job, repair=repair)
+        found = reconcile(job, repair=repairs, adopt=True)
     except RepairRefused as error:
         return _with(report, _not_repaired(full, error))
     except _NOT_MADE as error:
-        return _with(report, *_standing(job, known), _not_made(full, _sentence(error)))
+        return _with(report, *_standing_drift(job, known), _not_made(full, _sentence(error)))
     return _compared(job, report, full, found)
 
 
 def _compared(job: SyncJob, report: SyncReport, full: Extract, found: ReconcileResult) -> SyncReport:
-    """The report of a run in which a comparison was made."""
+    """Return the report of a run in which a comparison was made."""
     with open_mirror(job.directory.link) as db:
-        report = replace(report, census=read_counts(db))
+        counts, position = read_counts(db), read_position(db)
+    kept = tuple(notice for notice in report.attention if notice.code is not NoticeCode.UNPROVEN)
     return _with(
-        report,
+        replace(report, census=counts, position=position.day, attention=kept),
+        *unproven_notice(counts),
         *([_drifted(found.full, found.drift)] if found.drift else []),
         *([_repaired(found)] if found.repaired else []),
         *([] if job.agreement.holds(job.now) else [_outside(job, full)]),
     )
 
 
-def _due(job: SyncJob, offer: StoredListing | None, known: Sequence[ComparisonRecord]) -> Extract | None:
-    """The newest full on offer that the mirror has caught up with, if it is news."""
+def _due(
+    job: SyncJob,
+    report: SyncReport,
+    offer: StoredListing | None,
+    known: Sequence[ComparisonRecord],
+    policy: ReconcilePolicy,
+) -> Extract | None:
+    """Return the newest full that was listed, if it must be compared."""
     with open_mirror(job.directory.link) as db:
         position = read_position(db)
     offered = offer.extracts if offer else ()
-    fulls = [x for x in offered if x.kind is ExtractKind.FULL and position.full < x.day <= position.day]
+    latest = min(position.day, job.today + CLOCK_TOLERANCE)
+    fulls = [x for x in offered if x.kind is ExtractKind.FULL and position.full < x.day <= latest]
     newest = max(fulls, key=lambda x: x.day, default=None)
-    return newest if newest and newest.name not in {comparison.full for comparison in known} else None
+    done = {one.full: one for one in known}.get(newest.name) if newest else None
+    match policy:
+        case ReconcilePolicy.WHEN_NEEDED:
+            is_due = position.unproven is not None
+        case ReconcilePolicy.REPAIR:
+            is_due = done is None or done.drift > 0
+        case _:  # a late delta may explain the drift that was reported
+            is_due = done is None or (done.drift > 0 and bool(report.plan.overlap))
+    return newest if is_due else None
 
 
-def _standing(job: SyncJob, known: Sequence[ComparisonRecord]) -> Iterator[Notice]:
-    """What the last comparison of this generation has left."""
+def _standing_drift(job: SyncJob, known: Sequence[ComparisonRecord]) -> Iterator[Notice]:
+    """Return the drift that the last comparison of this generation found."""
     current = job.directory.current()
     if known and known[-1].drift and current and known[-1].generation == current.name:
         yield _drifted(known[-1].full, known[-1].drift, at=known[-1].at)
@@ -255,15 +313,15 @@ def _standing(job: SyncJob, known: Sequence[ComparisonRecord]) -> Iterator[Notic
 def _drifted(full: str, drift: int, *, at: str | None = None) -> Notice:
     return Notice(
         code=NoticeCode.DRIFT,
-        message=f"The mirror has drifted from {full}: {drift:,} certificates{f', as of {at}' if at else ''}.",
-        hint="`smki-sync reconcile` shows where; with --repair it makes it good.",
+        message=f"The mirror differs from {full}: {drift:,} certificates{f', as of {at}' if at else ''}.",
+        hint="Run `smki-sync reconcile` to list them, and `smki-sync reconcile --repair` to repair them.",
     )
 
 
 def _not_repaired(full: Extract, error: RepairRefused) -> Notice:
     return Notice(
         code=NoticeCode.DRIFT,
-        message=f"The mirror has drifted from {full.name}, and was not made good: {_sentence(error)}.",
+        message=f"The mirror differs from {full.name}, and was not repaired: {_sentence(error)}.",
         hint=error.hint,
     )
 
@@ -271,33 +329,34 @@ def _not_repaired(full: Extract, error: RepairRefused) -> Notice:
 def _unknown(error: MirrorError) -> Notice:
     return Notice(
         code=NoticeCode.RECONCILIATION_UNKNOWN,
-        message=f"Nobody can say whether the mirror was held against the newest full: {_sentence(error)}.",
-        hint=f"{error.hint} The next run then compares anew.",
+        message="It is not known whether the mirror has been compared with the newest full:"
+        f" {_sentence(error)}.",
+        hint=f"{error.hint} The next run then compares again.",
     )
 
 
 def _outside(job: SyncJob, full: Extract) -> Notice:
     return Notice(
         code=NoticeCode.FULL_OUTSIDE_AGREED,
-        message=f"{full.name} was taken, to be held against the mirror, outside what was agreed with the DCC"
+        message=f"{full.name} was downloaded for a comparison outside the time agreed with the DCC"
         f" ({job.agreement.words}).",
-        hint="Tell the DCC. `policy.full_download_outside` can put that off instead.",
+        hint="Tell the DCC. Set `policy.full_download_outside` to wait instead.",
     )
 
 
 def _repaired(found: ReconcileResult) -> Notice:
     return Notice(
         code=NoticeCode.DRIFT_REPAIRED,
-        message=f"The mirror had drifted from {found.full} and was made good: {found.missing:,} missing,"
+        message=f"The mirror differed from {found.full} and was repaired: {found.missing:,} missing,"
         f" {found.unexpected:,} unexpected, {found.differing:,} differing.",
-        hint="Find out who changes it.",
+        hint="If no delta was missing, find out who changes the mirror.",
     )
 
 
 def _not_made(full: Extract, why: str) -> Notice:
     return Notice(
         code=NoticeCode.NOT_RECONCILED,
-        message=f"The mirror was not held against {full.name}: {why}.",
+        message=f"The mirror was not compared with {full.name}: {why}.",
         hint="The next run tries again.",
     )
 
@@ -306,6 +365,6 @@ def _sentence(error: SmkiSyncError) -> str:
     return error.message.removesuffix(".")
 
 
-def _with(report: SyncReport, *attention: Notice) -> SyncReport:
-    every = (*report.attention, *attention)
-    return replace(report, attention=tuple(sorted(every, key=lambda a: a.code.is_note)))
+def _with(report: SyncReport, *notices: Notice) -> SyncReport:
+    every = (*report.attention, *notices)
+    return replace(report, attention=tuple(sorted(every, key=lambda notice: notice.code.is_note)))

@@ -1,9 +1,10 @@
-"""restore(): rebuild from the repository or an archive."""
+"""Rebuild the mirror from the Repository or an archive."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -29,36 +30,52 @@ from smki_sync.mirror.queries import (
 from smki_sync.mirror.revocation import read_lists
 from smki_sync.mirror.signature_cache import empty_signature_cache
 from smki_sync.model.certificate import Eui, Serial
-from smki_sync.model.extract import Catalogue
+from smki_sync.model.extract import Catalogue, ExtractKind, FileKey
 from smki_sync.model.plan import Action, MirrorState, Plan, Reason
 from smki_sync.model.report import Notice, NoticeCode, SyncReport
-from smki_sync.planner import plan
+from smki_sync.planner import DAY, plan
 from smki_sync.policy import DownloadWindow, is_outside
 from smki_sync.sources.base import Source
-from smki_sync.sync.apply import Archiver, PlanExecutor, RecordReader, streaming_load
+from smki_sync.sync.apply import Archiver, ExecutionResult, PlanExecutor, RecordReader, streaming_load
 from smki_sync.sync.companions import CompanionsResult, apply_companions, download_companions
-from smki_sync.sync.decision import Decision, MirrorSnapshot, inspect_mirror
+from smki_sync.sync.decision import Decision, MirrorSnapshot, inspect_mirror, with_hashes
 from smki_sync.sync.job import SyncJob
-from smki_sync.sync.notices import collect_notices
-from smki_sync.sync.runner import check_space
+from smki_sync.sync.notices import ReadStatistics, RunFacts, collect_notices
+from smki_sync.sync.runner import check_space, upgrade_mirror
+from smki_sync.sync.signature_gate import signature_gate
 from smki_sync.sync.streaming_load import download_all
 from smki_sync.verify.inspector import Inspector, chain_validator
 
 
 def as_of(job: SyncJob, until: date | None) -> SyncJob:
-    """The job as of the day that is restored: nothing on offer then was late."""
+    """Return the job as of the day that is restored: on that day, nothing in the listing was late."""
     return replace(job, today=min(job.today, until or job.today))
 
 
 def plan_restore(job: SyncJob, source: Source, until: date | None) -> Decision:
-    """Plan as if there were no mirror; from what is there, keep only what does not lie in the future.
+    """Plan as if there were no mirror. The previous generation is merged unless the restore goes back.
 
-    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` where the way leads
-    back and nobody said so.
+    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` if the restore would go
+    back without a date.
     """
     held = inspect_mirror(job.directory)
     job.hear.hear(Listing(source=source.title))
-    catalogue = _cut(read_catalogue(source.fetch_listing(), job.names), until)
+    catalogue = _until(read_catalogue(source.fetch_listing(), job.names), until)
+    made = _plan(job, catalogue, until, source.title)
+    job.hear.hear(Planned(plan=made))
+    back = held.position is not None and _reach(made) < held.position.day
+    if back and until is None:
+        assert held.position is not None
+        raise UsageError(
+            f"{source.title} leads to {_reach(made)} only, and the mirror is at {held.position.day}",
+            hint=f"To restore an older state deliberately, pass --to {_reach(made)}.",
+        )
+    kept = replace(held, generation=None, position=None) if back else held
+    changed = dict.fromkeys(() if back else held.incidents)
+    return Decision(held=kept, catalogue=catalogue, plan=_superseding(made, kept, changed), changed=changed)
+
+
+def _plan(job: SyncJob, catalogue: Catalogue, until: date | None, title: str) -> Plan:
     made = plan(
         state=MirrorState.ABSENT,
         position=None,
@@ -68,52 +85,50 @@ def plan_restore(job: SyncJob, source: Source, until: date | None) -> Decision:
     )
     if made.action is not Action.FULL:
         raise SourceMissing(
-            f"{source.title} offers no full to restore from{f' for {until}' if until else ''}: "
-            f"{made.reason.words}",
+            f"{title} has no full to restore from{f' for {until}' if until else ''}: {made.reason.words}",
             hint="Name another source with --source, or another date with --to.",
             code="nothing-to-restore-from",
         )
-    made = replace(made, reason=Reason.REQUESTED)
-    job.hear.hear(Planned(plan=made))
-    back = _goes_back(held, made)
-    if back and until is None:
-        assert held.position is not None
-        raise UsageError(
-            f"{source.title} leads to {_reach(made)} only, and the mirror is as of {held.position.day}",
-            hint=f"To go back all the same, say --to {_reach(made)}.",
-        )
-    kept = replace(held, generation=None, position=None) if back else held
-    return Decision(held=kept, catalogue=catalogue, plan=made)
+    return replace(made, reason=Reason.REQUESTED)
 
 
-def _cut(catalogue: Catalogue, until: date | None) -> Catalogue:
+def _superseding(made: Plan, held: MirrorSnapshot, changed: Collection[FileKey]) -> Plan:
+    """Let the statements of deltas that were seen with other bytes not count."""
+    if held.position is None or not changed:
+        return made
+    days = {day for kind, day in changed if kind is ExtractKind.DELTA}
+    offered = {delta.day for delta in (*made.overlap, *made.deltas)}
+    older = {day for day in held.position.applied_deltas if day < max(days, default=day)} - offered
+    return replace(made, superseded=tuple(sorted(days | older)))
+
+
+def _until(catalogue: Catalogue, until: date | None) -> Catalogue:
+    """Leave out what is later. A full of the day after leads to the date, if there is no earlier one."""
     if until is None:
         return catalogue
+    fulls = tuple(full for full in catalogue.fulls if full.day <= until)
     return replace(
         catalogue,
-        fulls=tuple(full for full in catalogue.fulls if full.day <= until),
+        fulls=fulls or tuple(full for full in catalogue.fulls if full.day == until + DAY),
         deltas=tuple(delta for delta in catalogue.deltas if delta.day <= until),
     )
 
 
 def _reach(made: Plan) -> date:
+    """Return the position after a plan."""
     assert made.full is not None
-    return max([made.full.day, *(delta.day for delta in made.deltas)])
-
-
-def _goes_back(held: MirrorSnapshot, made: Plan) -> bool:
-    return held.position is not None and _reach(made) < held.position.day
+    return max([made.full.day - DAY, *(delta.day for delta in made.deltas)])
 
 
 SAMPLE: Final = 200
-"""Certificates by chance that are asked for and verified: enough to meet any fault that is not rare."""
+"""Certificates in a random sample that is queried and verified: enough to meet any error that is not rare."""
 
 Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedDigest:
-    """A digest that a mirror is known to have had at ``position``, and ``source``: who knows it."""
+    """A digest that a mirror is known to have had at ``position``, and the ``source`` of that knowledge."""
 
     position: date
     digest: str
@@ -122,7 +137,7 @@ class ExpectedDigest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreCheck:
-    """One check. ``passed``: ``None`` where it could not be made; ``detail``: what was seen."""
+    """One check. ``passed``: ``None`` if it could not be made. ``detail``: the result."""
 
     name: str
     passed: bool | None
@@ -130,7 +145,7 @@ class RestoreCheck:
 
 
 def expected_digest(directory: MirrorDirectory, position: date) -> ExpectedDigest | None:
-    """The digest that the mirror that is there had at a position, if it can still say so."""
+    """Return the digest that the previous mirror had at a position, if it can be read."""
     try:
         if directory.current() is None:
             return None
@@ -152,26 +167,28 @@ def check_generation(
     step: Step,
     chance: Random,
 ) -> tuple[RestoreCheck, ...]:
-    """Check a generation; raises :class:`MirrorDamaged` where it contradicts itself or does not answer.
+    """Check a generation; raises :class:`MirrorDamaged` if it contradicts itself or does not answer.
 
-    ``known``: gives the digest that is known for a position. ``unlisted``: the digest before the lists on
-    offer were applied: what is known may be older than they are. ``at``: time that chains are judged by.
+    ``known``: returns the digest that is known for a position. ``unlisted``: the digest before the revocation
+    lists were applied, because the known one may be older than they are. ``at``: time for the chains.
     """
     with open_mirror(generation) as db:
-        step("looking it through")
+        step("checking pages, indexes and counts")
         damages = [*check_pages(db), *check_indexes(db), *_recounted(db)]
         if damages:
             raise _unfit(generation, damages[0].detail)
         stamp = read_stamp(db)
-        step("asking it")
-        asked = _ask(generation, db, chance)
+        step("querying a sample")
+        queried = _query_sample(generation, db, chance)
         return (
             RestoreCheck(
                 name="file", passed=True, detail="pages, indexes, counts and digest agree with the rows"
             ),
-            RestoreCheck(name="queries", passed=True, detail=f"{asked} certificates asked for and answered"),
-            _against(known(stamp.position), stamp.digest, unlisted),
-            _chains(db, anchors, at, chance),
+            RestoreCheck(
+                name="queries", passed=True, detail=f"{queried} certificates were found by identity"
+            ),
+            _check_digest(known(stamp.position), stamp.digest, unlisted),
+            _check_chains(db, anchors, at, chance),
         )
 
 
@@ -182,7 +199,7 @@ def _recounted(db: Connection) -> Iterator[Damage]:
     yield from recount.against(db)
 
 
-def _ask(generation: Path, db: Connection, chance: Random) -> int:
+def _query_sample(generation: Path, db: Connection, chance: Random) -> int:
     rows = read_sample(db, SAMPLE, chance, any_status=False)
     for row in rows:
         by_serial, by_eui = SerialIs(serials=(Serial(row.serial),)), EuiIs(eui=Eui(row.eui or ""))
@@ -192,7 +209,7 @@ def _ask(generation: Path, db: Connection, chance: Random) -> int:
     return len(rows)
 
 
-def _against(known: ExpectedDigest | None, digest: str, unlisted: str) -> RestoreCheck:
+def _check_digest(known: ExpectedDigest | None, digest: str, unlisted: str) -> RestoreCheck:
     if known is None:
         return RestoreCheck(name="digest", passed=None, detail="none is known for this position")
     same = known.digest in (digest, unlisted)
@@ -200,7 +217,7 @@ def _against(known: ExpectedDigest | None, digest: str, unlisted: str) -> Restor
     return RestoreCheck(name="digest", passed=same, detail=detail)
 
 
-def _chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Random) -> RestoreCheck:
+def _check_chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Random) -> RestoreCheck:
     if not anchors:
         return RestoreCheck(name="chains", passed=None, detail="no trust anchors are configured")
     rows = read_sample(db, SAMPLE, chance, any_status=False)
@@ -212,99 +229,134 @@ def _chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Ra
 
 def _unfit(generation: Path, why: str) -> MirrorDamaged:
     return MirrorDamaged(
-        f"the restored generation {generation.name} is not sound: {why}",
-        hint="It was removed; what was there before stands. Look at the disk's health, then run again.",
+        f"the restored generation {generation.name} is damaged: {why}",
+        hint="It was removed, and the mirror is unchanged. Check the health of the disk, then run again.",
         code="restore-unsound",
     )
 
 
-_HERE: Final = "file:"
-"""How the address of a source begins that is a directory: an archive, or a medium."""
+_LOCAL: Final = "file:"
+"""Start of the address of a directory: an archive, or a medium."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """What the check of the new generation found."""
+
+    companions: CompanionsResult
+    checks: tuple[RestoreCheck, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreFacts:
-    """A restore that is done. ``source``: whence; ``until``: the day that was asked for."""
+    """A restore that is done. ``source``: its title; ``until``: the date that was requested."""
 
     job: SyncJob
     source: str
     until: date | None
     decision: Decision
-    carrier: PlanExecutor
-    generation: Path
-    settled: CompanionsResult
-    checks: Sequence[RestoreCheck]
+    result: ExecutionResult[_Checked]
+    statistics: ReadStatistics
+    archiver: Archiver
+
+    @property
+    def checked(self) -> _Checked:
+        """What the check of the new generation found."""
+        assert self.result.checked is not None  # the plan has a full
+        return self.result.checked
 
 
 def build_report(done: RestoreFacts) -> SyncReport:
-    """The report: doubts first, then what a run would say of the day that was restored."""
-    with open_mirror(done.generation) as db:
-        position, census, lists = read_position(db), read_counts(db), read_lists(db)
-    attention = collect_notices(
-        replace(as_of(done.job, done.until), agreement=DownloadWindow()),  # that was then; see _outside
-        done.decision,
+    """Return the report: failed checks first, then the notices of a run on the day that was restored."""
+    assert done.result.generation is not None
+    with open_mirror(done.result.generation) as db:
+        position, counts, lists = read_position(db), read_counts(db), read_lists(db)
+    facts = RunFacts(
+        plan=done.decision.plan,
         position=position,
-        census=census,
-        oddities=done.carrier.oddities,
-        history_lost=done.carrier.history_lost,
-        beside=(*done.settled.attention, *done.carrier.archivist.attention()),
+        counts=counts,
+        statistics=done.statistics,
+        unusable=done.result.unusable,
+        history_lost=done.result.history_lost,
+        companions=(*done.checked.companions.attention, *done.archiver.notices()),
     )
+    # The agreement of today does not apply to that day; see _outside.
+    as_then = replace(as_of(done.job, done.until), agreement=DownloadWindow())
     return SyncReport(
         plan=done.decision.plan,
         position=position.day,
-        applied=tuple(done.carrier.applied),
-        census=census,
+        applied=done.result.applied,
+        census=counts,
         attention=(
-            *_doubts(done.checks),
-            *_in_the_past(done, position.day, has_lists=bool(lists)),
-            *attention,
+            *_failed_checks(done.checked.checks),
+            *_restored_to_date(done, position.day, has_lists=bool(lists)),
+            *_stopped(done, position.day),
+            *collect_notices(as_then, done.decision, facts),
             *_outside(done.job, done.decision.plan, done.source),
         ),
-        lists=done.settled.lists,
+        lists=done.checked.companions.lists,
     )
 
 
-def _in_the_past(done: RestoreFacts, position: date, *, has_lists: bool) -> Iterator[Notice]:
-    if done.until and done.until < done.job.today:
-        lists = (
-            " The revocation lists in it are those of today and not of that day: what has been revoked since"
-            " is out of use in it, too."
-        )
+def _restored_to_date(done: RestoreFacts, position: date, *, has_lists: bool) -> Iterator[Notice]:
+    if done.until is None or (done.until >= done.job.today and position == done.until):
+        return
+    asked = "as requested" if position == done.until else f"not {done.until}, because no file leads there"
+    lists = (
+        " Its revocation lists are those of today: certificates revoked since that day are out of use."
+        if has_lists
+        else ""
+    )
+    yield Notice(
+        code=NoticeCode.RESTORED_TO_DATE,
+        message=f"The mirror is at {position}, {asked}.{lists}",
+        hint="Run `smki-sync sync` to bring it up to date.",
+    )
+
+
+def _stopped(done: RestoreFacts, position: date) -> Iterator[Notice]:
+    """A delta that could not be used ended the restore before the last one."""
+    missing = [one.extract.name for one in done.result.unusable if one.extract.day > position]
+    if missing:
         yield Notice(
-            code=NoticeCode.RESTORED_TO_DATE,
-            message=f"The mirror stands at {position}, as was asked for.{lists if has_lists else ''}",
-            hint="`smki-sync sync` takes it forward again.",
+            code=NoticeCode.DELTAS_MISSING,
+            message=f"The restore ends at {position}, because {missing[0]} cannot be used.",
+            hint="Restore from another source, or run `smki-sync sync`.",
         )
 
 
 def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
-    """A restore never waits for the agreed day (Code of Connection); a full that lay here was no download."""
+    """A restore never waits for the agreed day (Code of Connection). A local full was not downloaded."""
     origin = (plan.full.origin if plan.full else None) or source
-    if is_outside(plan, job.agreement, job.now) and not origin.startswith(_HERE):
+    if is_outside(plan, job.agreement, job.now) and not origin.startswith(_LOCAL):
         yield Notice(
             code=NoticeCode.FULL_OUTSIDE_AGREED,
-            message="A full was taken for the restore outside what was agreed with the DCC"
+            message="A full was downloaded for the restore outside the time agreed with the DCC"
             f" ({job.agreement.words}).",
-            hint="Tell the DCC. From an archive (`--source file:///…`) no download is needed.",
+            hint="Tell the DCC. With an archive (`--source file:///…`) no download is needed.",
         )
 
 
-_DOUBTS: Final = {
-    "digest": (NoticeCode.OTHER_DIGEST, "Find out which certificates with `smki-sync compare`."),
-    "chains": (NoticeCode.CHAINS_BROKEN, "`smki-sync verify` names every certificate."),
+_FAILED: Final = {
+    "digest": (
+        NoticeCode.OTHER_DIGEST,
+        "Run `smki-sync manifest --compare` with another mirror to find the certificates that differ.",
+    ),
+    "chains": (NoticeCode.CHAINS_BROKEN, "Run `smki-sync verify` to list the certificates."),
 }
 
 
-def _doubts(checks: Sequence[RestoreCheck]) -> Iterator[Notice]:
+def _failed_checks(checks: Sequence[RestoreCheck]) -> Iterator[Notice]:
     for check in checks:
         if check.passed is False:
-            code, hint = _DOUBTS[check.name]
+            code, hint = _FAILED[check.name]
             yield Notice(code=code, message=f"Restored, but {check.name}: {check.detail}.", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One part of a restore, and how long it took."""
+    """One part of a restore, and its duration."""
 
     name: str
     seconds: float
@@ -312,25 +364,11 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """What a restore did: its report, how long each phase took, what was checked before it took over."""
+    """What a restore did: its report, the duration of each phase, the checks before it took over."""
 
     report: SyncReport
     phases: tuple[Phase, ...]
     checks: tuple[RestoreCheck, ...]
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Times phases."""
-
-    job: SyncJob
-    phases: list[Phase] = field(default_factory=list)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        began = self.job.clock()
-        yield
-        self.phases.append(Phase(name=name, seconds=(self.job.clock() - began).total_seconds()))
 
 
 def restore(
@@ -341,59 +379,84 @@ def restore(
     known: ExpectedDigest | None = None,
     chance: Random | None = None,
 ) -> RestoreResult:
-    """Make the mirror anew from what the source offers, to the newest state or to that of ``until``.
+    """Rebuild the mirror from the source, to the newest state or to that of ``until``.
 
-    ``anchors``: trust anchors as DER. ``known``: the digest to hold the result against; that of the mirror
-    that is there, unless given. Raises the errors of :mod:`smki_sync.errors`; then what was there stands.
+    Args:
+        job: the mirror, the source and the rules.
+        until: the last date to apply.
+        anchors: trust anchors as DER.
+        known: the digest to compare the result with; without it, that of the previous mirror.
+        chance: chooses the sample.
+
+    Raises the errors of :mod:`smki_sync.errors`; then the mirror is unchanged.
     """
     job.directory.prepare()
-    watch = _Watch(job)
     with hold_lock(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
+        upgrade_mirror(job)
         random = chance or Random()  # noqa: S311 - a sample
-        checks: list[RestoreCheck] = []
-        settled: list[CompanionsResult] = []
+        archiver, statistics = Archiver(job), ReadStatistics()
+        times = [job.clock()]
+        with ExitStack() as ending:
+            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+                decision, title = plan_restore(job, source, until), source.title
+                times.append(job.clock())
+                check_space(job, decision.plan)
+                streaming = ending.enter_context(streaming_load(job, decision))
+                files, damaged = download_all(job, source, decision.plan.extracts, streaming)
+                companions = download_companions(job, source, decision)
+            times.append(job.clock())
 
-        def inspect(generation: Path, *, first: bool) -> None:
-            with open_mirror(generation) as db:
-                unlisted = read_stamp(db).digest
-            settled.append(apply_companions(job, generation, beside, ground=first))
-            with watch.phase("check"):
-                found = _checked(
+            def check(generation: Path, *, is_first: bool) -> _Checked:
+                began = job.clock()
+                with open_mirror(generation) as db:
+                    unlisted = read_stamp(db).digest
+                settled = apply_companions(job, generation, companions, ground=is_first)
+                checks = _checked(
                     job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random
                 )
-                checks.extend(found)
+                seconds = (job.clock() - began).total_seconds()
+                return _Checked(companions=settled, checks=checks, seconds=seconds)
 
-        with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
-                with watch.phase("list"):
-                    decision, title = plan_restore(job, source, until), source.title
-                check_space(job, decision.plan)
-                ahead = ending.enter_context(streaming_load(job, decision))
-                with watch.phase("fetch"):
-                    files = download_all(job, source, decision.plan.extracts, ahead)
-                    beside = download_companions(job, source, decision)
-            carrier = PlanExecutor(
-                job, files, Archiver(job), RecordReader(job), all_aside=True, inspect=inspect, ahead=ahead
-            )
-            began = job.clock()
-            generation = carrier.carry_out(decision)
-            _time_build(watch, began, job.clock())
-        assert generation is not None  # the plan has a full
-        report = build_report(
-            RestoreFacts(
+            gate = ending.enter_context(signature_gate(job, decision.held.generation))
+            executor = PlanExecutor(
                 job=job,
-                source=title,
-                until=until,
-                decision=decision,
-                carrier=carrier,
-                generation=generation,
-                settled=settled[0],
-                checks=checks,
+                files=files,
+                archiver=archiver,
+                reader=RecordReader(job, gate, statistics),
+                check=check,
+                damaged=damaged,
+                all_inside=True,
+                streaming=streaming,
             )
+            result = executor.execute(decision)
+            statistics.unproven = gate.unproven if gate else 0
+            times.append(job.clock())
+        done = RestoreFacts(
+            job=job,
+            source=title,
+            until=until,
+            decision=with_hashes(decision, files),
+            result=result,
+            statistics=statistics,
+            archiver=archiver,
         )
-    return RestoreResult(report=report, phases=tuple(watch.phases), checks=tuple(checks))
+        report = build_report(done)
+    return RestoreResult(
+        report=report, phases=_phases(times, done.checked.seconds), checks=done.checked.checks
+    )
+
+
+def _phases(times: Sequence[datetime], checking: float) -> tuple[Phase, ...]:
+    """Return the durations between the times. The check is a part of the build."""
+    listing, downloading, building = ((b - a).total_seconds() for a, b in pairwise(times))
+    return (
+        Phase(name="list", seconds=listing),
+        Phase(name="fetch", seconds=downloading),
+        Phase(name="build", seconds=building - checking),
+        Phase(name="check", seconds=checking),
+    )
 
 
 def _checked(
@@ -420,14 +483,3 @@ def _checked(
         step=step,
         chance=chance,
     )
-
-
-def _time_build(watch: _Watch, began: datetime, ended: datetime) -> None:
-    """The build is what was neither fetched nor checked."""
-    checked = sum(phase.seconds for phase in watch.phases if phase.name == "check")
-    built = Phase(name="build", seconds=(ended - began).total_seconds() - checked)
-    watch.phases.insert(_BEFORE_CHECK, built)
-
-
-_BEFORE_CHECK: Final = 2
-"""Where the build stands among the phases: after list and fetch."""

@@ -1,12 +1,10 @@
-"""A directory as a source: optical media, an archive, a share (Appendix P: a Party without a gateway).
+"""A local directory as a source: optical media, an archive, a share (Appendix P: a Party without a gateway).
 
-For: the same promise as SFTP on files that are already here. Refuses: to write, to follow a symbolic
-link or a name out of the directory, to open what is no regular file.
+Only regular files directly in the directory are opened. Symbolic links are listed, but not followed.
 """
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -17,33 +15,38 @@ from types import TracebackType
 from typing import Final, Self
 
 from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
-from smki_sync.model.extract import RemoteFile
-from smki_sync.sources.base import Chunks, Limits, check_plain, ended_early, is_plain, shorter, too_long
+from smki_sync.model.extract import RemoteFile, UnrecognisedReason
+from smki_sync.sources.base import (
+    Chunks,
+    Limits,
+    bounded_size,
+    check_plain,
+    ended_early,
+    is_plain,
+    listing_too_long,
+    shorter_than_offset,
+)
+from smki_sync.sources.checksum_file import LONGEST_CHECKSUM_FILE, SIDECAR, read_checksum
 
-SIDECAR: Final = ".sha256"
-"""Behind the name of a file: what states its hash."""
-_SHA256: Final = re.compile(rb"([0-9a-f]{64})\b")
-_SIDECAR_BYTES: Final = 512  # a hash, two blanks and a name
+CHUNK_BYTES: Final = 1024 * 1024
+"""Bytes per read: system calls cost nothing at this size, and it is small compared with any memory limit."""
 
-CHUNK_BYTES = 1024 * 1024
-"""Read at once: large enough that system calls do not count, small beside any memory limit."""
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Do not follow links, and do not wait for the writer of a FIFO."""
 
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""No link is followed, and opening a pipe that somebody left there does not wait for a writer."""
-
-_NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-_NOT_PERMITTED = {errno.EACCES, errno.EPERM}
+_NOT_FOUND: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_NOT_PERMITTED: Final = {errno.EACCES, errno.EPERM}
 
 
 class DirectorySource:
-    """A :class:`~smki_sync.sources.base.Source` on a local directory.
+    """A :class:`~smki_sync.sources.base.Source` for a local directory.
 
-    ``path``: absolute. ``limits``: ``entries`` and ``name_length`` hold here; the times do not, because a
-    read of a local file cannot be given up.
+    ``path``: absolute. ``limits``: ``entries`` and ``name_length`` apply; the times do not, because a read of
+    a local file cannot be cancelled.
     """
 
     def __init__(self, path: Path, *, limits: Limits) -> None:
-        """Remember where; nothing is touched before the first call."""
+        """Store the path; nothing is read before the first call."""
         self._path = path
         self._limits = limits
 
@@ -53,69 +56,84 @@ class DirectorySource:
         return self._path.as_uri()
 
     def __enter__(self) -> Self:
-        """Nothing to connect: a missing directory shows itself at the first listing."""
+        """Do nothing: a missing directory is reported by the first listing."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Nothing to close: every file closes itself."""
+        """Do nothing: every file is closed by itself."""
 
     def fetch_listing(self) -> tuple[RemoteFile, ...]:
-        """List the regular files, ordered by name; errors as the protocol says.
+        """List the directory, ordered by name.
 
-        ``NAME.sha256`` beside ``NAME``, as sha256sum writes it, is no file of its own: it states the hash.
+        ``NAME.sha256`` with the file ``NAME`` is not listed: it states the hash of the file. It is listed as
+        unusable if it does not.
         """
-        with _foreign_errors(self._path), os.scandir(self._path) as entries:
-            files = {file.name: file for file in self._regular_files(entries)}
-        return tuple(
-            replace(files[name], sha256=self._stated(name + SIDECAR) if name + SIDECAR in files else None)
-            for name in sorted(files)
-            if name.removesuffix(SIDECAR) == name or name.removesuffix(SIDECAR) not in files
-        )
+        with _translated_errors(self._path), os.scandir(self._path) as entries:
+            files = {file.name: file for file in self._entries(entries)}
+        listed = []
+        for name in sorted(files):
+            if name.removesuffix(SIDECAR) in files and name.endswith(SIDECAR):
+                continue
+            sidecar = files.get(name + SIDECAR)
+            digest = self._stated_digest(sidecar, name) if sidecar else None
+            listed.append(replace(files[name], sha256=digest))
+            if sidecar and digest is None:
+                listed.append(replace(sidecar, size=0, unusable=UnrecognisedReason.CHECKSUM_UNREADABLE))
+        return tuple(listed)
 
-    def _stated(self, name: str) -> str | None:
-        """The hash that a sidecar states; nothing where it states none."""
-        with self.fetch(name) as chunks:
-            found = _SHA256.match(next(chunks, b"")[:_SIDECAR_BYTES])
-        return found[1].decode() if found else None
+    def _stated_digest(self, sidecar: RemoteFile, name: str) -> str | None:
+        """Read the hash from a checksum file; ``None`` if it cannot be read or does not state it."""
+        if sidecar.size > LONGEST_CHECKSUM_FILE:
+            return None
+        try:
+            with self.fetch(sidecar.name) as chunks:
+                return read_checksum(b"".join(chunks), name)
+        except SourceError:
+            return None
 
     @contextmanager
     def fetch(self, name: str, *, offset: int = 0) -> Iterator[Chunks]:
-        """Open a file and give its bytes from ``offset``; errors as the protocol says."""
+        """Open a file and return its bytes from ``offset``."""
         check_plain(name, longest=self._limits.name_length)
         path = self._path / name
-        with _foreign_errors(path):
+        with _translated_errors(path):
             handle = os.open(path, _OPEN_FLAGS)
         try:
             size = _regular_size(handle, path)
             if offset > size:
-                raise shorter(name, size=size, offset=offset, where=self.title)
+                raise shorter_than_offset(name, size=size, offset=offset, where=self.title)
             with closing(_chunks(handle, path, offset, size)) as chunks:
                 yield chunks
         finally:
             os.close(handle)
 
-    def _regular_files(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[RemoteFile]:
+    def _entries(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[RemoteFile]:
         for number, entry in enumerate(entries, 1):
             if number > self._limits.entries:
-                raise too_long(self.title, self._limits.entries)
+                raise listing_too_long(self.title, self._limits.entries)
             if is_plain(entry.name, longest=self._limits.name_length):
                 yield from _described(entry)
 
 
 def _described(entry: os.DirEntry[str]) -> Iterator[RemoteFile]:
-    """Describe a regular file; nothing for anything else, or for one that vanished meanwhile."""
+    """Describe an entry; nothing if it has been deleted meanwhile."""
     try:
         facts = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
     if stat.S_ISREG(facts.st_mode):
-        yield RemoteFile(name=entry.name, size=facts.st_size, modified=_time(facts.st_mtime))
+        size, unusable = bounded_size(facts.st_size)
+        yield RemoteFile(name=entry.name, size=size, modified=_time(facts.st_mtime), unusable=unusable)
+    else:
+        is_link = stat.S_ISLNK(facts.st_mode)
+        unusable = UnrecognisedReason.SYMBOLIC_LINK if is_link else UnrecognisedReason.NOT_A_FILE
+        yield RemoteFile(name=entry.name, size=0, unusable=unusable)
 
 
 def _time(seconds: float) -> datetime | None:
-    """A time stamp; none where a medium has one that no calendar holds (before year 1, after 9999)."""
+    """Convert a time stamp; ``None`` if it is before year 1 or after 9999."""
     try:
         return datetime.fromtimestamp(seconds, tz=UTC)
     except (ValueError, OverflowError, OSError):
@@ -125,14 +143,14 @@ def _time(seconds: float) -> datetime | None:
 def _regular_size(handle: int, path: Path) -> int:
     facts = os.fstat(handle)
     if not stat.S_ISREG(facts.st_mode):
-        raise SourceMissing(f"{path} is no regular file", code="not-a-file")
+        raise SourceMissing(f"{path} is not a regular file", code="not-a-file")
     return facts.st_size
 
 
 def _chunks(handle: int, path: Path, offset: int, size: int) -> Generator[bytes, None, None]:
-    """Read from ``offset`` to the size at opening, no further: a file that grows is read next time."""
+    """Read from ``offset`` to the size at opening: bytes that are added later are read next time."""
     at = offset
-    with _foreign_errors(path):
+    with _translated_errors(path):
         while at < size:
             chunk = os.pread(handle, min(CHUNK_BYTES, size - at), at)
             if not chunk:
@@ -144,25 +162,25 @@ def _chunks(handle: int, path: Path, offset: int, size: int) -> Generator[bytes,
 
 
 @contextmanager
-def _foreign_errors(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` about ``path`` into the tree's own."""
+def _translated_errors(path: Path) -> Iterator[None]:
+    """Translate an ``OSError`` about ``path`` into our errors."""
     try:
         yield
     except OSError as exc:
-        raise _named(exc, path) from exc
+        raise _error_of(exc, path) from exc
 
 
-def _named(exc: OSError, path: Path) -> SourceError:
+def _error_of(exc: OSError, path: Path) -> SourceError:
     why = exc.strerror or type(exc).__name__
-    if exc.errno in _NO_SUCH_FILE:
+    if exc.errno in _NOT_FOUND:
         return SourceMissing(
-            f"{path} is not there, or is no plain file or directory ({why})",
-            hint="Check the path of the source; a medium may have to be mounted.",
+            f"{path} does not exist, or is not a regular file or directory ({why})",
+            hint="Check the path of the source. If it is on a medium, mount it.",
         )
     if exc.errno in _NOT_PERMITTED:
         return SourceNotReadable(
-            f"{path} cannot be read: {why}",
-            hint="Give the user that runs smki-sync permission to read it.",
+            f"reading {path} is not permitted ({why})",
+            hint="Give the user who runs smki-sync permission to read it.",
         )
     return SourceUnreachable(
         f"reading {path} failed ({why})", code="read-failed", hint="Check the medium or the share."

@@ -1,44 +1,42 @@
 """SftpSource and its request/response session."""
 
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import Final, Protocol, Self
 
-import paramiko
-from paramiko.sftp import (
-    CMD_ATTRS,
-    CMD_CLOSE,
-    CMD_DATA,
-    CMD_EXTENDED,
-    CMD_EXTENDED_REPLY,
-    CMD_FSTAT,
-    CMD_HANDLE,
-    CMD_INIT,
-    CMD_NAME,
-    CMD_OPEN,
-    CMD_OPENDIR,
-    CMD_READ,
-    CMD_READDIR,
-    CMD_STATUS,
-    CMD_VERSION,
-    SFTP_FLAG_READ,
-)
-
-from smki_sync.errors import SourceMissing, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceRefused, SourceUnreachable
 from smki_sync.events import Detail, EventListener
-from smki_sync.model.extract import RemoteFile
-from smki_sync.sources.base import Chunks, Limits, SftpAddress, check_plain, is_plain, shorter, too_long
-from smki_sync.sources.sftp_channel import TimedChannel, open_channel
+from smki_sync.model.extract import RemoteFile, UnrecognisedReason
+from smki_sync.sources.base import (
+    LISTING,
+    REQUEST,
+    Chunks,
+    Limits,
+    SftpAddress,
+    bounded_size,
+    check_plain,
+    is_plain,
+    listing_too_long,
+    printable,
+    shorter_than_offset,
+)
+from smki_sync.sources.sftp_channel import ByteChannel, TimedChannel
 from smki_sync.sources.sftp_protocol import (
     CHANNEL_WINDOW_BYTES,
+    VERSION,
+    Attributes,
+    BadReadReply,
     Fields,
     NamedFile,
+    Packet,
     ProtocolError,
     ReadSpan,
     ReadWindow,
+    RequestLimit,
     SftpStatus,
     StatusReply,
     number,
@@ -49,296 +47,446 @@ from smki_sync.sources.sftp_protocol import (
     read_version,
     string,
 )
-from smki_sync.sources.ssh_connect import connect, disconnect, negotiated
+from smki_sync.sources.ssh_connect import connect
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.sources.ssh_transport import FOREIGN, translated_errors
 
-DEFAULT_READ = 32 * 1024
-"""Bytes of one read request that every server must grant (filexfer-02, section 3)."""
+DEFAULT_READ_BYTES: Final = 32 * 1024
+"""Bytes of a read request that every server must accept (filexfer-02, section 3)."""
 
-LARGEST_READ = 255 * 1024
-"""Bytes of one read request where the server grants it; measured, larger ones gain nothing."""
+LARGEST_READ_BYTES: Final = 255 * 1024
+"""Bytes of a read request if the server accepts it; measured, larger ones are not faster."""
 
-IN_FLIGHT_BYTES = CHANNEL_WINDOW_BYTES
-"""Bytes asked for and not yet handed on: as many as may be on their way. Measured with up to 80 ms of delay,
-twice as many gain nothing, and take the process above 64 MiB."""
+IN_FLIGHT_BYTES: Final = CHANNEL_WINDOW_BYTES
+"""Bytes requested and not yet returned: as many as the channel window. Measured with up to 80 ms of delay,
+twice as many are not faster, and the process needs more than 64 MiB."""
 
-IN_FLIGHT_REQUESTS = 64
-"""Requests in flight at most, as OpenSSH's own client."""
+LONGEST_REPLY_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of one reply: no read is larger than 255 KiB, and names may be long, but not unlimited."""
 
-LONGEST_REPLY = 4 * 1024 * 1024
-"""Bytes of one reply at most: no read is larger than 255 KiB, and names may be long, but not for ever."""
+LONGEST_LISTING_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of one listing: 10,000 entries with names of 255 characters have less than 10 MiB."""
 
-PROTOCOL = 3
-"""The version of SFTP that every server speaks; later ones never became common."""
+_LIMITS: Final = b"limits@openssh.com"
 
-_LIMITS = b"limits@openssh.com"
+
+class Connection(Protocol):
+    """An SSH connection that is logged in."""
+
+    description: str
+    """The server and the algorithms, for the verbose log."""
+
+    def open_channel(self, *, after_another: bool) -> ByteChannel:
+        """Open the ``sftp`` subsystem; ``after_another``: a session was just closed on this connection."""
+
+    def close(self) -> None:
+        """Close at once."""
 
 
 class Session:
-    """One SFTP channel. Raises ``SourceUnreachable`` from the wire, ``ServerSaid``, ``Garbled``."""
+    """One SFTP session. Raises ``SourceUnreachable``, :class:`StatusReply`, :class:`ProtocolError`."""
 
-    def __init__(
-        self, transport: paramiko.Transport, *, peer: str, limits: Limits, after_another: bool
-    ) -> None:
-        """Open the channel and agree on the protocol; raises as :func:`~.sftp_channel.open_channel` does."""
-        channel = open_channel(transport, peer=peer, seconds=limits.stall, after_another=after_another)
-        self.wire = TimedChannel(channel, peer=peer, limits=limits)
-        self._asked = 0
-        self._held, self._at = b"", 0
+    def __init__(self, channel: TimedChannel) -> None:
+        """Agree on the protocol version over an open channel."""
+        self.channel = channel
+        self._last_request = 0
+        self._buffer, self._at = b"", 0
         extensions = self._agree_on_version()
-        self.read_bytes = self._granted_read() if _LIMITS in extensions else DEFAULT_READ
+        self.read_bytes = self._largest_read() if _LIMITS in extensions else DEFAULT_READ_BYTES
 
-    @property
-    def in_flight(self) -> int:
+    def in_flight(self, limit: RequestLimit) -> int:
         """How many read requests to keep in flight."""
-        return min(IN_FLIGHT_REQUESTS, IN_FLIGHT_BYTES // self.read_bytes)
+        return max(1, min(limit.requests, IN_FLIGHT_BYTES // self.read_bytes))
 
-    def call(self, expected: int, command: int, body: bytes) -> Fields:
-        """Ask one question and wait for its answer, which must be of the expected type."""
-        asked = self._ask(command, body)
-        answered, kind, fields = self._answer()
-        if (answered, kind) != (asked, expected):
-            raise ProtocolError(f"reply {answered} of type {kind} to request {asked}")
+    def call(self, expected: Packet, request: Packet, body: bytes) -> Fields:
+        """Send one request and wait for its reply, which must be of the expected type."""
+        sent = self._request(request, body)
+        answered, kind, fields = self._reply()
+        if (answered, kind) != (sent, expected):
+            raise ProtocolError(f"reply {answered} of type {kind} to request {sent}")
         return fields
 
-    def ask_read(self, handle: bytes, at: int, length: int) -> int:
-        """Ask for ``length`` bytes from offset ``at`` and do not wait; the number of the request."""
-        return self._ask(CMD_READ, string(handle) + number(at, 8) + number(length))
+    def send_read(self, handle: bytes, at: int, length: int) -> int:
+        """Request ``length`` bytes at offset ``at`` without waiting; return the number of the request."""
+        return self._request(Packet.READ, string(handle) + number(at, 8) + number(length))
 
     def next_read(self) -> tuple[int, bytes]:
-        """Wait for the answer to any read request in flight: its number and the bytes."""
-        answered, kind, fields = self._answer()
-        if kind != CMD_DATA:
-            raise ProtocolError(f"reply of type {kind} to a read request")
+        """Wait for the reply to any read request: its number and the bytes."""
+        answered, kind, fields = self._reply()
+        if kind != Packet.DATA:
+            raise ProtocolError(f"a reply of type {kind} to a read request")
         return answered, fields.string()
 
     def close_handle(self, handle: bytes) -> None:
         """Close a file or directory."""
-        self.call(CMD_STATUS, CMD_CLOSE, string(handle))
+        self.call(Packet.STATUS, Packet.CLOSE, string(handle))
 
     def close(self) -> None:
-        """Close the channel without waiting; what is still on its way is dropped."""
-        self.wire.close()
+        """Close the channel without waiting; replies in flight are dropped."""
+        self.channel.close()
 
-    def _ask(self, command: int, body: bytes) -> int:
-        self._asked = (self._asked + 1) & 0xFFFFFFFF
-        self._send(command, number(self._asked) + body)
-        return self._asked
+    def _request(self, request: Packet, body: bytes) -> int:
+        self._last_request = (self._last_request + 1) & 0xFFFFFFFF
+        self._send(request, number(self._last_request) + body)
+        return self._last_request
 
-    def _answer(self) -> tuple[int, int, Fields]:
-        """Wait for one reply: the request's number, type, fields; ``ServerSaid`` for a status but OK."""
+    def _reply(self) -> tuple[int, int, Fields]:
+        """Wait for one reply: request number, type, fields; raises for a status other than OK."""
         kind, fields = self._receive()
         answered = fields.number()
-        if kind == CMD_STATUS:
+        if kind == Packet.STATUS:
             code, text = read_status(fields)
             if code != SftpStatus.OK:
                 raise StatusReply(code, text)
         return answered, kind, fields
 
-    def _send(self, command: int, body: bytes) -> None:
-        self.wire.send(number(len(body) + 1) + number(command, 1) + body)
+    def _send(self, packet: Packet, body: bytes) -> None:
+        self.channel.send(number(len(body) + 1) + number(packet, 1) + body)
 
     def _receive(self) -> tuple[int, Fields]:
-        length = int.from_bytes(self._exactly(4))
-        if not 1 <= length <= LONGEST_REPLY:
+        length = int.from_bytes(self._read_exactly(4))
+        if not 1 <= length <= LONGEST_REPLY_BYTES:
             raise ProtocolError(f"a reply of {length} bytes")
-        fields = Fields(self._exactly(length))
+        fields = Fields(self._read_exactly(length))
         return fields.number(1), fields
 
-    def _exactly(self, size: int) -> bytes:
-        """Take so many bytes of what has come, and wait for the rest of them."""
+    def _read_exactly(self, size: int) -> bytes:
+        """Take bytes from the buffer, and wait for the rest."""
         pieces = []
         while size:
-            if self._at == len(self._held):
-                self._held, self._at = self.wire.recv(CHANNEL_WINDOW_BYTES // 2), 0
-            piece = self._held[self._at : self._at + size]
+            if self._at == len(self._buffer):
+                self._buffer, self._at = self.channel.recv(CHANNEL_WINDOW_BYTES // 2), 0
+            piece = self._buffer[self._at : self._at + size]
             self._at += len(piece)
             size -= len(piece)
             pieces.append(piece)
         return b"".join(pieces)
 
     def _agree_on_version(self) -> dict[bytes, bytes]:
-        """Say which version we speak (section 4); the extensions of the server."""
-        self._send(CMD_INIT, number(PROTOCOL))
+        """Send our version (section 4); return the extensions of the server."""
+        self._send(Packet.INIT, number(VERSION))
         kind, fields = self._receive()
-        if kind != CMD_VERSION:
-            raise ProtocolError(f"a reply of type {kind} in place of its version")
+        if kind != Packet.VERSION:
+            raise ProtocolError(f"a packet of type {kind} instead of its version")
         version, extensions = read_version(fields)
-        if version != PROTOCOL:
-            raise ProtocolError(f"SFTP version {version}, where {PROTOCOL} was asked for")
+        if version != VERSION:
+            raise ProtocolError(f"SFTP version {version} instead of {VERSION}")
         return extensions
 
-    def _granted_read(self) -> int:
-        """Ask a server that offers to say so how large a read request may be."""
+    def _largest_read(self) -> int:
+        """Ask a server with that extension how large a read request may be."""
         try:
-            limits = self.call(CMD_EXTENDED_REPLY, CMD_EXTENDED, string(_LIMITS))
+            limits = self.call(Packet.EXTENDED_REPLY, Packet.EXTENDED, string(_LIMITS))
         except StatusReply:
-            return DEFAULT_READ
+            return DEFAULT_READ_BYTES
         limits.number(8)  # the longest packet
-        return max(DEFAULT_READ, min(limits.number(8), LARGEST_READ))
+        return max(DEFAULT_READ_BYTES, min(limits.number(8), LARGEST_READ_BYTES))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OpenFile:
+    """An open remote file. ``size_certain``: whether the size was read from the open file itself."""
+
+    handle: bytes
+    size: int
+    size_certain: bool
 
 
 class SftpSource:
     """A :class:`~smki_sync.sources.base.Source` over SFTP. One thread, one file at a time.
 
-    Once the connection was lost or has hung it is closed, and every further question raises
-    ``SourceUnreachable``: open a new source to go on. After any other error, or a file left in the
-    middle, the same source can be asked again, without another login.
+    After a lost or stalled connection every call raises ``SourceUnreachable``: open a new source. After any
+    other error, or a file that was not read to the end, the same source can be used again without another
+    login.
     """
 
     def __init__(
-        self, address: SftpAddress, *, login: SftpLogin, limits: Limits, hear: EventListener
+        self,
+        address: SftpAddress,
+        *,
+        login: SftpLogin,
+        limits: Limits,
+        events: EventListener,
+        requests: RequestLimit,
     ) -> None:
-        """Remember where and how; nothing is read or sent before entering."""
+        """Store the address and options; nothing is read or sent before entering."""
         self._address = address
-        self._login = login
+        self._connect: Callable[[], Connection] = lambda: connect(address, login=login, limits=limits)
         self._limits = limits
-        self._hear = hear
-        self._transport: paramiko.Transport | None = None
+        self._events = events
+        self._requests = requests
+        self._listed_sizes: dict[str, int] = {}
+        self._connection: Connection | None = None
         self._session: Session | None = None
-        self._left_one = False  # whether a session was left in the middle, which the server may still have
+        self._abandoned_session = False  # which the server may not have released yet
 
     @property
     def title(self) -> str:
-        """The URL without any secret."""
+        """The URL without secrets."""
         return self._address.title
 
     def __enter__(self) -> Self:
         """Connect, check the host key, log in."""
-        self._transport = connect(self._address, login=self._login, limits=self._limits)
-        self._hear.hear(Detail(text=negotiated(self._transport, self._address)))
+        self._connection = self._connect()
+        self._events.hear(Detail(text=self._connection.description))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close at once, also in the middle of a file."""
-        self._hang_up()
+        """Close at once, also during a transfer."""
+        self._disconnect()
 
     def fetch_listing(self) -> tuple[RemoteFile, ...]:
-        """List the regular files, ordered by name; errors as the protocol says."""
-        with self._asking() as session, translated_errors(f"the directory {self._address.path}", self.title):
-            handle = read_handle(session.call(CMD_HANDLE, CMD_OPENDIR, _path(self._address.path)))
-            files = [file for named in self._entries(session, handle) for file in self._kept(named)]
+        """List the directory, ordered by name; links are resolved."""
+        with (
+            self._ready_session() as session,
+            session.channel.limited(LISTING, self._limits.listing),
+            translated_errors(f"the directory {self._address.path}", self.title),
+        ):
+            handle = read_handle(session.call(Packet.HANDLE, Packet.OPENDIR, _path(self._address.path)))
+            entries = list(self._entries(session, handle))
             session.close_handle(handle)
+            files = [self._described(session, named) for named in entries]
+        self._listed_sizes = {file.name: file.size for file in files if file.unusable is None}
         return tuple(sorted(files, key=lambda file: file.name))
 
     @contextmanager
     def fetch(self, name: str, *, offset: int = 0) -> Iterator[Chunks]:
-        """Open a file and give its bytes from ``offset``; errors as the protocol says."""
+        """Open a file and return its bytes from ``offset``."""
         check_plain(name, longest=self._limits.name_length)
-        with self._asking() as session:
-            with translated_errors(name, self.title):
-                handle, size = self._opened(session, name)
-            if offset > size:
-                raise shorter(name, size=size, offset=offset, where=self.title)
+        with self._ready_session() as session:
+            with session.channel.limited(REQUEST, self._limits.request), translated_errors(name, self.title):
+                file = self._open(session, name)
+            if offset > file.size:
+                raise shorter_than_offset(name, size=file.size, offset=offset, where=self.title)
             window = ReadWindow(
-                offset=offset, size=size, span_bytes=session.read_bytes, spans=session.in_flight
+                offset=offset,
+                size=file.size,
+                span_bytes=session.read_bytes,
+                spans=session.in_flight(self._requests),
             )
-            with closing(self._chunks(session, handle, window, name)) as chunks:
+            with closing(self._chunks(session, file, window, name)) as chunks:
                 yield chunks
             if window.done:
                 with translated_errors(name, self.title):
-                    session.close_handle(handle)
+                    session.close_handle(file.handle)
             else:
                 self._abandon()
 
     def _entries(self, session: Session, handle: bytes) -> Iterator[NamedFile]:
-        """Read a listing batch by batch to its end, or to the bound: a server may go on for ever."""
-        batches = (read_names(fields) for fields in _batches(session, handle))
-        for seen, named in enumerate(chain.from_iterable(batches), 1):
-            if seen > self._limits.entries:
-                raise too_long(self.title, self._limits.entries)
-            yield named
+        """Read the usable names of a listing up to the limits: a server may never end it."""
+        entries = chain.from_iterable(map(read_names, self._listing_parts(session, handle)))
+        for count, named in enumerate(entries, 1):
+            if count > self._limits.entries:
+                raise listing_too_long(self.title, self._limits.entries)
+            if is_plain(named.name, longest=self._limits.name_length):
+                yield replace(named, longname=named.longname[:1])
 
-    def _kept(self, named: NamedFile) -> Iterator[RemoteFile]:
-        """Describe a regular file with a plain name; nothing for anything else."""
-        size = named.attributes.size
-        if named.is_regular and size is not None and is_plain(named.name, longest=self._limits.name_length):
-            yield RemoteFile(name=named.name, size=size, modified=named.attributes.modified)
+    def _listing_parts(self, session: Session, handle: bytes) -> Iterator[Fields]:
+        """Request one part of a listing after the other, until the server reports the end."""
+        received = 0
+        while True:
+            with session.channel.limited(REQUEST, self._limits.request):
+                try:
+                    part = session.call(Packet.NAME, Packet.READDIR, string(handle))
+                except StatusReply as status:
+                    if status.code == SftpStatus.EOF:
+                        return
+                    raise
+            received += part.length
+            if received > LONGEST_LISTING_BYTES:
+                raise listing_too_long(self.title, self._limits.entries)
+            yield part
 
-    def _opened(self, session: Session, name: str) -> tuple[bytes, int]:
-        """Open a file; its handle and its size in bytes."""
-        path = _path(f"{self._address.path.rstrip('/')}/{name}")
-        question = path + number(SFTP_FLAG_READ) + number(0)  # no attributes
-        handle = read_handle(session.call(CMD_HANDLE, CMD_OPEN, question))
-        facts = read_attributes(session.call(CMD_ATTRS, CMD_FSTAT, string(handle)))
-        if facts.size is None:
-            raise ProtocolError("an open file without a size")
-        if facts.mode is not None and stat.S_IFMT(facts.mode) not in (0, stat.S_IFREG):
-            raise SourceMissing(f"{name} on {self.title} is no regular file", code="not-a-file")
-        return handle, facts.size
+    def _described(self, session: Session, named: NamedFile) -> RemoteFile:
+        """Describe an entry; ask the server about a link, and about a type or size that it did not state."""
+        attributes, kind = named.attributes, named.file_type
+        is_link = kind == stat.S_IFLNK
+        if is_link or kind is None or (kind == stat.S_IFREG and attributes.size is None):
+            found = self._stat(session, named.name)
+            if found is None and is_link:
+                return RemoteFile(name=named.name, size=0, unusable=UnrecognisedReason.SYMBOLIC_LINK)
+            if found is not None:
+                attributes = _completed(found, attributes if not is_link else found)
+                kind = found.file_type or (None if is_link else kind)
+        if kind not in (None, stat.S_IFREG):
+            return RemoteFile(name=named.name, size=0, unusable=UnrecognisedReason.NOT_A_FILE)
+        size, unusable = bounded_size(attributes.size)
+        return RemoteFile(name=named.name, size=size, modified=attributes.modified, unusable=unusable)
+
+    def _stat(self, session: Session, name: str) -> Attributes | None:
+        """Ask for the attributes of a file, following links; ``None`` if the server does not state them."""
+        with session.channel.limited(REQUEST, self._limits.request):
+            try:
+                return read_attributes(session.call(Packet.ATTRS, Packet.STAT, self._path_of(name)))
+            except StatusReply:
+                return None
+
+    def _open(self, session: Session, name: str) -> _OpenFile:
+        """Open a file. Its size comes from FSTAT, else from the listing, else from STAT."""
+        request = self._path_of(name) + number(_READ_FLAG) + number(0)  # no attributes
+        handle = read_handle(session.call(Packet.HANDLE, Packet.OPEN, request))
+        try:
+            stated = read_attributes(session.call(Packet.ATTRS, Packet.FSTAT, string(handle)))
+        except StatusReply:
+            stated = None
+        if stated is not None and stated.file_type not in (None, stat.S_IFREG):
+            raise SourceMissing(f"{name} on {self.title} is not a regular file", code="not-a-file")
+        size, unusable = bounded_size(stated.size if stated else None)
+        if unusable is None:
+            return _OpenFile(handle=handle, size=size, size_certain=True)
+        if name not in self._listed_sizes:
+            found = self._stat(session, name)
+            size, unusable = bounded_size(found.size if found else None)
+            if unusable is not None:
+                raise ProtocolError(f"the server does not state a usable size ({unusable.value})")
+        return _OpenFile(handle=handle, size=self._listed_sizes.get(name, size), size_certain=False)
 
     def _chunks(
-        self, session: Session, handle: bytes, window: ReadWindow, name: str
+        self, session: Session, file: _OpenFile, window: ReadWindow, name: str
     ) -> Generator[bytes, None, None]:
-        """Keep the window full, hand on what is in order."""
-        waiting: dict[int, ReadSpan] = {}
-        while not window.done:
+        """Keep the window full and return what is complete; after a loss, use fewer requests."""
+        in_flight: dict[int, ReadSpan] = {}
+        most = 0
+        try:
+            while not window.done:
+                with translated_errors(name, self.title):
+                    for span in window.next_requests():
+                        in_flight[session.send_read(file.handle, span.at, span.missing)] = span
+                    most = max(most, len(in_flight))
+                    answered, data = session.next_read()
+                    if answered not in in_flight:
+                        raise ProtocolError("a reply to no read request in flight")
+                    window.receive(in_flight.pop(answered), data)
+                yield from window.completed()
+            if not file.size_certain:
+                self._check_end(session, file, name)
+        except SourceUnreachable as error:
+            if error.reason in _LOST_TRANSFER:
+                self._requests.halve(most)
+            raise
+
+    def _check_end(self, session: Session, file: _OpenFile, name: str) -> None:
+        """Check that a file whose size comes from the listing has no more bytes."""
+        try:
+            session.send_read(file.handle, file.size, 1)
             with translated_errors(name, self.title):
-                for span in window.wanted():
-                    waiting[session.ask_read(handle, span.at, span.missing)] = span
-                answered, data = session.next_read()
-                if answered not in waiting:
-                    raise ProtocolError("an answer to no read request in flight")
-                window.take(waiting.pop(answered), data)
-            yield from window.ready()
+                _, data = session.next_read()
+        except SourceUnreachable as error:
+            if error.reason == "ended-early":
+                return
+            raise
+        if not data:
+            return
+        raise SourceUnreachable(
+            f"{name} on {self.title} has more than the listed {file.size} bytes",
+            code="changed-while-fetched",
+            hint="The file was replaced or is still being written. The next run will list again.",
+        )
 
     @contextmanager
-    def _asking(self) -> Iterator[Session]:
-        """Give a session with fresh limits; after an error none is left that could still be busy."""
-        if self._transport is None:
+    def _ready_session(self) -> Iterator[Session]:
+        """Return a session with new limits; after an error it is closed, because replies may be in flight."""
+        connection = self._connection
+        if connection is None:
             raise SourceUnreachable(
                 f"the connection to {self._address.peer} is closed",
                 code="connection-lost",
-                hint="Open the source again; it is used inside its with statement.",
+                hint="Open the source again and use it inside its with statement.",
             )
         try:
             if self._session is None:
                 with translated_errors("the SFTP session", self.title):
-                    self._session = Session(
-                        self._transport,
-                        peer=self._address.peer,
-                        limits=self._limits,
-                        after_another=self._left_one,
-                    )
-            self._session.wire.begin()
+                    self._session = self._open_session(connection)
+            self._session.channel.begin()
             yield self._session
         except BaseException:
             self._abandon()
             raise
 
+    def _open_session(self, connection: Connection) -> Session:
+        opened = connection.open_channel(after_another=self._abandoned_session)
+        channel = TimedChannel(opened, peer=self._address.peer, limits=self._limits)
+        with channel.limited(REQUEST, self._limits.request):
+            return Session(channel)
+
     def _abandon(self) -> None:
-        """Give up what is in flight without waiting for it: the channel, or a connection that failed."""
+        """Close the session without waiting for replies; close a connection that has failed."""
         session, self._session = self._session, None
-        self._left_one = True
-        if session is None or session.wire.failed:
-            self._hang_up()
-            return
-        try:
+        self._abandoned_session = True
+        if session is None or session.channel.failed:
+            self._disconnect()
+        else:
             session.close()
-        except (*FOREIGN, OSError):
-            self._hang_up()
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self._session = None
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            disconnect(transport)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _path_of(self, name: str) -> bytes:
+        return _path(f"{self._address.path.rstrip('/')}/{name}")
 
 
-def _batches(session: Session, handle: bytes) -> Iterator[Fields]:
-    """Ask for one batch of a listing after the other until the server says that it is the end."""
-    while True:
-        try:
-            yield session.call(CMD_NAME, CMD_READDIR, string(handle))
-        except StatusReply as said:
-            if said.code == SftpStatus.EOF:
-                return
-            raise
+_READ_FLAG: Final = 1  # SSH_FXF_READ, section 6.3
+
+_LOST_TRANSFER: Final = {"connection-lost", "stalled"}
+
+
+def _completed(found: Attributes, listed: Attributes) -> Attributes:
+    """Add what only the listing states."""
+    return replace(
+        found,
+        size=found.size if found.size is not None else listed.size,
+        modified=found.modified or listed.modified,
+    )
 
 
 def _path(text: str) -> bytes:
-    """Write a path as the server wants it; names that are listed are UTF-8."""
+    """Encode a path; names in a listing are UTF-8."""
     return string(text.encode(errors="surrogateescape"))
+
+
+@contextmanager
+def translated_errors(what: str, title: str) -> Iterator[None]:
+    """Translate errors about ``what`` (a file or directory) of the source ``title`` into our errors."""
+    try:
+        yield
+    except StatusReply as status:
+        raise _error_of(status, what, title) from status
+    except (ProtocolError, BadReadReply, UnicodeError) as exc:
+        raise SourceUnreachable(
+            f"{title} violates the SFTP protocol for {what}: {printable(str(exc))}",
+            code="protocol-broken",
+            hint="Try again later. If the error persists, contact the DCC.",
+        ) from exc
+
+
+def _error_of(status: StatusReply, what: str, title: str) -> SourceError:
+    """Create the error for a status code (filexfer-02, section 7)."""
+    text = printable(status.text) or f"status {status.code}"
+    match status.code:
+        case SftpStatus.NO_SUCH_FILE:
+            return SourceMissing(
+                f"{what} does not exist on {title} ({text})",
+                hint="Check the path in the source URL. The Repository removes a delta after seven days.",
+            )
+        case SftpStatus.PERMISSION_DENIED:
+            return SourceRefused(
+                f"reading {what} on {title} is not permitted ({text})",
+                code="permission-denied",
+                hint="Ask the DCC whether the account may read it.",
+            )
+        case SftpStatus.EOF:
+            return SourceUnreachable(
+                f"{what} from {title} ended before its stated size",
+                code="ended-early",
+                hint="The file may be being replaced. Try again later.",
+            )
+        case _:
+            return SourceUnreachable(
+                f"{title} reports a failure for {what} ({text})",
+                code="server-failed",
+                hint="Try again later. If the error persists, contact the DCC.",
+            )

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 from smki_sync.errors import ConfigError, SourceRefused
 from smki_sync.sources.base import SSH_PORT, SftpAddress
 
 
 class HostKeyVerdict(Enum):
-    """What the pins say of a key."""
+    """Result of comparing a host key with the pins."""
 
     TRUSTED = "trusted"
     UNKNOWN = "unknown"
@@ -26,7 +26,7 @@ class HostKeyVerdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedKey:
-    """One key pinned for the host. ``blob``: the public key as it goes over the wire (RFC 4253 6.6)."""
+    """One pinned key. ``blob``: the public key in wire format (RFC 4253, 6.6)."""
 
     kind: str
     blob: bytes
@@ -34,15 +34,15 @@ class PinnedKey:
 
     @property
     def fingerprint(self) -> str:
-        """As ``ssh-keygen -lf`` writes it."""
+        """The fingerprint as ``ssh-keygen -lf`` shows it."""
         return fingerprint(self.blob)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedHostKeys:
-    """Everything pinned for one host and port, in the order of the file.
+    """The pinned keys of one host and port, in the order of the file.
 
-    ``unused``: what is wrong with lines that are about the host and pin nothing, in words.
+    ``unused``: what is wrong with lines that name the host but pin no key.
     """
 
     keys: tuple[PinnedKey, ...]
@@ -54,8 +54,8 @@ class PinnedHostKeys:
         revoked = {key.blob for key in self.keys if key.revoked}
         return tuple(key for key in self.keys if key.blob not in revoked)
 
-    def judge(self, blob: bytes) -> HostKeyVerdict:
-        """Say what is to be thought of a server that shows this key. A revocation outweighs a pin."""
+    def verdict_on(self, blob: bytes) -> HostKeyVerdict:
+        """Compare a host key with the pins. A revocation has priority over a pin."""
         if any(key.revoked and key.blob == blob for key in self.keys):
             return HostKeyVerdict.REVOKED
         if any(key.blob == blob for key in self.trusted):
@@ -65,7 +65,7 @@ class PinnedHostKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostKey:
-    """A key that a server has shown and somebody may decide to pin. ``host``: as known_hosts writes it."""
+    """The host key of a server, to be pinned after a check. ``host``: in known_hosts format."""
 
     host: str
     kind: str
@@ -73,66 +73,73 @@ class HostKey:
 
     @property
     def fingerprint(self) -> str:
-        """As ``ssh-keygen -lf`` writes it."""
+        """The fingerprint as ``ssh-keygen -lf`` shows it."""
         return fingerprint(self.blob)
 
     @property
     def line(self) -> str:
-        """The line that pins it."""
+        """The known_hosts line that pins it."""
         return f"{self.host} {self.kind} {base64.b64encode(self.blob).decode()}"
 
 
 def fingerprint(blob: bytes) -> str:
-    """Write a public key's SHA-256 fingerprint as ``SHA256:`` and unpadded Base64, as OpenSSH does."""
+    """Return the SHA-256 fingerprint of a public key as OpenSSH shows it."""
     digest = hashlib.sha256(blob).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def host_name(host: str, port: int) -> str:
-    """Write a host as known_hosts does: bare at port 22, else ``[host]:port``; always lower case."""
+    """Return a host in known_hosts format: bare for port 22, else ``[host]:port``; in lower case."""
     name = host.lower()
     return name if port == SSH_PORT else f"[{name}]:{port}"
 
 
 def read_pins(text: str, *, host: str, port: int) -> PinnedHostKeys:
-    """Find what a known_hosts file pins for a host and port (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+    """Read the pins of a host and port from a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+
+    As in OpenSSH, only a newline ends a line, and only spaces and tabs separate fields. Any other separator
+    could hide a second pin in a comment.
+    """
     wanted = host_name(host, port)
     keys, unused = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = line.split()
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = [field for field in _BLANKS.split(line.removesuffix("\r")) if field]
         marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-        if not fields or fields[0].startswith("#") or not _names(fields[0], wanted):
+        if not fields or fields[0].startswith("#") or not _names_host(fields[0], wanted):
             continue
         try:
-            keys.append(_pinned(marker, fields))
+            keys.append(_read_pin(marker, fields))
         except ValueError as exc:
             unused.append(f"line {number} {exc}")
     return PinnedHostKeys(keys=tuple(keys), unused=tuple(unused))
 
 
-def _pinned(marker: str, fields: list[str]) -> PinnedKey:
-    """Read the key of a line about the host; raises ``ValueError`` with what is wrong with it."""
+_BLANKS: Final = re.compile(r"[ \t]+")
+
+
+def _read_pin(marker: str, fields: list[str]) -> PinnedKey:
+    """Read the key of a line; raises ``ValueError`` with the reason if there is none."""
     if marker == "@cert-authority":
         raise ValueError(
-            "trusts a certificate authority (@cert-authority), which smki-sync does not do:"
-            " pin the host's own key"
+            "trusts a certificate authority (@cert-authority), which smki-sync does not support;"
+            " pin the key of the host instead"
         )
     if marker not in ("", "@revoked"):
-        raise ValueError("begins with a marker that is neither @revoked nor @cert-authority")
+        raise ValueError("starts with an unknown marker (not @revoked or @cert-authority)")
     kind, key = [*fields, "", ""][1:3]
     try:
         blob = base64.b64decode(key, validate=True)
     except binascii.Error:
         blob = b""
     if not kind or kind.encode() != blob[4 : 4 + int.from_bytes(blob[:4])]:
-        raise ValueError("holds no public key of the type that it names")
+        raise ValueError("has no public key of the stated type")
     return PinnedKey(kind=kind, blob=blob, revoked=bool(marker))
 
 
-def _names(patterns: str, wanted: str) -> bool:
-    """Whether a line's host field means the wanted host: any pattern matches and no negated one does."""
+def _names_host(patterns: str, wanted: str) -> bool:
+    """Whether the host field matches: any pattern does, and no negated one."""
     if patterns.startswith("|1|"):
-        return _hashed(patterns, wanted)
+        return _matches_hash(patterns, wanted)
     listed = patterns.lower().split(",")
     if any(_matches(pattern[1:], wanted) for pattern in listed if pattern.startswith("!")):
         return False
@@ -140,13 +147,13 @@ def _names(patterns: str, wanted: str) -> bool:
 
 
 def _matches(pattern: str, wanted: str) -> bool:
-    """Match ``*`` and ``?``; every other character, brackets too, means itself."""
+    """Match a pattern with ``*`` and ``?``; any other character, also a bracket, is literal."""
     expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(expression, wanted) is not None
 
 
-def _hashed(field: str, wanted: str) -> bool:
-    """Match a name that ssh-keygen -H has hashed: HMAC-SHA1 of the name under a salt."""
+def _matches_hash(field: str, wanted: str) -> bool:
+    """Match a host hashed by ``ssh-keygen -H``: HMAC-SHA1 of the name with a salt."""
     try:
         salt, digest = (base64.b64decode(part, validate=True) for part in field[3:].split("|"))
     except ValueError:
@@ -161,7 +168,7 @@ CIPHERS = (
     "aes192-ctr",
     "aes256-ctr",
 )
-"""Fastest first: measured, GCM halves the time of a transfer, and the library would offer it last."""
+"""Fastest first: measured, GCM halves the time of a transfer. The library would offer it last."""
 
 MACS = (
     "hmac-sha2-256-etm@openssh.com",
@@ -169,16 +176,16 @@ MACS = (
     "hmac-sha2-256",
     "hmac-sha2-512",
 )
-"""Used with the ``ctr`` and ``cbc`` ciphers alone; GCM proves its bytes itself."""
+"""Used only with the ``ctr`` and ``cbc`` ciphers; GCM authenticates its data itself."""
 
 RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
-"""What an ``ssh-rsa`` key signs with today (RFC 8332); its own SHA-1 signatures are not accepted."""
+"""Signatures of an ``ssh-rsa`` key (RFC 8332); those with SHA-1 are not accepted."""
 
 
 class LegacyAlgorithm(StrEnum):
-    """What old servers may need, and none is offered unless it is configured by name.
+    """Algorithms that old servers may need. They are offered only if they are configured.
 
-    SHA-1 key exchange, ``ssh-rsa`` signatures and DSA are not here: the library has them no more.
+    SHA-1 key exchange, ``ssh-rsa`` signatures and DSA are missing: the library no longer supports them.
     """
 
     AES128_CBC = "aes128-cbc"
@@ -189,13 +196,13 @@ class LegacyAlgorithm(StrEnum):
 
     @property
     def is_mac(self) -> bool:
-        """Whether it proves bytes; the others encrypt them."""
+        """Whether it is a MAC; the others are ciphers."""
         return self.value.startswith("hmac-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlgorithmOffer:
-    """What one side can do, by preference (RFC 4253, 7.1); ciphers and MACs in the server's direction."""
+    """The algorithms of one side, by preference (RFC 4253, 7.1); ciphers and MACs from the server."""
 
     kex: Sequence[str]
     host_keys: Sequence[str]
@@ -203,44 +210,46 @@ class AlgorithmOffer:
     macs: Sequence[str]
 
 
-def ciphers(legacy: Iterable[LegacyAlgorithm]) -> tuple[str, ...]:
-    """Order the ciphers to ask for, the configured old ones last."""
+def allowed_ciphers(legacy: Iterable[LegacyAlgorithm]) -> tuple[str, ...]:
+    """Return the ciphers to offer, configured legacy ones last."""
     return (*CIPHERS, *(name.value for name in legacy if not name.is_mac))
 
 
-def macs(legacy: Iterable[LegacyAlgorithm]) -> tuple[str, ...]:
-    """Order the MACs to ask for, the configured old ones last."""
+def allowed_macs(legacy: Iterable[LegacyAlgorithm]) -> tuple[str, ...]:
+    """Return the MACs to offer, configured legacy ones last."""
     return (*MACS, *(name.value for name in legacy if name.is_mac))
 
 
-def host_key_algorithms(pinned: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Order the host key algorithms: those of the pinned types first, as the file has them, then the rest."""
+def ordered_host_key_algorithms(pinned: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Order the host key algorithms: pinned types first, in the order of the file, then the others."""
     kinds = [RSA_SIGNATURES if kind == "ssh-rsa" else (kind,) for kind in pinned]
     wanted = [name for names in kinds for name in names if name in known]
     return tuple(dict.fromkeys([*wanted, *known]))
 
 
-def agreed(ours: Sequence[str], theirs: Sequence[str]) -> str:
-    """Find what both can, by our preference (RFC 4253, 7.1); empty where there is nothing."""
+def common_algorithm(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """Return the first of our algorithms that the server has too (RFC 4253, 7.1); empty if none."""
     return next((name for name in ours if name in theirs), "")
 
 
-def disagreement(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> str:
-    """Say what the two sides have nothing in common for, and what the server offers there."""
+def missing_algorithms(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> str:
+    """Describe where the two sides have nothing in common, and what the server offers there."""
     pairs = {
         "key exchange": (ours.kex, theirs.kex),
         "host key": (ours.host_keys, theirs.host_keys),
         "cipher": (ours.ciphers, theirs.ciphers),
         "MAC": (ours.macs, theirs.macs),
     }
-    lacking = {what: offered for what, (mine, offered) in pairs.items() if not agreed(mine, offered)}
-    return "; ".join(f"as {what} it offers {', '.join(offered)}" for what, offered in lacking.items())
+    missing = {
+        what: offered for what, (mine, offered) in pairs.items() if not common_algorithm(mine, offered)
+    }
+    return "; ".join(f"as {what} it offers {', '.join(offered)}" for what, offered in missing.items())
 
 
-def remedies(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> tuple[LegacyAlgorithm, ...]:
-    """Name the old algorithms that the server offers and that would let the two sides agree on this."""
-    cipher = agreed(ours.ciphers, theirs.ciphers)
-    mac = agreed(ours.macs, theirs.macs)
+def helpful_legacy_algorithms(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> tuple[LegacyAlgorithm, ...]:
+    """Return the legacy algorithms of the server that would give the two sides one in common."""
+    cipher = common_algorithm(ours.ciphers, theirs.ciphers)
+    mac = common_algorithm(ours.macs, theirs.macs)
     return tuple(
         name
         for name in LegacyAlgorithm
@@ -251,14 +260,13 @@ def remedies(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> tuple[LegacyAlgori
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftpLogin:
-    """How to log in. A key is tried before a password, and one refusal ends it (Appendix P).
+    """How to log in. A key is tried before a password; one refusal ends the login (SEC Appendix P).
 
-    ``known_hosts``: the file with the server's pinned key, in OpenSSH's format.
-    ``identity_file``: a private key; ``key_passphrase`` opens it. ``password``: used where there is no
-    key, where the server takes no keys, or where it asks for one after the key.
-    ``allow_agent``, ``look_for_keys``: try the keys of an agent or of ``~/.ssh`` too. Every key tried
-    counts as an attempt on the server's side, so both are off unless asked for.
-    ``legacy_algorithms``: what an old server needs and nobody should offer otherwise.
+    ``known_hosts``: a file with the pinned host key, in OpenSSH's format. ``identity_file``: a private key,
+    or with an agent its public key; ``key_passphrase`` decrypts it. ``password``: used without a key, if the
+    server accepts no keys, or if it asks for one after the key. ``allow_agent``, ``look_for_keys``: also use
+    keys of an SSH agent or of ``~/.ssh``. The server counts every key, so both are off by default.
+    ``legacy_algorithms``: algorithms that an old server needs.
     """
 
     known_hosts: Path | None = None
@@ -271,7 +279,7 @@ class SftpLogin:
 
 
 def load_pins(known_hosts: Path | None, address: SftpAddress) -> PinnedHostKeys:
-    """Read what is pinned for the address; raises ``ConfigError`` (code ``known-hosts``) without a file."""
+    """Read the pins of an address; raises ``ConfigError`` (``known-hosts``) without a readable file."""
     if known_hosts is None:
         raise _no_known_hosts("no known_hosts file is configured", address)
     try:
@@ -284,15 +292,15 @@ def load_pins(known_hosts: Path | None, address: SftpAddress) -> PinnedHostKeys:
 
 
 def check_host_key(blob: bytes, address: SftpAddress, pins: PinnedHostKeys, known_hosts: Path | None) -> None:
-    """Raise ``SourceRefused`` unless this key is pinned; no configuration changes that."""
-    shown = f"{address.peer} shows the host key {fingerprint(blob)}"
+    """Raise ``SourceRefused`` unless this key is pinned; no option disables this."""
+    shown = f"{address.peer} has the host key {fingerprint(blob)}"
     unused = f" ({'; '.join(pins.unused)})" if pins.unused else ""
-    match pins.judge(blob):
+    match pins.verdict_on(blob):
         case HostKeyVerdict.TRUSTED:
             return
         case HostKeyVerdict.UNKNOWN:
             raise SourceRefused(
-                f"{shown}, and {known_hosts} pins none for {host_name(address.host, address.port)}{unused}",
+                f"{shown}, but {known_hosts} has no key for {host_name(address.host, address.port)}{unused}",
                 code="host-key-unknown",
                 hint=_how_to_pin(address),
             )
@@ -300,15 +308,15 @@ def check_host_key(blob: bytes, address: SftpAddress, pins: PinnedHostKeys, know
             raise SourceRefused(
                 f"{shown}, which {known_hosts} marks as revoked",
                 code="host-key-revoked",
-                hint="Do not connect. Ask the DCC which key is the right one.",
+                hint="Do not connect. Ask the DCC for the correct key.",
             )
         case HostKeyVerdict.CHANGED:
             pinned = ", ".join(f"{key.fingerprint} ({key.kind})" for key in pins.trusted)
             raise SourceRefused(
                 f"{shown}, but {known_hosts} pins {pinned}{unused}",
                 code="host-key-changed",
-                hint="Somebody may stand between you and the Repository. Ask the DCC whether its key has"
-                " changed and for the fingerprint of the new one; only then replace the line in the file.",
+                hint="Another machine may be intercepting the connection. Ask the DCC whether the key has"
+                " changed, and for the new fingerprint. Replace the line in the file only after that.",
             )
         case unknown:
             assert_never(unknown)
@@ -321,7 +329,7 @@ def _no_known_hosts(why: str, address: SftpAddress) -> ConfigError:
 def _how_to_pin(address: SftpAddress) -> str:
     port = "" if address.port == SSH_PORT else f"-p {address.port} "
     return (
-        f"Get the key with: ssh-keyscan {port}{address.host} > known_hosts; show its fingerprint with:"
-        " ssh-keygen -lf known_hosts; compare it with the one that the DCC gives you by another way,"
-        " and only then configure the file as repository.known_hosts."
+        f"Fetch the key: ssh-keyscan {port}{address.host} > known_hosts. Show its fingerprint: ssh-keygen -lf"
+        " known_hosts. Compare it with the one that the DCC gives you by phone or letter, then set"
+        " repository.known_hosts to the file."
     )

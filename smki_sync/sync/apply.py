@@ -1,13 +1,13 @@
-"""PlanExecutor: full into a new generation, deltas in order; archive afterwards."""
+"""Carry out a plan: a full into a new generation, deltas in order; archive the files afterwards."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from smki_sync.download import DownloadedFile, leftover_files
+from smki_sync.download import DownloadedFile, find_leftover
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
 from smki_sync.events import Building, Committed, Detail, Reading
 from smki_sync.mirror.build import GenerationBuilder
@@ -17,27 +17,31 @@ from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Batch
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Entry, Flag, Rejected
-from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.plan import AppliedFile, MirrorState
+from smki_sync.model.extract import Extract
+from smki_sync.model.plan import MirrorState, Plan
 from smki_sync.model.report import AppliedExtract, ChangeCounts, Notice, NoticeCode
-from smki_sync.sync.decision import Decision
+from smki_sync.planner import DAY
+from smki_sync.sync.decision import Decision, UnusableFile
 from smki_sync.sync.job import SyncJob
 from smki_sync.sync.notices import ReadStatistics
 from smki_sync.sync.reader_process import Noted, Told, check_inner_name, read_batches, read_records
-from smki_sync.sync.signature_gate import SignatureGate, authorities_in_file
+from smki_sync.sync.signature_gate import SignatureGate, authorities_in_file, body_verifier
 from smki_sync.sync.streaming_load import LoadedGeneration, StreamingLoad
 
 
 @dataclass(slots=True)
 class Archiver:
-    """One run's. ``waiting``: files that the archive did not take. ``faults``: why, each said once."""
+    """Archives the files of one run.
+
+    ``waiting``: files that could not be archived. ``faults``: why, by message.
+    """
 
     job: SyncJob
     waiting: set[Path] = field(default_factory=set)
     faults: dict[str, MirrorError] = field(default_factory=dict)
 
-    def put_away(self, fetched: DownloadedFile) -> None:
-        """Archive a file that was applied, and remove it where it was."""
+    def store(self, fetched: DownloadedFile) -> None:
+        """Archive a file that was applied, and remove the download."""
         if self.job.archive:
             try:
                 self.job.archive.keep(fetched)
@@ -48,23 +52,23 @@ class Archiver:
         fetched.remove()
 
     def catch_up(self, generation: Path | None) -> None:
-        """Put away what an earlier run has applied and could not put away, or was killed before it did."""
+        """Archive files that an earlier run applied and could not archive, or was killed before it did."""
         if self.job.archive and generation:
             downloads = self.job.directory.downloads
             with disk_errors(downloads), open_mirror(generation) as db:
                 for path in sorted({*downloads.iterdir()} - self.waiting):
-                    found = leftover_files(path, read_applied(db, path.name))
+                    found = find_leftover(path, read_applied(db, path.name))
                     if found:
-                        self.put_away(found)
+                        self.store(found)
 
-    def let_go(self, fetched: DownloadedFile, generation: Path) -> None:
-        """Remove a file that was read without being applied, unless it waits here since it was applied."""
+    def release(self, fetched: DownloadedFile, generation: Path) -> None:
+        """Remove a file that was read and not applied, unless it waits to be archived."""
         self.catch_up(generation)
         if fetched.path not in self.waiting:
             fetched.remove()
 
     def prune(self) -> None:
-        """Remove what the archive keeps beyond need."""
+        """Remove files that the archive need not keep any longer."""
         try:
             for old in self.job.archive.prune() if self.job.archive else ():
                 self.job.hear.hear(Detail(text=f"removed {old.name} from the archive"))
@@ -75,272 +79,369 @@ class Archiver:
         self.job.hear.hear(Detail(text=f"the archive: {error.message}"))
         self.faults.setdefault(error.message, error)
 
-    def attention(self) -> Iterator[Notice]:
-        """What an operator should know."""
+    def notices(self) -> Iterator[Notice]:
+        """Return what the operator must know."""
         first = next(iter(self.faults.values()), None)
         if first is None:
             return
         names = ", ".join(sorted(path.name for path in self.waiting))
         yield Notice(
             code=NoticeCode.NOT_ARCHIVED,
-            message=f"The archive is not as configured: {first.message}."
-            + (f" Applied, and not in it yet: {names}." if names else ""),
-            hint="What is not in it yet waits in `downloads`, and the next run tries again. Look at the space"
-            " and the rights there.",
+            message=f"The archive could not be written: {first.message}."
+            + (f" These applied files are not archived yet: {names}." if names else ""),
+            hint="The files wait in `downloads`, and the next run tries again. Check free space and permissions"
+            " of the archive.",
         )
 
 
 @dataclass(slots=True)
 class RecordReader:
-    """One run's. ``keeper``: asked which new certificates may come in; told what authorities a delta brings.
-
-    ``oddities``: what was odd about the files so far.
-    """
+    """Reads the files of one run. ``gate``: learns which authorities a delta brings."""
 
     job: SyncJob
-    keeper: SignatureGate | None = None
-    oddities: ReadStatistics = field(default_factory=ReadStatistics)
+    gate: SignatureGate | None = None
+    statistics: ReadStatistics = field(default_factory=ReadStatistics)
 
     def records(self, fetched: DownloadedFile) -> Iterator[Entry | Rejected]:
-        """The records of a delta, read here."""
+        """Read the records of a delta in this process."""
         try:
             self.check_inner_name(fetched)
-            if self.keeper:
-                self.keeper.open_file(lambda: authorities_in_file(self.job, fetched))
-            for record in read_records(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
+            if self.gate:
+                self.gate.open_file(lambda: authorities_in_file(self.job, fetched))
+            for record in read_records(
+                fetched, self.job.limits, self._progress(fetched), self._noter(fetched)
+            ):
                 if isinstance(record, Entry) and record.flags:
-                    self.oddities.note(record.flags)
+                    self.statistics.note(record.flags)
                 yield record
         except BadExtract:
-            fetched.set_aside()
+            fetched.quarantine()
             raise
 
     def batches(self, fetched: DownloadedFile) -> Iterator[Batch]:
-        """The records of a full as rows, read beside this process where that pays."""
+        """Read the records of a full as rows, in a second process if that is faster."""
         try:
-            for batch in read_batches(fetched, self.job.limits, self._teller(fetched), self._noter(fetched)):
+            for batch in read_batches(
+                fetched, self.job.limits, self._progress(fetched), self._noter(fetched)
+            ):
                 for row in batch.rows:
                     if row.flags:
-                        self.oddities.note(Flag(row.flags))
+                        self.statistics.note(Flag(row.flags))
                 yield batch
         except BadExtract:
-            fetched.set_aside()
+            fetched.quarantine()
             raise
 
     def check_inner_name(self, fetched: DownloadedFile) -> None:
-        """Raise ``BadExtract`` where the .gz calls its content another extract, unless nobody is to look."""
+        """Raise ``BadExtract`` if the .gz names its content as another extract, and the check is enabled."""
         if self.job.check_inner_names:
             check_inner_name(fetched, self.job.names)
 
-    def _teller(self, fetched: DownloadedFile) -> Told:
+    def _progress(self, fetched: DownloadedFile) -> Told:
         name, size = fetched.file.extract.name, fetched.file.size
 
-        def tell(records: int, done: int) -> None:
+        def report(records: int, done: int) -> None:
             self.job.hear.hear(Reading(file=name, records=records, done=done, size=size))
 
-        return tell
+        return report
 
     def _noter(self, fetched: DownloadedFile) -> Noted:
-        return lambda near: self.oddities.note_limit(fetched.file.extract.name, near)
+        return lambda near: self.statistics.note_limit(fetched.file.extract.name, near)
 
 
-class GateFactory(Protocol):
-    """Looks at a new generation before readers see it; what it raises keeps them from seeing it."""
-
-    def __call__(self, generation: Path, *, first: bool) -> None:
-        """``first``: it has taken nothing over from another; its journal begins with what it holds."""
+Checked = TypeVar("Checked")
+Checked_co = TypeVar("Checked_co", covariant=True)
 
 
-def trust_everything(generation: Path, *, first: bool) -> None:
-    """Look at nothing: every record was checked on its way in, and what was committed was counted."""
+class GenerationCheck(Protocol[Checked_co]):
+    """Checks a new generation before readers see it; an error prevents that."""
+
+    def __call__(self, generation: Path, *, is_first: bool) -> Checked_co:
+        """``is_first``: it takes nothing over from another generation; its journal begins with its content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionResult(Generic[Checked]):
+    """What the execution of a plan has done.
+
+    ``generation``: the current one afterwards. ``history_lost``: there was a mirror, and its journal and ledger
+    could not be copied. ``checked``: the result of the check of a new generation.
+    """
+
+    generation: Path | None
+    applied: tuple[AppliedExtract, ...] = ()
+    unusable: tuple[UnusableFile, ...] = ()
+    history_lost: bool = False
+    checked: Checked | None = None
 
 
 @dataclass(slots=True)
-class PlanExecutor:
-    """Applies the files of one plan, from their ``intake``. ``applied`` grows as files commit.
+class PlanExecutor(Generic[Checked]):
+    """Applies the files of one plan.
 
-    ``archivist``: takes each then.
-
-    ``history_lost``: there was a mirror, and its journal and ledger could not be taken over. ``all_aside``:
-    whether readers see a new generation only with every delta on it. ``inspect``: called before they do.
-    ``ahead``: has loaded the full while it came, as far as it could.
+    Args:
+        job: the run.
+        files: the downloaded files by name; one that is not there cannot be used.
+        archiver: stores each file after its commit.
+        reader: reads the files.
+        check: called with a new generation before readers see it.
+        damaged: deltas that cannot be used, as their download has shown.
+        all_inside: whether readers see a new generation only with every delta applied.
+        streaming: has loaded the full during its download, as far as possible.
     """
 
     job: SyncJob
     files: Mapping[str, DownloadedFile]
-    archivist: Archiver
-    intake: RecordReader
-    applied: list[AppliedExtract] = field(default_factory=list)
-    history_lost: bool = False
-    all_aside: bool = False
-    inspect: GateFactory = trust_everything
-    ahead: StreamingLoad | None = None
+    archiver: Archiver
+    reader: RecordReader
+    check: GenerationCheck[Checked]
+    damaged: Sequence[UnusableFile] = ()
+    all_inside: bool = False
+    streaming: StreamingLoad | None = None
+    _applied: list[AppliedExtract] = field(default_factory=list, init=False)
+    _unusable: list[UnusableFile] = field(default_factory=list, init=False)
 
-    @property
-    def oddities(self) -> ReadStatistics:
-        """What was odd about the files that were read."""
-        return self.intake.oddities
-
-    def carry_out(self, decision: Decision) -> Path | None:
-        """Apply everything that the plan lists; the generation that is current afterwards."""
-        plan, held = decision.plan, decision.held
+    def execute(self, decision: Decision) -> ExecutionResult[Checked]:
+        """Apply the files of the plan, as far as they can be used."""
+        plan = decision.plan
         if plan.full is None:
-            self._pay_overlap(held.generation, plan.overlap)
-            return self._follow(held.generation, plan.deltas)
-        # Readers never go back in time: a full older than the position catches up before they see it.
-        reached = held.position.day if held.position else plan.full.day
-        reached = max([reached, *(delta.day for delta in plan.deltas if self.all_aside)])
-        replayed = (*plan.overlap, *(delta for delta in plan.deltas if delta.day <= reached))
-        generation = self._rebuild(plan.full, replayed, decision)
-        return self._follow(generation, tuple(delta for delta in plan.deltas if delta.day > reached))
+            generation = decision.held.generation
+            self._apply_to_store(generation, plan.overlap, is_ordered=False)
+            self._apply_to_store(generation, plan.deltas, is_ordered=True)
+            return self._result(generation)
+        built = self._rebuild(decision)
+        for commit in built.commits:
+            self._commit(commit)
+        self._apply_to_store(built.path, built.remaining, is_ordered=True)
+        return self._result(built.path, built)
 
-    def _rebuild(self, full: Extract, replayed: tuple[Extract, ...], decision: Decision) -> Path:
-        """Build a generation aside, with the memory of the old one as far as that can be read."""
-        old = decision.held.generation
+    def _result(
+        self, generation: Path | None, built: "_Built[Checked] | None" = None
+    ) -> ExecutionResult[Checked]:
+        return ExecutionResult(
+            generation=generation,
+            applied=tuple(self._applied),
+            unusable=self._all_unusable,
+            history_lost=built.history_lost if built else False,
+            checked=built.checked if built else None,
+        )
+
+    def _rebuild(self, decision: Decision) -> "_Built[Checked]":
+        """Build a generation with the statements of the previous one, if that can be read."""
+        plan, old = decision.plan, decision.held.generation
         if old:
+            inside = (*plan.overlap, *plan.deltas) if self.all_inside else plan.overlap
+            remaining = () if self.all_inside else plan.deltas
             try:
-                return self._build(full, replayed, old, vouched=_trusted_deltas(decision))
+                return self._build(decision, old, inside, remaining)
             except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
-                self.history_lost = True
-                self.job.hear.hear(Detail(text=f"{error.message}; building without its memory"))
-        self.history_lost |= decision.held.state is not MirrorState.ABSENT
-        return self._build(full, replayed, None, vouched=())
+                self.job.hear.hear(Detail(text=f"{error.message}; building without its history"))
+                self._unusable.clear()
+        is_lost = decision.held.state is not MirrorState.ABSENT
+        overlap, run = _without_gap(plan)
+        inside, remaining = ((*overlap, *run), ()) if self.all_inside else (overlap, run)
+        return self._build(decision, None, inside, remaining, history_lost=is_lost)
 
     def _build(
-        self, full: Extract, replayed: tuple[Extract, ...], old: Path | None, *, vouched: tuple[str, ...]
-    ) -> Path:
-        fetched = self.files[full.name]
-        loaded = self._loaded(fetched, old, vouched)
-        with loaded.builder as builder:
-            builder.door = self.intake.keeper
-            builder.settle(fetched.file)
-            done = [self._replay(builder, delta) for delta in replayed]
-            counts = builder.finish()
-        self._publish(builder.path, first=old is None)
-        self._commit(fetched, counts, loaded.began)
-        for delta, delta_counts, delta_began in done:
-            self._commit(delta, delta_counts, delta_began)
-        return builder.path
+        self,
+        decision: Decision,
+        old: Path | None,
+        inside: Sequence[Extract],
+        remaining: Sequence[Extract],
+        *,
+        history_lost: bool = False,
+    ) -> "_Built[Checked]":
+        """Build and publish a generation. ``inside``: deltas to apply before. ``remaining``: those to apply after.
 
-    def _loaded(
-        self, fetched: DownloadedFile, old: Path | None, vouched: tuple[str, ...]
-    ) -> LoadedGeneration:
-        """A generation with every row of the full: of one that was loaded while it came, or from its file."""
-        self.intake.check_inner_name(fetched)
-        loaded = self.ahead.take(fetched) if self.ahead else None
+        A delta of the overlap that cannot be used is missing. After any other one, none is applied, unless its
+        statements are in the previous generation.
+        """
+        plan = decision.plan
+        assert plan.full is not None
+        fetched = self.files[plan.full.name]
+        loaded = self._loaded(fetched, decision, old)
+        done: list[_Commit] = []
+        with loaded.builder as builder:
+            builder.finalise_full(fetched.file, gate=self.reader.gate)
+            for delta in inside:
+                commit = self._apply_inside(builder, delta)
+                if commit:
+                    done.append(commit)
+                elif delta.day > plan.full.day and delta.day in plan.superseded:
+                    raise next(one.error for one in self._all_unusable if one.extract == delta)
+                elif delta.day >= plan.full.day and (old is None or delta in plan.deltas):
+                    break
+            counts = builder.finish()
+        checked = self._publish(builder.path, is_first=old is None)
+        return _Built(
+            path=builder.path,
+            commits=(_Commit(fetched, counts, loaded.began), *done),
+            remaining=remaining,
+            checked=checked,
+            history_lost=history_lost,
+        )
+
+    def _apply_inside(self, builder: GenerationBuilder, delta: Extract) -> "_Commit | None":
+        """Apply a delta to a generation that readers do not see yet; ``None`` if it cannot be used."""
+        fetched = self.files.get(delta.name)
+        if fetched is None:
+            return None
+        began = self.job.clock()
+        try:
+            counts = builder.apply_delta(fetched.file, self.reader.records(fetched))
+        except BadExtract as error:
+            self._skip(fetched, error)
+            return None
+        return _Commit(fetched, counts, began)
+
+    def _loaded(self, fetched: DownloadedFile, decision: Decision, old: Path | None) -> LoadedGeneration:
+        """A generation with every row of the full, loaded during the download or from the file."""
+        self.reader.check_inner_name(fetched)
+        loaded = self.streaming.take(fetched) if self.streaming else None
         if loaded:
-            self.oddities.add(loaded.oddities)
+            self.reader.statistics.add(loaded.statistics)
             return loaded
         began = self.job.clock()
-        builder = open_builder(self.job, fetched.file.extract, old, vouched)
+        builder = open_builder(self.job, decision, old)
         with ExitStack() as failing:
             failing.enter_context(builder)
-            builder.take(fetched.file.extract, self.intake.batches(fetched))
+            builder.load_batches(fetched.file.extract, self.reader.batches(fetched))
             failing.pop_all()
-        return LoadedGeneration(builder=builder, oddities=self.oddities, began=began)
+        return LoadedGeneration(builder=builder, statistics=self.reader.statistics, began=began)
 
-    def _publish(self, generation: Path, *, first: bool) -> None:
+    def _publish(self, generation: Path, *, is_first: bool) -> Checked:
         try:
-            self.inspect(generation, first=first)
+            checked = self.check(generation, is_first=is_first)
         except BaseException:
             self.job.directory.discard(generation)
             raise
         self.job.directory.publish(generation)
+        return checked
 
-    def _pay_overlap(self, generation: Path | None, overlap: tuple[Extract, ...]) -> None:
-        """Replay, together, what came too late to be replayed when the full was taken."""
-        if not overlap:
-            return
-        assert generation is not None  # the planner knows of an overlap only where a mirror stands
-        began = self.job.clock()
-        files = [self.files[delta.name] for delta in overlap]
-        with self._store(generation) as store:
-            pairs = ((fetched.file, self.intake.records(fetched)) for fetched in files)
-            for fetched, counts in zip(files, store.replay_overlap(pairs, clock=self.job.clock), strict=True):
-                self._commit(fetched, counts, began)
+    def _apply_to_store(
+        self, generation: Path | None, deltas: Iterable[Extract], *, is_ordered: bool
+    ) -> None:
+        """Apply deltas to the current generation, one transaction each.
 
-    def _replay(
-        self, builder: GenerationBuilder, delta: Extract
-    ) -> tuple[DownloadedFile, ChangeCounts, datetime]:
-        began = self.job.clock()
-        fetched = self.files[delta.name]
-        return fetched, builder.overlap(fetched.file, self.intake.records(fetched)), began
-
-    def _follow(self, generation: Path | None, deltas: tuple[Extract, ...]) -> Path | None:
+        ``is_ordered``: each needs the one before; after one that cannot be used, none is applied.
+        """
         if not deltas:
-            return generation
+            return
         assert generation is not None  # the planner gives deltas alone only to a healthy mirror
-        with self._store(generation) as store:
+        with open_store(self.job, generation, self.reader.gate) as store:
             for delta in deltas:
-                began = self.job.clock()
-                fetched = self.files[delta.name]
-                counts = store.apply_delta(fetched.file, self.intake.records(fetched), clock=self.job.clock)
-                self._commit(fetched, counts, began)
-        return generation
+                if not self._apply_one(store, delta) and is_ordered:
+                    return
 
-    def _store(self, generation: Path) -> MirrorStore:
-        return MirrorStore(
-            generation,
-            keep_changes_days=self.job.keep_changes_days,
-            bounds=self.job.bounds,
-            door=self.intake.keeper,
-        )
+    def _apply_one(self, store: MirrorStore, delta: Extract) -> bool:
+        fetched = self.files.get(delta.name)
+        if fetched is None:
+            return False
+        began = self.job.clock()
+        try:
+            counts = store.apply_delta(fetched.file, self.reader.records(fetched), clock=self.job.clock)
+        except BadExtract as error:
+            self._skip(fetched, error)
+            return False
+        self._commit(_Commit(fetched, counts, began))
+        return True
 
-    def _commit(self, fetched: DownloadedFile, counts: ChangeCounts, began: datetime) -> None:
+    @property
+    def _all_unusable(self) -> tuple[UnusableFile, ...]:
+        return (*self.damaged, *self._unusable)
+
+    def _skip(self, fetched: DownloadedFile, error: BadExtract) -> None:
+        extract = fetched.file.extract
+        self.job.hear.hear(Detail(text=f"{extract.name} cannot be used: {error.message}"))
+        self._unusable.append(UnusableFile(extract=extract, error=error, sha256=fetched.file.sha256))
+
+    def _commit(self, commit: "_Commit") -> None:
+        fetched = commit.fetched
         done = AppliedExtract(
             file=fetched.file.extract.name,
             kind=fetched.file.extract.kind,
-            counts=counts,
+            counts=commit.counts,
             bytes=fetched.file.size,
             sha256=fetched.file.sha256,
-            seconds=(self.job.clock() - began).total_seconds(),
+            seconds=(self.job.clock() - commit.began).total_seconds(),
         )
-        self.applied.append(done)
-        self.oddities.contradicted += counts.contradicted
-        if self.intake.keeper:
-            self.intake.keeper.close_file()
+        self._applied.append(done)
+        self.reader.statistics.contradicted += commit.counts.contradicted
+        if self.reader.gate:
+            self.reader.gate.close_file()
         self.job.hear.hear(Committed(applied=done))
-        self.archivist.put_away(fetched)
+        self.archiver.store(fetched)
 
 
-def open_builder(
-    job: SyncJob, full: Extract, old: Path | None, vouched: tuple[str, ...]
-) -> GenerationBuilder:
-    """A new generation for a full, with the memory of ``old``."""
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A file that was applied."""
+
+    fetched: DownloadedFile
+    counts: ChangeCounts
+    began: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Built(Generic[Checked]):
+    """A generation that was built and published."""
+
+    path: Path
+    commits: tuple[_Commit, ...]
+    remaining: Sequence[Extract]
+    checked: Checked
+    history_lost: bool
+
+
+def _without_gap(plan: Plan) -> tuple[tuple[Extract, ...], tuple[Extract, ...]]:
+    """Deltas before the full, and those that follow it without a gap, if no previous generation knows the rest."""
+    assert plan.full is not None
+    day = plan.full.day
+    every = {delta.day: delta for delta in (*plan.overlap, *plan.deltas)}
+    if day not in every and plan.deltas and plan.deltas[0].day == day + DAY:
+        day += DAY  # the delta of the full's own date has left the window
+    run: list[Extract] = []
+    while day in every:
+        run.append(every[day])
+        day += DAY
+    return tuple(delta for delta in plan.overlap if delta.day < plan.full.day), tuple(run)
+
+
+def open_store(job: SyncJob, generation: Path, gate: SignatureGate | None) -> MirrorStore:
+    """Open a generation for writing, with the rules of the job."""
+    return MirrorStore(
+        generation,
+        keep_changes_days=job.keep_changes_days,
+        limits=job.bounds,
+        gate=gate,
+        verify_body=body_verifier(job.anchors),
+    )
+
+
+def open_builder(job: SyncJob, decision: Decision, old: Path | None) -> GenerationBuilder:
+    """Create a new generation for the full of a plan. ``old``: the generation to take over from."""
+    plan = decision.plan
+    assert plan.full is not None
+    name = plan.full.name
 
     def step(words: str) -> None:
-        job.hear.hear(Building(file=full.name, step=words))
+        job.hear.hear(Building(file=name, step=words))
 
     return GenerationBuilder(
         job.directory.next_generation(),
+        full=plan.full.day,
         old=old,
-        vouched=vouched,
+        overlap_days=job.policy.full_overlap_days,
+        superseded=plan.superseded,
         clock=job.clock,
         step=step,
         keep_changes_days=job.keep_changes_days,
         index_devices=job.index_devices,
-        bounds=job.bounds,
+        limits=job.bounds,
+        verify_body=body_verifier(job.anchors),
     )
 
 
 def streaming_load(job: SyncJob, decision: Decision) -> StreamingLoad:
-    """What loads the full of a plan while it is fetched, as :class:`PlanExecutor` would after."""
-    old, vouched = decision.held.generation, _trusted_deltas(decision)
-    return StreamingLoad(job, lambda full: open_builder(job, full, old, vouched if old else ()))
-
-
-def _trusted_deltas(decision: Decision) -> tuple[str, ...]:
-    """Deltas of the full's overlap that nobody can replay, and that the old generation has applied.
-
-    It knows them only if it stands at the full's date or later; one that was seen with other bytes
-    vouches for nothing.
-    """
-    plan, position = decision.plan, decision.held.position
-    if plan.full is None or position is None or position.day < plan.full.day:
-        return ()
-    names = (file.extract.name for file in position.chain if _is_delta_of(file, plan.uncovered))
-    return tuple(name for name in dict.fromkeys(names) if name not in decision.changed)
-
-
-def _is_delta_of(file: AppliedFile, days: tuple[date, ...]) -> bool:
-    return file.extract.kind is ExtractKind.DELTA and file.extract.day in days
+    """Return what loads the full of a plan during its download, as :class:`PlanExecutor` would afterwards."""
+    return StreamingLoad(job, lambda _full: open_builder(job, decision, decision.held.generation))

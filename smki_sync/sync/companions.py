@@ -339,7 +339,7 @@ def _fetch(job: SyncJob, source: ReconnectingSource, file: RemoteFile) -> Stored
     most = job.lists.largest_bytes
     if file.size > most:
         raise _TooLargeError(f"it has {file.size:,} bytes, more than {most:,}")
-    content = source.patiently(lambda one: _read(one, file.name, most))
+    content = source.retry(lambda one: _read(one, file.name, most))
     job.hear.hear(Detail(text=f"fetched {file.name}, {len(content):,} bytes"))
     return StoredCompanion(file=file, content=content)
 

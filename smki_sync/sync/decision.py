@@ -1,57 +1,64 @@
-"""What is held, what is on offer, and the plan that follows from both.
+"""Inspect the mirror, list the source, and plan."""
 
-For: gathering the planner's inputs, the only step that needs the source besides fetching. Refuses: to
-change anything.
-"""
-
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.download import download
-from smki_sync.errors import MirrorDamaged
+from smki_sync.download import DownloadedFile, download
+from smki_sync.errors import BadExtract, MirrorDamaged
 from smki_sync.events import Listing, Planned
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import check_schema, open_mirror, read_incidents, read_position
 from smki_sync.mirror.store import check_schema_version
-from smki_sync.model.extract import Catalogue, Extract
-from smki_sync.model.plan import MirrorState, Plan, Position
-from smki_sync.planner import plan, resized_files, suspect_deltas
-from smki_sync.policy import postponed_fulls
+from smki_sync.model.extract import Catalogue, Extract, ExtractKind, FileKey
+from smki_sync.model.plan import Action, MirrorState, Plan, Position
+from smki_sync.planner import plan, resized_files, suspect_files
+from smki_sync.policy import OutsideWindow, postponed_fulls
 from smki_sync.sources.base import Source
 from smki_sync.sync.job import SyncJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorSnapshot:
-    """What the mirror directory holds. ``generation``: the current one, only if it is healthy.
+    """The content of the mirror directory. ``generation``: the current one, only if it is healthy.
 
-    ``incidents``: applied deltas that an earlier run saw with other bytes.
+    ``incidents``: applied files that an earlier run saw with other bytes.
     """
 
     state: MirrorState
     generation: Path | None = None
     position: Position | None = None
-    incidents: frozenset[str] = frozenset()
+    incidents: frozenset[FileKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Everything that a run needs to know before it acts.
 
-    ``changed``: names of applied deltas that have other bytes now. ``unchanged``: applied deltas
-    whose time on offer is new and whose bytes are not.
+    ``changed``: applied files that have other bytes now, and their SHA-256 if it is known. ``unchanged``: applied
+    files with a new modification time and the same bytes. ``unusable``: listed files that could not be used.
     """
 
     held: MirrorSnapshot
     catalogue: Catalogue
     plan: Plan
-    changed: frozenset[str] = frozenset()
+    changed: Mapping[FileKey, str | None] = field(default_factory=dict)
     unchanged: tuple[Extract, ...] = ()
+    unusable: frozenset[FileKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnusableFile:
+    """A delta that could not be used. ``sha256``: of the file, if it was downloaded."""
+
+    extract: Extract
+    error: BadExtract
+    sha256: str | None = None
 
 
 def inspect_mirror(directory: MirrorDirectory) -> MirrorSnapshot:
-    """Find out what is held; a damaged mirror is a finding, not a failure."""
+    """Inspect the mirror directory. A damaged mirror is a result, not an error."""
     try:
         generation = directory.current()
     except MirrorDamaged:
@@ -67,42 +74,93 @@ def inspect_mirror(directory: MirrorDirectory) -> MirrorSnapshot:
 
 
 def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decision:
-    """List once and plan. ``compare``: fetch and hash applied deltas whose time on offer is another."""
+    """List the source and plan. ``compare``: download and hash applied files with a new modification time."""
     held = inspect_mirror(job.directory)
     if held.state is MirrorState.DAMAGED and not (job.repair_damage or full):
         raise MirrorDamaged(
-            f"the mirror in {job.directory.root} is damaged, and policy.repair_damage is off",
-            hint="It is left as it is. Look at the disk's health, then run `smki-sync sync --full`"
-            " or `smki-sync restore`.",
+            f"The mirror in {job.directory.root} is damaged, and policy.repair_damage is off",
+            hint="It was not changed. Check the health of the disk, then run `smki-sync sync --full` or"
+            " `smki-sync restore`.",
         )
     if held.state is MirrorState.NEWER_SCHEMA and not full:
         check_schema(job.directory.link)
     job.hear.hear(Listing(source=source.title))
     catalogue = read_catalogue(source.fetch_listing(), job.names)
-    doubted = suspect_deltas(held.position, catalogue) if held.position and compare else ()
-    changed = held.incidents | {x.name for x in doubted if _has_other_bytes(job, source, x, held)}
+    decision = Decision(
+        held=held, catalogue=catalogue, plan=_plan(job, held, catalogue, held.incidents, full=full)
+    )
     if held.position:
-        changed |= resized_files(held.position, catalogue)
-    made = _agreed(job, held, catalogue, changed, full=full)
+        decision = _compare(job, source, held.position, decision, full=full, download_suspects=compare)
+    job.hear.hear(Planned(plan=decision.plan))
+    return decision
+
+
+def plan_again(job: SyncJob, decision: Decision, unusable: Collection[FileKey]) -> Decision | None:
+    """Plan without the files that could not be used; ``None`` unless a full covers them."""
+    held = inspect_mirror(job.directory)
+    every = decision.unusable | frozenset(unusable)
+    made = _plan(job, held, decision.catalogue, held.incidents, full=False, unusable=every)
+    if made.action is not Action.FULL:
+        return None
     job.hear.hear(Planned(plan=made))
-    unchanged = tuple(x for x in doubted if x.name not in changed)
-    return Decision(held=held, catalogue=catalogue, plan=made, changed=changed, unchanged=unchanged)
+    return replace(decision, held=held, plan=made, unusable=every)
 
 
-def _agreed(
-    job: SyncJob, held: MirrorSnapshot, catalogue: Catalogue, changed: frozenset[str], *, full: bool
+def _compare(
+    job: SyncJob,
+    source: Source,
+    position: Position,
+    decision: Decision,
+    *,
+    full: bool,
+    download_suspects: bool,
+) -> Decision:
+    """Find the applied files that have other bytes now, and plan with them."""
+    held, catalogue = decision.held, decision.catalogue
+    suspects = suspect_files(position, catalogue) if download_suspects else ()
+    if job.agreement.outside is OutsideWindow.WAIT and not job.agreement.holds(job.now) and not full:
+        suspects = tuple(one for one in suspects if one.kind is ExtractKind.DELTA)
+    changed: dict[FileKey, str | None] = dict.fromkeys(held.incidents | resized_files(position, catalogue))
+    applied = {file.extract.key: file.sha256 for file in position.applied}
+    unchanged = []
+    for suspect in suspects:
+        sha256 = _hash_now(job, source, suspect)
+        if sha256 != applied[suspect.key]:
+            changed[suspect.key] = sha256
+        elif suspect.key not in changed:
+            unchanged.append(suspect)
+    made = _plan(job, held, catalogue, changed, full=full)
+    return replace(decision, plan=made, changed=changed, unchanged=tuple(unchanged))
+
+
+def with_hashes(decision: Decision, files: Mapping[str, DownloadedFile]) -> Decision:
+    """Add the SHA-256 of changed files that were downloaded for the plan."""
+    found = {fetched.file.extract.key: fetched.file.sha256 for fetched in files.values()}
+    changed = {key: sha256 or found.get(key) for key, sha256 in decision.changed.items()}
+    return replace(decision, changed=changed)
+
+
+def _plan(
+    job: SyncJob,
+    held: MirrorSnapshot,
+    catalogue: Catalogue,
+    changed: Collection[FileKey],
+    *,
+    full: bool,
+    unusable: Collection[FileKey] = (),
 ) -> Plan:
-    """What is to be done, within what was agreed on fulls."""
+    """Plan within the agreement on fulls."""
 
-    def planned(offer: Catalogue, *, requested: bool) -> Plan:
+    def planned(offered: Catalogue, *, requested: bool) -> Plan:
         return plan(
             state=held.state,
             position=held.position,
-            catalogue=offer,
+            catalogue=offered,
             policy=job.policy,
             today=job.today,
             requested=requested,
             changed=changed,
+            unusable=unusable,
         )
 
     without_full = planned(replace(catalogue, fulls=()), requested=False)
@@ -110,9 +168,6 @@ def _agreed(
     return postponed_fulls(wanted, without_full, job.agreement, job.now, requested=full)
 
 
-def _has_other_bytes(job: SyncJob, source: Source, extract: Extract, held: MirrorSnapshot) -> bool:
-    """Fetch an applied delta again; it stays until the run ends, for the resync to read or the archive."""
-    assert held.position is not None
-    fetched = download(source, extract, job.directory.downloads, job.hear, job.terms)
-    known = {file.sha256 for file in held.position.chain if file.extract.name == extract.name}
-    return fetched.file.sha256 not in known
+def _hash_now(job: SyncJob, source: Source, extract: Extract) -> str:
+    """Download an applied file again. It stays until the run ends, for the plan or the archive."""
+    return download(source, extract, job.directory.downloads, job.hear, job.terms).file.sha256

@@ -1,27 +1,26 @@
-"""Notices for the operator, from the run and from the files read."""
+"""Notices for the operator, about the run and the files that it read."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
 from smki_sync.model.certificate import Flag
-from smki_sync.model.extract import Extract, UnrecognisedFile, UnrecognisedReason
+from smki_sync.model.extract import ExtractKind, UnrecognisedFile, UnrecognisedReason
 from smki_sync.model.plan import Action, Plan, Position, Reason
 from smki_sync.model.report import CertificateCounts, NearLimit, Notice, NoticeCode
 from smki_sync.planner import dated_in_future, late_days
 from smki_sync.policy import is_outside
-from smki_sync.sync.decision import Decision
+from smki_sync.sync.decision import Decision, UnusableFile
 from smki_sync.sync.job import SyncJob
 from smki_sync.verify.inspector import Verification
 
 
 @dataclass(slots=True)
 class ReadStatistics:
-    """How many of the records read were kept in spite of something odd, and which limits came near.
+    """What was odd about the records that were read, and which limits came near.
 
-    ``unproven``: new certificates whose issuer is not known. ``verification``: of the whole mirror after
-    the run, where that is asked for. ``near``: by the limit's key, the file that came nearest to it and how
-    near that was.
+    ``unproven``: new certificates whose issuer is not known. ``verification``: of the whole mirror after the run,
+    if that is configured. ``near``: for each limit, the file that came nearest to it.
     """
 
     strict_parser_refuses: int = 0
@@ -37,57 +36,57 @@ class ReadStatistics:
         self.claims_differ += bool(flags & ~Flag.STRICT_PARSER_REFUSES)
 
     def note_limit(self, file: str, near: NearLimit) -> None:
-        """Keep the file that came nearest."""
+        """Keep the file that came nearest to a limit."""
         known = self.near.get(near.key)
         if known is None or known[1].share < near.share:
             self.near[near.key] = file, near
 
     def add(self, other: "ReadStatistics") -> None:
-        """Count in what was odd about a file that was read apart from the others."""
+        """Add the statistics of a file that was read separately."""
         self.strict_parser_refuses += other.strict_parser_refuses
         self.claims_differ += other.claims_differ
         for file, near in other.near.values():
             self.note_limit(file, near)
 
 
-def notices_from(oddities: ReadStatistics) -> Iterator[Notice]:
-    """What an operator should know of the files that were read."""
-    yield from _odd(oddities)
-    yield from _contradicted(oddities)
-    yield from _near(oddities)
-    yield from _unproven(oddities)
-    yield from _unsound(oddities)
+def notices_from(statistics: ReadStatistics) -> Iterator[Notice]:
+    """Return the notices about the files that were read."""
+    yield from _odd(statistics)
+    yield from _contradicted(statistics)
+    yield from _near(statistics)
+    yield from _issuer_unknown(statistics)
+    yield from _verification(statistics)
 
 
-def _odd(oddities: ReadStatistics) -> Iterator[Notice]:
-    if oddities.claims_differ:
+def _odd(statistics: ReadStatistics) -> Iterator[Notice]:
+    if statistics.claims_differ:
         yield Notice(
             code=NoticeCode.CLAIMS_DIFFER,
-            message=f"{oddities.claims_differ} of the records read claim another serial number, EUI-64,"
-            " usage or role than the certificate in them; the certificate's own are served.",
-            hint="They carry a flag in `certificates.flags`. Tell the DCC.",
+            message=f"{statistics.claims_differ} records state another serial number, EUI-64, usage or role than"
+            " the certificate in them. The values of the certificate are served.",
+            hint="These rows have a flag in `certificates.flags`. Contact the DCC.",
         )
-    if oddities.strict_parser_refuses:
+    if statistics.strict_parser_refuses:
         yield Notice(
             code=NoticeCode.STRICT_PARSER_REFUSES,
-            message=f"{oddities.strict_parser_refuses} of the certificates read are refused by strict X.509 "
-            "parsers; they are kept and served.",
-            hint="They carry a flag in `certificates.flags`.",
+            message=f"Strict X.509 parsers refuse {statistics.strict_parser_refuses} of the certificates. They are"
+            " served.",
+            hint="These rows have a flag in `certificates.flags`.",
         )
 
 
-def _contradicted(oddities: ReadStatistics) -> Iterator[Notice]:
-    if oddities.contradicted:
+def _contradicted(statistics: ReadStatistics) -> Iterator[Notice]:
+    if statistics.contradicted:
         yield Notice(
             code=NoticeCode.RECORDS_CONTRADICT,
-            message=f"{oddities.contradicted} of the records read say of a certificate otherwise than an"
-            " earlier record of the same file; the last one counts.",
-            hint="Tell the DCC; after a delta, the journal (`changes`) has both.",
+            message=f"{statistics.contradicted} records contradict an earlier record of the same file about the"
+            " same certificate. The last record counts.",
+            hint="Contact the DCC. The journal (`smki-sync changes`) shows both records of a delta.",
         )
 
 
-def _near(oddities: ReadStatistics) -> Iterator[Notice]:
-    for file, near in oddities.near.values():
+def _near(statistics: ReadStatistics) -> Iterator[Notice]:
+    for file, near in statistics.near.values():
         yield Notice(
             code=NoticeCode.LIMIT_NEAR,
             message=f"{file} has {near.figure:,} {near.key}. That is {near.share:.0%} of the limit of"
@@ -96,70 +95,79 @@ def _near(oddities: ReadStatistics) -> Iterator[Notice]:
         )
 
 
-def _unproven(oddities: ReadStatistics) -> Iterator[Notice]:
-    if oddities.unproven:
+def _issuer_unknown(statistics: ReadStatistics) -> Iterator[Notice]:
+    if statistics.unproven:
         yield Notice(
             code=NoticeCode.ISSUER_UNKNOWN,
-            message=f"{oddities.unproven} new certificates are served whose issuer is not known yet, so that"
-            " nothing proves them.",
-            hint="`smki-sync verify` names them. Tell the DCC if the issuer does not follow.",
+            message=f"{statistics.unproven} new certificates cannot be checked: their issuer is not in the mirror"
+            " yet. They are served.",
+            hint="Run `smki-sync verify` to list them. Contact the DCC if the issuer does not appear.",
         )
 
 
-def _unsound(oddities: ReadStatistics) -> Iterator[Notice]:
-    done = oddities.verification
+def _verification(statistics: ReadStatistics) -> Iterator[Notice]:
+    done = statistics.verification
     if done and not done.is_sound:
-        what = f"{done.errors} findings against certificates, {len(done.damages)} against the mirror itself"
+        what = f"{done.errors} errors of certificates, {len(done.damages)} of the mirror itself"
         yield Notice(
             code=NoticeCode.VERIFICATION_FAILED,
-            message=f"The mirror was verified after this run: {what}.",
-            hint="`smki-sync verify` shows them.",
+            message=f"The verification after this run failed: {what}.",
+            hint="Run `smki-sync verify` to list them.",
         )
 
 
-_NAMED = 5  # so many names or dates are spelled out in a message; the rest is a number
+_NAMED = 5
+"""Names or dates that a message lists; it counts the rest."""
 
 
-def collect_notices(
-    job: SyncJob,
-    decision: Decision,
-    *,
-    position: Position | None,
-    census: CertificateCounts,
-    oddities: ReadStatistics,
-    history_lost: bool = False,
-    beside: tuple[Notice, ...] = (),
-) -> tuple[Notice, ...]:
-    """Every finding, what keeps the mirror from being current first. ``beside``: of lists and slots."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What a run has done, for the notices. ``companions``: notices about lists, anchor slots and the archive.
+
+    ``history_lost``: journal and ledger of the previous generation could not be copied.
+    """
+
+    plan: Plan
+    position: Position | None
+    counts: CertificateCounts
+    statistics: ReadStatistics = field(default_factory=ReadStatistics)
+    unusable: tuple[UnusableFile, ...] = ()
+    history_lost: bool = False
+    companions: tuple[Notice, ...] = ()
+
+
+def collect_notices(job: SyncJob, decision: Decision, facts: RunFacts) -> tuple[Notice, ...]:
+    """Return every notice of a run; those that keep the mirror from being current come first."""
     found = [
         *_unreached(job),
-        *_blocked(decision.plan),
-        *_missing(decision.plan),
-        *_late(job, decision, position),
-        *_quarantined(census),
-        *_empty(decision, position),
-        *_uncovered(decision.plan),
-        *beside,
-        *_outside(job, decision.plan),
-        *_full_changed(decision, position),
-        *(_HISTORY_LOST if history_lost else ()),
-        *notices_from(oddities),
+        *_blocked(facts.plan),
+        *_missing(facts.plan),
+        *_late(job, decision, facts),
+        *_quarantined(facts.counts),
+        *_empty(decision, facts.position),
+        *unproven_notice(facts.counts),
+        *facts.companions,
+        *_outside(job, facts.plan),
+        *_damaged(facts),
+        *_changed(decision),
+        *(_HISTORY_LOST if facts.history_lost else ()),
+        *notices_from(facts.statistics),
         *_ahead(job, decision),
         *_strange(decision.catalogue.strangers),
     ]
-    return tuple(sorted(found, key=lambda a: a.code.is_note))
+    return tuple(sorted(found, key=lambda notice: notice.code.is_note))
 
 
 def _unreached(job: SyncJob) -> Iterator[Notice]:
-    """Where only an archive was asked, nobody knows what the Repository has published since."""
+    """If only an archive was listed, it is not known what the Repository has published since."""
     for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
         code = NoticeCode.FALLBACK_UNREACHED if number else NoticeCode.SOURCE_UNREACHED
         yield Notice(code=code, message=f"{error.message}.", hint=error.hint)
 
 
 _WAIT = (
-    "The run on the agreed day takes the full. `smki-sync sync --full` takes it now; tell the DCC. What was"
-    " agreed: `policy.full_download_day` and `full_download_hours`."
+    "The run on the agreed day takes the full. Run `smki-sync sync --full` to take it now, and tell the DCC. The"
+    " agreement is in `policy.full_download_day` and `full_download_hours`."
 )
 
 
@@ -169,7 +177,7 @@ def _blocked(plan: Plan) -> Iterator[Notice]:
         yield Notice(
             code=NoticeCode.BLOCKED,
             message=f"The mirror cannot be brought up to date: {plan.reason.words}.",
-            hint=_WAIT if waits else "The next weekly full mends this; if none comes, ask the DCC for one.",
+            hint=_WAIT if waits else "The next weekly full resolves this. If none appears, contact the DCC.",
         )
 
 
@@ -177,9 +185,9 @@ def _outside(job: SyncJob, plan: Plan) -> Iterator[Notice]:
     if is_outside(plan, job.agreement, job.now):
         yield Notice(
             code=NoticeCode.FULL_OUTSIDE_AGREED,
-            message=f"A full is taken outside what was agreed with the DCC ({job.agreement.words}):"
+            message=f"A full is downloaded outside the time agreed with the DCC ({job.agreement.words}):"
             f" {plan.reason.words}.",
-            hint="Tell the DCC. `policy.full_download_outside` can put it off instead.",
+            hint="Tell the DCC. Set `policy.full_download_outside` to wait instead.",
         )
 
 
@@ -187,106 +195,134 @@ def _missing(plan: Plan) -> Iterator[Notice]:
     if plan.missing:
         yield Notice(
             code=NoticeCode.DELTAS_MISSING,
-            message=f"Deltas that should be on offer are not: {_list(d.isoformat() for d in plan.missing)}.",
-            hint="Tell the DCC. Once they are there, or a newer full is, the next run goes on.",
+            message=f"Missing deltas: {_list(d.isoformat() for d in plan.missing)}.",
+            hint="Contact the DCC. The next run continues when they, or a newer full, are available.",
         )
 
 
-def _late(job: SyncJob, decision: Decision, position: Position | None) -> Iterator[Notice]:
-    """Either the Repository has published nothing newer, or only a full, to which no delta leads."""
+def _late(job: SyncJob, decision: Decision, facts: RunFacts) -> Iterator[Notice]:
+    """The Repository has published nothing newer, or only a full to which no delta leads."""
+    position, plan = facts.position, facts.plan
     newest = _newest(job, decision, position)
-    reached = max([*_days(decision.plan.extracts), *([position.day] if position else [])], default=None)
+    reached = max(
+        [
+            *(x.day for x in plan.extracts if x.kind is ExtractKind.DELTA),
+            *([position.day] if position else []),
+        ],
+        default=None,
+    )
     late = late_days(newest, job.policy, job.today) if newest else 0
-    explained = decision.plan.missing or decision.plan.action is Action.BLOCKED
+    explained = plan.missing or plan.action is Action.BLOCKED
     if newest and late:
         yield Notice(
             code=NoticeCode.REPOSITORY_LATE,
-            message=f"The Repository is {late} day{'s' * (late > 1)} late;"
-            f" its newest extract is of {newest}.",
-            hint="Tell the DCC if it lasts.",
+            message=f"The Repository is {late} day{'s' * (late > 1)} late."
+            f" Its newest extract is dated {newest}.",
+            hint="Contact the DCC if this continues.",
         )
     elif reached and late_days(reached, job.policy, job.today) and not explained:
         yield Notice(
             code=NoticeCode.DELTAS_MISSING,
-            message=f"No delta after {reached} is on offer, although a full of {newest} is.",
-            hint="Tell the DCC. `smki-sync sync --full` takes that full without waiting for them.",
+            message=f"No delta after {reached} is available, although there is a full of {newest}.",
+            hint="Contact the DCC. Run `smki-sync sync --full` to use that full without waiting for deltas.",
         )
 
 
-def _days(extracts: Iterable[Extract]) -> list[date]:
-    return [extract.day for extract in extracts]
-
-
 def _newest(job: SyncJob, decision: Decision, position: Position | None) -> date | None:
-    """The newest date held or on offer, without those that lie ahead of the clock."""
-    doubted = dated_in_future(decision.catalogue, job.today)
+    """The newest date of the mirror or the listing, without those ahead of the clock."""
+    doubtful = dated_in_future(decision.catalogue, job.today)
     offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
-    days = [x.day for x in offered if x not in doubted] + ([position.day] if position else [])
+    days = [x.day for x in offered if x not in doubtful] + ([position.day] if position else [])
     return max(days, default=None)
 
 
-def _quarantined(census: CertificateCounts) -> Iterator[Notice]:
-    if census.quarantined:
+def _quarantined(counts: CertificateCounts) -> Iterator[Notice]:
+    if counts.quarantined:
         yield Notice(
             code=NoticeCode.RECORDS_QUARANTINED,
-            message=f"{census.quarantined} record{'s' * (census.quarantined > 1)} could not be understood or"
-            " proven: kept in the quarantine, not served.",
-            hint="Look at them with `smki-sync quarantine`; tell the DCC; accept them there once noted.",
+            message=f"{counts.quarantined} record{'s' * (counts.quarantined > 1)} could not be read or checked,"
+            " and are in the quarantine, not served.",
+            hint="Run `smki-sync quarantine` to list them. Contact the DCC, then accept them there.",
         )
 
 
 def _empty(decision: Decision, position: Position | None) -> Iterator[Notice]:
-    """An empty file under an extract's name holds a day that the mirror does not have."""
+    """An empty file has the name of an extract that the mirror does not have."""
     reached = position.day if position else date.min
     empty = [s for s in decision.catalogue.strangers if s.why is UnrecognisedReason.EMPTY and s.day]
     news = [s.name for s in empty if s.day and s.day > reached]
     if news:
         yield Notice(
             code=NoticeCode.EMPTY_FILE,
-            message=f"On offer, but without a single byte: {_list(news)}.",
-            hint="Tell the DCC; the next run looks again.",
+            message=f"Empty file in the Repository: {_list(news)}.",
+            hint="Contact the DCC. The next run looks again.",
         )
 
 
-def _uncovered(plan: Plan) -> Iterator[Notice]:
-    if plan.full and plan.uncovered:
+def unproven_notice(counts: CertificateCounts) -> Iterator[Notice]:
+    """Return the notice of an unproven mirror."""
+    unproven = counts.unproven
+    if unproven is None:
+        return
+    days = _list(day.isoformat() for day in unproven.missing)
+    why = f"these deltas were never applied: {days}" if days else "nothing proves it before the next full"
+    yield Notice(
+        code=NoticeCode.UNPROVEN,
+        message=f"The mirror is unproven since {unproven.since}: {why}.",
+        hint="Changes of those days may be missing. The next full is compared, and ends this. Rows about which"
+        " the full and a delta disagree have `certificates.unproven` = 1.",
+    )
+
+
+def _damaged(facts: RunFacts) -> Iterator[Notice]:
+    for one in facts.unusable:
+        sha256 = f" (SHA-256 {one.sha256})" if one.sha256 else ""
         yield Notice(
-            code=NoticeCode.OVERLAP_NOT_COVERED,
-            message=f"{plan.full.name} took more than a day to produce, and no unbroken run of deltas covers "
-            f"that time: {_list(d.isoformat() for d in plan.uncovered)}.",
-            hint="A change of those days may be missing or undone until another full is held against it:"
-            " run `smki-sync reconcile --repair` when the next one is out, or configure policy.reconcile.",
+            code=NoticeCode.DELTA_DAMAGED,
+            message=f"{one.extract.name} cannot be used{sha256}: {one.error.message}.",
+            hint="Contact the DCC, with this name and hash. The run continued without the file.",
         )
 
 
-def _full_changed(decision: Decision, position: Position | None) -> Iterator[Notice]:
-    chain = {f.extract.name: f.size for f in position.chain} if position else {}
-    for full in decision.catalogue.fulls:
-        if chain.get(full.name, full.size) != full.size:
-            yield Notice(
-                code=NoticeCode.FULL_CHANGED,
-                message=f"{full.name}, which this mirror started from, is on offer with other bytes.",
-                hint="Ask the DCC why; `smki-sync sync --full` starts again from it.",
-            )
+def _changed(decision: Decision) -> Iterator[Notice]:
+    """Applied files have other bytes now."""
+    position = decision.held.position
+    applied = {file.extract.key: file for file in position.applied} if position else {}
+    changed = [applied[key] for key in sorted(decision.changed) if key in applied]
+    is_source = decision.plan.reason is Reason.SOURCE_CHANGED
+    if is_source:
+        yield Notice(
+            code=NoticeCode.SOURCE_CHANGED,
+            message=f"The source has other files under the names of {len(changed)} applied ones.",
+            hint="Check that `repository.url` is the right Repository. The mirror is rebuilt from its files.",
+        )
+    for file in changed:
+        now = decision.changed[file.extract.key] or "of another size"
+        is_full = file.extract.kind is ExtractKind.FULL
+        yield Notice(
+            code=NoticeCode.FULL_CHANGED if is_full else NoticeCode.DELTA_CHANGED,
+            message=f"{file.extract.name} has changed: SHA-256 {file.sha256} was applied, now it is {now}.",
+            hint="Contact the DCC and ask why.",
+        )
 
 
 _HISTORY_LOST = (
     Notice(
         code=NoticeCode.HISTORY_LOST,
-        message="Journal and ledger start anew: those of the generation before were not taken over.",
-        hint="Whoever follows the journal must take the whole mirror once. The old generation is kept as "
-        "`mirror.keep_previous` says.",
+        message="The change history was lost: it could not be copied from the previous generation.",
+        hint="Consumers of the change feed must reload everything once. The old generation is kept as"
+        " configured in `mirror.keep_previous`.",
     ),
 )
 
 
 def _ahead(job: SyncJob, decision: Decision) -> Iterator[Notice]:
-    doubted = dated_in_future(decision.catalogue, job.today)
-    if doubted:
+    doubtful = dated_in_future(decision.catalogue, job.today)
+    if doubtful:
         yield Notice(
             code=NoticeCode.DATED_IN_FUTURE,
-            message=f"Extracts are dated ahead of this machine's clock: {_list(x.name for x in doubted)}.",
-            hint=f"Check the clock: it says {job.today}.",
+            message=f"Extracts are dated ahead of this machine's clock: {_list(x.name for x in doubtful)}.",
+            hint=f"Check the clock. It says {job.today}.",
         )
 
 
@@ -294,7 +330,7 @@ def _strange(strangers: tuple[UnrecognisedFile, ...]) -> Iterator[Notice]:
     if strangers:
         yield Notice(
             code=NoticeCode.STRANGE_NAMES,
-            message=f"Left alone: {_list(f'{s.name} ({s.why})' for s in strangers)}.",
+            message=f"Ignored files with unrecognised names: {_list(f'{s.name} ({s.why})' for s in strangers)}.",
             hint="If one of them is an extract, set its name in `[repository]` of the configuration.",
         )
 

@@ -26,7 +26,7 @@ from smki_sync.errors import (
     bad_extract,
 )
 from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
-from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
+from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason, Serial
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
@@ -41,7 +41,7 @@ MARK_BYTES: Final = 8
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
 _SIFTED: Final = 1 + len(Claims._fields)
-_REJECTED: Final = 4
+_REJECTED: Final = 6
 """A record's number of values says which of the three it is."""
 
 
@@ -110,7 +110,10 @@ def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
     if isinstance(record, PreParsed):
         return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
-        return (record.number, record.reason.value, record.detail, record.xml)
+        return (
+            *(record.number, record.reason.value, record.detail, record.xml),
+            *(record.serial, record.issuer),
+        )
     return tuple(row_of(record))
 
 
@@ -143,8 +146,12 @@ def _row(values: _Flat) -> Row:
     return Row._make(values)
 
 
-def _rejected(number: int, reason: str, detail: str, xml: bytes) -> Rejected:
-    return Rejected(number=number, reason=RejectReason(reason), detail=detail, xml=xml)
+def _rejected(
+    number: int, reason: str, detail: str, xml: bytes, serial: Serial | None, issuer: str | None
+) -> Rejected:
+    return Rejected(
+        number=number, reason=RejectReason(reason), detail=detail, xml=xml, serial=serial, issuer=issuer
+    )
 
 
 Told = Callable[[int, int], None]

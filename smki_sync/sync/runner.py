@@ -1,15 +1,21 @@
-"""run(): lock, plan, download, apply, report; disk-space check."""
+"""Run a sync: lock, plan, download, apply, report; check the disk space."""
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from smki_sync.catalogue import read_offered
-from smki_sync.download import ReconnectingSource, TransferRecord, discard_other_partial_files, room_left
+from smki_sync.download import (
+    DownloadedFile,
+    ReconnectingSource,
+    TransferRecord,
+    discard_other_partial_files,
+    space_needed,
+)
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
 from smki_sync.mirror.connection import disk_errors
@@ -17,11 +23,12 @@ from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.history import Download, History
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror, read_counts, read_position
-from smki_sync.mirror.store import MirrorStore
+from smki_sync.mirror.schema import SCHEMA_VERSION
+from smki_sync.mirror.store import MirrorStore, upgrade
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.plan import Action, Plan
+from smki_sync.model.plan import Action, Plan, Position
 from smki_sync.model.report import CertificateCounts, SyncReport
-from smki_sync.sync.apply import Archiver, PlanExecutor, RecordReader, streaming_load
+from smki_sync.sync.apply import Archiver, ExecutionResult, PlanExecutor, RecordReader, streaming_load
 from smki_sync.sync.companions import (
     CompanionsResult,
     DownloadedCompanions,
@@ -29,21 +36,21 @@ from smki_sync.sync.companions import (
     check_lists,
     download_companions,
 )
-from smki_sync.sync.decision import Decision, decide, inspect_mirror
+from smki_sync.sync.decision import Decision, UnusableFile, decide, inspect_mirror, plan_again, with_hashes
 from smki_sync.sync.job import SyncJob
-from smki_sync.sync.notices import ReadStatistics, collect_notices
+from smki_sync.sync.notices import ReadStatistics, RunFacts, collect_notices
 from smki_sync.sync.signature_gate import signature_gate, verified
-from smki_sync.sync.streaming_load import download_all
+from smki_sync.sync.streaming_load import StreamingLoad, download_all
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadLedger:
-    """Told of each attempt as it ends."""
+    """Records each download attempt when it ends."""
 
     job: SyncJob
 
     def __call__(self, transfer: TransferRecord) -> None:
-        """Write it down."""
+        """Record one attempt."""
         row = Download(
             file=transfer.file,
             size=transfer.size,
@@ -60,128 +67,243 @@ class DownloadLedger:
 
 
 BUILD_FACTOR: Final = 4.5
-"""Octets of a generation in the making for each octet of its full as .gz: a record takes about 200 there,
-620 in the mirror with its indexes, and some 200 while they are sorted (docs/contributing.md)."""
+"""Bytes of a new generation for each byte of its full as .gz: a record takes about 200 there, 620 in the mirror
+with its indexes, and some 200 while they are sorted (docs/contributing.md)."""
 
 DEVICE_INDEX_FACTOR: Final = 1.0
-"""The same for the indexes of ``mirror.index_devices``: 104 octets a certificate, and as much while they are
-sorted."""
+"""The same for the indexes of ``mirror.index_devices``: 104 bytes for each certificate, and as much while they
+are sorted."""
 
 DELTA_FACTOR: Final = 100
-"""The same for a delta: its rows lie scattered, and each page that they touch stands in the write-ahead
-log as a whole."""
+"""The same for a delta: its rows are scattered, and the write-ahead log contains each changed page completely."""
 
 RESERVE_BYTES: Final = 64 << 20
-"""Left over on any file system that is written to: the ledger, the history and others' files."""
+"""Kept free on each file system that is written to: for the history and for files of others."""
 
 _UNITS: Final = 1_000_000
 
 
 def check_space(job: SyncJob, plan: Plan) -> None:
-    """Raise :class:`MirrorNotWritable` (``no-space``) where a file system is too full for the plan."""
+    """Raise :class:`MirrorNotWritable` (``no-space``) if a file system has too little space for the plan."""
     needs: dict[int, int] = defaultdict(int)
     places: dict[int, Path] = {}
-    for path, octets in _needs(job, plan):
+    for path, size in _needs(job, plan):
         with disk_errors(path):
             device = path.stat().st_dev
-        needs[device] += octets
+        needs[device] += size
         places.setdefault(device, path)
-    for device, octets in needs.items():
-        _check(places[device], octets)
+    for device, size in needs.items():
+        _check(places[device], size)
 
 
 def _needs(job: SyncJob, plan: Plan) -> list[tuple[Path, int]]:
     held = job.directory.downloads
-    fetched = sum(room_left(held / extract.name, extract) for extract in plan.extracts)
+    fetched = sum(space_needed(held / extract.name, extract) for extract in plan.extracts)
     factor = BUILD_FACTOR + DEVICE_INDEX_FACTOR * job.index_devices
     built = factor * plan.full.size if plan.full else 0
     applied = DELTA_FACTOR * max((x.size for x in (*plan.overlap, *plan.deltas)), default=0)
     return [(held, fetched), (job.directory.generations, int(max(built, applied)))]
 
 
-def _check(path: Path, octets: int) -> None:
+def _check(path: Path, size: int) -> None:
     with disk_errors(path):
         free = shutil.disk_usage(path).free
-    needed = octets + RESERVE_BYTES
+    needed = size + RESERVE_BYTES
     if free < needed:
         raise MirrorNotWritable(
             f"{path} needs {needed / _UNITS:,.0f} MB for this run, and {free / _UNITS:,.0f} MB are free",
-            hint="Free space there, or move the mirror to a larger disk. Nothing was fetched or changed.",
+            hint="Free space there, or move the mirror to a larger disk. Nothing was downloaded or changed.",
             code="no-space",
         )
 
 
 def run(job: SyncJob, *, full: bool = False) -> SyncReport:
-    """Bring the mirror up to date. ``full``: take the newest full whatever the position.
+    """Bring the mirror up to date. ``full``: merge the newest full, even if deltas are available.
 
-    Raises the errors of :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
+    A delta that cannot be used is a missing delta: the deltas before it are applied, and a full that covers it
+    is used if there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
+    :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
-    job = replace(job, terms=replace(job.terms, clock=job.clock, ledger=DownloadLedger(job)))
+    job = replace(job, terms=replace(job.terms, clock=job.clock, on_transfer=DownloadLedger(job)))
     with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
-        archivist = Archiver(job)
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
-                decision = decide(job, source, full=full, compare=True)
-                _remember(job, decision)
-                _remember_offer(job, decision)
-                beside = download_companions(job, source, decision)
-                _make_room(job, decision.plan)
-                ahead = ending.enter_context(streaming_load(job, decision))
-                with _lists_even_so(job, beside):
-                    files = download_all(job, source, _fetch_order(decision), ahead)
-            ending.enter_context(_lists_even_so(job, beside))
-            keeper = ending.enter_context(signature_gate(job, decision.held.generation))
-            ground: list[CompanionsResult] = []
+        upgrade_mirror(job)
+        return _Run(job).run(full=full)
 
-            def inspect(generation: Path, *, first: bool) -> None:
-                if first:  # what is revoked is never served, not for a moment
-                    ground.append(apply_companions(job, generation, beside, ground=True))
 
-            carrier = PlanExecutor(
-                job, files, archivist, RecordReader(job, keeper), inspect=inspect, ahead=ahead
+def upgrade_mirror(job: SyncJob) -> None:
+    """Upgrade a mirror of the previous schema in place."""
+    with suppress(MirrorDamaged):  # then the plan rebuilds it
+        generation = job.directory.current()
+        if generation and upgrade(generation):
+            text = (
+                f"upgraded {generation.name} to schema {SCHEMA_VERSION}; it is unproven until the next full"
             )
-            generation = carrier.carry_out(decision)
-            settled = _settle(job, generation, beside)
-            settled = settled.after(ground[0]) if ground else settled
-            carrier.oddities.unproven = keeper.unproven if keeper else 0
-            carrier.oddities.verification = verified(job) if generation else None
-        archivist.catch_up(generation)
-        _tidy(job, decision.plan, archivist)
-        return _report(job, decision, carrier, generation, settled)
+            job.hear.hear(Detail(text=text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Downloads:
+    """The files of a plan by name, the deltas that cannot be used, and the full as far as it is loaded."""
+
+    files: Mapping[str, DownloadedFile]
+    damaged: Sequence[UnusableFile]
+    streaming: StreamingLoad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """A plan that was carried out."""
+
+    decision: Decision
+    result: ExecutionResult[CompanionsResult | None]
+
+
+class _Run:
+    """A run that holds the lock."""
+
+    def __init__(self, job: SyncJob) -> None:
+        self._job = job
+        self._archiver = Archiver(job)
+        self._statistics = ReadStatistics()
+
+    def run(self, *, full: bool) -> SyncReport:
+        """Carry out the plan, and another one if a delta cannot be used and a full covers it.
+
+        The connection is closed before files are applied.
+        """
+        job = self._job
+        with ExitStack() as ending:
+            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+                decision = decide(job, source, full=full, compare=True)
+                _remember_changes(job, decision)
+                _remember_listing(job, decision)
+                companions = download_companions(job, source, decision)
+                ending.enter_context(_lists_even_so(job, companions))
+                downloads = self._download(decision, source, ending)
+            rounds = [self._apply(decision, downloads, companions)]
+            while again := self._next_decision(rounds):
+                with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+                    downloads = self._download(again, source, ending)
+                rounds.append(self._apply(again, downloads, companions))
+        return self._finish(rounds, companions)
+
+    def _download(self, decision: Decision, source: ReconnectingSource, ending: ExitStack) -> _Downloads:
+        job = self._job
+        _make_room(job, decision.plan)
+        streaming = ending.enter_context(streaming_load(job, decision))
+        files, damaged = download_all(job, source, _download_order(decision), streaming)
+        return _Downloads(files=files, damaged=damaged, streaming=streaming)
+
+    def _apply(self, decision: Decision, downloads: _Downloads, companions: DownloadedCompanions) -> _Round:
+        job = self._job
+
+        def check(generation: Path, *, is_first: bool) -> CompanionsResult | None:
+            if not is_first:
+                return None
+            # What is revoked is never served, not for a moment.
+            return apply_companions(job, generation, companions, ground=True)
+
+        with signature_gate(job, decision.held.generation) as gate:
+            executor = PlanExecutor(
+                job=job,
+                files=downloads.files,
+                archiver=self._archiver,
+                reader=RecordReader(job, gate, self._statistics),
+                check=check,
+                damaged=downloads.damaged,
+                streaming=downloads.streaming,
+            )
+            result = executor.execute(decision)
+            self._statistics.unproven += gate.unproven if gate else 0
+        return _Round(decision=with_hashes(decision, downloads.files), result=result)
+
+    def _next_decision(self, rounds: Sequence[_Round]) -> Decision | None:
+        """Plan again if a delta could not be used, and a full covers it; each such file gives one more plan."""
+        last = rounds[-1]
+        news = {one.extract.key for one in last.result.unusable} - last.decision.unusable
+        return plan_again(self._job, last.decision, news) if news else None
+
+    def _finish(self, rounds: Sequence[_Round], companions: DownloadedCompanions) -> SyncReport:
+        job, generation = self._job, rounds[-1].result.generation
+        settled = _settle(job, generation, companions)
+        for done in rounds:
+            settled = settled.after(done.result.checked) if done.result.checked else settled
+        self._statistics.verification = verified(job) if generation else None
+        self._archiver.catch_up(generation)
+        position, counts = _state(generation)
+        unusable = {one.extract.key: one for done in rounds for one in done.result.unusable}
+        _raise_if_blocked(unusable.values(), position)
+        plan = rounds[-1].decision.plan
+        _tidy(job, plan, self._archiver)
+        notices = collect_notices(
+            job,
+            rounds[0].decision,
+            RunFacts(
+                plan=plan,
+                position=position,
+                counts=counts,
+                statistics=self._statistics,
+                unusable=tuple(unusable.values()),
+                history_lost=any(done.result.history_lost for done in rounds),
+                companions=(*settled.attention, *self._archiver.notices()),
+            ),
+        )
+        return SyncReport(
+            plan=plan,
+            position=position.day if position else None,
+            applied=tuple(applied for done in rounds for applied in done.result.applied),
+            census=counts,
+            attention=notices,
+            lists=settled.lists,
+        )
+
+
+def _raise_if_blocked(unusable: Iterable[UnusableFile], position: Position | None) -> None:
+    """Raise the error of a delta without which the mirror cannot continue."""
+    for one in unusable:
+        if position is None or one.extract.day > position.day:
+            raise one.error
+
+
+def _state(generation: Path | None) -> tuple[Position | None, CertificateCounts]:
+    if generation is None:
+        return None, CertificateCounts()
+    with open_mirror(generation) as db:
+        return read_position(db), read_counts(db)
 
 
 @contextmanager
-def _lists_even_so(job: SyncJob, beside: DownloadedCompanions) -> Iterator[None]:
-    """What holds the extracts up holds no revocation up: lists come into force all the same."""
+def _lists_even_so(job: SyncJob, companions: DownloadedCompanions) -> Iterator[None]:
+    """Apply revocation lists even if an extract cannot be downloaded or used."""
     try:
         yield
     except (BadExtract, SourceError):
-        _settle(job, inspect_mirror(job.directory).generation, beside)
+        _settle(job, inspect_mirror(job.directory).generation, companions)
         raise
 
 
-def _settle(job: SyncJob, generation: Path | None, beside: DownloadedCompanions) -> CompanionsResult:
-    """Lists and slots onto the generation that readers see; without any, say what is not on offer."""
-    if generation and beside.contents:
-        return apply_companions(job, generation, beside)
-    return CompanionsResult(attention=(*beside.missed, *check_lists(job, generation, beside.offered)))
+def _settle(job: SyncJob, generation: Path | None, companions: DownloadedCompanions) -> CompanionsResult:
+    """Apply lists and anchor slots to the current generation; if there are none, report which are missing."""
+    if generation and companions.contents:
+        return apply_companions(job, generation, companions)
+    return CompanionsResult(attention=(*companions.missed, *check_lists(job, generation, companions.offered)))
 
 
 def _make_room(job: SyncJob, plan: Plan) -> None:
-    """Two generations need room, never three; then see whether the rest fits."""
+    """Remove older generations, because there is space for two, and check the space for the plan."""
     if plan.full:
         job.directory.discard_superseded(keep=0)
         for left in discard_other_partial_files(job.directory.downloads, plan.extracts):
-            job.hear.hear(Detail(text=f"removed {left.name}, of a file that is not needed any more"))
+            job.hear.hear(Detail(text=f"removed {left.name}, a part of a file that is not needed any more"))
     check_space(job, plan)
 
 
 @contextmanager
 def _marking_damage(job: SyncJob) -> Iterator[None]:
-    """Damage that is met deep inside the mirror makes the next run rebuild it."""
+    """Let the next run rebuild the mirror if damage is found inside it."""
     try:
         yield
     except MirrorDamaged:
@@ -190,94 +312,64 @@ def _marking_damage(job: SyncJob) -> Iterator[None]:
 
 
 def dry_run(job: SyncJob, *, full: bool = False) -> SyncReport:
-    """Say what a run would do: one listing, nothing fetched, nothing written, no lock."""
-    with ReconnectingSource(job.open_source, terms=job.terms, hear=job.hear) as source:
+    """Return what a run would do: one listing, no download, no change, no lock."""
+    with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
         decision = decide(job, source, full=full, compare=False)
+    _, counts = _state(decision.held.generation)
     position = decision.held.position
-    census = _census(decision.held.generation)
     offered = read_offered(decision.catalogue.companions, job.names)
-    beside = tuple(check_lists(job, decision.held.generation, offered))
+    facts = RunFacts(
+        plan=decision.plan,
+        position=position,
+        counts=counts,
+        companions=tuple(check_lists(job, decision.held.generation, offered)),
+    )
     return SyncReport(
         plan=decision.plan,
         position=position.day if position else None,
-        census=census,
-        attention=collect_notices(
-            job, decision, position=position, census=census, oddities=ReadStatistics(), beside=beside
-        ),
+        census=counts,
+        attention=collect_notices(job, decision, facts),
         dry_run=True,
     )
 
 
-def _remember(job: SyncJob, decision: Decision) -> None:
-    """Write down what the comparison with the offer has shown, before anything is fetched or applied."""
-    news = decision.changed - decision.held.incidents
+def _remember_changes(job: SyncJob, decision: Decision) -> None:
+    """Record which applied files have changed, before anything is downloaded or applied."""
+    news = {
+        key: sha256
+        for key, sha256 in decision.changed.items()
+        if sha256 or key not in decision.held.incidents
+    }
     if decision.held.generation and (news or decision.unchanged):
         with MirrorStore(decision.held.generation) as store:
-            store.note_incidents(sorted(news), job.clock())
+            store.note_incidents(news, job.clock())
             for extract in decision.unchanged:
                 store.note_modified(extract)
 
 
-def _remember_offer(job: SyncJob, decision: Decision) -> None:
-    """Keep what was on offer for those who ask offline; a run never fails because that cannot be kept."""
+def _remember_listing(job: SyncJob, decision: Decision) -> None:
+    """Keep the listing for commands that work offline; an error there does not fail the run."""
     offered = (*decision.catalogue.fulls, *decision.catalogue.deltas)
     try:
         History(job.directory.history).remember_offer(utc(job.clock()), offered)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"the offer could not be remembered: {error.message}"))
+        job.hear.hear(Detail(text=f"the listing could not be stored: {error.message}"))
 
 
-def _fetch_order(decision: Decision) -> list[Extract]:
-    """Deltas first: they leave the window while a full of many gigabytes is on its way."""
+def _download_order(decision: Decision) -> list[Extract]:
+    """Deltas first: they leave the window while a full of many gigabytes is downloaded."""
     return sorted(decision.plan.extracts, key=lambda x: (x.kind is ExtractKind.FULL, x.day))
 
 
-def _tidy(job: SyncJob, plan: Plan, archivist: Archiver) -> None:
-    """Remove what no run will need again: older generations, and files that were never applied.
+def _tidy(job: SyncJob, plan: Plan, archiver: Archiver) -> None:
+    """Remove what no run needs again: older generations, and files that were never applied.
 
-    What is blocked may go on tomorrow with what has come of a full.
+    A blocked run may continue tomorrow with the part of a full that was downloaded.
     """
     for old in job.directory.discard_superseded(keep=int(job.keep_previous)):
         job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
     if plan.action is Action.BLOCKED:
         return
-    archivist.prune()
-    for left in job.directory.discard_downloads(keep=archivist.waiting):
-        job.hear.hear(Detail(text=f"removed {left.name}, which was fetched and is not needed any more"))
-
-
-def _report(
-    job: SyncJob,
-    decision: Decision,
-    carrier: PlanExecutor,
-    generation: Path | None,
-    settled: CompanionsResult,
-) -> SyncReport:
-    position, census = None, CertificateCounts()
-    if generation:
-        with open_mirror(generation) as db:
-            position, census = read_position(db), read_counts(db)
-    attention = collect_notices(
-        job,
-        decision,
-        position=position,
-        census=census,
-        oddities=carrier.oddities,
-        history_lost=carrier.history_lost,
-        beside=(*settled.attention, *carrier.archivist.attention()),
-    )
-    return SyncReport(
-        plan=decision.plan,
-        position=position.day if position else None,
-        applied=tuple(carrier.applied),
-        census=census,
-        attention=attention,
-        lists=settled.lists,
-    )
-
-
-def _census(generation: Path | None) -> CertificateCounts:
-    if generation is None:
-        return CertificateCounts()
-    with open_mirror(generation) as db:
-        return read_counts(db)
+    archiver.prune()
+    for left in job.directory.discard_downloads(keep=archiver.waiting):
+        job.hear.hear(Detail(text=f"removed {left.name}, which was downloaded and is not needed any more"))

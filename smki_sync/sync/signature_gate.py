@@ -10,6 +10,7 @@ from typing import Final
 from smki_sync.download import DownloadedFile
 from smki_sync.errors import BadExtract, Fault, MirrorDamaged, MirrorError
 from smki_sync.events import Detail
+from smki_sync.mirror.bodies import VerifyBody
 from smki_sync.mirror.inspection import Db, StoredRow, read_authorities, read_rows
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Row
@@ -22,7 +23,7 @@ from smki_sync.trust.chain import Authorities, Authority, AuthorityStatus, Resol
 from smki_sync.trust.profiles import FindingCode
 from smki_sync.verify import Verification, VerifyJob, verify
 from smki_sync.verify.inspector import authorities_in, default_threads, map_in_threads
-from smki_sync.x509 import examine
+from smki_sync.x509 import NotACertificate, examine
 from smki_sync.x509.certificate import read_body
 
 REFUSED_LIMIT: Final = 100_000
@@ -143,6 +144,23 @@ class SignatureGate:
 
 def _is_false(resolved: Resolved) -> bool:
     return any(finding.code is FindingCode.SIGNATURE_FALSE for finding in resolved.findings)
+
+
+def body_verifier(anchors: Iterable[bytes]) -> VerifyBody:
+    """Return what decides between two bodies of one certificate: by the authorities of the mirror."""
+    known = anchors_of(tuple(anchors))
+
+    def verify(db: Db, der: bytes) -> bool | None:
+        authorities = Authorities(authorities_in(read_authorities(db)), known, find=lambda _key_id: ())
+        try:
+            resolved = authorities.resolve(examine(der).facts, der, read_body(der))
+        except NotACertificate:
+            return None
+        if resolved.issuers:
+            return True
+        return False if _is_false(resolved) else None
+
+    return verify
 
 
 @contextmanager

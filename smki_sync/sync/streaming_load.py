@@ -10,14 +10,15 @@ from threading import Thread
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.download import DownloadedFile, ReconnectingSource, download, open_partial_file
-from smki_sync.errors import SmkiSyncError
+from smki_sync.download import DownloadedFile, ReconnectingSource, download, partial_path
+from smki_sync.errors import BadExtract, SmkiSyncError
 from smki_sync.events import Detail, Reading
 from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.rows import Batch
 from smki_sync.model.certificate import Flag
 from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.sync.decision import UnusableFile
 from smki_sync.sync.job import SyncJob
 from smki_sync.sync.notices import ReadStatistics
 from smki_sync.sync.reader_process import MARK_BYTES, Helper, batches_from, signals_blocked, start_reader
@@ -31,7 +32,7 @@ class LoadedGeneration:
     """A full that was loaded while it came: the generation so far, what was odd, when it began."""
 
     builder: GenerationBuilder
-    oddities: ReadStatistics
+    statistics: ReadStatistics
     began: datetime
 
 
@@ -44,7 +45,7 @@ class StreamingLoadWorker:
         Its thread and its process are as :func:`~smki_sync.sync.reader_process.signals_blocked` as who starts
         them.
         """
-        self.oddities = ReadStatistics()
+        self.statistics = ReadStatistics()
         self.builder = builder
         self.began = job.clock()
         self.failed: Exception | None = None
@@ -66,7 +67,7 @@ class StreamingLoadWorker:
     def hand_over(self) -> LoadedGeneration:
         """Give the generation away, now that it has every row."""
         self._end()
-        return LoadedGeneration(builder=self.builder, oddities=self.oddities, began=self.began)
+        return LoadedGeneration(builder=self.builder, statistics=self.statistics, began=self.began)
 
     def tell(self, came: int) -> None:
         """Let the helper read so far. One that has no time to listen hears it from a later word."""
@@ -95,7 +96,7 @@ class StreamingLoadWorker:
 
     def _load(self) -> None:
         try:
-            self.builder.take(self._extract, self._batches())
+            self.builder.load_batches(self._extract, self._batches())
         except Exception as error:  # noqa: BLE001 - whatever it is: the whole file is loaded as any other
             self.failed = error
             self._helper.kill()  # nobody reads it any more, and who tells it must not wait for it
@@ -104,7 +105,7 @@ class StreamingLoadWorker:
         def tell(records: int, done: int) -> None:
             self.records, self.done = records, done
 
-        name, odd = self._extract.name, self.oddities
+        name, odd = self._extract.name, self.statistics
         for batch in batches_from(self._helper, name, tell, lambda near: odd.note_limit(name, near)):
             for row in batch.rows:
                 if row.flags:
@@ -193,7 +194,7 @@ class StreamingLoad:
 
     def _begin(self, extract: Extract) -> None:
         self._drop()
-        part = open_partial_file(self._job.directory.downloads / extract.name)
+        part = partial_path(self._job.directory.downloads / extract.name)
         try:
             with ExitStack() as failing:
                 builder = failing.enter_context(self._build(extract))
@@ -216,16 +217,25 @@ class StreamingLoad:
 
 
 def download_all(
-    job: SyncJob, source: ReconnectingSource, extracts: Iterable[Extract], ahead: StreamingLoad
-) -> dict[str, DownloadedFile]:
-    """Fetch files in order; a full that is large enough is loaded meanwhile."""
-    return {extract.name: _fetch(job, source, extract, ahead) for extract in extracts}
+    job: SyncJob, source: ReconnectingSource, extracts: Iterable[Extract], streaming: StreamingLoad
+) -> tuple[dict[str, DownloadedFile], tuple[UnusableFile, ...]]:
+    """Download files in order, and load a large full meanwhile; return them by name, and the unusable deltas."""
+    files: dict[str, DownloadedFile] = {}
+    damaged: list[UnusableFile] = []
+    for extract in extracts:
+        try:
+            files[extract.name] = _download(job, source, extract, streaming)
+        except BadExtract as error:
+            if extract.kind is ExtractKind.FULL:
+                raise
+            damaged.append(UnusableFile(extract=extract, error=error))
+    return files, tuple(damaged)
 
 
-def _fetch(
-    job: SyncJob, source: ReconnectingSource, extract: Extract, ahead: StreamingLoad
+def _download(
+    job: SyncJob, source: ReconnectingSource, extract: Extract, streaming: StreamingLoad
 ) -> DownloadedFile:
     terms = job.terms
     if extract.kind is ExtractKind.FULL and 0 < job.overlap_bytes <= extract.size:
-        terms = replace(terms, came=ahead.following(extract))
+        terms = replace(terms, on_progress=streaming.following(extract))
     return download(source, extract, job.directory.downloads, job.hear, terms)

@@ -70,7 +70,7 @@ def build_manifest(
         stamp=stamp,
         full=position.full,
         census=read_counts(db),
-        chain=position.chain,
+        chain=position.applied,
         shards=prove_shards(db, told) if shards else (),
         members=list_members(db, members, told) if members else {},
     )

@@ -31,7 +31,7 @@ class TestDirectory(SourceContract):
             *, limits: Limits | None = None, folder: Path = default
         ) -> AbstractContextManager[Source]:
             return open_source(
-                folder.as_uri(), login=SftpLogin(), limits=limits or Limits(), hear=NullListener()
+                folder.as_uri(), login=SftpLogin(), limits=limits or Limits(), events=NullListener()
             )
 
         return offered
@@ -48,7 +48,7 @@ class TestParamikoServer(SourceContract):
                 *, limits: Limits | None = None, folder: Path = default
             ) -> AbstractContextManager[Source]:
                 url = server.url.replace(quote(str(default)), quote(str(folder)))
-                return open_source(url, login=login, limits=limits or Limits(), hear=NullListener())
+                return open_source(url, login=login, limits=limits or Limits(), events=NullListener())
 
             yield offered
 
@@ -73,7 +73,7 @@ def openssh_offer(
 
     def offered(*, limits: Limits | None = None, folder: Path = default) -> AbstractContextManager[Source]:
         url = f"{address}/{quote(str(folder.relative_to(root)))}"
-        return open_source(url, login=login, limits=limits or Limits(), hear=NullListener())
+        return open_source(url, login=login, limits=limits or Limits(), events=NullListener())
 
     return offered
 
@@ -154,6 +154,6 @@ class TestAsyncSsh(SourceContract):
             *, limits: Limits | None = None, folder: Path = default
         ) -> AbstractContextManager[Source]:
             url = asyncssh.url.rstrip("/") + quote(str(folder))
-            return open_source(url, login=login, limits=limits or Limits(), hear=NullListener())
+            return open_source(url, login=login, limits=limits or Limits(), events=NullListener())
 
         return offered

@@ -31,7 +31,7 @@ from smki_sync.cli.docs import generated_files
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.config.removed_keys import REMOVED_KEYS
 from smki_sync.config.schema import KEYS, SECTIONS
-from smki_sync.download.retry import CAUSES
+from smki_sync.download.retry import RETRY_RULES
 from smki_sync.errors import Fault
 from smki_sync.mirror.schema import APPLICATION_ID, SCHEMA_VERSION
 from smki_sync.model.certificate import Flag, Kind, RejectReason, Status, Usage
@@ -376,14 +376,16 @@ def test_retry_causes_are_documented_with_their_action() -> None:
         (ticked(row[0])[0], int(row[1]), *row[2:])
         for row in rows("how-sync-works.md", "Which faults are retried")
     ]
-    words = {"again": "yes", "wait": "after a wait", "never": "no"}
-    assert written == [(c.code, int(exit_of(c.kind(""))), words[c.treatment], c.why) for c in CAUSES]
+    words = {"retry": "yes", "wait": "after a wait", "never": "no"}
+    assert written == [
+        (rule.code, int(exit_of(rule.error(""))), words[rule.action], rule.reason) for rule in RETRY_RULES
+    ]
 
 
-def test_source_error_codes_have_a_retry_cause() -> None:
+def test_source_error_codes_have_a_retry_rule() -> None:
     """A new source error needs a row in smki_sync/download/retry.py and in docs/how-sync-works.md."""
     documented = {*codes("codes.md", "The Repository refuses"), *codes("codes.md", CANNOT_BE_REACHED)}
-    assert documented == {cause.code for cause in CAUSES}
+    assert documented == {rule.code for rule in RETRY_RULES}
 
 
 # Decisions.
@@ -460,7 +462,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     delta = gzip.compress(LAST_DELTA.format(body).encode())
     (repository / "SMKIKR_DELT_2026-11-12.xml.gz").write_bytes(delta)
     third = smki_sync(place, "sync", "--json")
-    assert [first.returncode, second.returncode, third.returncode] == [0, 0, 3], third.stderr
+    assert [first.returncode, second.returncode, third.returncode] == [3, 0, 3], third.stderr
     for number, run in enumerate((first, second, third), 1):
         (place / f"sync{number}.json").write_text(run.stdout)
     return place

@@ -51,7 +51,7 @@ def _mirrored(root: Path) -> None:
     _configure(home)
     shutil.copy(min((root / "source").glob("*FULL*")), repository)
     _age(repository)
-    _sync(home, START)
+    _sync(home, START, code=3)  # unproven: the deltas of the first full are not in the sample
     shutil.copytree(root / "source", repository, dirs_exist_ok=True)
     (repository / "README.md").unlink()
     shutil.rmtree(root / "source")
@@ -97,9 +97,9 @@ def _configure(home: Path) -> None:
     )
 
 
-def _sync(home: Path, today: date) -> None:
+def _sync(home: Path, today: date, *, code: int = 0) -> None:
     ran = Shell(place=home, today=today)("sync")
-    assert ran.code == 0, ran.err
+    assert ran.code == code, ran.err
 
 
 def _around(root: Path) -> None:

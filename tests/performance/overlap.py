@@ -72,7 +72,8 @@ def _run(way: str, server: OpenSsh, target: Path, rate: int) -> Cost:
         return cost_of([sys.executable, "-m", "performance.transfer_client", *words], environment=_PATHS)
     program = ["-c", _PROGRAM_LOADED_AFTER] if way == _LOADED_AFTER else ["-m", "smki_sync"]
     command: list[str | Path] = [
-        *(sys.executable, *program, "sync", "--json", "--mirror", target / "mirror"),
+        *[sys.executable, *program, "sync", "--json", "--mirror"],
+        target / "mirror",
         *("--source", server.url, "--identity-file", key, "--known-hosts", pins, "--bandwidth", str(rate)),
     ]
     today = {"SMKI_SYNC_TODAY": FULL_DAY.isoformat()}

@@ -103,7 +103,6 @@ def _compare(line: Line, mib: int, runs: int) -> None:
         "OpenSSH sftp": _sftp,
         "paramiko get": partial(_ours, "get"),
         "smki-sync": partial(_ours, "fetch"),
-        "smki-sync, two ranges": partial(_ours, "both"),
     }
     costs: dict[str, list[Cost]] = {name: [] for name in clients}
     for _ in range(runs):

@@ -19,17 +19,18 @@ NAME = "SMKIKR_FULL_2026-11-15.xml.gz"
 MODIFIED = datetime(2026, 11, 15, 3, tzinfo=UTC)
 
 
-def by_fetch(url: str, key: Path, known_hosts: Path, target: Path, *, ranges: int = 1, rate: int = 0) -> None:
-    """As `sync` does it, at most so many bytes a second."""
+def by_fetch(url: str, key: Path, known_hosts: Path, target: Path, *, rate: int = 0) -> None:
+    """Download as `sync` does, with a limit in bytes per second."""
     login = SftpLogin(known_hosts=known_hosts, identity_file=key)
-    opening = SourceConfig(url=url, login=login, limits=Limits())
-    terms = DownloadOptions(second=(lambda: opening) if ranges > 1 else None, bandwidth=rate)
-    with ReconnectingSource(opening, terms=terms, hear=NullListener()) as source:
+    config = SourceConfig(url=url, login=login, limits=Limits())
+    options = DownloadOptions(bytes_per_second=rate)
+    events = NullListener()
+    with ReconnectingSource(lambda: config.open(events), options=options, events=events) as source:
         (listed,) = source.fetch_listing()
         extract = Extract(
             kind=ExtractKind.FULL, day=MODIFIED.date(), name=NAME, size=listed.size, modified=listed.modified
         )
-        download(source, extract, target, NullListener(), terms)
+        download(source, extract, target, events, options)
 
 
 def by_get(url: str, key: Path, known_hosts: Path, target: Path) -> None:
@@ -48,7 +49,6 @@ if __name__ == "__main__":
     how, url, key_file, pins, place, *rate_limit = sys.argv[1:]
     clients: dict[str, Callable[[str, Path, Path, Path], None]] = {
         "fetch": partial(by_fetch, rate=int(rate_limit[0]) if rate_limit else 0),
-        "both": partial(by_fetch, ranges=2),
         "get": by_get,
     }
     clients[how](url, Path(key_file), Path(pins), Path(place))

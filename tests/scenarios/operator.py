@@ -50,7 +50,7 @@ class Operator:
         self.listener = self.witness = Witness(self.mirror)
 
     def sync(self, today: date, *, full: bool = False) -> SyncReport:
-        source = open_source(self.files.as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener())
+        source = open_source(self.files.as_uri(), login=SftpLogin(), limits=Limits(), events=NullListener())
         job = SyncJob(
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: source,

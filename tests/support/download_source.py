@@ -28,7 +28,7 @@ BODY = random.Random(20_261_120).randbytes(768_000)
 NAME = "SMKIKR_DELT_2026-11-20.xml.gz"
 SEEN = datetime(2026, 11, 20, 3, 0, 0, tzinfo=UTC)
 CHUNK = 100_000
-SEAM = 65_536
+OVERLAP = 65_536
 
 
 def down() -> SourceUnreachable:
@@ -36,7 +36,7 @@ def down() -> SourceUnreachable:
 
 
 @dataclass
-class Shop:
+class FakeSource:
     """A source of one file, in chunks. ``breaks``: offsets at which it breaks off, one a transfer.
 
     ``asked``: the offset of each transfer. ``given``: bytes handed out. ``before_listing``: what happens
@@ -52,8 +52,8 @@ class Shop:
     opened: int = 0
     closed: int = 0
     listings: int = 0
-    before_listing: Callable[["Shop"], None] = lambda _: None
-    title: str = "shop"
+    before_listing: Callable[["FakeSource"], None] = lambda _: None
+    title: str = "fake"
 
     def __enter__(self) -> Self:
         self.opened += 1
@@ -85,7 +85,7 @@ class Shop:
 
 
 @dataclass
-class Ear:
+class RecordingListener:
     events: list[Event] = field(default_factory=list)
 
     def hear(self, event: Event) -> None:
@@ -96,7 +96,7 @@ class Ear:
 
 
 @dataclass
-class Time:
+class FakeClock:
     """A clock that only sleeping moves. ``pauses``: how long was slept. ``meanwhile``: what happens then."""
 
     now: datetime = SEEN + timedelta(hours=4)
@@ -115,29 +115,29 @@ class Time:
         self.meanwhile()
 
 
-def terms(
-    time: Time,
+def options(
+    time: FakeClock,
     *,
     attempts: int = 1,
-    young: float = 0,
-    changing: float = 0,
-    bandwidth: int = 0,
-    mark_bytes: int = 2 * CHUNK,
-    ledger: Callable[[TransferRecord], None] = lambda _: None,
-    came: Callable[[int], None] = lambda _: None,
+    recheck_seconds: float = 0,
+    stability_seconds: float = 0,
+    bytes_per_second: int = 0,
+    checkpoint_bytes: int = 2 * CHUNK,
+    on_transfer: Callable[[TransferRecord], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> DownloadOptions:
     return DownloadOptions(
         retry=RetryPolicy(attempts=attempts, first_pause=5, factor=3, longest_pause=60, jitter=0.2),
-        young=young,
-        changing=changing,
-        bandwidth=bandwidth,
-        mark_bytes=mark_bytes,
-        ledger=ledger,
-        came=came,
+        recheck_seconds=recheck_seconds,
+        stability_seconds=stability_seconds,
+        bytes_per_second=bytes_per_second,
+        checkpoint_bytes=checkpoint_bytes,
+        on_transfer=on_transfer,
+        on_progress=on_progress,
         clock=time,
-        seconds=time.seconds,
+        monotonic=time.seconds,
         sleep=time.sleep,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
     )
 
 
@@ -147,16 +147,16 @@ def extract(size: int = len(BODY), modified: datetime | None = SEEN) -> Extract:
 
 
 def get(
-    shop: Shop,
+    fake: FakeSource,
     path: Path,
     wanted: Extract | None = None,
-    ear: Ear | None = None,
+    listener: RecordingListener | None = None,
     on: DownloadOptions | None = None,
 ) -> DownloadedFile:
     """One run's download of the one file."""
-    on, ear = on or terms(Time()), ear or Ear()
-    with ReconnectingSource(lambda: shop, terms=on, hear=ear) as source:
-        return download(source, wanted or extract(), path, ear, on)
+    on, listener = on or options(FakeClock()), listener or RecordingListener()
+    with ReconnectingSource(lambda: fake, options=on, events=listener) as source:
+        return download(source, wanted or extract(), path, listener, on)
 
 
 def names(path: Path) -> list[str]:

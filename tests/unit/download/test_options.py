@@ -1,11 +1,11 @@
-"""The configuration's terms reach the download, and every attempt reaches the ledger."""
+"""The configuration's options reach the download, and every attempt reaches the ledger."""
 
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from support.download_source import Ear
+from support.download_source import RecordingListener
 from support.extract_directory import NOW, november
 
 from smki_sync.cli.job import download_options_of, job_of
@@ -26,40 +26,40 @@ REPOSITORY = Repository(
 )
 
 
-def test_each_key_of_the_configuration_is_a_term() -> None:
+def test_download_options_come_from_configuration() -> None:
     retry = RetrySettings(attempts=7, first_pause_seconds=1)
     made = download_options_of(Config(repository=REPOSITORY, retry=retry))
     assert made.retry == RetryPolicy(attempts=7, first_pause=1, factor=3, longest_pause=300, jitter=0.2)
-    assert (made.young, made.changing, made.bandwidth) == (60, 300, 1_000_000)
+    assert (made.recheck_seconds, made.stability_seconds, made.bytes_per_second) == (60, 300, 1_000_000)
 
 
-def test_no_secret_shows_in_how_to_open_a_source() -> None:
+def test_source_config_repr_contains_no_secret() -> None:
     login = SftpLogin(password="s3cret", key_passphrase="pa55")
     opening = SourceConfig(url="file:///media", login=login, limits=Limits())
     assert "s3cret" not in repr(opening)
     assert "pa55" not in repr(opening)
 
 
-def job(directory: Path, ear: Ear) -> SyncJob:
+def job(directory: Path, listener: RecordingListener) -> SyncJob:
     config = Config(repository=replace(REPOSITORY, url="file:///media"), mirror=MirrorPaths(path=directory))
-    return replace(job_of(config, NullListener()), hear=ear, today=november(20), clock=lambda: NOW)
+    return replace(job_of(config, NullListener()), hear=listener, today=november(20), clock=lambda: NOW)
 
 
 TRANSFER = TransferRecord(file="f", size=9, started=NOW, ended=NOW, begin=2, end=7, outcome="connection-lost")
 
 
-def test_an_attempt_is_a_row_of_the_history(tmp_path: Path) -> None:
-    ear = Ear()
-    DownloadLedger(job(tmp_path, ear))(TRANSFER)
+def test_download_ledger_writes_one_row_per_attempt(tmp_path: Path) -> None:
+    listener = RecordingListener()
+    DownloadLedger(job(tmp_path, listener))(TRANSFER)
     with closing(sqlite3.connect(tmp_path / "history.db")) as db:
         rows = db.execute("SELECT file, size, started, ended, begin, end, outcome FROM download").fetchall()
     stamp = "2026-11-20T07:30:00Z"
     assert rows == [("f", 9, stamp, stamp, 2, 7, "connection-lost")]
-    assert ear.events == []
+    assert listener.events == []
 
 
-def test_an_attempt_that_cannot_be_written_down_is_said_and_nothing_fails(tmp_path: Path) -> None:
+def test_download_ledger_reports_unusable_history_without_error(tmp_path: Path) -> None:
     (tmp_path / "history.db").write_bytes(b"no database" * 100)
-    ear = Ear()
-    DownloadLedger(job(tmp_path, ear))(TRANSFER)
-    assert [type(event) for event in ear.events] == [Detail]
+    listener = RecordingListener()
+    DownloadLedger(job(tmp_path, listener))(TRANSFER)
+    assert [type(event) for event in listener.events] == [Detail]

@@ -117,7 +117,7 @@ def has_come(place: Path, octets: int) -> bool:
     return False
 
 
-def test_it_drips_in_and_is_cut_and_the_mirror_is_the_same(
+def test_streaming_load_gives_same_mirror_when_connection_is_cut(
     shell: Shell, server: OpenSsh, line: Proxy, truth: plain_reader.Mirror
 ) -> None:
     line.faults.cut_at = 3 << 20
@@ -133,7 +133,7 @@ def test_it_drips_in_and_is_cut_and_the_mirror_is_the_same(
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
-def test_stopped_in_the_middle_it_leaves_the_part_and_the_next_run_finishes(
+def test_next_run_resumes_when_streaming_load_was_stopped(
     shell: Shell, server: OpenSsh, line: Proxy, truth: plain_reader.Mirror, stop: signal.Signals
 ) -> None:
     with shell.start(*words(server, line, shell.place, bandwidth=DRIP)) as running:
@@ -153,7 +153,7 @@ def test_stopped_in_the_middle_it_leaves_the_part_and_the_next_run_finishes(
     assert [p.name for p in (shell.place / "mirror" / "generations").glob("*.building*")] == []
 
 
-def test_damaged_at_its_end_it_is_not_published(
+def test_streaming_load_publishes_nothing_when_end_is_damaged(
     shell: Shell, server: OpenSsh, line: Proxy, published: Path
 ) -> None:
     full = published / FULL

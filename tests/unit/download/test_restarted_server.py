@@ -63,7 +63,7 @@ def server(published: Path, tmp_path: Path) -> Iterator[Mortal]:
 
 def opened(server: Mortal) -> Source:
     login = SftpLogin(known_hosts=server.facts.known_hosts, identity_file=server.facts.identity_file)
-    return open_source(server.facts.url, login=login, limits=Limits(stall=20), hear=NullListener())
+    return open_source(server.facts.url, login=login, limits=Limits(stall=20), events=NullListener())
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Reaper:
                 self.server.start()
 
 
-def test_a_large_file_comes_whole_although_its_server_is_killed_five_times(
+def test_download_completes_when_server_is_killed_five_times(
     server: Mortal, published: Path, tmp_path: Path
 ) -> None:
     original = noise(published / FULL, SIZE)
@@ -92,9 +92,9 @@ def test_a_large_file_comes_whole_although_its_server_is_killed_five_times(
     wanted = Extract(kind=ExtractKind.FULL, day=DAY, name=FULL, size=SIZE, modified=modified)
     reaper = Reaper(server, [SIZE * n // (DEATHS + 1) for n in range(1, DEATHS + 1)])
     transfers: list[TransferRecord] = []
-    terms = DownloadOptions(retry=RetryPolicy(attempts=3), ledger=transfers.append)
-    with ReconnectingSource(lambda: opened(server), terms=terms, hear=reaper) as source:
-        fetched = download(source, wanted, tmp_path, reaper, terms)
+    options = DownloadOptions(retry=RetryPolicy(attempts=3), on_transfer=transfers.append)
+    with ReconnectingSource(lambda: opened(server), options=options, events=reaper) as source:
+        fetched = download(source, wanted, tmp_path, reaper, options)
     with original.open("rb") as file:
         assert fetched.file.sha256 == file_digest(file, "sha256").hexdigest()
     with fetched.path.open("rb") as file:
@@ -115,7 +115,9 @@ def large_full(path: Path, records: list[bytes]) -> None:
     os.utime(path, (LONG_AGO, LONG_AGO))
 
 
-def test_a_killed_client_goes_on_the_next_day(server: Mortal, published: Path, tmp_path: Path) -> None:
+def test_sync_resumes_next_day_when_client_was_killed(
+    server: Mortal, published: Path, tmp_path: Path
+) -> None:
     made = Repository.create(tmp_path / "made", devices=60, days=1, start=DAY, seed=1)
     xml = gzip.decompress((made.path / FULL).read_bytes())
     records = [b"<CertificateResponse>" + one for one in xml.split(b"<CertificateResponse>")[1:]]
@@ -147,13 +149,13 @@ def test_a_killed_client_goes_on_the_next_day(server: Mortal, published: Path, t
 READER = """
 import sys, time
 from pathlib import Path
-from smki_sync.events import Silence
+from smki_sync.events import NullListener
 from smki_sync.sources.base import Limits
 from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.sources import open_source
 url, key, known_hosts, name = sys.argv[1:]
 login = SftpLogin(identity_file=Path(key), known_hosts=Path(known_hosts))
-with open_source(url, login=login, limits=Limits(), hear=Silence()) as source:
+with open_source(url, login=login, limits=Limits(), events=NullListener()) as source:
     for pause in (0.0, 0.5, 0.5):
         with source.fetch(name) as chunks:
             for _ in range(100):
@@ -166,9 +168,7 @@ print(status.partition('VmHWM:')[2].split()[0])
 """
 
 
-def test_a_reader_that_pauses_and_leaves_early_holds_no_more_than_64_mib(
-    server: Mortal, published: Path
-) -> None:
+def test_memory_stays_below_64_mib_when_reader_pauses(server: Mortal, published: Path) -> None:
     with (published / FULL).open("wb") as file:
         file.truncate(512 * MIB)
     facts = server.facts
@@ -178,7 +178,7 @@ def test_a_reader_that_pauses_and_leaves_early_holds_no_more_than_64_mib(
     assert int(done.stdout) * 1024 < 64 * MIB
 
 
-def test_a_server_that_accepts_and_says_nothing_is_given_up_with_the_limit_named(tmp_path: Path) -> None:
+def test_sync_exits_4_and_names_limit_when_server_is_silent(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         key = make_key(tmp_path / "key")
@@ -193,4 +193,4 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_with_the_limit_named
     assert ran.code == 4
     assert ran.error["code"] == "banner-timeout"
     assert "banner" in ran.error["message"]
-    assert "given up after 2 attempts" in ran.error["message"]
+    assert "gave up after 2 attempts" in ran.error["message"]

@@ -17,7 +17,7 @@ from smki_sync.sources.ssh_settings import SftpLogin
 
 
 def source_of(folder: Path) -> Source:
-    return open_source(folder.as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener())
+    return open_source(folder.as_uri(), login=SftpLogin(), limits=Limits(), events=NullListener())
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def source_of(folder: Path) -> Source:
         (errno.ESTALE, SourceUnreachable, "read-failed"),
     ],
 )
-def test_an_error_of_the_disk_is_told_by_who_is_to_blame(
+def test_directory_error_has_class_and_code_of_its_errno(
     folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[SourceError], reason: str
 ) -> None:
     def failing(*_: object, **__: object) -> None:
@@ -49,7 +49,7 @@ def test_an_error_of_the_disk_is_told_by_who_is_to_blame(
     assert str(folder) in reading.value.message
 
 
-def test_a_link_is_not_followed_and_a_pipe_is_not_waited_for(folder: Path) -> None:
+def test_directory_opens_neither_links_nor_pipes(folder: Path) -> None:
     (folder.parent / "outside.gz").write_bytes(b"outside")
     (folder / "link.gz").symlink_to(folder.parent / "outside.gz")
     os.mkfifo(folder / "pipe.gz")
@@ -59,7 +59,7 @@ def test_a_link_is_not_followed_and_a_pipe_is_not_waited_for(folder: Path) -> No
                 pytest.fail("something else than a regular file was opened")
 
 
-def test_a_time_that_no_calendar_holds_is_no_time(folder: Path) -> None:
+def test_modified_is_none_when_time_is_out_of_range(folder: Path) -> None:
     memory = Path("/dev", "shm")  # its time stamps have 64 bits; those of many disks end in 2446
     with TemporaryDirectory(dir=memory if memory.is_dir() else folder) as place:
         for name, seconds in (("early", -99_999_999_999), ("late", 253_402_300_900), ("now", 1_790_000_000)):
@@ -73,14 +73,14 @@ def test_a_time_that_no_calendar_holds_is_no_time(folder: Path) -> None:
             }
 
 
-def test_the_directory_itself_may_be_reached_by_a_link(folder: Path) -> None:
+def test_directory_may_itself_be_a_link(folder: Path) -> None:
     link = folder.parent / "current"
     link.symlink_to(folder)
     with source_of(link) as source:
         assert len(source.fetch_listing()) == 3
 
 
-def test_no_file_stays_open(folder: Path) -> None:
+def test_directory_source_closes_every_file(folder: Path) -> None:
     (folder / "a.gz").write_bytes(bytes(3_000_000))
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (the fashion of a path does not matter here)
     with source_of(folder) as source, source.fetch("a.gz") as chunks:
@@ -88,11 +88,11 @@ def test_no_file_stays_open(folder: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 (as above)
 
 
-def test_a_directory_is_read_without_loading_the_ssh_library(folder: Path) -> None:
+def test_directory_source_does_not_import_paramiko(folder: Path) -> None:
     program = (
         "import sys; from smki_sync.events import NullListener\n"
         "from smki_sync.sources import *\n"
-        "s = open_source(sys.argv[1], login=SftpLogin(), limits=Limits(), hear=NullListener())\n"
+        "s = open_source(sys.argv[1], login=SftpLogin(), limits=Limits(), events=NullListener())\n"
         "assert len(s.fetch_listing()) == 3\n"
         "assert 'paramiko' not in sys.modules\n"
     )

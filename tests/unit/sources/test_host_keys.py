@@ -17,7 +17,7 @@ OTHER_TEXT = base64.b64encode(OTHER).decode()
 def judged(
     known_hosts: str, *, host: str = "smki.example", port: int = 22, blob: bytes = KEY
 ) -> HostKeyVerdict:
-    return read_pins(known_hosts, host=host, port=port).judge(blob)
+    return read_pins(known_hosts, host=host, port=port).verdict_on(blob)
 
 
 def hashed(name: str) -> str:
@@ -37,7 +37,7 @@ def hashed(name: str) -> str:
         hashed("smki.example"),
     ],
 )
-def test_a_line_that_names_the_host_pins_its_key(hosts: str) -> None:
+def test_line_pins_key_when_it_names_the_host(hosts: str) -> None:
     assert judged(f"{hosts} ssh-ed25519 {TEXT} a comment\n") is HostKeyVerdict.TRUSTED
     assert judged(f"{hosts} ssh-ed25519 {OTHER_TEXT}\n") is HostKeyVerdict.CHANGED
 
@@ -60,11 +60,11 @@ def test_a_line_that_names_the_host_pins_its_key(hosts: str) -> None:
         "@revoked",
     ],
 )
-def test_any_other_line_pins_nothing(line: str) -> None:
+def test_line_pins_nothing_when_it_does_not_name_the_host(line: str) -> None:
     assert judged(line + "\n") is HostKeyVerdict.UNKNOWN
 
 
-def test_a_host_on_another_port_is_another_host() -> None:
+def test_pin_applies_only_to_its_port() -> None:
     line = f"[smki.example]:2222 ssh-ed25519 {TEXT}\n"
     assert judged(line, port=2222) is HostKeyVerdict.TRUSTED
     assert judged(line, port=2223) is HostKeyVerdict.UNKNOWN
@@ -74,25 +74,25 @@ def test_a_host_on_another_port_is_another_host() -> None:
     )
 
 
-def test_an_ipv6_address_is_named_as_openssh_names_it() -> None:
+def test_pin_of_ipv6_address_has_format_of_openssh() -> None:
     assert judged(f"2001:db8::1 ssh-ed25519 {TEXT}\n", host="2001:db8::1") is HostKeyVerdict.TRUSTED
     line = f"[2001:db8::1]:2222 ssh-ed25519 {TEXT}\n"
     assert judged(line, host="2001:db8::1", port=2222) is HostKeyVerdict.TRUSTED
 
 
-def test_each_of_several_keys_of_one_type_is_trusted_so_that_a_key_can_be_replaced() -> None:
+def test_every_pinned_key_is_trusted_when_there_are_several() -> None:
     lines = f"smki.example ssh-ed25519 {OTHER_TEXT}\nsmki.example ssh-ed25519 {TEXT}\n"
     assert judged(lines) is HostKeyVerdict.TRUSTED
     assert judged(lines, blob=OTHER) is HostKeyVerdict.TRUSTED
 
 
-def test_a_revoked_key_is_refused_even_where_it_is_also_pinned() -> None:
+def test_revoked_key_is_refused_when_it_is_also_pinned() -> None:
     lines = f"smki.example ssh-ed25519 {TEXT}\n@revoked * ssh-ed25519 {TEXT}\n"
     assert judged(lines) is HostKeyVerdict.REVOKED
     assert read_pins(lines, host="smki.example", port=22).trusted == ()
 
 
-def test_the_fingerprint_is_written_as_openssh_writes_it() -> None:
+def test_fingerprint_has_format_of_openssh() -> None:
     digest = base64.b64encode(hashlib.sha256(KEY).digest()).decode()
     assert fingerprint(KEY) == f"SHA256:{digest[:43]}"
 
@@ -101,13 +101,13 @@ def test_the_fingerprint_is_written_as_openssh_writes_it() -> None:
     ("line", "why"),
     [
         (f"@cert-authority smki.example ssh-ed25519 {TEXT}", "line 2 trusts a certificate authority"),
-        (f"@unheard-of smki.example ssh-ed25519 {TEXT}", "line 2 begins with a marker"),
-        ("smki.example ssh-ed25519 not!base64", "line 2 holds no public key"),
-        (f"smki.example ssh-rsa {TEXT}", "line 2 holds no public key of the type that it names"),
-        ("smki.example", "line 2 holds no public key"),
+        (f"@unheard-of smki.example ssh-ed25519 {TEXT}", "line 2 starts with an unknown marker"),
+        ("smki.example ssh-ed25519 not!base64", "line 2 has no public key"),
+        (f"smki.example ssh-rsa {TEXT}", "line 2 has no public key of the stated type"),
+        ("smki.example", "line 2 has no public key"),
     ],
 )
-def test_a_line_about_the_host_that_pins_nothing_says_why(line: str, why: str) -> None:
+def test_unused_line_states_reason_when_it_names_the_host(line: str, why: str) -> None:
     pins = read_pins(f"# a comment\n{line}\n", host="smki.example", port=22)
     assert pins.trusted == ()
     (said,) = pins.unused

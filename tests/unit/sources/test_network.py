@@ -41,7 +41,7 @@ def line_to(
         known_hosts.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{proxy.port} "))
         login = SftpLogin(known_hosts=known_hosts, identity_file=server.identity_file)
         url = server.url.replace(f":{server.port}", f":{proxy.port}")
-        yield proxy, open_source(url, login=login, limits=limits, hear=NullListener())
+        yield proxy, open_source(url, login=login, limits=limits, events=NullListener())
 
 
 def fetched(source: Source) -> bytes | str:
@@ -55,7 +55,7 @@ def fetched(source: Source) -> bytes | str:
 
 @pytest.mark.parametrize("reset", [False, True], ids=["cut", "reset"])
 @pytest.mark.parametrize("at", [0, 10, 40, 300, 1_200, 1_800, 2_400, 2_900, 3_300, 4_000, 100_000, 2_000_000])
-def test_a_line_that_ends_at_any_byte_has_a_name(
+def test_source_has_error_code_when_connection_ends_at_any_byte(
     server: OpenSsh, tmp_path: Path, at: int, reset: bool
 ) -> None:
     faults = Faults(reset_at=at) if reset else Faults(cut_at=at)
@@ -68,7 +68,7 @@ def test_a_line_that_ends_at_any_byte_has_a_name(
     ("at", "reason"),
     [(0, "banner-timeout"), (60, "login-timeout"), (1_500, "login-timeout"), (1_000_000, "stalled")],
 )
-def test_a_black_hole_ends_at_the_limit_of_its_stage(
+def test_source_ends_at_limit_of_stage_when_packets_vanish(
     server: OpenSsh, tmp_path: Path, at: int, reason: str
 ) -> None:
     with line_to(server, Faults(swallow_from=at), tmp_path) as (_, source):
@@ -76,7 +76,7 @@ def test_a_black_hole_ends_at_the_limit_of_its_stage(
 
 
 @pytest.mark.parametrize("at", [30, 700, 1_600, 2_500, 50_000, 1_500_000])
-def test_a_flipped_bit_is_found_and_nothing_wrong_is_handed_on(
+def test_transfer_returns_no_wrong_byte_when_a_bit_is_flipped(
     server: OpenSsh, tmp_path: Path, at: int
 ) -> None:
     with line_to(server, Faults(flip_at=at), tmp_path) as (_, source):
@@ -86,14 +86,12 @@ def test_a_flipped_bit_is_found_and_nothing_wrong_is_handed_on(
     }
 
 
-def test_delay_and_a_low_rate_change_nothing(server: OpenSsh, tmp_path: Path) -> None:
+def test_transfer_completes_with_delay_and_low_rate(server: OpenSsh, tmp_path: Path) -> None:
     with line_to(server, Faults(delay=0.02, rate=20_000_000), tmp_path, Limits()) as (_, source):
         assert fetched(source) == SOME_BYTES
 
 
-def test_a_connection_that_is_reset_while_idle_is_lost_at_the_next_question(
-    server: OpenSsh, tmp_path: Path
-) -> None:
+def test_next_request_fails_when_idle_connection_was_reset(server: OpenSsh, tmp_path: Path) -> None:
     with line_to(server, Faults(), tmp_path) as (proxy, source), source:
         assert len(source.fetch_listing()) == 3
         proxy.reset_all()
@@ -102,7 +100,7 @@ def test_a_connection_that_is_reset_while_idle_is_lost_at_the_next_question(
     assert caught.value.reason == "connection-lost"
 
 
-def test_an_idle_line_shows_signs_of_life_as_often_as_configured(server: OpenSsh, tmp_path: Path) -> None:
+def test_keepalive_is_sent_at_configured_interval(server: OpenSsh, tmp_path: Path) -> None:
     """With a keep-alive of next to nothing, more bytes go up than questions need; with none, no byte does."""
     gone_up = []
     for keep_alive in (0.0, 0.01):
@@ -171,10 +169,10 @@ def cable_pulled() -> Iterator[None]:
 
 def far_source(server: OpenSsh, limits: Limits = LIMITS) -> Source:
     login = SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
-    return open_source(server.url, login=login, limits=limits, hear=NullListener())
+    return open_source(server.url, login=login, limits=limits, events=NullListener())
 
 
-def test_loss_and_delay_of_the_kernel_change_nothing(far_server: OpenSsh) -> None:
+def test_transfer_completes_with_loss_and_delay_of_netem(far_server: OpenSsh) -> None:
     command = [need("tc"), "qdisc", "add", "dev", "smki0", "root", "netem", "delay", "10ms", "loss", "1%"]
     if subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("this kernel has no netem; the proxy's delay stands in")
@@ -184,7 +182,7 @@ def test_loss_and_delay_of_the_kernel_change_nothing(far_server: OpenSsh) -> Non
         subprocess.run(["tc", "qdisc", "del", "dev", "smki0", "root"], check=True, capture_output=True)
 
 
-def test_a_cable_that_is_pulled_in_the_middle_of_a_file_is_a_stall_and_the_next_run_finds_it_mended(
+def test_transfer_stalls_when_link_goes_down(
     far_server: OpenSsh,
 ) -> None:
     with far_source(far_server) as source, source.fetch(BIG) as chunks:
@@ -195,6 +193,6 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_file_is_a_stall_and_the_next_
     assert fetched(far_source(far_server, Limits())) == SOME_BYTES
 
 
-def test_a_network_that_swallows_the_first_packet_ends_at_the_connect_limit(far_server: OpenSsh) -> None:
+def test_connect_times_out_when_link_is_down(far_server: OpenSsh) -> None:
     with cable_pulled():
         assert fetched(far_source(far_server, Limits(connect=0.3))) == "connect-timeout"

@@ -7,11 +7,11 @@ from paramiko.packet import Packetizer
 from paramiko.transport import ServiceRequestingTransport
 
 
-def test_a_transport_takes_its_packets_from_the_class_that_it_is_given() -> None:
+def test_paramiko_transport_accepts_packetizer_class() -> None:
     assert "packetizer_class" in inspect.signature(paramiko.Transport).parameters
 
 
-def test_packets_are_read_through_the_methods_that_are_bounded() -> None:
+def test_paramiko_reads_packets_through_bounded_methods() -> None:
     assert str(inspect.signature(Packetizer.read_all)) == "(self, n, check_rekey=False)"
     assert str(inspect.signature(Packetizer.readline)) == "(self, timeout)"
     assert str(inspect.signature(Packetizer.read_message)) == "(self)"
@@ -19,13 +19,13 @@ def test_packets_are_read_through_the_methods_that_are_bounded() -> None:
     assert "__socket" not in inspect.getsource(Packetizer.read_message)
 
 
-def test_what_was_agreed_and_the_wait_for_new_keys_are_attributes_of_a_transport() -> None:
+def test_paramiko_transport_has_the_attributes_in_use() -> None:
     attributes = inspect.getsource(paramiko.Transport.__init__)
     for name in ("remote_cipher", "remote_mac", "clear_to_send", "clear_to_send_timeout"):
         assert f"self.{name} =" in attributes
 
 
-def test_a_login_goes_through_the_methods_that_are_replaced() -> None:
+def test_paramiko_login_goes_through_replaced_methods() -> None:
     handler = paramiko.auth_handler.AuthOnlyHandler
     for step in (handler.auth_none, handler.auth_publickey, handler.auth_password, handler.auth_interactive):
         assert "self.send_auth_request(" in inspect.getsource(step)

@@ -17,12 +17,12 @@ def drive(window: ReadWindow, dice: random.Random, *, short: bool) -> tuple[byte
     left = b""
     most = 0
     while not window.done:
-        in_flight.extend(window.wanted())
+        in_flight.extend(window.next_requests())
         most = max(most, len(in_flight))
         span = in_flight.pop(dice.randrange(len(in_flight)))
         length = dice.randint(1, span.missing) if short else span.missing
-        window.take(span, CONTENT[span.at : span.at + length])
-        left += b"".join(window.ready())
+        window.receive(span, CONTENT[span.at : span.at + length])
+        left += b"".join(window.completed())
     return left, most
 
 
@@ -34,7 +34,7 @@ def drive(window: ReadWindow, dice: random.Random, *, short: bool) -> tuple[byte
     seed=st.integers(0, 9999),
     short=st.booleans(),
 )
-def test_bytes_leave_complete_and_in_order_and_no_more_are_in_flight_than_allowed(
+def test_window_returns_bytes_in_order_with_bounded_requests(
     *, size: int, offset: int, span: int, spans: int, seed: int, short: bool
 ) -> None:
     offset = min(offset, size)
@@ -44,44 +44,44 @@ def test_bytes_leave_complete_and_in_order_and_no_more_are_in_flight_than_allowe
     assert most <= spans
 
 
-def test_the_rest_of_a_short_reply_is_asked_for_again_and_before_anything_new() -> None:
+def test_window_requests_rest_of_short_reply_first() -> None:
     window = ReadWindow(offset=0, size=100, span_bytes=10, spans=2)
-    first, second = window.wanted()
-    window.take(first, CONTENT[:3])
-    assert list(window.ready()) == []
-    (again,) = window.wanted()
+    first, second = window.next_requests()
+    window.receive(first, CONTENT[:3])
+    assert list(window.completed()) == []
+    (again,) = window.next_requests()
     assert (again.at, again.missing) == (3, 7)
-    window.take(second, CONTENT[10:20])
-    assert list(window.ready()) == []
-    window.take(again, CONTENT[3:10])
-    assert list(window.ready()) == [CONTENT[:10], CONTENT[10:20]]
+    window.receive(second, CONTENT[10:20])
+    assert list(window.completed()) == []
+    window.receive(again, CONTENT[3:10])
+    assert list(window.completed()) == [CONTENT[:10], CONTENT[10:20]]
 
 
-def test_a_missing_first_piece_stops_new_requests_so_that_memory_stays_bounded() -> None:
+def test_window_sends_no_request_when_first_span_is_missing() -> None:
     window = ReadWindow(offset=0, size=1000, span_bytes=10, spans=4)
-    _first, *others = window.wanted()
+    _first, *others = window.next_requests()
     for span in others:
-        window.take(span, CONTENT[span.at : span.at + 10])
-    assert list(window.wanted()) == []
-    assert list(window.ready()) == []
+        window.receive(span, CONTENT[span.at : span.at + 10])
+    assert list(window.next_requests()) == []
+    assert list(window.completed()) == []
     assert not window.done
 
 
-def test_an_empty_reply_is_refused_because_it_would_be_asked_for_for_ever() -> None:
+def test_window_rejects_empty_reply() -> None:
     window = ReadWindow(offset=0, size=10, span_bytes=10, spans=1)
-    (span,) = window.wanted()
+    (span,) = window.next_requests()
     with pytest.raises(BadReadReply, match="no bytes"):
-        window.take(span, b"")
+        window.receive(span, b"")
 
 
-def test_a_reply_longer_than_asked_for_is_refused() -> None:
+def test_window_rejects_reply_that_is_too_long() -> None:
     window = ReadWindow(offset=0, size=10, span_bytes=10, spans=1)
-    (span,) = window.wanted()
+    (span,) = window.next_requests()
     with pytest.raises(BadReadReply, match="11 bytes for 10"):
-        window.take(span, bytes(11))
+        window.receive(span, bytes(11))
 
 
-def test_nothing_is_asked_for_where_nothing_is_left() -> None:
+def test_window_is_done_when_offset_is_the_size() -> None:
     window = ReadWindow(offset=10, size=10, span_bytes=10, spans=1)
     assert window.done
-    assert list(window.wanted()) == []
+    assert list(window.next_requests()) == []

@@ -32,7 +32,7 @@ def serving(
 ) -> Iterator[tuple[Server, Source]]:
     with paramiko_server(folder, behaviour) as server:
         login = SftpLogin(known_hosts=server.known_hosts(folder.parent / "known_hosts"), password=PASSWORD)
-        with open_source(server.url, login=login, limits=limits or Limits(), hear=NullListener()) as source:
+        with open_source(server.url, login=login, limits=limits or Limits(), events=NullListener()) as source:
             yield server, source
 
 
@@ -42,7 +42,7 @@ def failure(source: Source, name: str = NAME) -> SourceUnreachable:
     return caught.value
 
 
-def test_short_reads_are_completed(folder: Path) -> None:
+def test_transfer_completes_when_replies_are_short(folder: Path) -> None:
     def some(served: Served, offset: int, length: int) -> bytes:
         return served.honest(offset, max(1, length * (1 + offset % 7) // 8))
 
@@ -51,7 +51,7 @@ def test_short_reads_are_completed(folder: Path) -> None:
         assert server.seen.reads > len(SOME_BYTES) // 32_768 + 1
 
 
-def test_nothing_is_fetched_twice(folder: Path) -> None:
+def test_transfer_requests_every_byte_once(folder: Path) -> None:
     fetched: list[int] = []
 
     def counted(served: Served, offset: int, length: int) -> bytes:
@@ -68,7 +68,7 @@ def test_nothing_is_fetched_twice(folder: Path) -> None:
     assert sum(fetched) == len(SOME_BYTES)
 
 
-def test_a_server_that_stops_in_the_middle_of_a_file_is_a_stall(folder: Path) -> None:
+def test_transfer_stalls_when_server_stops(folder: Path) -> None:
     quiet = threading.Event()
 
     def stopping(served: Served, offset: int, length: int) -> bytes:
@@ -84,7 +84,7 @@ def test_a_server_that_stops_in_the_middle_of_a_file_is_a_stall(folder: Path) ->
     assert "127.0.0.1" in error.message
 
 
-def test_a_reader_that_pauses_longer_than_the_stall_limit_loses_nothing(folder: Path) -> None:
+def test_transfer_completes_when_reader_pauses_beyond_stall_limit(folder: Path) -> None:
     with (
         serving(folder, Behaviour(), limits=Limits(stall=1)) as (_, source),
         source.fetch(NAME) as chunks,
@@ -95,7 +95,7 @@ def test_a_reader_that_pauses_longer_than_the_stall_limit_loses_nothing(folder: 
     assert b"".join(got) == SOME_BYTES
 
 
-def test_a_trickling_server_ends_at_the_total_limit(folder: Path) -> None:
+def test_transfer_ends_at_total_limit_when_server_trickles(folder: Path) -> None:
     def trickle(served: Served, offset: int, length: int) -> bytes:
         del length
         time.sleep(0.02)
@@ -105,7 +105,7 @@ def test_a_trickling_server_ends_at_the_total_limit(folder: Path) -> None:
         assert failure(source).reason == "total-timeout"
 
 
-def test_a_server_that_dies_in_the_middle_of_a_file_is_a_lost_connection(folder: Path) -> None:
+def test_transfer_reports_lost_connection_when_server_dies(folder: Path) -> None:
     with serving(folder, Behaviour()) as (server, source):
 
         def dying(served: Served, offset: int, length: int) -> bytes:
@@ -122,21 +122,21 @@ def test_a_server_that_dies_in_the_middle_of_a_file_is_a_lost_connection(folder:
         assert server.seen.connections == 1
 
 
-def test_a_file_that_ends_before_its_size_is_told_as_such(folder: Path) -> None:
+def test_transfer_reports_ended_early_when_size_is_too_large(folder: Path) -> None:
     with serving(folder, Behaviour(size_claimed=len(SOME_BYTES) + 1)) as (_, source):
         error = failure(source)
     assert error.reason == "ended-early"
     assert NAME in error.message
 
 
-def test_a_reply_without_bytes_is_a_breach_of_protocol_and_not_asked_for_again(folder: Path) -> None:
+def test_transfer_reports_protocol_error_when_reply_is_empty(folder: Path) -> None:
     with serving(folder, Behaviour(empty_data=True)) as (server, source):
         error = failure(source)
         assert error.reason == "protocol-broken"
         assert server.seen.reads <= 64
 
 
-def test_an_error_status_in_the_middle_is_told_with_the_servers_words(folder: Path) -> None:
+def test_transfer_error_contains_text_of_the_server(folder: Path) -> None:
     def failing(served: Served, offset: int, length: int) -> bytes | int:
         return served.honest(offset, length) if offset < 1_000_000 else SFTP_FAILURE
 
@@ -146,7 +146,7 @@ def test_an_error_status_in_the_middle_is_told_with_the_servers_words(folder: Pa
     assert "(Failure)" in error.message
 
 
-def test_permission_denied_is_refused_for_a_listing_and_for_a_file(folder: Path) -> None:
+def test_source_is_refused_when_permission_is_denied(folder: Path) -> None:
     with serving(folder, Behaviour(forbidden=True)) as (_, source):
         with pytest.raises(SourceRefused) as listing:
             source.fetch_listing()
@@ -155,7 +155,7 @@ def test_permission_denied_is_refused_for_a_listing_and_for_a_file(folder: Path)
     assert [listing.value.reason, file.value.reason] == ["permission-denied"] * 2
 
 
-def test_a_listing_without_end_is_refused_at_the_bound(folder: Path) -> None:
+def test_listing_fails_when_it_never_ends(folder: Path) -> None:
     with (
         serving(folder, Behaviour(endless_listing=True), limits=Limits(entries=100)) as (_, source),
         pytest.raises(SourceUnreachable) as caught,
@@ -164,7 +164,7 @@ def test_a_listing_without_end_is_refused_at_the_bound(folder: Path) -> None:
     assert caught.value.reason == "listing-too-long"
 
 
-def test_names_that_lead_elsewhere_are_left_out_of_a_listing(folder: Path) -> None:
+def test_listing_omits_names_with_paths(folder: Path) -> None:
     evil = ["../evil.gz", "/etc/passwd", "a/b", "", ".", "..", "nul\0.gz", "x" * 300]
     with serving(folder, Behaviour(extra_names=[*evil, "honest.gz"])) as (server, source):
         names = [file.name for file in source.fetch_listing()]
@@ -173,7 +173,7 @@ def test_names_that_lead_elsewhere_are_left_out_of_a_listing(folder: Path) -> No
         assert server.seen.listings == 1
 
 
-def test_a_server_that_never_opens_the_sftp_session_is_a_stall(folder: Path) -> None:
+def test_listing_stalls_when_server_opens_no_session(folder: Path) -> None:
     with (
         serving(folder, Behaviour(silent_subsystem=True), limits=STALL) as (_, source),
         pytest.raises(SourceUnreachable) as caught,
@@ -182,7 +182,7 @@ def test_a_server_that_never_opens_the_sftp_session_is_a_stall(folder: Path) -> 
     assert caught.value.reason == "stalled"
 
 
-def test_an_account_without_sftp_is_told_as_such(folder: Path) -> None:
+def test_listing_reports_no_sftp_when_account_has_none(folder: Path) -> None:
     with (
         serving(folder, Behaviour(no_sftp=True)) as (_, source),
         pytest.raises(SourceUnreachable) as caught,
@@ -191,7 +191,7 @@ def test_an_account_without_sftp_is_told_as_such(folder: Path) -> None:
     assert caught.value.reason == "no-sftp"
 
 
-def test_leaving_a_stalled_file_in_the_middle_does_not_wait_for_it(folder: Path) -> None:
+def test_close_does_not_wait_when_transfer_is_stalled(folder: Path) -> None:
     quiet = threading.Event()
     resumed: list[int] = []
 
@@ -209,7 +209,7 @@ def test_leaving_a_stalled_file_in_the_middle_does_not_wait_for_it(folder: Path)
         quiet.set()
 
 
-def test_no_thread_of_a_connection_outlives_its_source(folder: Path) -> None:
+def test_close_ends_every_thread_of_the_connection(folder: Path) -> None:
     with serving(folder, Behaviour()) as (server, source):
         read(source, NAME)
         running = [thread for thread in threading.enumerate() if isinstance(thread, paramiko.Transport)]
@@ -221,7 +221,7 @@ def test_no_thread_of_a_connection_outlives_its_source(folder: Path) -> None:
         assert not any(thread.is_alive() for thread in ours)
 
 
-def test_a_connection_that_is_reset_is_lost(folder: Path) -> None:
+def test_transfer_reports_lost_connection_when_reset(folder: Path) -> None:
     with serving(folder, Behaviour()) as (server, source), source.fetch(NAME) as chunks:
         next(chunks)
         line = server.transports[-1].sock
@@ -232,7 +232,7 @@ def test_a_connection_that_is_reset_is_lost(folder: Path) -> None:
     assert caught.value.reason == "connection-lost"
 
 
-def test_64_mib_from_openssh_come_byte_for_byte_also_from_the_middle_in_bounded_memory(
+def test_transfer_of_64_mib_is_exact_and_memory_is_bounded(
     tmp_path: Path,
 ) -> None:
     scratch, place = tmp_path / "scratch", tmp_path / "files"
@@ -243,7 +243,7 @@ def test_64_mib_from_openssh_come_byte_for_byte_also_from_the_middle_in_bounded_
     (place / "big.gz").write_bytes(content)
     with openssh_server(place, scratch) as server:
         login = SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
-        with open_source(server.url, login=login, limits=Limits(), hear=NullListener()) as source:
+        with open_source(server.url, login=login, limits=Limits(), events=NullListener()) as source:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for offset in (0, 1, 40_000_001):
                 at = offset

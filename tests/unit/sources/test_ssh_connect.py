@@ -16,13 +16,14 @@ from smki_sync.events import Detail, NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.sftp import SftpSource
+from smki_sync.sources.ssh_connect import ParamikoConnection
 from smki_sync.sources.ssh_settings import (
     AlgorithmOffer,
     LegacyAlgorithm,
     SftpLogin,
-    disagreement,
-    host_key_algorithms,
-    remedies,
+    helpful_legacy_algorithms,
+    missing_algorithms,
+    ordered_host_key_algorithms,
 )
 from smki_sync.sources.ssh_transport import BoundedPacketizer, packetizer_of
 from unit.sources.conftest import Heard
@@ -40,8 +41,8 @@ def serving(
         yield server, SftpLogin(known_hosts=server.known_hosts, identity_file=server.identity_file)
 
 
-def source_of(server: OpenSsh, login: SftpLogin, hear: Heard | None = None) -> Source:
-    return open_source(server.url, login=login, limits=Limits(), hear=hear or NullListener())
+def source_of(server: OpenSsh, login: SftpLogin, events: Heard | None = None) -> Source:
+    return open_source(server.url, login=login, limits=Limits(), events=events or NullListener())
 
 
 def refusal(server: OpenSsh, login: SftpLogin) -> SourceError:
@@ -53,23 +54,21 @@ def refusal(server: OpenSsh, login: SftpLogin) -> SourceError:
 def exchanges(source: Source) -> int:
     """How often keys were agreed on."""
     assert isinstance(source, SftpSource)
-    assert source._transport is not None
-    return packetizer_of(source._transport).key_exchanges
+    assert isinstance(source._connection, ParamikoConnection)
+    return packetizer_of(source._connection.transport).key_exchanges
 
 
 # Renewal of keys.
 
 
-def test_a_server_that_renews_its_keys_all_the_time_gives_every_byte(tmp_path: Path) -> None:
+def test_transfer_completes_when_server_rekeys(tmp_path: Path) -> None:
     with serving(tmp_path, "RekeyLimit 500K") as (server, login), source_of(server, login) as source:
         assert read(source, NAME) == SOME_BYTES
         assert read(source, NAME, offset=17) == SOME_BYTES[17:]
         assert exchanges(source) >= 5
 
 
-def test_a_client_that_renews_its_keys_all_the_time_gets_every_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_transfer_completes_when_client_rekeys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoundedPacketizer, "REKEY_BYTES", 500_000)
     with serving(tmp_path) as (server, login), source_of(server, login) as source:
         assert read(source, NAME) == SOME_BYTES
@@ -79,7 +78,7 @@ def test_a_client_that_renews_its_keys_all_the_time_gets_every_byte(
 # What is asked for.
 
 
-def test_the_verbose_log_says_all_that_was_agreed_on(tmp_path: Path) -> None:
+def test_connection_description_names_all_algorithms(tmp_path: Path) -> None:
     heard = Heard()
     with (
         serving(tmp_path, "KexAlgorithms ecdh-sha2-nistp384") as (server, login),
@@ -98,7 +97,7 @@ def test_the_verbose_log_says_all_that_was_agreed_on(tmp_path: Path) -> None:
         assert fact in told.text
 
 
-def test_without_gcm_the_mac_is_told_too(tmp_path: Path) -> None:
+def test_connection_description_names_mac_without_gcm(tmp_path: Path) -> None:
     heard = Heard()
     with (
         serving(tmp_path, "Ciphers aes256-ctr\nMACs hmac-sha2-512") as (server, login),
@@ -110,7 +109,7 @@ def test_without_gcm_the_mac_is_told_too(tmp_path: Path) -> None:
     assert "cipher aes256-ctr; MAC hmac-sha2-512" in told.text
 
 
-def test_an_old_server_is_refused_in_words_and_let_in_once_its_cipher_is_named(tmp_path: Path) -> None:
+def test_old_server_is_accepted_only_with_legacy_algorithms(tmp_path: Path) -> None:
     with serving(tmp_path, "Ciphers aes256-cbc\nMACs hmac-sha1") as (server, login):
         error = refusal(server, login)
         assert error.reason == "no-common-algorithm"
@@ -123,7 +122,7 @@ def test_an_old_server_is_refused_in_words_and_let_in_once_its_cipher_is_named(t
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_a_pinned_host_key_of_any_type_is_checked_against_openssh(tmp_path: Path, kind: str) -> None:
+def test_openssh_host_key_of_each_type_is_accepted(tmp_path: Path, kind: str) -> None:
     with serving(tmp_path, host_key=kind) as (server, login), source_of(server, login) as source:
         assert len(source.fetch_listing()) == 3
 
@@ -131,7 +130,7 @@ def test_a_pinned_host_key_of_any_type_is_checked_against_openssh(tmp_path: Path
 @pytest.mark.parametrize(
     ("kind", "passphrase"), [("ed25519", "swordfish"), ("ecdsa", ""), ("rsa", ""), ("rsa", "swordfish")]
 )
-def test_openssh_lets_in_a_key_of_any_usual_type(tmp_path: Path, kind: str, passphrase: str) -> None:
+def test_openssh_login_succeeds_with_each_key_type(tmp_path: Path, kind: str, passphrase: str) -> None:
     public = make_key(tmp_path / "id", kind=kind, passphrase=passphrase)
     with serving(tmp_path) as (server, login):
         (tmp_path / "sshd" / "authorized").write_text(public + "\n")
@@ -144,25 +143,25 @@ def test_openssh_lets_in_a_key_of_any_usual_type(tmp_path: Path, kind: str, pass
             assert caught.value.reason == "key-passphrase-missing"
 
 
-def test_host_keys_are_asked_for_in_the_order_of_the_pins() -> None:
+def test_host_key_algorithms_follow_order_of_pins() -> None:
     known = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256")
-    assert host_key_algorithms(["ssh-rsa", "ecdsa-sha2-nistp256", "ssh-dss"], known) == (
+    assert ordered_host_key_algorithms(["ssh-rsa", "ecdsa-sha2-nistp256", "ssh-dss"], known) == (
         *("rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ssh-ed25519"),
     )
-    assert host_key_algorithms([], known) == known
+    assert ordered_host_key_algorithms([], known) == known
 
 
-def test_what_two_sides_lack_is_said_and_only_what_would_help_is_named() -> None:
+def test_missing_algorithms_and_helpful_legacy_ones_are_named() -> None:
     ours = AlgorithmOffer(kex=["k"], host_keys=["h"], ciphers=["c"], macs=["m"])
     theirs = AlgorithmOffer(
         kex=["old"], host_keys=["h"], ciphers=["c", "3des-cbc"], macs=["hmac-sha1", "hmac-md5"]
     )
     said = "as key exchange it offers old; as MAC it offers hmac-sha1, hmac-md5"
-    assert disagreement(ours, theirs) == said
-    assert remedies(ours, theirs) == (LegacyAlgorithm.HMAC_SHA1,)
+    assert missing_algorithms(ours, theirs) == said
+    assert helpful_legacy_algorithms(ours, theirs) == (LegacyAlgorithm.HMAC_SHA1,)
 
 
-def test_a_certificate_authority_in_known_hosts_is_refused_in_words(tmp_path: Path) -> None:
+def test_certificate_authority_in_known_hosts_is_rejected(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, login):
         server.known_hosts.write_text(f"@cert-authority {server.known_hosts.read_text()}")
         error = refusal(server, login)
@@ -208,21 +207,19 @@ def saying(words: bytes) -> Iterator[int]:
         (b"SSH-2.0-odd\r\n", "handshake-failed"),
     ],
 )
-def test_what_a_server_says_in_place_of_a_handshake_has_its_name(
-    tmp_path: Path, words: bytes, reason: str
-) -> None:
+def test_connect_has_error_code_when_handshake_fails(tmp_path: Path, words: bytes, reason: str) -> None:
     (tmp_path / "known_hosts").write_text("")
     login = SftpLogin(known_hosts=tmp_path / "known_hosts", password="made up")
     with saying(words) as port:
         source = open_source(
-            f"sftp://party@127.0.0.1:{port}/", login=login, limits=QUICK, hear=NullListener()
+            f"sftp://party@127.0.0.1:{port}/", login=login, limits=QUICK, events=NullListener()
         )
         with pytest.raises(SourceUnreachable) as caught, source:
             pytest.fail("the source was entered")
     assert caught.value.reason == reason
 
 
-def test_openssh_beyond_its_most_startups_is_busy_and_says_so(tmp_path: Path) -> None:
+def test_connect_is_busy_when_openssh_reaches_max_startups(tmp_path: Path) -> None:
     with serving(tmp_path, "MaxStartups 1\nLoginGraceTime 60") as (server, login), waiting_at(server):
         error = refusal(server, login)
     assert isinstance(error, SourceUnreachable)
@@ -242,7 +239,7 @@ def waiting_at(server: OpenSsh) -> Iterator[None]:
     line.close()
 
 
-def test_openssh_without_a_session_to_give_is_busy(tmp_path: Path) -> None:
+def test_listing_is_busy_when_openssh_allows_no_session(tmp_path: Path) -> None:
     with serving(tmp_path, "MaxSessions 0") as (server, login), source_of(server, login) as source:
         with pytest.raises(SourceUnreachable) as caught:
             source.fetch_listing()

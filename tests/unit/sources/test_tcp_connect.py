@@ -6,7 +6,7 @@ from smki_sync.sources.base import SftpAddress
 from smki_sync.sources.ssh_connect import tcp_connect
 
 
-def test_a_question_is_sent_at_once_and_does_not_wait_until_the_one_before_is_acknowledged() -> None:
+def test_tcp_connect_disables_nagle() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with tcp_connect(SftpAddress(user="party", host="127.0.0.1", port=port, path="/"), 5.0) as line:

@@ -55,7 +55,7 @@ class Gatekeeper:
 
     def sync(self, *, full: bool = False) -> SyncReport:
         source = open_source(
-            (self.place / "files").as_uri(), login=SftpLogin(), limits=Limits(), hear=NullListener()
+            (self.place / "files").as_uri(), login=SftpLogin(), limits=Limits(), events=NullListener()
         )
         job = SyncJob(
             directory=MirrorDirectory(self.mirror),
