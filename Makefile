@@ -57,8 +57,9 @@ bench: setup  ## what a large full costs, beside the straightforward script (BEN
 kill: setup  ## a run killed, stopped and robbed of its disk at every moment there is: an hour
 	SMKI_SYNC_KILLS=all $(BIN)/pytest tests/resilience/kill
 
-model: setup  ## a thousand lives of a repository and its mirror at random: a quarter of an hour
+model: setup  ## random histories of a repository and its mirror (LIVES=10000): an hour and a half
 	SMKI_SYNC_LIVES=1000 $(BIN)/pytest tests/scenarios/model_based
+	SMKI_SYNC_LIVES=$(or $(LIVES),10000) $(BIN)/pytest -q tests/scenarios/merge_model
 
 year: setup  ## a year of daily runs, with faults, outages and new keys: two minutes
 	SMKI_SYNC_YEAR=whole $(BIN)/pytest tests/scenarios/year

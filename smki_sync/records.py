@@ -1,20 +1,26 @@
-"""One record of an extract: its body read, the claims around it checked against the body.
+"""Pure: one record of an extract -> an entry for the mirror, or a rejection with its reason.
 
-For: deciding what a record says. The X.509 body is the truth; serial number, name, usage and role
-around it are claims (Annex B), and one that differs is flagged, never followed. Refuses: to raise
-for anything that a file can hold, and to drop a certificate that can be read at all.
+The X.509 body is the truth. Serial number, name, usage and role around it are claims (Annex B): one
+that differs from the body is flagged and not used. A claim fills a field only if the body is silent. If
+the body is ambiguous, the field stays empty and the entry has a flag.
+
+Nothing that a file can contain raises an exception here.
 """
 
 import binascii
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from smki_sync.model.certificate import (
+    NO_FLAG,
+    SERIAL_SIZE_LIMIT,
     Claims,
     Entry,
     Eui,
     Facts,
     Flag,
+    Kind,
     Rejected,
     RejectReason,
     Serial,
@@ -22,24 +28,25 @@ from smki_sync.model.certificate import (
     Usage,
     parse_eui,
     parse_serial,
+    serial_size,
 )
 from smki_sync.x509 import ExaminedCertificate, NotACertificate, examine, template_cache
 
 DETAIL_LIMIT = 200
-"""Characters of a detail: a line in a report, whatever the file held."""
+"""Characters of a detail, which is one line of a report."""
 
 _WHITE_SPACE = b" \t\r\n"  # XML 1.0, production 3
 _STATUSES = {status.value: status for status in Status}
 _USAGES = {usage.value: usage for usage in Usage}
-_ROLES = {f"{role:0{width}}": role for role in range(256) for width in (1, 2, 3)}  # one octet in the body
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}  # xs:boolean
-_NO_FLAG = Flag(0)
+_ROLES = {f"{role:0{width}}": role for role in range(256) for width in (1, 2, 3)}  # one byte in the body
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}  # xs:boolean
+_AUTHORITIES = frozenset({Kind.OCA, Kind.DCA})
 
 Value = TypeVar("Value")
 
 
 class _Unfit(Exception):
-    """A record that cannot be understood, and why."""
+    """A record that goes to the quarantine, and why."""
 
     def __init__(self, reason: RejectReason, detail: str) -> None:
         super().__init__(detail)
@@ -48,9 +55,9 @@ class _Unfit(Exception):
 
 
 class PreParsed(NamedTuple):
-    """A record that is certain to be understood; :func:`finish_parse` does the rest, in whatever process.
+    """A record that :func:`finish_parse` can read in another process.
 
-    ``der``: the body decoded; that of ``claims`` is not asked again and may be missing.
+    ``der``: the decoded body. The body in ``claims`` is not needed and may be missing.
     """
 
     number: int
@@ -59,59 +66,67 @@ class PreParsed(NamedTuple):
 
 
 def parse_record(number: int, claims: Claims) -> Entry | Rejected:
-    """Read record ``number`` of a file, counted from 1; one that cannot be understood is ``Rejected``.
+    """Read record ``number`` of a file, counted from 1.
 
-    Source of the rules: Annex B as the DCC's own samples show it, where the serial number and the
-    usage of a record can belong to another certificate than its body.
+    Source of the rules: Annex B and the samples of the DCC, in which serial number and usage of a record
+    can belong to another certificate than its body.
     """
-    known = None
+    facts = None
     try:
-        der = _der(claims.body)
+        der = _decode_body(claims.body)
         known = _examine(der)
+        facts = known.facts
+        _check_serial(facts.serial)
         status = _status(claims.status)
+        return _entry(number, claims, der, known, status)
     except _Unfit as unfit:
-        return _rejected(number, unfit, claims, known)
-    return _entry(number, claims, der, known, status)
+        return _rejected(number, claims, facts, unfit.reason, unfit.detail)
+    except Exception as exc:  # noqa: BLE001 - one hostile record must not stop the file
+        detail = f"{type(exc).__name__}: {exc}".encode("ascii", "replace").decode()
+        detail = "".join(c if c.isprintable() else "?" for c in detail[:DETAIL_LIMIT])
+        return _rejected(number, claims, facts, RejectReason.RECORD_UNREADABLE, detail)
 
 
 def pre_parse(number: int, claims: Claims) -> PreParsed | Entry | Rejected:
-    """As :func:`parse_record`, but leave the larger part of the work on most records to :func:`finish_parse`.
+    """Do what :func:`parse_record` does, but leave the larger part of most records to :func:`finish_parse`.
 
-    What is left is certain to succeed: a known status, and a body that fits a mould.
+    A record is left to it if it has a known status and a body that fits a template.
     """
     if claims.status not in _STATUSES:
         return parse_record(number, claims)
     try:
-        der = _der(claims.body)
-    except _Unfit as unfit:
-        return _rejected(number, unfit, claims, None)
-    if template_cache.fits(der):
-        return PreParsed(number, claims, der)
+        der = _decode_body(claims.body)
+        if template_cache.fits(der):
+            return PreParsed(number, claims, der)
+    except Exception:  # noqa: BLE001 - parse_record() finds the reason
+        return parse_record(number, claims)
     return parse_record(number, claims)
 
 
-def finish_parse(sifted: PreParsed) -> Entry:
-    """Understand a record that was sifted."""
-    number, claims, der = sifted
-    return _entry(number, claims, der, examine(der), _STATUSES[claims.status or ""])
+def finish_parse(record: PreParsed) -> Entry | Rejected:
+    """Read a record that :func:`pre_parse` has prepared."""
+    number, claims, der = record
+    try:
+        return _entry(number, claims, der, examine(der), _STATUSES[claims.status or ""])
+    except Exception:  # noqa: BLE001 - parse_record() finds the reason
+        return parse_record(number, claims._replace(body=b64encode(der).decode()))
 
 
-def _rejected(number: int, unfit: _Unfit, claims: Claims, known: ExaminedCertificate | None) -> Rejected:
-    """Make the evidence. The body says which certificate it is about; if it cannot be read, the claim does."""
+def _rejected(
+    number: int, claims: Claims, facts: Facts | None, reason: RejectReason, detail: str
+) -> Rejected:
     return Rejected(
         number=number,
-        reason=unfit.reason,
-        detail=unfit.detail,
-        serial=known.facts.serial if known else _claimed_serial(claims.serial),
-        issuer=known.facts.issuer if known else None,
+        reason=reason,
+        detail=detail,
+        serial=_claimed_serial(claims.serial) if facts is None else facts.serial,
+        issuer=None if facts is None else facts.issuer,
     )
 
 
 def _claimed_serial(claim: str | None) -> Serial | None:
-    if claim is None or not claim.strip():
-        return None
     try:
-        return parse_serial(claim)
+        return parse_serial(claim or "")
     except ValueError:
         return None
 
@@ -121,7 +136,10 @@ def _entry(number: int, claims: Claims, der: bytes, known: ExaminedCertificate, 
     eui = _claimed_eui(claims.name, facts.eui)
     role = _claimed(_ROLES, claims.role)
     usage = _claimed(_USAGES, claims.usage)
-    odd = _odd(claims.serial, eui, role, usage, facts)
+    flags = _contradictions(claims.serial, eui, role, usage, facts)
+    if facts.flags or facts.kind in _AUTHORITIES:
+        eui, role, usage = _allowed(facts, eui, role, usage)
+        flags |= facts.flags
     manufacturing = claims.manufacturing
     return Entry(
         number=number,
@@ -131,17 +149,29 @@ def _entry(number: int, claims: Claims, der: bytes, known: ExaminedCertificate, 
         role=role if facts.role is None else facts.role,
         usage=usage if facts.usage is None else facts.usage,
         status=status,
-        manufacturing=None if manufacturing is None else _claimed(_TRUTHS, manufacturing.lower()),
-        flags=odd | Flag.STRICT_PARSER_REFUSES if known.refused else odd,
+        manufacturing=None if manufacturing is None else _claimed(_BOOLEANS, manufacturing.lower()),
+        flags=flags | Flag.STRICT_PARSER_REFUSES if known.refused else flags,
     )
 
 
-def _der(body: str | None) -> bytes:
-    """Decode Base64 (RFC 4648 section 4); white space may stand anywhere in it, as in Annex B samples."""
+def _allowed(
+    facts: Facts, eui: Eui | None, role: int | None, usage: Usage | None
+) -> tuple[Eui | None, int | None, Usage | None]:
+    """Drop claims for fields that the body states ambiguously. The key of an authority has no usage."""
+    flags = facts.flags
+    return (
+        None if Flag.EUI_BROKEN in flags else eui,
+        None if Flag.ROLE_BROKEN in flags else role,
+        None if Flag.USAGE_BROKEN in flags or facts.kind in _AUTHORITIES else usage,
+    )
+
+
+def _decode_body(body: str | None) -> bytes:
+    """Decode Base64 (RFC 4648 section 4). White space is allowed anywhere, as in the samples of Annex B."""
     try:
         return _decode(body or "")
-    except ValueError:  # as most bodies stand in one line, the others are asked twice
-        # What is no ASCII becomes a question mark, which is no Base64 either.
+    except ValueError:  # most bodies are one line, so that only the others are decoded twice
+        # A character outside of ASCII becomes a question mark, which is not Base64 either.
         text = (body or "").encode("ascii", "replace").translate(None, _WHITE_SPACE)
     if not text:
         raise _Unfit(RejectReason.BODY_MISSING, "CertificateBody is absent or empty")
@@ -153,9 +183,9 @@ def _der(body: str | None) -> bytes:
 
 
 def _decode(text: str | bytes) -> bytes:
-    """Decode Base64 without white space; raises ``ValueError`` for anything else, nothing at all included."""
+    """Decode Base64 without white space. Raises ``ValueError`` for anything else, also for no text."""
     der = binascii.a2b_base64(text, strict_mode=True)
-    if len(text) != -(-len(der) // 3) * 4 or not der:  # binascii lets more of '=' pass than needed
+    if len(text) != -(-len(der) // 3) * 4 or not der:  # binascii accepts more of '=' than needed
         raise ValueError("excess padding")
     return der
 
@@ -164,8 +194,14 @@ def _examine(der: bytes) -> ExaminedCertificate:
     try:
         return examine(der)
     except NotACertificate as exc:
-        detail = f"CertificateBody of {len(der)} octets: {exc}"
+        detail = f"CertificateBody of {len(der)} bytes: {exc}"
         raise _Unfit(RejectReason.BODY_NOT_A_CERTIFICATE, detail) from exc
+
+
+def _check_serial(serial: Serial) -> None:
+    if len(serial) > 2 * SERIAL_SIZE_LIMIT and (size := serial_size(serial)) > SERIAL_SIZE_LIMIT:
+        detail = f"the serial number has {size} bytes, more than {SERIAL_SIZE_LIMIT}"
+        raise _Unfit(RejectReason.SERIAL_TOO_LONG, detail)
 
 
 def _status(claim: str | None) -> Status:
@@ -179,12 +215,12 @@ def _status(claim: str | None) -> Status:
 
 
 def _claimed(words: Mapping[str, Value], claim: str | None) -> Value | None:
-    """Look a claim up among the words that it may be; any other word claims nothing."""
+    """Look a claim up among its possible words. Any other word claims nothing."""
     return None if claim is None else words.get(claim.strip())
 
 
 def _claimed_eui(name: str | None, known: Eui | None) -> Eui | None:
-    """Read a name as an EUI-64; a name that is none, such as an authority's, claims nothing."""
+    """Parse a name as an EUI-64. Another name, such as that of an authority, claims nothing."""
     if name is None or name == known:
         return known
     try:
@@ -193,9 +229,11 @@ def _claimed_eui(name: str | None, known: Eui | None) -> Eui | None:
         return None
 
 
-def _odd(serial: str | None, eui: Eui | None, role: int | None, usage: Usage | None, facts: Facts) -> Flag:
-    """Flag the claims that differ from what the body says itself."""
-    flags = _NO_FLAG
+def _contradictions(
+    serial: str | None, eui: Eui | None, role: int | None, usage: Usage | None, facts: Facts
+) -> Flag:
+    """Flag the claims that differ from the body."""
+    flags = NO_FLAG
     if _serial_differs(serial, facts.serial):
         flags |= Flag.SERIAL_CLAIM_DIFFERS
     if _differs(eui, facts.eui):
@@ -208,8 +246,13 @@ def _odd(serial: str | None, eui: Eui | None, role: int | None, usage: Usage | N
 
 
 def _serial_differs(claim: str | None, serial: Serial) -> bool:
-    """Compare as numbers: case and leading zeros do not matter. What is no number differs."""
-    return claim != serial and claim is not None and bool(claim.strip()) and _claimed_serial(claim) != serial
+    """Compare as numbers: letter case and leading zeros do not matter. A text that is not hex differs."""
+    if claim == serial or claim is None or not claim.strip():
+        return False
+    try:
+        return parse_serial(claim) != serial
+    except ValueError:
+        return True
 
 
 def _differs(claim: Value | None, known: Value | None) -> bool:

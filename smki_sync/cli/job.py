@@ -26,6 +26,7 @@ from smki_sync.download import (
     ReconnectingSource,
     RetryPolicy,
     SourceConfig,
+    stored_request_limit,
 )
 from smki_sync.download.archive import Archive
 from smki_sync.download.retry import (
@@ -37,11 +38,12 @@ from smki_sync.download.retry import (
 from smki_sync.errors import Locked, SmkiSyncError
 from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, RefusedLogins, Run
+from smki_sync.mirror.history import History, RefusedLogins, RequestLimits, Run
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.report import Notice, NoticeCode, Outcome, SyncReport
 from smki_sync.monitoring import call_hook
 from smki_sync.sources.base import OpenSource, SftpAddress, Source, parse_address
+from smki_sync.sources.sftp_protocol import RequestLimit
 from smki_sync.sources.ssh_settings import SftpLogin
 from smki_sync.status import freshness_of
 from smki_sync.sync import SyncJob
@@ -62,7 +64,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
     sources = fallback_sources_of(config, events)
     return SyncJob(
         directory=MirrorDirectory(config.need_mirror()),
-        open_source=sources.open if sources else lambda: source_of(config, events),
+        open_source=sources.open if sources else source_opener(config, events),
         ring=sources,
         archive=archive_of(config),
         today=now_here().date(),
@@ -102,13 +104,28 @@ def download_options_of(config: Config) -> DownloadOptions:
     )
 
 
-def source_of(config: Config, events: EventListener, url: str | None = None) -> Source:
-    """Return the configured source, or another one. It does not repeat a login that was just refused.
+def source_opener(config: Config, events: EventListener, url: str | None = None) -> OpenSource:
+    """Return what creates the configured source, or that of ``url``, for every connection of a run.
 
-    The source is not yet connected.
+    It respects the login lockout, and the number of read requests that the server accepts.
     """
-    source, lockout = source_config_of(config, url).open(events), login_lockout_of(config, url=url)
-    return LoginGuard(source, lockout=lockout) if lockout else source
+    requests = request_limit_of(config, url)
+
+    def open_source() -> Source:
+        source = source_config_of(config, url).open(events, requests)
+        lockout = login_lockout_of(config, url=url)
+        return LoginGuard(source, lockout=lockout) if lockout else source
+
+    return open_source
+
+
+def request_limit_of(config: Config, url: str | None = None) -> RequestLimit | None:
+    """Return the stored number of read requests in flight; ``None`` for a local directory."""
+    address = parse_address(url or config.need_url())
+    if not isinstance(address, SftpAddress):
+        return None
+    store = RequestLimits(MirrorDirectory(config.need_mirror()).history)
+    return stored_request_limit(store, address.peer, clock=now_here)
 
 
 def login_lockout_of(
@@ -133,12 +150,10 @@ def fallback_sources_of(config: Config, events: EventListener) -> FallbackSource
     def reconnecting(opener: OpenSource) -> OpenSource:
         return lambda: ReconnectingSource(opener, options=download_options_of(config), events=events)
 
-    def fallback(url: str) -> OpenSource:
-        return lambda: source_of(config, events, url)
-
     if not config.repository.fallbacks:
         return None
-    openers = [lambda: source_of(config, events), *map(fallback, config.repository.fallbacks)]
+    urls = [None, *config.repository.fallbacks]
+    openers = [source_opener(config, events, url) for url in urls]
     return FallbackSources(openers=[reconnecting(opener) for opener in openers])
 
 

@@ -17,6 +17,7 @@ from smki_sync.download.sources import (
     FallbackSources,
     LoginGuard,
     LoginLockout,
+    stored_request_limit,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "read_chunks",
     "read_growing_file",
     "space_needed",
+    "stored_request_limit",
 ]

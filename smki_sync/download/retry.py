@@ -15,6 +15,7 @@ from smki_sync.events import EventListener, Retrying
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Chunks, Limits, OpenSource, Source
+from smki_sync.sources.sftp_protocol import RequestLimit
 from smki_sync.sources.ssh_settings import SftpLogin
 
 
@@ -141,9 +142,9 @@ class SourceConfig:
     login: SftpLogin
     limits: Limits
 
-    def open(self, events: EventListener) -> Source:
+    def open(self, events: EventListener, requests: RequestLimit | None = None) -> Source:
         """Create the source; it is not entered yet."""
-        return open_source(self.url, login=self.login, limits=self.limits, events=events)
+        return open_source(self.url, login=self.login, limits=self.limits, events=events, requests=requests)
 
 
 MIB: Final = 1 << 20

@@ -11,6 +11,7 @@ from smki_sync.errors import LoginInterrupted, MirrorError, SourceError, SourceM
 from smki_sync.model.extract import RemoteFile
 from smki_sync.planner import CLOCK_TOLERANCE
 from smki_sync.sources.base import Chunks, OpenSource, Source
+from smki_sync.sources.sftp_protocol import IN_FLIGHT_REQUESTS, RequestLimit
 from smki_sync.timestamps import utc
 
 AUTOMATIC_LOGIN_LIMIT: Final = 1
@@ -99,6 +100,42 @@ class LoginLockout:
     def _store(self, account: str) -> None:
         with suppress(MirrorError):
             self.logins.remember(account, at=utc(self.clock()))
+
+
+class RequestLimitStore(Protocol):
+    """Stores how many read requests a server accepts. Every method may raise ``MirrorError``."""
+
+    def requests(self, server: str, *, since: str, until: str) -> int | None:
+        """Return the number stored for a server between two times (ISO 8601, UTC)."""
+
+    def remember(self, server: str, requests: int, *, at: str) -> None:
+        """Replace the number for a server."""
+
+
+REQUEST_LIMIT_DAYS: Final = 30
+"""Days after which a lower number of requests in flight is forgotten: the server may have been replaced."""
+
+
+def stored_request_limit(
+    store: RequestLimitStore, server: str, *, clock: Callable[[], datetime]
+) -> RequestLimit:
+    """Return the request limit of a server (``host:port``); it stores its changes for the next run."""
+
+    def remember(requests: int) -> None:
+        with suppress(MirrorError):
+            store.remember(server, requests, at=utc(clock()))
+
+    stored, now = None, clock()
+    with suppress(MirrorError):
+        stored = store.requests(
+            server,
+            since=utc(now - timedelta(days=REQUEST_LIMIT_DAYS)),
+            until=utc(now + CLOCK_TOLERANCE),  # a time ahead of the clock does not count
+        )
+    limit = RequestLimit(on_change=remember)
+    if stored is not None:
+        limit.requests = max(1, min(stored, IN_FLIGHT_REQUESTS))
+    return limit
 
 
 class LoginGuard:

@@ -232,3 +232,31 @@ class RefusedLogins:
             return
         with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
             db.table("refusal").delete_where("account = ?", [account])
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """The table ``request_limit`` of the history at ``path``: read requests in flight that a server accepts.
+
+    Every method raises ``MirrorError``.
+    """
+
+    path: Path
+
+    def requests(self, server: str, *, since: str, until: str) -> int | None:
+        """Return the number stored for a server between two times (ISO 8601, UTC); ``None`` without one."""
+        with history_errors(self.path):
+            if not self.path.exists():
+                return None
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            if "request_limit" not in db.table_names():
+                return None
+            values = [server, since, until]
+            rows = list(db.table("request_limit").rows_where("server = ? AND at BETWEEN ? AND ?", values))
+            return int(rows[-1]["requests"]) if rows else None
+
+    def remember(self, server: str, requests: int, *, at: str) -> None:
+        """Replace the number for a server, durably."""
+        with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
+            row = {"server": server, "requests": requests, "at": at}
+            db.table("request_limit").upsert(row, pk="server")

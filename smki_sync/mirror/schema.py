@@ -18,12 +18,13 @@ CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in
     entries     INTEGER NOT NULL,
     sha256      TEXT NOT NULL,    -- of its DER
     applied     TEXT NOT NULL,    -- UTC
-    in_force    INTEGER NOT NULL, -- 1, or 0 once a newer list of the same key has taken its place
-    der         BLOB              -- NULL once it is not in force
+    in_force    INTEGER NOT NULL, -- 1; 2: until any list takes its place; 0: a newer one has done so
+    der         BLOB,             -- NULL once it is not in force
+    scope       TEXT NOT NULL DEFAULT ''  -- hex of its issuingDistributionPoint
 );
 CREATE TABLE revocation (         -- the lines of the lists in force
     serial TEXT NOT NULL,
-    issuer INTEGER NOT NULL REFERENCES issuer (id),
+    issuer INTEGER NOT NULL REFERENCES issuer (id),  -- the one that has no same_as
     list   INTEGER NOT NULL REFERENCES revocation_list (id),
     since  INTEGER NOT NULL,      -- seconds since 1970, UTC
     reason TEXT,                  -- RFC 5280 5.3.1; NULL where the list gives none
@@ -45,8 +46,17 @@ CREATE TABLE refused_companion (  -- evidence: those that were not taken, once f
     why     TEXT NOT NULL,
     seen    TEXT NOT NULL,        -- UTC
     content BLOB NOT NULL,
+    reader  INTEGER NOT NULL DEFAULT 0,  -- version of the parser that refused it, see revocation.py
     UNIQUE (name, sha256, code)
 );
+CREATE TABLE revoked_authority (  -- revoked authorities with certificates below, derived from their rows
+    issuer  INTEGER NOT NULL REFERENCES issuer (id),
+    key_id  BLOB NOT NULL,        -- subject key identifier; empty: each key of this name
+    subject TEXT NOT NULL,        -- RFC 4514; of the authority that is revoked, here or further up
+    serial  TEXT NOT NULL,
+    since   INTEGER NOT NULL,     -- seconds since 1970, UTC
+    PRIMARY KEY (issuer, key_id)
+) WITHOUT ROWID;
 CREATE TABLE slot_publication (   -- every publication of an anchor-slot file that was taken in, in order
     id     INTEGER PRIMARY KEY,
     file   TEXT NOT NULL,
@@ -65,6 +75,25 @@ CREATE TABLE slot_certificate (   -- what a publication holds, in its order
     PRIMARY KEY (publication, place)
 ) WITHOUT ROWID;
 """
+
+
+ISSUER_INDEX: Final = "CREATE INDEX issuer_same ON issuer (coalesce(same_as, id));"
+
+LIST_UPGRADE: Final = f"""
+ALTER TABLE revocation_list ADD COLUMN scope TEXT NOT NULL DEFAULT '';
+ALTER TABLE refused_companion ADD COLUMN reader INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE issuer ADD COLUMN same_as INTEGER REFERENCES issuer (id);
+{ISSUER_INDEX}
+CREATE TABLE revoked_authority (
+    issuer  INTEGER NOT NULL REFERENCES issuer (id),
+    key_id  BLOB NOT NULL,
+    subject TEXT NOT NULL,
+    serial  TEXT NOT NULL,
+    since   INTEGER NOT NULL,
+    PRIMARY KEY (issuer, key_id)
+) WITHOUT ROWID;
+"""
+"""From version 5 to 6: the tables of lists. ``revocation.upgrade_lists()`` fills the new columns."""
 
 
 Value = None | int | float | str | bytes
@@ -145,9 +174,10 @@ CREATE TABLE extract (            -- the ledger: every file that was ever applie
 );
 CREATE TABLE issuer (
     id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE     -- RFC 4514
+    name TEXT NOT NULL UNIQUE,    -- RFC 4514
+    same_as INTEGER REFERENCES issuer (id)  -- an earlier name that RFC 5280 7.1 calls equal, else NULL
 );
-CREATE TABLE certificate (        -- identity: issuer and serial
+{ISSUER_INDEX}CREATE TABLE certificate (        -- identity: issuer and serial
     id            INTEGER PRIMARY KEY,
     serial        TEXT NOT NULL,  -- upper-case hex
     issuer        INTEGER NOT NULL REFERENCES issuer (id),
@@ -224,8 +254,26 @@ MARKED: Final = """(EXISTS (SELECT 1 FROM disagreement AS d WHERE d.certificate 
 
 _REVOKED_BY: Final = """CASE WHEN c.revoked IS NOT NULL THEN (
            SELECT {} FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list
-            WHERE r.serial = c.serial AND r.issuer = c.issuer ORDER BY r.since LIMIT 1) END"""
-"""A value of the list that revokes row ``c``; looked up for revoked rows only."""
+            WHERE r.serial = c.serial AND r.issuer = coalesce(i.same_as, i.id)
+            ORDER BY r.since LIMIT 1) END"""
+"""Column of the list that revokes a row of ``c``, whose issuer is ``i``. Only looked up if one does."""
+
+BELOW: Final = (
+    "a.issuer = c.issuer AND (a.key_id = x'' OR instr(c.der, a.key_id) OR NOT instr(c.der, x'0603551D23'))"
+)
+"""Whether row ``a`` of ``revoked_authority`` is above row ``c`` of ``certificate``: by name and key.
+
+A certificate contains the key identifier of its issuer. One without this extension could be of any key.
+"""
+
+EARLIEST: Final = -62_167_219_200
+LATEST: Final = 253_402_300_799
+"""First and last second of the years 0 to 9999. SQLite writes no other, which older mirrors can have."""
+
+
+def _time(column: str) -> str:
+    return f"strftime('%Y-%m-%dT%H:%M:%SZ', max({EARLIEST}, min({column}, {LATEST})), 'unixepoch')"
+
 
 CERTIFICATES: Final = f"""
 SELECT c.eui,
@@ -233,17 +281,18 @@ SELECT c.eui,
        c.role, c.usage, c.status,
        {IN_USE} AS in_use,
        c.serial, i.name AS issuer, coalesce(c.subject, '') AS subject,
-       strftime('%Y-%m-%dT%H:%M:%SZ', c.not_before, 'unixepoch') AS not_before,
-       strftime('%Y-%m-%dT%H:%M:%SZ', c.not_after, 'unixepoch') AS not_after,
+       {_time("c.not_before")} AS not_before,
+       {_time("c.not_after")} AS not_after,
        c.ski, c.manufacturing,
        date(c.first_seen * 86400, 'unixepoch') AS first_seen,
        date(c.last_changed * 86400, 'unixepoch') AS last_changed,
        date(c.withdrawn * 86400, 'unixepoch') AS withdrawn,
        c.der, c.flags, x.name AS file,
-       strftime('%Y-%m-%dT%H:%M:%SZ', c.revoked, 'unixepoch') AS revoked,
+       {_time("c.revoked")} AS revoked,
        {_REVOKED_BY.format("l.file || coalesce(' number ' || l.number, '')")} AS revoked_by,
        {_REVOKED_BY.format("r.reason")} AS revocation_reason,
-       {MARKED} AS unproven
+       {MARKED} AS unproven,
+       (SELECT {_time("min(a.since)")} FROM revoked_authority AS a WHERE {BELOW}) AS issuer_revoked
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
   LEFT JOIN extract AS x ON x.id = c.extract
@@ -287,6 +336,7 @@ ALTER TABLE quarantine ADD COLUMN record BLOB;
 ALTER TABLE quarantine ADD COLUMN later INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quarantine ADD COLUMN first_seen INTEGER;
 {JOURNAL_INDEXES}
+{LIST_UPGRADE}
 {VIEWS}
 UPDATE mirror SET unproven_since = date('now'), missing = '', until_full = 1;
 UPDATE extract SET position = day WHERE kind <> 'repair';

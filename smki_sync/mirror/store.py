@@ -3,7 +3,7 @@
 Rows, journal, ledger, digest and position change in one transaction. Whoever writes holds the lock.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -66,6 +66,7 @@ def upgrade(path: Path) -> bool:
         keep_side_files(db)
         with db:
             db.execute(UPGRADE_FROM_5)
+            revocation.upgrade_lists(db)
             db.execute("UPDATE mirror SET inode = ?", (path.stat().st_ino,))
     return True
 
@@ -185,36 +186,62 @@ class MirrorStore:
             ledger.close_entry(self._db, full.entry, counts, began=began, committed=clock())
         return counts
 
-    def apply_list(self, arrival: ListArrival, *, day: date, ground: bool = False) -> list[JournalEntry]:
-        """Bring a list into force in one transaction; return the certificates that it revokes or releases.
+    def apply_list(
+        self, arrival: ListArrival, *, day: date, initial_load: bool = False
+    ) -> list[JournalEntry]:
+        """Bring a list into force in one transaction. Return which certificates it changed.
 
-        ``day``: today, for the journal. ``ground``: readers have not seen this generation, and the journal begins
-        with its content, which includes the list. Position and ledger do not change: a list is not an extract.
+        ``day``: today, for the journal. ``initial_load``: this generation is not published yet, and its
+        journal begins with its content, of which the list is a part. A list is not an extract: position
+        and ledger do not change.
         """
         with disk_errors(self.path), self._db:
-            position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
             by = revocation.bring_into_force(self._db, arrival)
-            writer = JournalWriter(
-                self._db, ledger.newest_entry(self._db), day, at=datetime.fromisoformat(arrival.at), by=by
-            )
-            changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
-            for changed in () if ground else changes:
-                writer.write(changed)
-            ledger.write_state(self._db, position=position.day, digest=digest)
+            at = datetime.fromisoformat(arrival.at)
+            changes = self._enforce_lists(day, by, at=at, journal=not initial_load)
+        return changes  # noqa: RET504 - for mypy, a connection may suppress exceptions
+
+    def mark_lists_forgotten(self, issuer: str) -> int:
+        """Let any list replace those in force of an issuer, by name or key. Return how many they are."""
+        with disk_errors(self.path), self._db:
+            marked = revocation.mark_forgotten(self._db, issuer)
+        return marked  # noqa: RET504 - as above
+
+    def drop_forgotten_lists(self, *, day: date, at: datetime) -> list[JournalEntry]:
+        """Put every forgotten list that was not replaced out of force. Return what that changed."""
+        with disk_errors(self.path), self._db:
+            newest = revocation.newest_list(self._db)
+            changes: list[JournalEntry] = []
+            if newest is not None and revocation.drop_forgotten(self._db):
+                changes = self._enforce_lists(day, newest, at=at, journal=True)
         return changes
 
-    def keep_companion(self, kept: StoredCompanion, *, at: str) -> None:
+    def _enforce_lists(self, day: date, by: int, *, at: datetime, journal: bool) -> list[JournalEntry]:
+        position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
+        writer = JournalWriter(self._db, ledger.newest_entry(self._db), day, at=at, by=by)
+        changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
+        for changed in changes if journal else ():
+            writer.write(changed)
+        ledger.write_state(self._db, position=position.day, digest=digest)
+        return changes
+
+    def store_companion(self, companion: StoredCompanion, *, at: str) -> None:
         """Store a list or a slot file as it was served. ``at``: UTC, ISO 8601."""
         with disk_errors(self.path), self._db:
-            revocation.keep(self._db, kept, at)
+            revocation.store_companion(self._db, companion, at)
 
-    def set_aside_companion(self, kept: StoredCompanion, refusal: Refusal, *, at: str) -> None:
+    def store_refused_companion(self, companion: StoredCompanion, refusal: Refusal, *, at: str) -> None:
         """Keep a refused list or slot file as evidence. ``at``: UTC, ISO 8601."""
         with disk_errors(self.path), self._db:
-            revocation.set_aside(self._db, kept, refusal, at)
+            revocation.store_refused(self._db, companion, refusal, at)
+
+    def remove_other_companions(self, names: Collection[str]) -> None:
+        """Delete the stored lists and slot files that are not among ``names``."""
+        with disk_errors(self.path), self._db:
+            revocation.remove_other_companions(self._db, names)
 
     def publish_slots(self, publication: Publication) -> None:
-        """Add a publication of anchor slots to the history, unless it is the newest there."""
+        """Add a publication of anchor slots to the history, unless the newest one is the same."""
         with disk_errors(self.path), self._db:
             revocation.publish(self._db, publication)
 

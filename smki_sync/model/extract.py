@@ -1,9 +1,10 @@
 """Extracts, catalogue, revocation lists and anchor slots as values."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, Protocol, assert_never
 
 from smki_sync.model.certificate import KeyId, Serial
 
@@ -93,26 +94,37 @@ class Catalogue:
 
 
 class ListKind(StrEnum):
-    """Revoked authorities, or revoked organisations. Device certificates have no list."""
+    """List of revoked authorities (ARL) or of revoked organisations (CRL). Devices have no list."""
 
     ARL = "arl"
     CRL = "crl"
 
 
 class Revoked(NamedTuple):
-    """One line of a list. ``since``: seconds since 1970, UTC. ``reason``: RFC 5280 5.3.1, if it gives one."""
+    """One entry of a list. ``since``: seconds since 1970, UTC. ``reason``: RFC 5280 5.3.1, if given."""
 
     serial: Serial
     since: int
     reason: str | None = None
 
 
+class RevokedSerials(Protocol):
+    """Entries of a list, which may be parsed each time they are iterated over."""
+
+    def __iter__(self) -> Iterator[Revoked]:
+        """Yield each entry."""
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationList:
-    """A list as it was read; whether it is genuine is another question.
+    """A list as it was parsed. Its signature may not be checked yet, nor its entries read.
 
-    ``issuer``: RFC 4514 text. ``key_id``: of the key that is said to have signed it, ``None`` where it
-    does not say. ``number``: its crlNumber. Times in seconds since 1970, UTC.
+    ``issuer``: RFC 4514 text. ``key_id``: of the key that is said to have signed it, ``None`` if it does
+    not say. ``number``: its crlNumber. ``scope``: hex of its issuingDistributionPoint, empty without one.
+    Times are in seconds since 1970, UTC.
     """
 
     issuer: str
@@ -120,17 +132,18 @@ class RevocationList:
     number: int | None
     this_update: int
     next_update: int | None
-    revoked: tuple[Revoked, ...]
+    revoked: RevokedSerials
     der: bytes
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPolicy:
-    """What the operator asks of lists and slot files.
+    """Operator settings for lists and slot files.
 
-    ``arl_max_age_days``, ``crl_max_age_days``: a list older than that is stale; ``None``: its own nextUpdate
-    says. ``expected``: whether it is worth a word that none is on offer.
-    ``largest_bytes``: of one file, as served and unpacked: a list of 500 000 lines has 20 MB.
+    ``arl_max_age_days``, ``crl_max_age_days``: an older list is stale. ``None``: its nextUpdate decides.
+    ``expected``: whether to report that no list is available. ``largest_bytes``: limit for one file, as
+    served and unpacked. A list of 500,000 entries has 20 MB.
     """
 
     arl_max_age_days: int | None = None
@@ -139,7 +152,7 @@ class ListPolicy:
     largest_bytes: int = 64 << 20
 
     def max_age_days(self, kind: ListKind) -> int | None:
-        """The limit of a kind."""
+        """Return the limit for a kind of list."""
         match kind:
             case ListKind.ARL:
                 return self.arl_max_age_days
@@ -150,7 +163,7 @@ class ListPolicy:
 
 
 class ListState(StrEnum):
-    """What a run did with a list on offer."""
+    """Result of a run for an available list."""
 
     APPLIED = "applied"
     IN_FORCE = "in-force"
@@ -159,9 +172,9 @@ class ListState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOutcome:
-    """One list on offer. What could not be read is ``None``; ``code``: why it was refused.
+    """One available list. Unreadable values are ``None``. ``code``: why it was refused.
 
-    ``revoked``, ``unrevoked``: certificates that it took out of use, or gave back, in this run.
+    ``revoked``, ``unrevoked``: certificates that became revoked, or are no longer, in this run.
     """
 
     file: str
@@ -179,10 +192,11 @@ class ListOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListInForce:
-    """A list in force. ``file``: its name on offer. ``key_id``: of the key that has signed it.
+    """A list in force. ``file``: its name in the Repository. ``key_id``: of the key that has signed it.
 
     ``sha256``: of its DER. ``applied``: when it came into force, UTC, ISO 8601. ``signer_in_use``: whether
-    an authority of that name and key is In-Use in the mirror.
+    an authority with that name and key is In-Use in the mirror. ``scope``: see :class:`RevocationList`.
+    ``forgotten``: the operator wants any list in its place; it stays in force until there is one.
     """
 
     file: str
@@ -196,3 +210,5 @@ class ListInForce:
     sha256: str
     applied: str
     signer_in_use: bool
+    scope: str = ""
+    forgotten: bool = False

@@ -59,11 +59,14 @@ class NoticeCode(StrEnum):
     LIST_NOT_ANCHORED = "list-not-anchored"
     LIST_SIGNATURE_FALSE = "list-signature-false"
     LIST_OLDER = "list-older"
+    LIST_DATED_IN_FUTURE = "list-dated-in-future"
     LIST_STALE = "list-stale"
     LIST_MISSING = "list-missing"
     NO_LISTS = "no-lists"
     SLOTS_UNREADABLE = "slots-unreadable"
     SLOTS_DIFFER = "slots-differ"
+    AUTHORITY_REVOKED = "authority-revoked"
+    ANCHOR_DIFFERS = "anchor-differs"
 
     @property
     def is_note(self) -> bool:
@@ -94,10 +97,13 @@ _BEHIND = frozenset(
         NoticeCode.LIST_NOT_ANCHORED,
         NoticeCode.LIST_SIGNATURE_FALSE,
         NoticeCode.LIST_OLDER,
+        NoticeCode.LIST_DATED_IN_FUTURE,
         NoticeCode.LIST_STALE,
         NoticeCode.LIST_MISSING,
         NoticeCode.SLOTS_UNREADABLE,
         NoticeCode.SLOTS_DIFFER,
+        NoticeCode.AUTHORITY_REVOKED,
+        NoticeCode.ANCHOR_DIFFERS,
     }
 )
 

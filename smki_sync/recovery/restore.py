@@ -412,7 +412,7 @@ def restore(
                 began = job.clock()
                 with open_mirror(generation) as db:
                     unlisted = read_stamp(db).digest
-                settled = apply_companions(job, generation, companions, ground=is_first)
+                settled = apply_companions(job, generation, companions, initial_load=is_first)
                 checks = _checked(
                     job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random
                 )

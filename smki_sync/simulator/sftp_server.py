@@ -27,23 +27,23 @@ from smki_sync.simulator.publisher import HIDDEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedFile:
-    """The visible part of ``root``, an absolute path without links."""
+class PublishedDirectory:
+    """The visible files below ``root``, an absolute path without links."""
 
     root: Path
 
     def find(self, path: str) -> Path | None:
-        """The real path behind a client's path from ``/``; ``None`` where there is nothing to see."""
+        """Return the real path of a client's path; ``None`` if it does not exist or is hidden."""
         parts = PurePosixPath("/", path).parts[1:]
         try:
             real = self.root.joinpath(*parts).resolve(strict=True)
-        except (OSError, ValueError, RuntimeError):  # not there; a NUL in the name; links in a ring
+        except (OSError, ValueError, RuntimeError):  # missing; NUL in the name; a cycle of links
             return None
         inside = real.is_relative_to(self.root)
         return real if inside and not _is_hidden((*parts, *real.relative_to(self.root).parts)) else None
 
     def names(self, folder: Path) -> list[str]:
-        """What there is to see in a folder of it, in order."""
+        """Return the visible names in a directory, in order."""
         at = "/" + folder.relative_to(self.root).as_posix()
         return sorted(p.name for p in folder.iterdir() if self.find(f"{at}/{p.name}"))
 
@@ -56,65 +56,65 @@ USER = "party"
 
 
 class ServerAuth(paramiko.ServerInterface):
-    """Who may come in: one user, by one key, or by a password if there is one."""
+    """Accepts one user with one key, or with the password if there is one."""
 
-    def __init__(self, *, accepts: paramiko.PKey, password: str | None) -> None:
-        """``accepts``: the one key. ``password``: lets in too, where there is one."""
-        self._accepts = accepts
+    def __init__(self, *, key: paramiko.PKey, password: str | None) -> None:
+        """``key``: the accepted key. ``password``: accepted too, if there is one."""
+        self._key = key
         self._password = password
 
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002  the protocol's signature
-        """By key, and by password where there is one."""
+        """Return the accepted methods."""
         return "publickey" if self._password is None else "publickey,password"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        """The one user with the one key."""
-        return _verdict(username == USER and key.asbytes() == self._accepts.asbytes())
+        """Accept the one user with the one key."""
+        return _result(username == USER and key.asbytes() == self._key.asbytes())
 
     def check_auth_password(self, username: str, password: str) -> int:
-        """The one user with the password."""
-        wanted = self._password
-        right = wanted is not None and hmac.compare_digest(password.encode(), wanted.encode())
-        return _verdict(username == USER and right)
+        """Accept the one user with the password."""
+        expected = self._password
+        correct = expected is not None and hmac.compare_digest(password.encode(), expected.encode())
+        return _result(username == USER and correct)
 
     def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002  the protocol's signature
-        """Sessions alone, nothing that is forwarded."""
+        """Accept only sessions, no forwarding."""
         is_session = kind == "session"
         return OPEN_SUCCEEDED if is_session else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
 
-def _verdict(accepted: bool) -> int:
+def _result(accepted: bool) -> int:
     return AUTH_SUCCESSFUL if accepted else AUTH_FAILED
 
 
 class SftpHandler(paramiko.SFTPServerInterface):
-    """What may be asked for: listings, attributes and contents; every write is refused."""
+    """Answers listings, attributes and reads; refuses every write."""
 
-    def __init__(self, server: paramiko.ServerInterface, shown: ListedFile) -> None:
-        """``shown``: what callers see of the directory."""
+    def __init__(self, server: paramiko.ServerInterface, published: PublishedDirectory) -> None:
+        """``published``: the files to serve."""
         super().__init__(server)
-        self._shown = shown
+        self._published = published
 
     def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
-        """What a directory shows."""
-        folder = self._shown.find(path)
+        """List a directory."""
+        folder = self._published.find(path)
         if folder is None or not folder.is_dir():
             return SFTP_NO_SUCH_FILE
-        found = ((name, self.stat(f"{path}/{name}")) for name in self._shown.names(folder))
+        found = ((name, self.stat(f"{path}/{name}")) for name in self._published.names(folder))
         return [_named(name, attributes) for name, attributes in found if not isinstance(attributes, int)]
 
     def stat(self, path: str) -> paramiko.SFTPAttributes | int:
-        """What a file is like."""
-        real = self._shown.find(path)
+        """Return the attributes of a file."""
+        real = self._published.find(path)
         if real is None:
             return SFTP_NO_SUCH_FILE
         try:
             return paramiko.SFTPAttributes.from_stat(real.stat(), real.name)
-        except OSError as exc:  # removed this instant
+        except OSError as exc:  # deleted a moment ago
             return paramiko.SFTPServer.convert_errno(exc.errno or 0)
 
     def lstat(self, path: str) -> paramiko.SFTPAttributes | int:
-        """The same: no link is shown."""
+        """Return the attributes of a file; links are not visible."""
         return self.stat(path)
 
     def open(
@@ -123,32 +123,32 @@ class SftpHandler(paramiko.SFTPServerInterface):
         flags: int,
         attr: paramiko.SFTPAttributes,  # noqa: ARG002  the protocol's signature
     ) -> paramiko.SFTPHandle | int:
-        """A file, to be read."""
+        """Open a file for reading."""
         if flags & ~os.O_RDONLY:
             return SFTP_PERMISSION_DENIED
-        real = self._shown.find(path)
+        real = self._published.find(path)
         if real is None or not real.is_file():
             return SFTP_NO_SUCH_FILE
         try:
-            return _Reading(real)
+            return _OpenFile(real)
         except OSError as exc:
             return paramiko.SFTPServer.convert_errno(exc.errno or 0)
 
 
-class _Reading(paramiko.SFTPHandle):
-    """A file open for reading; keeps its bytes when the name is published anew meanwhile."""
+class _OpenFile(paramiko.SFTPHandle):
+    """An open file; its content stays the same if the name is published again meanwhile."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.readfile = path.open("rb")  # the base class reads from it and closes it
-        weakref.finalize(self, self.readfile.close)  # a caller who is cut off closes nothing
+        weakref.finalize(self, self.readfile.close)  # a client whose connection is lost closes nothing
 
     def stat(self) -> paramiko.SFTPAttributes | int:
         return paramiko.SFTPAttributes.from_stat(os.fstat(self.readfile.fileno()))
 
 
 def _named(name: str, attributes: paramiko.SFTPAttributes) -> paramiko.SFTPAttributes:
-    """A line of a listing under the name that stands in the directory."""
+    """Set the name of an entry in the directory."""
     attributes.filename = name
     return attributes
 
@@ -156,17 +156,19 @@ def _named(name: str, attributes: paramiko.SFTPAttributes) -> paramiko.SFTPAttri
 LOOPBACK = "127.0.0.1"
 BACKLOG = 16
 _LOG = "smki_sync.simulator.sftp"
-logging.getLogger(_LOG).addHandler(logging.NullHandler())  # who wants to hear of callers, listens
+logging.getLogger(_LOG).addHandler(
+    logging.NullHandler()
+)  # a program that wants these messages adds a handler
 STOP_SECONDS = 5.0
-"""How long to wait for each thread at the end; they are daemons, so none outlives the program."""
+"""Longest wait for each thread at the end; they are daemon threads, so none outlives the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A running server, as a client needs it.
+    """What a client needs to know about a running server.
 
-    ``host_public_key``: its line for known_hosts, which the file ``known_hosts`` holds too.
-    ``client_key``: file of the private key that may log in. ``password``: may log in too, if any.
+    ``host_public_key``: the known_hosts line, which is also in the file ``known_hosts``. ``client_key``: file
+    of the accepted private key. ``password``: accepted too, if there is one.
     """
 
     host: str
@@ -179,7 +181,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """The URL for ``--source``; holds no secret."""
+        """The URL for ``--source``, without secrets."""
         return f"sftp://{self.user}@{self.host}:{self.port}/"
 
 
@@ -187,41 +189,42 @@ class Service:
 def serve(
     directory: Path, *, port: int = 0, password: str | None = None, keys: Path | None = None
 ) -> Iterator[Service]:
-    """Serve a directory until the block ends. ``port`` 0 takes any free one.
+    """Serve a directory until the block ends. ``port`` 0 selects a free one.
 
-    ``keys``: where host key, client key and known_hosts lie, made there if they are missing; without
-    it the repository's hidden directory, or a temporary one where the directory has none. Raises
-    ``OSError`` where the port is taken or the directory is not there.
+    ``keys``: directory of host key, client key and known_hosts, which are created if they are missing. The
+    default is the hidden directory of the repository, or a temporary one. Raises ``OSError`` if the port is
+    in use or the directory does not exist.
     """
     root = directory.resolve(strict=True)
     with ExitStack() as stack:
-        place = keys or (root / HIDDEN if (root / HIDDEN).is_dir() else None)
-        place = place or Path(stack.enter_context(TemporaryDirectory()))
-        host_key, client_key = _key(place / "host_ed25519"), _key(place / "client_ed25519")
-        door = ServerAuth(accepts=client_key, password=password)
+        keys = keys or (root / HIDDEN if (root / HIDDEN).is_dir() else None)
+        keys = keys or Path(stack.enter_context(TemporaryDirectory()))
+        host_key = _load_or_create_key(keys / "host_ed25519")
+        client_key = _load_or_create_key(keys / "client_ed25519")
+        auth = ServerAuth(key=client_key, password=password)
         listener = stack.enter_context(socket.create_server((LOOPBACK, port), backlog=BACKLOG))
         port = listener.getsockname()[1]
         line = f"[{LOOPBACK}]:{port} {host_key.get_name()} {host_key.get_base64()}"
-        (place / "known_hosts").write_text(line + "\n", encoding="ascii")
-        stack.enter_context(_answering(listener, host_key, door, ListedFile(root=root)))
+        (keys / "known_hosts").write_text(line + "\n", encoding="ascii")
+        stack.enter_context(_accepting(listener, host_key, auth, PublishedDirectory(root=root)))
         yield Service(
             host=LOOPBACK,
             port=port,
             user=USER,
             host_public_key=line,
-            known_hosts=place / "known_hosts",
-            client_key=place / "client_ed25519",
+            known_hosts=keys / "known_hosts",
+            client_key=keys / "client_ed25519",
             password=password,
         )
 
 
 @contextmanager
-def _answering(
-    listener: socket.socket, host_key: paramiko.PKey, door: ServerAuth, shown: ListedFile
+def _accepting(
+    listener: socket.socket, host_key: paramiko.PKey, auth: ServerAuth, published: PublishedDirectory
 ) -> Iterator[None]:
-    """Answer calls in a thread of their own; at the end hang up on everybody."""
-    calls: list[paramiko.Transport] = []
-    thread = Thread(target=_answer, args=(listener, calls, host_key, door, shown), daemon=True)
+    """Accept connections in a thread; close all of them at the end."""
+    connections: list[paramiko.Transport] = []
+    thread = Thread(target=_accept, args=(listener, connections, host_key, auth, published), daemon=True)
     thread.start()
     try:
         yield
@@ -229,37 +232,37 @@ def _answering(
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() alone does not
         thread.join(STOP_SECONDS)
-        for call in calls:
-            call.close()
-            call.join(STOP_SECONDS)
+        for connection in connections:
+            connection.close()
+            connection.join(STOP_SECONDS)
 
 
-def _answer(
+def _accept(
     listener: socket.socket,
-    calls: list[paramiko.Transport],
+    connections: list[paramiko.Transport],
     host_key: paramiko.PKey,
-    door: ServerAuth,
-    shown: ListedFile,
+    auth: ServerAuth,
+    published: PublishedDirectory,
 ) -> None:
-    while connection := _next_call(listener):
-        call = paramiko.Transport(connection)
-        calls[:] = [*(old for old in calls if old.is_alive()), call]
-        call.set_log_channel(_LOG)
-        call.add_server_key(host_key)
-        call.set_subsystem_handler("sftp", paramiko.SFTPServer, SftpHandler, shown)
-        call.start_server(event=Event(), server=door)
+    while accepted := _next_connection(listener):
+        transport = paramiko.Transport(accepted)
+        connections[:] = [*(old for old in connections if old.is_alive()), transport]
+        transport.set_log_channel(_LOG)
+        transport.add_server_key(host_key)
+        transport.set_subsystem_handler("sftp", paramiko.SFTPServer, SftpHandler, published)
+        transport.start_server(event=Event(), server=auth)
 
 
-def _next_call(listener: socket.socket) -> socket.socket | None:
-    """The next connection; ``None`` once the listener has been shut down."""
+def _next_connection(listener: socket.socket) -> socket.socket | None:
+    """Return the next connection; ``None`` after the listener has been shut down."""
     try:
         return listener.accept()[0]
     except OSError:
         return None
 
 
-def _key(path: Path) -> paramiko.Ed25519Key:
-    """The Ed25519 key in a file that only its owner can read, made if it is not there."""
+def _load_or_create_key(path: Path) -> paramiko.Ed25519Key:
+    """Return the Ed25519 key of a file; create the file, readable only by its owner, if it is missing."""
     if not path.exists():
         text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:

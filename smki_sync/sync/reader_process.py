@@ -26,7 +26,7 @@ from smki_sync.errors import (
     bad_extract,
 )
 from smki_sync.mirror.rows import BATCH, Batch, Row, batches_of, row_of
-from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason, Serial
+from smki_sync.model.certificate import Claims, Entry, Rejected, RejectReason
 from smki_sync.model.report import NearLimit
 from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
@@ -110,10 +110,8 @@ def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
     if isinstance(record, PreParsed):
         return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
     if isinstance(record, Rejected):
-        return (
-            *(record.number, record.reason.value, record.detail, record.xml),
-            *(record.serial, record.issuer),
-        )
+        known = (record.serial, record.issuer)
+        return (record.number, record.reason.value, record.detail, record.xml, *known)
     return tuple(row_of(record))
 
 
@@ -132,26 +130,30 @@ def _frame(values: _Flat) -> Frame:
 
 
 def _batch(some: list[_Flat]) -> Batch:
+    found = [_unflatten(values) for values in some]
     return Batch(
-        rows=[_row(values) for values in some if len(values) != _REJECTED],
-        rejected=[_rejected(*values) for values in some if len(values) == _REJECTED],
+        rows=[record for record in found if isinstance(record, Row)],
+        rejected=[record for record in found if isinstance(record, Rejected)],
     )
 
 
-def _row(values: _Flat) -> Row:
+def _unflatten(values: _Flat) -> Row | Rejected:
     if len(values) == _SIFTED:
         number, der, *claims = values
-        return row_of(finish_parse(PreParsed(number, Claims(*claims), der)))
+        record = finish_parse(PreParsed(number, Claims(*claims), der))
+        return record if isinstance(record, Rejected) else row_of(record)
+    if len(values) == _REJECTED:
+        number, reason, detail, xml, serial, issuer = values
+        return Rejected(
+            number=number,
+            reason=RejectReason(reason),
+            detail=detail,
+            xml=xml,
+            serial=serial,
+            issuer=issuer,
+        )
     assert len(values) == _ROW
     return Row._make(values)
-
-
-def _rejected(
-    number: int, reason: str, detail: str, xml: bytes, serial: Serial | None, issuer: str | None
-) -> Rejected:
-    return Rejected(
-        number=number, reason=RejectReason(reason), detail=detail, xml=xml, serial=serial, issuer=issuer
-    )
 
 
 Told = Callable[[int, int], None]

@@ -204,7 +204,7 @@ class _Run:
             if not is_first:
                 return None
             # What is revoked is never served, not for a moment.
-            return apply_companions(job, generation, companions, ground=True)
+            return apply_companions(job, generation, companions, initial_load=True)
 
         with signature_gate(job, decision.held.generation) as gate:
             executor = PlanExecutor(

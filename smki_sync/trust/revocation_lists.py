@@ -1,21 +1,24 @@
-"""Parse authority and certificate revocation lists, and decide whether one may replace the list in force."""
+"""Parse authority and certificate revocation lists, and decide which may come into force.
 
-import re
-from base64 import b64decode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+A list may replace the list in force of the same kind, issuer, key and scope. Lists with different
+scopes are in force together.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from smki_sync.model.certificate import KeyId, key_id_of, serial_of
-from smki_sync.model.extract import ListInForce, ListKind, RevocationList, Revoked
+from smki_sync.model.certificate import KeyId, Kind
+from smki_sync.model.extract import ListInForce, ListKind, RevocationList
 from smki_sync.model.report import NoticeCode
+from smki_sync.planner import CLOCK_TOLERANCE
 from smki_sync.timestamps import text_of
 from smki_sync.trust.chain import ChainValidator
 from smki_sync.trust.profiles import (
@@ -27,75 +30,42 @@ from smki_sync.trust.profiles import (
 )
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
-from smki_sync.x509.der import BIT_STRING, INTEGER, SEQUENCE, check_bits, element, read, read_all
-from smki_sync.x509.fields import CRL_SIGN
+from smki_sync.x509.der import SEQUENCE, MalformedDer, children, read_all
+from smki_sync.x509.fields import CRL_SIGN, normalise_name
+from smki_sync.x509.revocation_list import NotAList, read_header, split_list, unwrap_list
 
-_PLAIN: Final = {ECDSA_WITH_SHA256_NULL: ECDSA_WITH_SHA256}
-
-
-class ListParts(NamedTuple):
-    """A CertificateList taken apart (RFC 5280 5.1). ``tbs``: what was signed, with its header.
-
-    ``version``, ``rest``: what stands in it before and behind its AlgorithmIdentifier, ``inner``. ``outer``:
-    the one beside it. ``signature``: the octets, without the count of unused bits.
-    """
-
-    tbs: bytes
-    version: bytes
-    inner: bytes
-    rest: bytes
-    outer: bytes
-    signature: bytes
-
-    @property
-    def is_ecdsa_with_sha256(self) -> bool:
-        """Whether both places name the only algorithm of SMKI (GBCS 12), with or without a NULL."""
-        return all(_PLAIN.get(one, one) == ECDSA_WITH_SHA256 for one in (self.inner, self.outer))
-
-
-def take_apart(der: bytes) -> ListParts:
-    """Take the list that fills ``der`` apart; raises :class:`~smki_sync.x509.der.MalformedDer`."""
-    start, stop = read_all(der, SEQUENCE)
-    first, end = read(der, start, stop, SEQUENCE)
-    outer_stop = read(der, end, stop, SEQUENCE)[1]
-    signature, last = read(der, outer_stop, stop, BIT_STRING)
-    check_bits(der, signature, last)
-    at = first
-    if der[at] == INTEGER:  # a list of version 1 does not write it
-        at = read(der, at, end, INTEGER)[1]
-    inner_stop = read(der, at, end, SEQUENCE)[1]
-    return ListParts(
-        tbs=der[start:end],
-        version=der[first:at],
-        inner=der[at:inner_stop],
-        rest=der[inner_stop:end],
-        outer=der[end:outer_stop],
-        signature=der[signature + 1 : last],
-    )
-
-
-def without_null(der: bytes) -> bytes:
-    """Give a list as it would stand without the NULL; ``der`` itself where there is none.
-
-    Its signature proves nothing any more. Raises :class:`~smki_sync.x509.der.MalformedDer`.
-    """
-    parts = take_apart(der)
-    if not {parts.inner, parts.outer} & _PLAIN.keys():
-        return der
-    inner, outer = (_PLAIN.get(one, one) for one in (parts.inner, parts.outer))
-    tbs = element(SEQUENCE, parts.version + inner + parts.rest)
-    return element(SEQUENCE, tbs + outer + element(BIT_STRING, b"\0" + parts.signature))
-
-
+_ALGORITHMS: Final = (ECDSA_WITH_SHA256, ECDSA_WITH_SHA256_NULL)
+_ECDSA: Final = ECDSA(SHA256())
 _ROOT_ROLE: Final = 0
 _ISSUING_ROLE: Final = 7
 _SIGNER_ROLES: Final = {ListKind.ARL: _ROOT_ROLE, ListKind.CRL: _ISSUING_ROLE}
-_ECDSA: Final = ECDSA(SHA256())
+_TOLERANCE_SECONDS: Final = int(CLOCK_TOLERANCE.total_seconds())
+_DAY_SECONDS: Final = int(timedelta(days=1).total_seconds())
+
+
+def read_list(data: bytes) -> RevocationList:
+    """Read a list in any wrapping of DER, PEM and Base64, except its entries. Raises :class:`NotAList`.
+
+    The entries are parsed when they are iterated over, so that a list without a genuine signature costs
+    little.
+    """
+    der = unwrap_list(data)
+    header = read_header(der)
+    return RevocationList(
+        issuer=header.issuer,
+        key_id=header.key_id,
+        number=header.number,
+        this_update=header.this_update,
+        next_update=header.next_update,
+        revoked=header.entries,
+        der=der,
+        scope=header.scope,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListSigner:
-    """An organisation authority of the mirror. ``subject``: RFC 4514; ``role``: ``None`` where unknown."""
+    """An organisation authority of the mirror. ``subject``: RFC 4514. ``role``: ``None`` if unknown."""
 
     subject: str
     ski: KeyId | None
@@ -105,7 +75,7 @@ class ListSigner:
 
     @property
     def key_id(self) -> KeyId:
-        """Its key identifier, its own or the one that SMKI would give it."""
+        """Its subject key identifier, or the one that SMKI would give its key."""
         return self.ski or key_id_of_key(read_body(self.der).spki)
 
 
@@ -121,63 +91,105 @@ class Refusal:
 class ProvenList:
     """A list may come into force. ``signer``: identifier of the key that has signed it.
 
-    ``is_news``: whether it is another than the one in force.
+    ``is_news``: whether it differs from the one in force. ``entries``: how many it has.
     """
 
     signer: KeyId
     is_news: bool
+    entries: int
 
 
-Distrust = Callable[[ListSigner], str | None]
-"""Says why a signer is not trusted, ``None`` where it is: the place of rules about chains."""
+SignerCheck = Callable[[ListSigner], str | None]
+"""Says why a signer is not trusted, ``None`` if it is."""
 
 
-def trust_all(_signer: ListSigner) -> None:
-    """Ask nothing of a signer but what :func:`judge_list` asks."""
+def trust_every_signer(_signer: ListSigner) -> None:
+    """Trust each signer that :func:`check_list` accepts."""
 
 
-def judge_list(
+def signer_check(validator: ChainValidator) -> SignerCheck:
+    """Require that a signer has a chain without errors to a trust anchor (RFC 5280 6.3.3 (f))."""
+
+    def why_not(signer: ListSigner) -> str | None:
+        verdict = validator.validate(read_facts(signer.der), signer.der, read_body(signer.der))
+        if verdict.anchored and not verdict.has_errors:
+            return None
+        errors = (f"{one.code.words} ({one.detail or one.code})" for one in verdict.findings if one.is_error)
+        return f"is not proven up to a trust anchor: {'; '.join(errors)}"
+
+    return why_not
+
+
+def check_list(
     found: RevocationList,
     kind: ListKind,
     signers: Iterable[ListSigner],
-    held: Iterable[ListInForce],
+    in_force: Iterable[ListInForce],
     *,
-    distrust: Distrust = trust_all,
+    now: int,
+    signer_check: SignerCheck = trust_every_signer,
 ) -> ProvenList | Refusal:
-    """Say whether a list may come into force.
+    """Decide whether a list may come into force. ``now``: seconds since 1970, UTC.
 
-    Its signer is an organisation authority of the mirror, found by AKI to SKI, proven by the signature,
-    In-Use, and of the role that signs such lists: the root an ARL, an issuing authority a CRL, and
-    nobody has reason to ``distrust`` it. The list is no older than the one in force of the same key, by
-    number and by date.
+    Its signer must be an organisation authority of the mirror, found by name and key identifier and
+    proven by the signature. It must be In-Use, accepted by ``signer_check``, and of the role that signs
+    such lists: the root for an ARL, an issuing authority for a CRL. The list must not be dated in the
+    future, and not be older than the list in force of the same key and scope. Its entries are read only
+    after all of that.
     """
-    signer = _signer(found, signers)
+    signer = _find_signer(found, signers)
     if isinstance(signer, Refusal):
         return signer
-    if unfit := _unfit(signer, kind):
+    before = next((one for one in in_force if is_successor(found, kind, signer.key_id, one)), None)
+    if refusal := _refuse_signer(signer, kind, signer_check) or _refuse_date(found, before, now):
+        return refusal
+    if before and not before.forgotten and sha256(found.der).hexdigest() == before.sha256:
+        return ProvenList(signer=signer.key_id, is_news=False, entries=before.entries)
+    try:
+        entries = len(found.revoked)
+    except NotAList as exc:
+        return Refusal(code=NoticeCode.LIST_UNREADABLE, why=str(exc))
+    return ProvenList(signer=signer.key_id, is_news=True, entries=entries)
+
+
+def _refuse_signer(signer: ListSigner, kind: ListKind, signer_check: SignerCheck) -> Refusal | None:
+    if unfit := _why_unfit(signer, kind):
         return Refusal(code=NoticeCode.LIST_SIGNER_UNFIT, why=f"{_label(signer)} {unfit}")
-    if unproven := distrust(signer):
+    if unproven := signer_check(signer):
         return Refusal(code=NoticeCode.LIST_NOT_ANCHORED, why=f"{_label(signer)} {unproven}")
-    key_id = signer.key_id
-    before = next(
-        (one for one in held if (one.kind, one.issuer, one.key_id) == (kind, found.issuer, key_id)), None
+    return None
+
+
+def _refuse_date(found: RevocationList, before: ListInForce | None, now: int) -> Refusal | None:
+    if found.this_update > now + _TOLERANCE_SECONDS:
+        why = f"it is dated {text_of(found.this_update)}, which is in the future"
+        return Refusal(code=NoticeCode.LIST_DATED_IN_FUTURE, why=why)
+    if before and not before.forgotten and (why_older := _why_older(found, before, now)):
+        return Refusal(code=NoticeCode.LIST_OLDER, why=why_older)
+    return None
+
+
+def is_successor(found: RevocationList, kind: ListKind, key_id: KeyId, before: ListInForce) -> bool:
+    """Whether a list would replace another one: same kind, issuer, key and scope."""
+    return (before.kind, before.key_id, before.scope) == (kind, key_id, found.scope) and (
+        normalise_name(before.issuer) == normalise_name(found.issuer)
     )
-    if before and (why := _why_older(found, before)):
-        return Refusal(code=NoticeCode.LIST_OLDER, why=why)
-    return ProvenList(signer=key_id, is_news=before is None or not _is_same(found, before))
 
 
-def _signer(found: RevocationList, signers: Iterable[ListSigner]) -> ListSigner | Refusal:
-    """Find whose key has signed; certificates in use of the same key come first."""
-    named = [one for one in signers if one.subject == found.issuer and found.key_id in (None, one.key_id)]
+def _find_signer(found: RevocationList, signers: Iterable[ListSigner]) -> ListSigner | Refusal:
+    """Find whose key has signed. Of several certificates of one key, one that is In-Use is taken."""
+    name = normalise_name(found.issuer)
+    named = [
+        one for one in signers if normalise_name(one.subject) == name and found.key_id in (None, one.key_id)
+    ]
     if not named:
-        key = f", key {found.key_id}" if found.key_id else ""
-        return Refusal(code=NoticeCode.LIST_SIGNER_UNKNOWN, why=f"its signer is {found.issuer}{key}")
+        key = f", key {found.key_id:.80}" if found.key_id else ""
+        return Refusal(code=NoticeCode.LIST_SIGNER_UNKNOWN, why=f"its signer is {found.issuer:.200}{key}")
     proven = [one for one in named if _has_signed(one, found)]
     if not proven:
         return Refusal(
             code=NoticeCode.LIST_SIGNATURE_FALSE,
-            why=f"its signature is not by the key of {_label(named[0])}",
+            why=f"its signature is not from the key of {_label(named[0])}",
         )
     return max(proven, key=lambda one: one.in_use)
 
@@ -187,10 +199,10 @@ def _label(signer: ListSigner) -> str:
 
 
 def _has_signed(signer: ListSigner, found: RevocationList) -> bool:
-    """ECDSA with SHA-256 on P-256 (GBCS 12), and nothing else, over the octets as they were served."""
-    parts = take_apart(found.der)
+    """Check an ECDSA signature with SHA-256 on P-256 (GBCS 12) over the bytes as they were served."""
+    parts = split_list(found.der)
     key = read_key(read_body(signer.der).spki)
-    if key is None or not parts.is_ecdsa_with_sha256:
+    if key is None or parts.inner not in _ALGORITHMS or parts.outer not in _ALGORITHMS:
         return False
     try:
         key.verify(parts.signature, parts.tbs, _ECDSA)
@@ -199,178 +211,116 @@ def _has_signed(signer: ListSigner, found: RevocationList) -> bool:
     return True
 
 
-def _unfit(signer: ListSigner, kind: ListKind) -> str | None:
+def _why_unfit(signer: ListSigner, kind: ListKind) -> str | None:
     if not signer.in_use:
         return "is not In-Use in the mirror"
     if signer.role not in (None, _SIGNER_ROLES[kind]):
-        return f"has role {signer.role}, and role {_SIGNER_ROLES[kind]} signs such lists"
+        return f"has role {signer.role}, but role {_SIGNER_ROLES[kind]} signs such lists"
     flags = flags_of(read_body(signer.der))
     return None if flags & CRL_SIGN else "may not sign lists (keyUsage)"
 
 
-def _why_older(found: RevocationList, held: ListInForce) -> str | None:
-    if held.number is not None and (found.number is None or found.number < held.number):
+def _why_older(found: RevocationList, before: ListInForce, now: int) -> str | None:
+    """Compare the numbers first, then the dates, unless the list in force is dated in the future."""
+    if before.number is not None and found.number is None:
+        return f"it has no number, and number {before.number} is in force"
+    if before.number is not None and found.number is not None and found.number != before.number:
+        if found.number > before.number:
+            return None
+        return f"its number is {found.number}, and number {before.number} is in force"
+    if found.this_update < before.this_update <= now + _TOLERANCE_SECONDS:
         return (
-            f"its number is {'absent' if found.number is None else found.number}, {held.number} is in force"
+            f"it is dated {text_of(found.this_update)}, and one dated {text_of(before.this_update)} is in"
+            " force"
         )
-    if found.this_update < held.this_update:
-        return f"it is of {text_of(found.this_update)}, one of {text_of(held.this_update)} is in force"
     return None
 
 
-def _is_same(found: RevocationList, held: ListInForce) -> bool:
-    return sha256(found.der).hexdigest() == held.sha256
-
-
-def distrust_by(judge: ChainValidator) -> Distrust:
-    """Ask of a signer what ``verify`` asks of its certificate (RFC 5280 6.3.3 (f)): no error up to an anchor.
-
-    ``judge``: knows the anchors, and the time.
-    """
-
-    def why(signer: ListSigner) -> str | None:
-        verdict = judge.judge(read_facts(signer.der), signer.der, read_body(signer.der))
-        if verdict.anchored and not verdict.has_errors:
-            return None
-        told = (f"{one.code.words} ({one.detail or one.code})" for one in verdict.findings if one.is_error)
-        return f"is not proven up to a trust anchor: {'; '.join(told)}"
-
-    return why
-
-
-_ARMOUR: Final = re.compile(rb"-----BEGIN X509 CRL-----(.+?)-----END X509 CRL-----", re.DOTALL)
-_UNDERSTOOD: Final = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuingDistributionPoint)
-_NUMBER_OCTETS: Final = 20
-"""Of a crlNumber, at most (RFC 5280 5.2.3). Python writes no number of some thousand digits."""
-_UNREADABLE: Final = (
-    ValueError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What the strict parser raises for octets that are no list."""
-
-
-class NotAList(ValueError):
-    """The octets are no list, or none that can be taken as it stands; the message says why."""
-
-
-def read_list(octets: bytes) -> RevocationList:
-    """Read a list in DER or PEM; raises :class:`NotAList`. Its ``der`` is as it was served.
-
-    Lines with ``removeFromCRL`` are left out: they say that a certificate is revoked no longer.
-    """
-    der = _unarmoured(octets)
-    try:
-        crl = x509.load_der_x509_crl(without_null(der))
-        _check_complete(crl)
-        return RevocationList(
-            issuer=crl.issuer.rfc4514_string(),
-            key_id=_key_id(crl),
-            number=_number(crl),
-            this_update=_seconds(crl.last_update_utc),
-            next_update=None if crl.next_update_utc is None else _seconds(crl.next_update_utc),
-            revoked=tuple(_lines(crl)),
-            der=der,
-        )
-    except NotAList:
-        raise
-    except _UNREADABLE as exc:
-        raise NotAList(f"no CRL can be read from it: {exc}") from exc
-
-
-def _unarmoured(octets: bytes) -> bytes:
-    found = _ARMOUR.findall(octets)
-    if not found:
-        return octets
-    if len(found) > 1:
-        raise NotAList(f"it holds {len(found)} lists")
-    try:
-        return b64decode(b"".join(found[0].split()), validate=True)
-    except ValueError as exc:
-        raise NotAList(f"its PEM is no Base64: {exc}") from exc
-
-
-def _check_complete(crl: x509.CertificateRevocationList) -> None:
-    """Refuse what would be misread as a whole list of its issuer (RFC 5280 5.2)."""
-    for extension in crl.extensions:
-        if isinstance(extension.value, x509.DeltaCRLIndicator):
-            raise NotAList("it is a delta CRL, which says only what has changed")
-        if extension.critical and not isinstance(extension.value, _UNDERSTOOD):
-            raise NotAList(f"its critical extension {extension.oid.dotted_string} is unknown")
-        point = extension.value
-        if isinstance(point, x509.IssuingDistributionPoint) and (
-            point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs
-        ):
-            raise NotAList("it is an indirect or partial CRL")
-
-
-def _key_id(crl: x509.CertificateRevocationList) -> KeyId | None:
-    try:
-        found = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    except x509.ExtensionNotFound:
-        return None
-    return key_id_of(found) if found else None
-
-
-def _number(crl: x509.CertificateRevocationList) -> int | None:
-    try:
-        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except x509.ExtensionNotFound:
-        return None
-    if number.bit_length() > 8 * _NUMBER_OCTETS:
-        raise NotAList(f"its number has more than {_NUMBER_OCTETS} octets")
-    return number
-
-
-def _lines(crl: x509.CertificateRevocationList) -> Iterator[Revoked]:
-    for line in crl:
-        reason = _reason(line)
-        if reason is not x509.ReasonFlags.remove_from_crl:
-            since = _seconds(line.revocation_date_utc)
-            octets = _octets_of(line.serial_number)
-            yield Revoked(serial_of(octets), since, reason.value if reason else None)
-
-
-def _octets_of(number: int) -> bytes:
-    """An INTEGER as DER has it; a certificate whose serial number is negative is known by its octets, too."""
-    return number.to_bytes((number + (number < 0)).bit_length() // 8 + 1, signed=True)
-
-
-def _reason(line: x509.RevokedCertificate) -> x509.ReasonFlags | None:
-    found = None
-    for extension in line.extensions:
-        if isinstance(extension.value, x509.CRLReason):
-            found = extension.value.reason
-        elif extension.critical:  # a certificate issuer of an indirect CRL is the only one that RFC 5280 has
-            raise NotAList(f"a line has the unknown critical extension {extension.oid.dotted_string}")
-    return found
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-_DAY_SECONDS: Final = int(timedelta(days=1).total_seconds())
-
-
 def why_stale(held: ListInForce, *, today: date, max_age_days: int | None) -> str | None:
-    """Say why a list in force is not fresh today, ``None`` where it is.
+    """Say why a list in force is stale today, ``None`` if it is not.
 
-    ``max_age_days``: the operator's own limit on its age; ``None`` leaves it to the list's nextUpdate.
+    ``max_age_days``: limit of the operator on its age. ``None``: only its nextUpdate counts.
     """
     midnight = int(datetime.combine(today, time(), UTC).timestamp())
     if held.next_update is not None and held.next_update < midnight:
-        return f"the next was due by {text_of(held.next_update)}"
+        return f"the next one was due by {text_of(held.next_update)}"
     oldest = midnight - (max_age_days or 0) * _DAY_SECONDS
     if max_age_days is not None and held.this_update < oldest:
-        return f"it is of {text_of(held.this_update)}, more than {max_age_days} days old"
+        return f"it is dated {text_of(held.this_update)}, more than {max_age_days} days ago"
     return None
 
 
 def expected(held: Sequence[ListInForce]) -> list[ListInForce]:
-    """The lists in force that must be fresh: those whose authority is In-Use.
+    """Return the lists in force that must be fresh: those whose authority is In-Use.
 
-    An authority that is not any more signs no newer list; what its last one revokes stays revoked.
+    Another authority signs no newer list. What its last list revokes stays revoked.
     """
     return [one for one in held if one.signer_in_use]
+
+
+class RevocationState(StrEnum):
+    """Whether a certificate is revoked, as far as lists tell."""
+
+    REVOKED = "revoked"
+    NOT_REVOKED = "not-revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationAnswer:
+    """``until``: latest nextUpdate of the lists for the certificate. ``None``: no list, or it has none."""
+
+    state: RevocationState
+    until: int | None = None
+
+
+_LIST_OF: Final = {Kind.ORGANISATION: ListKind.CRL, Kind.OCA: ListKind.ARL}
+_ONLY_USERS: Final = 0x81
+_ONLY_AUTHORITIES: Final = 0x82
+_SOME_REASONS: Final = 0x83
+"""Parts of an IssuingDistributionPoint that leave certificates or reasons out (RFC 5280 5.2.5)."""
+
+_PARTIAL: Final = {
+    ListKind.ARL: {_ONLY_USERS, _SOME_REASONS},
+    ListKind.CRL: {_ONLY_AUTHORITIES, _SOME_REASONS},
+}
+
+
+def revocation_state(
+    kind: Kind, issuer: str, in_force: Iterable[ListInForce], *, at: int, is_revoked: bool = False
+) -> RevocationAnswer | None:
+    """Say whether a certificate is revoked at a time, in seconds since 1970, UTC.
+
+    It is ``UNKNOWN`` if no complete list of its issuer is in force, or if each is past its nextUpdate.
+    ``None``: no list exists for this kind of certificate.
+    """
+    list_kind = _LIST_OF.get(kind)
+    if is_revoked:
+        return RevocationAnswer(state=RevocationState.REVOKED)
+    if list_kind is None:
+        return None
+    name = normalise_name(issuer)
+    lists = [
+        one
+        for one in in_force
+        if one.kind is list_kind and normalise_name(one.issuer) == name and _is_complete(one)
+    ]
+    if any(one.next_update is None for one in lists):
+        return RevocationAnswer(state=RevocationState.NOT_REVOKED)
+    until = max((one.next_update or 0 for one in lists), default=None)
+    known = until is not None and at <= until
+    return RevocationAnswer(
+        state=RevocationState.NOT_REVOKED if known else RevocationState.UNKNOWN, until=until
+    )
+
+
+def _is_complete(held: ListInForce) -> bool:
+    """Whether a list covers every certificate of its kind, for every reason."""
+    try:
+        scope = bytes.fromhex(held.scope)
+        if not scope:
+            return True
+        parts = children(scope, *read_all(scope, SEQUENCE))
+        return not {tag for tag, first, last in parts if any(scope[first:last])} & _PARTIAL[held.kind]
+    except (MalformedDer, ValueError):
+        return False

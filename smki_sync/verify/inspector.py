@@ -31,10 +31,10 @@ from smki_sync.trust.chain import (
     ChainVerdict,
     anchors_of,
     authority_of,
-    prove,
+    check_signature,
 )
 from smki_sync.trust.profiles import CheckStep, FindingCode, Severity, TrustFinding
-from smki_sync.x509 import examine, read_facts
+from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import Body, read_body
 
 BATCH: Final = 256
@@ -218,7 +218,7 @@ class Inspector:
 
     def _read(self, row: StoredRow, read: list[_Read], tally: Tally) -> None:
         try:
-            facts, body = examine(row.der).facts, read_body(row.der)
+            facts, body = read_facts(row.der), read_body(row.der)
         except ValueError as exc:
             tally.take(subject_of(row), (TrustFinding(FindingCode.NOT_A_CERTIFICATE, str(exc)),))
             return
@@ -247,8 +247,8 @@ class Inspector:
         def knows(authority: Authority, _der: bytes, _body: Body) -> bool:
             return authority.body.spki == remembered
 
-        proves = prove if remembered is None else knows
-        return self.judge.judge(one.facts, one.row.der, one.body, proves)
+        proves = check_signature if remembered is None else knows
+        return self.judge.validate(one.facts, one.row.der, one.body, proves)
 
     def _marker(self, spki: bytes) -> Marker:
         marker = self._markers.get(spki)
@@ -379,7 +379,7 @@ def _quarantine(db: Db, c: Certificate) -> ExplainAnswer:
 def _chain(db: Db, judge: ChainValidator, c: Certificate) -> Iterator[ExplainAnswer]:
     try:
         facts = read_facts(c.der)
-        verdict = judge.judge(facts, c.der, read_body(c.der))
+        verdict = judge.validate(facts, c.der, read_body(c.der))
     except ValueError as exc:
         yield ExplainAnswer(
             question=CheckStep.STRUCTURE.words, good=False, words=str(exc), rule=CheckStep.STRUCTURE.rule

@@ -1,14 +1,13 @@
-"""What an X.509 certificate says of itself, leniently read; and whether a strict parser would agree.
+"""Read X.509 certificates leniently, and find out whether a strict parser accepts them.
 
-For: turning the body of a record into :class:`~smki_sync.model.certificate.Facts`. The walk is our
-own because the strict parser refuses certificates that the DCC has issued (an explicit NULL among
-the ECDSA parameters), and a mirror that dropped them would lose what its user needs. Refuses: to
-verify a signature, to judge a date, to choose an issuer; those are the work of ``trust``.
+The parser is our own, because the strict parser refuses certificates that the DCC has issued (with an
+explicit NULL in the ECDSA parameters). A mirror without them would lack what its users need. It checks
+no signature, date or issuer: those are the work of ``trust``.
 
-Use: ``facts, refused = examine(der)``, or ``read_facts(der)`` alone.
+``examine(der)`` is fast for certificates that are alike. ``read_facts(der)`` always parses.
 """
 
-import re
+import warnings
 from typing import TYPE_CHECKING
 
 from smki_sync.x509 import template_cache
@@ -22,36 +21,36 @@ if TYPE_CHECKING:
 
 __all__ = ["ExaminedCertificate", "NotACertificate", "examine", "read_facts", "strict_parser_refuses"]
 
-_LENGTH = rb"(?:[\0-\x7f]|\x81.|\x82..|\x83...|\x84....)"
-_SERIAL_NOT_POSITIVE = re.compile(
-    rb"\x30%(length)b\x30%(length)b(?:\xa0\x03\x02\x01.)?\x02(?:\x01\0|%(length)b[\x80-\xff])"
-    % {b"length": _LENGTH},
-    re.DOTALL,
-)
+
+_RUST_PANIC = "PanicException"  # of pyo3; not an Exception, and cannot be imported
 
 
 class NotACertificate(ValueError):
-    """The octets are no X.509 certificate at all; the message says where they stop being one."""
+    """The bytes are not an X.509 certificate. The message says where they stop to be one."""
 
 
 def examine(der: bytes) -> ExaminedCertificate:
     """Read the facts of a certificate, and find out whether the strict parser refuses it.
 
-    What :func:`read_facts` and :func:`strict_parser_refuses` say, faster for a certificate that is
-    like one seen before (:mod:`.moulds`). Raises :class:`NotACertificate`.
+    Gives the results of :func:`read_facts` and :func:`strict_parser_refuses`, but faster for a
+    certificate that is like an earlier one (:mod:`.template_cache`). Raises :class:`NotACertificate`.
     """
     known = template_cache.lookup(der)
     if known is None:
-        known = ExaminedCertificate(read_facts(der), strict_parser_refuses(der))
-        template_cache.store(der, known)
+        known = parse(der)
+        template_cache.store(der, known, parse)
     return known
 
 
-def read_facts(der: bytes) -> "Facts":
-    """Read what the certificate ``der`` says (RFC 5280 4.1; profiles: SEC Appendix M, GBCS 12).
+def parse(der: bytes) -> ExaminedCertificate:
+    """Examine a certificate without the template cache. Raises :class:`NotACertificate`."""
+    return ExaminedCertificate(read_facts(der), strict_parser_refuses(der))
 
-    The outer structure must be sound, to the last octet. An extension that is malformed, repeated or
-    unknown is no failure: what it might have said is ``None``. Raises :class:`NotACertificate`.
+
+def read_facts(der: bytes) -> "Facts":
+    """Read the content of a certificate (RFC 5280 4.1; profiles: SEC Appendix M, GBCS 12).
+
+    Raises :class:`NotACertificate`.
     """
     try:
         return facts_of(der)
@@ -60,18 +59,21 @@ def read_facts(der: bytes) -> "Facts":
 
 
 def strict_parser_refuses(der: bytes) -> bool:
-    """Whether pyca/cryptography refuses to load ``der``: a caution for whoever uses it next.
+    """Whether pyca/cryptography refuses the certificate, its names or its extensions.
 
-    Refused are, among others, ECDSA parameters of NULL (since its version 49). A serial number that
-    is not positive (RFC 5280 4.1.2.2) counts as refused without asking: there it warns, today.
+    It refuses, among others, ECDSA parameters of NULL. It only warns of a serial number that is not
+    positive; that is not a refusal.
     """
-    if _SERIAL_NOT_POSITIVE.match(der):
-        return True
-    from cryptography import x509  # noqa: PLC0415 - loads slowly; who reads facts alone does without it
+    from cryptography import x509  # noqa: PLC0415 - loads slowly, and read_facts() does not need it
 
-    try:
-        # The number is read when asked for, not when loaded; the result is of no interest.
-        _ = x509.load_der_x509_certificate(der).serial_number
-    except (ValueError, x509.InvalidVersion):  # InvalidVersion is no ValueError
-        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = x509.load_der_x509_certificate(der)
+            _ = (found.version, found.serial_number, found.issuer, found.subject)
+            _ = (found.not_valid_before_utc, found.not_valid_after_utc, found.extensions)
+        except BaseException as exc:  # a foreign parser: it has raised TypeError for a name
+            if isinstance(exc, Exception) or type(exc).__name__ == _RUST_PANIC:
+                return True
+            raise
     return False

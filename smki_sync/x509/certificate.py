@@ -1,48 +1,154 @@
-"""DER certificate -> Facts and the signed parts."""
+"""DER certificate -> its signed parts and its facts."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from smki_sync.model.certificate import Facts, Kind, Usage, serial_of
+from smki_sync.model.certificate import (
+    NO_FLAG,
+    SERIAL_SIZE_MAX,
+    Eui,
+    Facts,
+    Flag,
+    KeyId,
+    Kind,
+    Usage,
+    serial_of,
+    serial_size,
+)
 from smki_sync.x509 import fields
 from smki_sync.x509.der import (
     BIT_STRING,
-    BOOLEAN,
     INTEGER,
-    OCTET_STRING,
     OID,
     SEQUENCE,
     MalformedDer,
     check_bits,
-    children,
     read,
     read_all,
     read_time,
 )
-from smki_sync.x509.fields import Name, read_name
+from smki_sync.x509.fields import Constraints, ExtensionList, Name, Unstated, read_name
 
 _VERSION: Final = 0xA0  # [0] EXPLICIT
+_UNIQUE_IDS: Final = (0x81, 0xA1, 0x82, 0xA2)  # [1] and [2] IMPLICIT BIT STRING, primitive or constructed
 _EXTENSIONS: Final = 0xA3  # [3] EXPLICIT
-_FIRST: Final = 1  # X.509 v1: its number is not written
+_FIRST_VERSION: Final = 1  # X.509 v1, whose number is not written
+
+_OCA_ROLES: Final = (0, 7)  # root and issuingAuthority (GBCS 12); names of the DCA have no role
+_USAGES: Final = {
+    fields.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNING,
+    fields.KEY_AGREEMENT: Usage.KEY_AGREEMENT,
+}
 
 
-class Extension(NamedTuple):
-    """One extension: whether it is critical, and its value."""
+class Parts(NamedTuple):
+    """Where the parts of a certificate are (RFC 5280 4.1).
 
-    critical: bool
-    value: bytes
+    ``start``: of TBSCertificate, which ends at ``algorithm_start``. ``version``: 1 to 3 in a certificate
+    of X.509. Pairs are the start and stop of a value; ``…_start`` and ``…_stop`` include the header.
+    """
+
+    start: int
+    version: int
+    serial: tuple[int, int]
+    inner_start: int
+    issuer_start: int
+    issuer: tuple[int, int]
+    validity: tuple[int, int]
+    subject_start: int
+    subject: tuple[int, int]
+    spki_start: int
+    spki_stop: int
+    extensions: tuple[int, int] | None
+    algorithm_start: int
+    algorithm_stop: int
+    signature: tuple[int, int]
+
+
+def split_certificate(der: bytes) -> Parts:
+    """Find the parts of the certificate that fills ``der``. Raises :class:`~.der.MalformedDer`."""
+    start, stop = read_all(der, SEQUENCE)
+    at, end = read(der, start, stop, SEQUENCE)
+    algorithm_stop = _after_algorithm(der, end, stop)
+    signature = read(der, algorithm_stop, stop, BIT_STRING)
+    check_bits(der, *signature)
+    if signature[1] != stop:
+        raise MalformedDer(f"{stop - signature[1]} bytes after the signature")
+    version, at = _read_version(der, at, end)
+    serial = read(der, at, end, INTEGER)
+    if serial[0] == serial[1]:
+        raise MalformedDer("a serial number without bytes")
+    inner_start = serial[1]
+    issuer_start = _after_algorithm(der, inner_start, end)
+    issuer = read(der, issuer_start, end, SEQUENCE)
+    validity = read(der, issuer[1], end, SEQUENCE)
+    subject = read(der, validity[1], end, SEQUENCE)
+    spki_stop = _after_public_key(der, subject[1], end)
+    return Parts(
+        start,
+        version,
+        serial,
+        inner_start,
+        issuer_start,
+        issuer,
+        validity,
+        validity[1],
+        subject,
+        subject[1],
+        spki_stop,
+        _find_extensions(der, spki_stop, end),
+        end,
+        algorithm_stop,
+        signature,
+    )
+
+
+def _read_version(der: bytes, at: int, end: int) -> tuple[int, int]:
+    """Read the version, which is absent in X.509 v1. Any number is accepted, as in OpenSSL."""
+    if at == end or der[at] != _VERSION:
+        return _FIRST_VERSION, at
+    start, after = read(der, at, end, _VERSION)
+    number, stop = read(der, start, after, INTEGER)
+    if number == stop or stop != after:
+        raise MalformedDer(f"not an X.509 version at byte {start}")
+    return int.from_bytes(der[number:stop], signed=True) + _FIRST_VERSION, after
+
+
+def _after_algorithm(der: bytes, at: int, end: int) -> int:
+    """Skip an AlgorithmIdentifier with any parameters: real ones have a forbidden NULL."""
+    start, stop = read(der, at, end, SEQUENCE)
+    read(der, start, stop, OID)
+    return stop
+
+
+def _after_public_key(der: bytes, at: int, end: int) -> int:
+    """Skip SubjectPublicKeyInfo: an algorithm and the bits of a key."""
+    start, after = read(der, at, end, SEQUENCE)
+    start, stop = read(der, _after_algorithm(der, start, after), after, BIT_STRING)
+    check_bits(der, start, stop)
+    if stop != after:
+        raise MalformedDer(f"{after - stop} bytes after the public key")
+    return after
+
+
+def _find_extensions(der: bytes, at: int, end: int) -> tuple[int, int] | None:
+    """Find the extensions, which may follow unique identifiers and are the last part."""
+    while at < end and der[at] in _UNIQUE_IDS:
+        _, at = read(der, at, end, der[at])
+    if at == end:
+        return None
+    start, stop = read(der, at, end, _EXTENSIONS)
+    if stop != end:
+        raise MalformedDer(f"{end - stop} bytes after the extensions")
+    return start, stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A certificate taken apart (RFC 5280 4.1). Elements stand with their header unless said otherwise.
+    """The parts of a certificate that checks need (RFC 5280 4.1). Each is an element with its header.
 
-    ``tbs``: what was signed. ``inner``, ``outer``: the two AlgorithmIdentifiers, inside what was signed
-    and beside it. ``signature``: the octets of the signature, without the count of unused bits.
-    ``issuer``, ``subject``: names. ``spki``: SubjectPublicKeyInfo. ``version``: 1 to 3.
-    ``extensions``: by the value of their object identifier. ``repeated``: some stand there twice.
-    ``broken``: the list cannot be read to its end; what was read before stands in ``extensions``.
+    ``tbs``: what was signed. ``inner``, ``outer``: the AlgorithmIdentifiers inside and outside of it.
+    ``signature``: the bytes of the signature alone. ``version``: 1 to 3 in a certificate of X.509.
     """
 
     tbs: bytes
@@ -53,205 +159,161 @@ class Body:
     spki: bytes
     outer: bytes
     signature: bytes
-    extensions: Mapping[bytes, Extension]
-    repeated: bool
-    broken: bool
+    extensions: ExtensionList
 
 
 def read_body(der: bytes) -> Body:
-    """Take the certificate that fills ``der`` apart.
-
-    Raises :class:`~.der.MalformedDer` for any other octets.
-    """
-    start, stop = read_all(der, SEQUENCE)
-    at, end = read(der, start, stop, SEQUENCE)
-    outer_stop = read(der, end, stop, SEQUENCE)[1]
-    signature, last = read(der, outer_stop, stop, BIT_STRING)
-    check_bits(der, signature, last)
-    version, at = _version(der, at, end)
-    parts = [der[first:after] for _tag, first, after in _elements(der, at, end)]
-    if len(parts) < len(_FIELDS):
-        raise MalformedDer(f"{len(parts)} parts of {len(_FIELDS)} in what was signed")
-    named = dict(zip(_FIELDS, parts, strict=False))
-    last_part = parts[-1] if len(parts) > len(_FIELDS) else b""
-    found, repeated, broken = _extensions(last_part)
+    """Split the certificate that fills ``der``. Raises :class:`~.der.MalformedDer`."""
+    parts = split_certificate(der)
+    start, stop = parts.signature
     return Body(
-        tbs=der[start:end],
-        version=version,
-        inner=named["algorithm"],
-        issuer=named["issuer"],
-        subject=named["subject"],
-        spki=named["spki"],
-        outer=der[end:outer_stop],
-        signature=der[signature + 1 : last],
-        extensions=found,
-        repeated=repeated,
-        broken=broken,
+        tbs=der[parts.start : parts.algorithm_start],
+        version=parts.version,
+        inner=der[parts.inner_start : parts.issuer_start],
+        issuer=der[parts.issuer_start : parts.issuer[1]],
+        subject=der[parts.subject_start : parts.subject[1]],
+        spki=der[parts.spki_start : parts.spki_stop],
+        outer=der[parts.algorithm_start : parts.algorithm_stop],
+        signature=der[start + 1 : stop],
+        extensions=_extensions(der, parts),
     )
 
 
-_FIELDS: Final = ("serial", "algorithm", "issuer", "validity", "subject", "spki")
-
-
-def _elements(octets: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Tag, first octet of the header, and where the element stops."""
-    for tag, _start, stop in children(octets, at, end):
-        yield tag, at, stop
-        at = stop
-
-
-def _version(der: bytes, at: int, end: int) -> tuple[int, int]:
-    if at == end or der[at] != _VERSION:
-        return _FIRST, at
-    start, after = read(der, at, end, _VERSION)
-    number, stop = read(der, start, after, INTEGER)
-    return int.from_bytes(der[number:stop]) + _FIRST, after
-
-
-def _extensions(element: bytes) -> tuple[dict[bytes, Extension], bool, bool]:
-    """Read the list of extensions, as far as it is sound."""
-    found: dict[bytes, Extension] = {}
-    repeated = False
-    if not element or element[0] != _EXTENSIONS:
-        return found, False, False
-    try:
-        at, end = read_all(element, _EXTENSIONS)
-        at, end = read(element, at, end, SEQUENCE)
-        while at < end:
-            start, at = read(element, at, end, SEQUENCE)
-            first, stop = read(element, start, at, OID)
-            oid = element[first:stop]
-            repeated |= oid in found
-            found[oid] = _extension(element, stop, at)
-    except MalformedDer:
-        return found, repeated, True
-    return found, repeated, False
-
-
-def _extension(octets: bytes, at: int, end: int) -> Extension:
-    critical = False
-    if at < end and octets[at] == BOOLEAN:
-        start, at = read(octets, at, end, BOOLEAN)
-        critical = any(octets[start:at])
-    start, stop = read(octets, at, end, OCTET_STRING)
-    if stop != end:
-        raise MalformedDer(f"{end - stop} octets behind the value of an extension")
-    return Extension(critical, octets[start:stop])
-
-
-_VERSION_FACTS = 0xA0  # [0] EXPLICIT
-_UNIQUE_IDS = (0x81, 0xA1, 0x82, 0xA2)  # [1] and [2] IMPLICIT BIT STRING, whole or in parts
-_EXTENSIONS_FACTS = 0xA3  # [3] EXPLICIT
-_VERSIONS = (b"\0", b"\1", b"\2")  # X.509 v1, v2, v3
-
-_OCA_ROLES = (0, 7)  # root and issuingAuthority (GBCS 12); the DCA's names carry no role
-_USAGES = {
-    fields.DIGITAL_SIGNATURE: Usage.DIGITAL_SIGNING,
-    fields.KEY_AGREEMENT: Usage.KEY_AGREEMENT,
-}
+def _extensions(der: bytes, parts: Parts) -> ExtensionList:
+    return fields.read_extensions(der, *parts.extensions) if parts.extensions else fields.NO_EXTENSIONS
 
 
 def facts_of(der: bytes) -> Facts:
-    """Read the facts of a certificate that fills ``der``; raises :class:`~.der.MalformedDer`."""
-    at, end = _to_be_signed(der)
-    start, at = read(der, _after_version(der, at, end), end, INTEGER)
-    if start == at:
-        raise MalformedDer("a serial number of no octets")
-    serial = serial_of(der[start:at])
-    at = _after_algorithm(der, at, end)
-    start, at = read(der, at, end, SEQUENCE)
-    issuer = read_name(der[start:at])
-    start, at = read(der, at, end, SEQUENCE)
-    not_before, not_after = _validity(der, start, at)
-    start, at = read(der, at, end, SEQUENCE)
-    subject = read_name(der[start:at])
-    at = _after_public_key(der, at, end)
-    extension = _split_rest(der, at, end).get
-    hardware = fields.read_hardware(extension(fields.SUBJECT_ALT_NAME, b""))
-    key_usage = fields.read_key_usage(extension(fields.KEY_USAGE, b"")) or b""
-    is_authority = fields.read_authority(extension(fields.BASIC_CONSTRAINTS, b"")) or False
+    """Read the facts of the certificate that fills ``der``. Raises :class:`~.der.MalformedDer`.
+
+    The outer structure must be sound, to the last byte. A malformed, repeated or unknown extension is
+    not an error: what it may have stated is ``None``, with a flag.
+    """
+    parts = split_certificate(der)
+    serial = serial_of(der[slice(*parts.serial)])
+    issuer = read_name(der[slice(*parts.issuer)])
+    subject = read_name(der[slice(*parts.subject)])
+    not_before, not_after = _validity(der, *parts.validity)
+    extensions = _extensions(der, parts)
+    read = _ExtensionReader(extensions)
+    key_usage, constraints = read.key_usage(), read.constraints()
+    ski, aki = read.key_id(fields.SUBJECT_KEY_ID), read.key_id(fields.AUTHORITY_KEY_ID)
+    hardware, is_device = read.hardware_eui()
+    is_authority = constraints.is_ca or bool(
+        not isinstance(key_usage, Unstated) and key_usage & fields.KEY_CERT_SIGN
+    )
+    eui = _one_eui(hardware, subject.eui)
+    usage = _usage(key_usage, is_authority=is_authority)
+    flags = _flags(eui, subject.role, usage, sound=extensions.is_sound and read.is_sound)
+    if serial_size(serial) > SERIAL_SIZE_MAX:
+        flags |= Flag.SERIAL_TOO_LONG
     return Facts(
         serial=serial,
         issuer=issuer.text,
         subject=subject.text,
         not_before=not_before,
         not_after=not_after,
-        kind=_kind(subject, hardware, is_authority=is_authority or _signs_certificates(key_usage)),
-        eui=hardware.eui if hardware else subject.eui,
-        role=subject.role,
-        usage=_USAGES.get(key_usage),
-        ski=fields.read_subject_key_id(extension(fields.SUBJECT_KEY_ID, b"")),
-        aki=fields.read_authority_key_id(extension(fields.AUTHORITY_KEY_ID, b"")),
+        kind=_kind(subject, is_device=is_device, is_authority=is_authority),
+        eui=None if isinstance(eui, Unstated) else eui,
+        role=None if isinstance(subject.role, Unstated) else subject.role,
+        usage=None if isinstance(usage, Unstated) else usage,
+        ski=ski,
+        aki=aki,
+        flags=flags,
     )
-
-
-def _to_be_signed(der: bytes) -> tuple[int, int]:
-    """Open the certificate: start and stop of TBSCertificate, followed by algorithm and signature."""
-    start, stop = read_all(der, SEQUENCE)
-    at, end = read(der, start, stop, SEQUENCE)
-    start, last = read(der, _after_algorithm(der, end, stop), stop, BIT_STRING)
-    check_bits(der, start, last)
-    if last != stop:
-        raise MalformedDer(f"{stop - last} octets after the signature")
-    return at, end
-
-
-def _after_version(der: bytes, at: int, end: int) -> int:
-    """Pass the version, which is absent in X.509 v1."""
-    if at == end or der[at] != _VERSION_FACTS:
-        return at
-    start, after = read(der, at, end, _VERSION_FACTS)
-    number, stop = read(der, start, after, INTEGER)
-    if stop != after or der[number:stop] not in _VERSIONS:
-        raise MalformedDer(f"no X.509 version at octet {start}")
-    return after
-
-
-def _after_algorithm(der: bytes, at: int, end: int) -> int:
-    """Pass an AlgorithmIdentifier, whatever its parameters: real ones have a NULL too many."""
-    start, stop = read(der, at, end, SEQUENCE)
-    read(der, start, stop, OID)
-    return stop
 
 
 def _validity(der: bytes, at: int, end: int) -> tuple[int, int]:
     """Read notBefore and notAfter, in seconds since 1970."""
     if at == end:
-        raise MalformedDer(f"no validity at octet {at}")
+        raise MalformedDer(f"no validity at byte {at}")
     _, middle = read(der, at, end, der[at])
     return read_time(der[at:middle]), read_time(der[middle:end])
 
 
-def _after_public_key(der: bytes, at: int, end: int) -> int:
-    """Pass SubjectPublicKeyInfo: an algorithm and the bits of a key."""
-    start, after = read(der, at, end, SEQUENCE)
-    start, stop = read(der, _after_algorithm(der, start, after), after, BIT_STRING)
-    check_bits(der, start, stop)
-    if stop != after:
-        raise MalformedDer(f"{after - stop} octets after the public key")
-    return after
+class _ExtensionReader:
+    """Reads values of extensions. ``is_sound``: whether each value that was read is well-formed."""
+
+    def __init__(self, extensions: ExtensionList) -> None:
+        self._extensions = extensions
+        self.is_sound = True
+
+    def key_usage(self) -> int | Unstated:
+        value = self._extensions.value(fields.KEY_USAGE)
+        if value is None:
+            return self._without_value(fields.KEY_USAGE)
+        try:
+            return fields.read_key_usage(value)
+        except MalformedDer:
+            return Unstated.BROKEN
+
+    def hardware_eui(self) -> tuple[Eui | Unstated, bool]:
+        """Return the EUI-64 of the hardware module name, and whether there is such a name."""
+        value = self._extensions.value(fields.SUBJECT_ALT_NAME)
+        if value is None:
+            return self._without_value(fields.SUBJECT_ALT_NAME), False
+        try:
+            eui = fields.read_hardware_eui(value)
+        except MalformedDer:
+            return Unstated.BROKEN, False
+        return eui, eui is not Unstated.SILENT
+
+    def constraints(self) -> Constraints:
+        """Read basicConstraints. Those that are broken make no authority."""
+        value = self._extensions.value(fields.BASIC_CONSTRAINTS)
+        try:
+            return Constraints() if value is None else fields.read_constraints(value)
+        except MalformedDer:
+            self.is_sound = False
+            return Constraints()
+
+    def key_id(self, oid: bytes) -> KeyId | None:
+        value = self._extensions.value(oid)
+        if value is None:
+            return None
+        reader = fields.read_subject_key_id if oid == fields.SUBJECT_KEY_ID else fields.read_authority_key_id
+        try:
+            return reader(value)
+        except MalformedDer:
+            self.is_sound = False
+            return None
+
+    def _without_value(self, oid: bytes) -> Unstated:
+        return Unstated.BROKEN if self._extensions.is_broken(oid) else Unstated.SILENT
 
 
-def _split_rest(der: bytes, at: int, end: int) -> dict[bytes, bytes]:
-    """Read what may follow the public key: unique identifiers, then extensions, then nothing."""
-    while at < end and der[at] in _UNIQUE_IDS:
-        _, at = read(der, at, end, der[at])
-    if at == end:
-        return {}
-    start, stop = read(der, at, end, _EXTENSIONS_FACTS)
-    if stop != end:
-        raise MalformedDer(f"{end - stop} octets after the extensions")
-    return fields.split_extensions(der, start, stop)
+def _one_eui(hardware: Eui | Unstated, unique: Eui | Unstated) -> Eui | Unstated:
+    """Combine the EUI-64 of a device with that of an organisation, which may not both be stated."""
+    if unique is Unstated.SILENT:
+        return hardware
+    if hardware is Unstated.SILENT or hardware == unique:
+        return unique
+    return Unstated.BROKEN
 
 
-def _signs_certificates(key_usage: bytes) -> bool:
-    return bool(key_usage and key_usage[0] & fields.KEY_CERT_SIGN)
+def _usage(flags: int | Unstated, *, is_authority: bool) -> Usage | Unstated:
+    """Return the usage. Flags that no profile of a device or an organisation allows are ``BROKEN``."""
+    if isinstance(flags, Unstated):
+        return flags
+    found = _USAGES.get(flags)
+    if found is None:
+        return Unstated.SILENT if is_authority else Unstated.BROKEN
+    return found
 
 
-def _kind(subject: Name, hardware: fields.Hardware | None, *, is_authority: bool) -> Kind:
-    """Tell whose certificate it is (Appendix M and GBCS 12: the certificate profiles)."""
+def _flags(eui: object, role: object, usage: object, *, sound: bool) -> Flag:
+    flags = NO_FLAG if sound else Flag.EXTENSIONS_BROKEN
+    if eui is Unstated.BROKEN:
+        flags |= Flag.EUI_BROKEN
+    if role is Unstated.BROKEN:
+        flags |= Flag.ROLE_BROKEN
+    if usage is Unstated.BROKEN:
+        flags |= Flag.USAGE_BROKEN
+    return flags
+
+
+def _kind(subject: Name, *, is_device: bool, is_authority: bool) -> Kind:
+    """Find the owner of a certificate (certificate profiles of Appendix M and GBCS 12)."""
     if is_authority:
         return Kind.OCA if subject.role in _OCA_ROLES else Kind.DCA
-    if hardware or not subject.text:
-        return Kind.DEVICE
-    return Kind.ORGANISATION
+    return Kind.DEVICE if is_device or not subject.text else Kind.ORGANISATION

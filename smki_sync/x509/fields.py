@@ -1,12 +1,14 @@
-"""Distinguished names and the extensions the client reads."""
+"""Distinguished names and the extensions that the client reads."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import wraps
-from typing import Final, TypeVar
+from enum import Enum
+from functools import lru_cache
+from typing import Final, NamedTuple
+from unicodedata import normalize
 
-from smki_sync.model.certificate import EUI_OCTETS, Eui, KeyId, eui_of, key_id_of
+from smki_sync.model.certificate import EUI_SIZE, Eui, KeyId, eui_of, key_id_of
 from smki_sync.x509.der import (
     BIT_STRING,
     BOOLEAN,
@@ -23,143 +25,112 @@ from smki_sync.x509.der import (
     read_all,
 )
 
-# Object identifiers as they stand in the octets, header included (RFC 5280 4.2.1).
-SUBJECT_KEY_ID = bytes.fromhex("0603551D0E")
-KEY_USAGE = bytes.fromhex("0603551D0F")
-SUBJECT_ALT_NAME = bytes.fromhex("0603551D11")
-BASIC_CONSTRAINTS = bytes.fromhex("0603551D13")
-AUTHORITY_KEY_ID = bytes.fromhex("0603551D23")
-_WANTED = frozenset({SUBJECT_KEY_ID, KEY_USAGE, SUBJECT_ALT_NAME, BASIC_CONSTRAINTS, AUTHORITY_KEY_ID})
-_OID_OCTETS = 5
+# Values of object identifiers (RFC 5280 4.2.1, 5.2, 5.3).
+SUBJECT_KEY_ID: Final = bytes.fromhex("551D0E")
+KEY_USAGE: Final = bytes.fromhex("551D0F")
+SUBJECT_ALT_NAME: Final = bytes.fromhex("551D11")
+BASIC_CONSTRAINTS: Final = bytes.fromhex("551D13")
+POLICIES: Final = bytes.fromhex("551D20")
+AUTHORITY_KEY_ID: Final = bytes.fromhex("551D23")
 
-DIGITAL_SIGNATURE = b"\x80"
-KEY_AGREEMENT = b"\x08"
-KEY_CERT_SIGN = 0x04
-"""Flags of keyUsage, in its first octet (RFC 5280 4.2.1.3)."""
+DIGITAL_SIGNATURE: Final = 0x80
+KEY_AGREEMENT: Final = 0x08
+KEY_CERT_SIGN: Final = 0x04
+CRL_SIGN: Final = 0x02
+"""Flags of keyUsage in its first byte (RFC 5280 4.2.1.3)."""
+
+LATER_FLAGS: Final = 0x100
+"""Set by :func:`read_key_usage` if a flag of a later byte is set."""
 
 _KEY_IDENTIFIER = 0x80  # AuthorityKeyIdentifier: [0] IMPLICIT OCTET STRING
 _OTHER_NAME = 0xA0  # GeneralName: [0] IMPLICIT OtherName
 _OTHER_VALUE = 0xA0  # OtherName: value [0] EXPLICIT
 _HARDWARE_MODULE_NAME = bytes.fromhex("06082B06010505070804")  # RFC 4108 section 5
 
-Said = TypeVar("Said")
+
+class Extension(NamedTuple):
+    """One extension. ``value``: the content of its OCTET STRING."""
+
+    critical: bool
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hardware:
-    """A hardware module name; ``eui`` is ``None`` where its serial number is no EUI-64."""
+class ExtensionList:
+    """The extensions of a certificate or a revocation list.
 
-    eui: Eui | None
-
-
-def split_extensions(octets: bytes, at: int, end: int) -> dict[bytes, bytes]:
-    """Find the wanted extensions by object identifier, as far as the list is sound.
-
-    Each is given by what stands behind its identifier: nothing where it is repeated, since RFC 5280
-    4.2 forbids that and either could be meant.
+    ``found``: by the value of the object identifier. ``broken``: object identifiers of extensions that
+    occur twice, which RFC 5280 4.2 forbids, or are malformed. ``complete``: the list was read to its end.
     """
-    found: dict[bytes, bytes] = {}
+
+    found: Mapping[bytes, Extension]
+    broken: frozenset[bytes] = frozenset()
+    complete: bool = True
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every extension could be read and occurs once."""
+        return self.complete and not self.broken
+
+    def value(self, oid: bytes) -> bytes | None:
+        """Return the value of an extension that can be read and occurs once."""
+        return None if oid in self.broken or oid not in self.found else self.found[oid].value
+
+    def is_broken(self, oid: bytes) -> bool:
+        """Whether an extension occurs twice, is malformed, or could be in a part that cannot be read."""
+        return oid in self.broken or (not self.complete and oid not in self.found)
+
+
+NO_EXTENSIONS: Final = ExtensionList(found={})
+
+
+def read_extensions(data: bytes, at: int, end: int) -> ExtensionList:
+    """Read the SEQUENCE of extensions between ``at`` and ``end``, as far as it is sound."""
+    found: dict[bytes, Extension] = {}
+    broken: set[bytes] = set()
     try:
-        at, end = read(octets, at, end, SEQUENCE)
-        while at < end:
-            start, at = read(octets, at, end, SEQUENCE)
-            oid = octets[start : start + _OID_OCTETS]
-            if oid in _WANTED:
-                found[oid] = b"" if oid in found else octets[start + _OID_OCTETS : at]
+        at, stop = read(data, at, end, SEQUENCE)
+        complete = stop == end
+        while at < stop:
+            start, at = read(data, at, stop, SEQUENCE)
+            first, last = read(data, start, at, OID)
+            oid = data[first:last]
+            if oid in found:
+                broken.add(oid)
+            try:
+                found[oid] = read_extension(data, last, at)
+            except MalformedDer:
+                found[oid] = Extension(critical=False, value=b"")
+                broken.add(oid)
     except MalformedDer:
-        return found
-    return found
+        complete = False
+    return ExtensionList(found=found, broken=frozenset(broken), complete=complete)
 
 
-def silent(reader: Callable[[bytes], Said | None]) -> Callable[[bytes], Said | None]:
-    """Make the reader of a value one of a whole extension: ``None`` where that is empty or malformed."""
-
-    @wraps(reader)
-    def ask(extension: bytes) -> Said | None:
-        try:
-            return reader(_value(extension)) if extension else None
-        except MalformedDer:
-            return None
-
-    return ask
-
-
-def _value(extension: bytes) -> bytes:
-    """Take the value out of what stands behind the identifier: perhaps ``critical``, then the value."""
-    at, end = 0, len(extension)
-    if extension[0] == BOOLEAN:
-        _, at = read(extension, at, end, BOOLEAN)
-    start, stop = read(extension, at, end, OCTET_STRING)
+def read_extension(data: bytes, at: int, end: int) -> Extension:
+    """Read what follows the object identifier of an extension. Raises :class:`MalformedDer`."""
+    critical = False
+    if at < end and data[at] == BOOLEAN:
+        start, at = read(data, at, end, BOOLEAN)
+        critical = any(data[start:at])
+    start, stop = read(data, at, end, OCTET_STRING)
     if stop != end:
-        raise MalformedDer(f"{end - stop} octets behind the value of an extension")
-    return extension[start:stop]
+        raise MalformedDer(f"{end - stop} bytes after the value of an extension")
+    return Extension(critical, data[start:stop])
 
 
 @intern_value
-@silent
-def read_key_usage(value: bytes) -> bytes | None:
-    """Read the flags of keyUsage: the first in the highest bit, octets without a flag left off."""
+def read_key_usage(value: bytes) -> int:
+    """Read the flags of keyUsage: its first byte, plus :data:`LATER_FLAGS`. Raises :class:`MalformedDer`.
+
+    Unused bits do not count, whatever their value, as in OpenSSL.
+    """
     start, stop = read_all(value, BIT_STRING)
     check_bits(value, start, stop)
-    return value[start + 1 : stop].rstrip(b"\0")
-
-
-@intern_value
-@silent
-def read_authority(value: bytes) -> bool | None:
-    """Read basicConstraints: whether the subject is a certification authority (cA, default false)."""
-    start, stop = read_all(value, SEQUENCE)
-    if start == stop or value[start] != BOOLEAN:
-        return False
-    start, stop = read(value, start, stop, BOOLEAN)
-    return any(value[start:stop])
-
-
-@silent
-def read_subject_key_id(value: bytes) -> KeyId | None:
-    """Read subjectKeyIdentifier; an empty one is none."""
-    start, stop = read_all(value, OCTET_STRING)
-    return key_id_of(value[start:stop]) or None
-
-
-@intern_value
-@silent
-def read_authority_key_id(value: bytes) -> KeyId | None:
-    """Read the keyIdentifier of authorityKeyIdentifier; issuer and serial number there are not asked."""
-    start, stop = read_all(value, SEQUENCE)
-    if start == stop or value[start] != _KEY_IDENTIFIER:
-        return None
-    start, stop = read(value, start, stop, _KEY_IDENTIFIER)
-    return key_id_of(value[start:stop]) or None
-
-
-@silent
-def read_hardware(value: bytes) -> Hardware | None:
-    """Find in subjectAltName the first otherName that is a hardware module name (GBCS 12, RFC 4108)."""
-    at, end = read_all(value, SEQUENCE)
-    while at < end:
-        tag = value[at]
-        start, at = read(value, at, end, tag)
-        if tag == _OTHER_NAME and value.startswith(_HARDWARE_MODULE_NAME, start, at):
-            return Hardware(eui=_hardware_serial(value, start + len(_HARDWARE_MODULE_NAME), at))
-    return None
-
-
-def _hardware_serial(value: bytes, at: int, end: int) -> Eui | None:
-    """Read hwSerialNum, the second part of a HardwareModuleName; ``None`` unless eight octets."""
-    try:
-        at, end = read(value, at, end, _OTHER_VALUE)
-        at, end = read(value, at, end, SEQUENCE)
-        _, at = read(value, at, end, OID)
-        start, stop = read(value, at, end, OCTET_STRING)
-    except MalformedDer:
-        return None
-    return eui_of(value[start:stop]) if stop - start == EUI_OCTETS else None
-
-
-KEY_CERT_SIGN_CONSTRAINTS: Final = 0x04
-CRL_SIGN: Final = 0x02
-"""Flags in the first octet of keyUsage (RFC 5280 4.2.1.3)."""
+    flags = bytearray(value[start + 1 : stop])
+    if flags:
+        flags[-1] &= 0xFF << value[start] & 0xFF
+    return flags[0] + LATER_FLAGS * any(flags[1:]) if flags else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,32 +142,69 @@ class Constraints:
 
 
 @intern_value
-def read_flags(value: bytes) -> int:
-    """Read keyUsage: its first octet, plus 256 where any flag of a later octet is set; 0 for none."""
-    try:
-        start, stop = read_all(value, BIT_STRING)
-        check_bits(value, start, stop)
-    except MalformedDer:
-        return 0
-    flags = value[start + 1 : stop].rstrip(b"\0")
-    return flags[0] + 256 * (len(flags) > 1) if flags else 0
+def read_constraints(value: bytes) -> Constraints:
+    """Read basicConstraints. Raises :class:`MalformedDer`."""
+    at, end = read_all(value, SEQUENCE)
+    if at == end or value[at] != BOOLEAN:
+        return Constraints()
+    start, at = read(value, at, end, BOOLEAN)
+    is_ca, limit = any(value[start:at]), None
+    if at < end:
+        start, at = read(value, at, end, INTEGER)
+        limit = int.from_bytes(value[start:at], signed=True)
+    return Constraints(is_ca=is_ca, path_length=limit)
+
+
+def read_subject_key_id(value: bytes) -> KeyId | None:
+    """Read subjectKeyIdentifier. ``None``: it is empty. Raises :class:`MalformedDer`."""
+    start, stop = read_all(value, OCTET_STRING)
+    return key_id_of(value[start:stop]) or None
 
 
 @intern_value
-def read_constraints(value: bytes) -> Constraints:
-    """Read basicConstraints; what is malformed makes no authority."""
+def read_authority_key_id(value: bytes) -> KeyId | None:
+    """Read the keyIdentifier of authorityKeyIdentifier, if it has one. Raises :class:`MalformedDer`."""
+    start, stop = read_all(value, SEQUENCE)
+    if start == stop or value[start] != _KEY_IDENTIFIER:
+        return None
+    start, stop = read(value, start, stop, _KEY_IDENTIFIER)
+    return key_id_of(value[start:stop]) or None
+
+
+class Unstated(Enum):
+    """Why a field has no value: the certificate is silent, or what it says is malformed or ambiguous."""
+
+    SILENT = "silent"
+    BROKEN = "broken"
+
+
+def read_hardware_eui(value: bytes) -> Eui | Unstated:
+    """Read the EUI-64 of the hardware module name in a subjectAltName (GBCS 12, RFC 4108).
+
+    A second hardware module name, another length than eight bytes, and bytes after hwSerialNum make it
+    ``BROKEN``. Raises :class:`MalformedDer` for a malformed subjectAltName.
+    """
+    at, end = read_all(value, SEQUENCE)
+    eui: Eui | Unstated = Unstated.SILENT
+    for tag, start, stop in children(value, at, end):
+        if tag == _OTHER_NAME and value.startswith(_HARDWARE_MODULE_NAME, start, stop):
+            second = eui is not Unstated.SILENT
+            eui = Unstated.BROKEN if second else _hardware_serial(value, start, stop)
+    return eui
+
+
+def _hardware_serial(value: bytes, at: int, end: int) -> Eui | Unstated:
+    """Read hwSerialNum, the second and last part of a HardwareModuleName."""
     try:
-        at, end = read_all(value, SEQUENCE)
-        if at == end or value[at] != BOOLEAN:
-            return Constraints()
-        start, at = read(value, at, end, BOOLEAN)
-        is_ca, limit = any(value[start:at]), None
-        if at < end:
-            start, at = read(value, at, end, INTEGER)
-            limit = int.from_bytes(value[start:at], signed=True)
+        at, stop = read(value, at + len(_HARDWARE_MODULE_NAME), end, _OTHER_VALUE)
+        sound = stop == end
+        at, end = read(value, at, stop, SEQUENCE)
+        sound &= end == stop
+        _, at = read(value, at, end, OID)
+        start, stop = read(value, at, end, OCTET_STRING)
     except MalformedDer:
-        return Constraints()
-    return Constraints(is_ca=is_ca, path_length=limit)
+        return Unstated.BROKEN
+    return eui_of(value[start:stop]) if sound and stop == end == start + EUI_SIZE else Unstated.BROKEN
 
 
 _SHORT_NAMES = {  # RFC 4514 section 3
@@ -211,7 +219,7 @@ _SHORT_NAMES = {  # RFC 4514 section 3
     "0.9.2342.19200300.100.1.25": "DC",
 }
 _UNIQUE_IDENTIFIER = "2.5.4.45"  # x500UniqueIdentifier: an organisation's EUI-64 (Appendix M)
-_ENCODINGS = {  # by tag, as pyca/cryptography reads them: strings, octets, times, then the two wide ones
+_ENCODINGS = {  # by tag, as in pyca/cryptography: string types and times, then the two wide ones
     **dict.fromkeys((4, 12, 18, 19, 20, 22, 23, 24, 26), "utf-8"),
     28: "utf-32-be",
     30: "utf-16-be",
@@ -219,62 +227,71 @@ _ENCODINGS = {  # by tag, as pyca/cryptography reads them: strings, octets, time
 _ESCAPES = str.maketrans({"\0": "\\00"} | {c: f"\\{c}" for c in '\\"+,;<>'})
 _ROLE = re.compile(r"[0-9A-Fa-f]{2}")
 
-ARC_BITS_LIMIT = 128
-"""Bits of one arc of an object identifier: the largest in use are UUIDs (X.667)."""
+_MORE: Final = 0x80  # the number continues in the next byte
+
+ARC_BITS_LIMIT: Final = 128
+"""Bits of one arc of an object identifier. The largest in use are UUIDs (X.667)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """``text``: RFC 4514, empty for an empty name. ``role``, ``eui``: ``None`` where it has none."""
+    """A distinguished name. ``text``: RFC 4514, empty for an empty name.
+
+    ``role``, ``eui``: ``SILENT`` without such an attribute, ``BROKEN`` if it is malformed or ambiguous.
+    """
 
     text: str
-    role: int | None
-    eui: Eui | None
+    role: int | Unstated
+    eui: Eui | Unstated
 
 
 @intern_value
-def read_name(octets: bytes) -> Name:
-    """Read the value of a Name, its header left off; raises :class:`MalformedDer`.
+def read_name(data: bytes) -> Name:
+    """Read the value of a Name, without its header. Raises :class:`MalformedDer`.
 
-    The role is the first OU that is two hex digits, the EUI-64 the first x500UniqueIdentifier of
-    eight whole octets (Appendix M, Organisation profile).
+    The role is the OU of two hex digits. The EUI-64 is the x500UniqueIdentifier (Appendix M,
+    Organisation profile). An empty RelativeDistinguishedName does not appear in the text, as in OpenSSL.
     """
     parts: list[str] = []
-    role, eui = None, None
-    for tag, start, stop in children(octets, 0, len(octets)):
-        if tag != SET or start == stop:
-            raise MalformedDer(f"no part of a name at octet {start} of the name")
+    roles: set[int] = set()
+    euis: list[Eui | Unstated] = []
+    for tag, start, stop in children(data, 0, len(data)):
+        if tag != SET:
+            raise MalformedDer(f"not a part of a name at byte {start} of the name")
         texts = []
-        for attribute in children(octets, start, stop):
-            kind, value, text = _attribute(octets, *attribute)
+        for attribute in children(data, start, stop):
+            kind, value, text = _attribute(data, *attribute)
             texts.append(f"{kind}={text}")
-            if kind == "OU" and role is None and _ROLE.fullmatch(text):
-                role = int(text, 16)
-            if kind == _UNIQUE_IDENTIFIER and eui is None:
-                eui = _eui(value)
-        parts.append("+".join(texts))
+            if kind == "OU" and _ROLE.fullmatch(text):
+                roles.add(int(text, 16))
+            elif kind == _UNIQUE_IDENTIFIER:
+                euis.append(_unique_eui(value))
+        if texts:
+            parts.append("+".join(texts))
+    role = roles.pop() if len(roles) == 1 else Unstated.BROKEN if roles else Unstated.SILENT
+    eui = euis[0] if len(euis) == 1 else Unstated.BROKEN if euis else Unstated.SILENT
     return Name(text=",".join(reversed(parts)), role=role, eui=eui)
 
 
-def _attribute(octets: bytes, tag: int, at: int, end: int) -> tuple[str, bytes, str]:
-    """Read one AttributeTypeAndValue: its name, its value as an element, its value as text."""
+def _attribute(data: bytes, tag: int, at: int, end: int) -> tuple[str, bytes, str]:
+    """Read one AttributeTypeAndValue: its type, its value as an element, and its value as text."""
     if tag != SEQUENCE:
-        raise MalformedDer(f"no attribute at octet {at} of the name")
-    start, stop = read(octets, at, end, OID)
-    dotted = _dotted(octets[start:stop])
-    values = list(children(octets, stop, end))
+        raise MalformedDer(f"not an attribute at byte {at} of the name")
+    start, stop = read(data, at, end, OID)
+    dotted = _dotted(data[start:stop])
+    values = list(children(data, stop, end))
     if len(values) != 1:
-        raise MalformedDer(f"{len(values)} values in one attribute at octet {at} of the name")
+        raise MalformedDer(f"{len(values)} values in one attribute at byte {at} of the name")
     kind, first, last = values[0]
     return (
         _SHORT_NAMES.get(dotted, dotted),
-        octets[stop:end],
-        _text(kind, octets[first:last], octets[stop:end]),
+        data[stop:end],
+        _text(kind, data[first:last], data[stop:end]),
     )
 
 
 def _text(tag: int, value: bytes, element: bytes) -> str:
-    """Write a value as RFC 4514 does; a BIT STRING as pyca/cryptography does, its value alone."""
+    """Write a value as RFC 4514 does. A BIT STRING is written as its value, as in pyca/cryptography."""
     if tag == BIT_STRING:
         return f"#{value.hex()}"
     try:
@@ -284,35 +301,63 @@ def _text(tag: int, value: bytes, element: bytes) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what RFC 4514 2.4 wants escaped, also a first ``#`` or blank and a last blank."""
+    """Escape what RFC 4514 2.4 requires, also a first ``#`` or blank and a last blank."""
     text = text.translate(_ESCAPES)
     if text.startswith("#") or (text.startswith(" ") and len(text) > 1):
         text = f"\\{text}"
     return f"{text[:-1]}\\ " if text.endswith(" ") else text
 
 
-def _eui(element: bytes) -> Eui | None:
-    """Read a BIT STRING of eight whole octets as an EUI-64; ``None`` for anything else."""
-    whole = bytes((BIT_STRING, 1 + EUI_OCTETS, 0))  # header, and no unused bits
-    if len(element) != len(whole) + EUI_OCTETS or not element.startswith(whole):
-        return None
-    return eui_of(element[len(whole) :])
+def _unique_eui(element: bytes) -> Eui | Unstated:
+    """Read a BIT STRING of eight whole bytes as an EUI-64."""
+    header = bytes((BIT_STRING, 1 + EUI_SIZE, 0))  # no unused bits
+    if len(element) != len(header) + EUI_SIZE or not element.startswith(header):
+        return Unstated.BROKEN
+    return eui_of(element[len(header) :])
 
 
-def _dotted(octets: bytes) -> str:
-    """Write the value of an OBJECT IDENTIFIER in dots (X.690 8.19)."""
+def _dotted(data: bytes) -> str:
+    """Write the value of an OBJECT IDENTIFIER with dots (X.690 8.19), or as hex if an arc is very large."""
+    if not data or data[-1] & _MORE:
+        raise MalformedDer("an object identifier that is empty or cut off")
     arcs: list[int] = []
     arc = 0
-    more = True
-    for octet in octets:
-        arc = arc << 7 | octet & 0x7F
+    for byte in data:
+        arc = arc << 7 | byte & ~_MORE
         if arc.bit_length() > ARC_BITS_LIMIT:
-            raise MalformedDer("an object identifier with an absurd number")
-        more = octet > 0x7F  # noqa: PLR2004 -- the eighth bit says that the number goes on
-        if not more:
+            return f"#{data.hex()}"
+        if not byte & _MORE:
             arcs.append(arc)
             arc = 0
-    if more:
-        raise MalformedDer("an object identifier that is empty or cut off")
     root = min(arcs[0] // 40, 2)
     return ".".join(map(str, (root, arcs[0] - 40 * root, *arcs[1:])))
+
+
+_VALUE_SEPARATOR = re.compile(r"(?<!\\)((?:\\\\)*)([,+])")
+_UNESCAPE = re.compile(r"\\(00|.)", re.DOTALL)
+_NORMALISED_ENTRIES: Final = 4096
+
+
+@lru_cache(maxsize=_NORMALISED_ENTRIES)
+def normalise_name(text: str) -> str:
+    """Return a form of an RFC 4514 name that is equal for names that RFC 5280 7.1 calls equal.
+
+    Letter case, the amount of white space, compatibility forms of characters, string types and the
+    order within one RelativeDistinguishedName do not matter.
+    """
+    marked = _VALUE_SEPARATOR.sub(lambda found: f"{found[1]}\0{found[2]}\0", text)
+    pieces = marked.split("\0")  # RFC 4514 text has no NUL: it is escaped
+    parts: list[list[str]] = [[]]
+    for place, piece in enumerate(pieces):
+        if place % 2 == 0:
+            parts[-1].append(_normalised_attribute(piece))
+        elif piece == ",":
+            parts.append([])
+    return "\0,".join("\0+".join(sorted(part)) for part in parts)
+
+
+def _normalised_attribute(text: str) -> str:
+    kind, _, value = text.partition("=")
+    plain = _UNESCAPE.sub(lambda found: "\1" if found[1] == "00" else found[1], value)
+    folded = normalize("NFKC", normalize("NFKC", plain).casefold())
+    return f"{kind}={' '.join(folded.split())}"

@@ -1,4 +1,4 @@
-"""One certificate before the judge, among authorities and anchors of the test's choice."""
+"""Validate one certificate among the authorities and anchors of a test."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,8 +18,8 @@ from smki_sync.x509.certificate import read_body
 from support.defects import NOW, PKI
 
 
-def held(*ders: bytes, standing: AuthorityStatus = AuthorityStatus.IN_USE) -> list[Authority]:
-    return [authority_of(der, standing) for der in ders]
+def held(*ders: bytes, status: AuthorityStatus = AuthorityStatus.IN_USE) -> list[Authority]:
+    return [authority_of(der, status) for der in ders]
 
 
 def judged(
@@ -30,14 +30,14 @@ def judged(
     at: datetime = NOW,
     among_end_entities: Sequence[bytes] = (),
 ) -> ChainVerdict:
-    """``authorities``: of the mirror; those of the PKI unless given."""
+    """``authorities``: of the mirror (default: those of the PKI)."""
 
     def find(key_id: KeyId) -> list[Authority]:
         return [one for one in held(*among_end_entities) if one.facts.ski == key_id]
 
     rows = held(*PKI.authorities) if authorities is None else authorities
-    judge = ChainValidator(Authorities(rows, anchors_of(trusted), find=find), int(at.timestamp()))
-    return judge.judge(read_facts(der), der, read_body(der))
+    validator = ChainValidator(Authorities(rows, anchors_of(trusted), find=find), int(at.timestamp()))
+    return validator.validate(read_facts(der), der, read_body(der))
 
 
 def codes(verdict: ChainVerdict) -> set[str]:

@@ -1,7 +1,8 @@
-"""Authorities of a small PKI with their certificates, and lists of every form."""
+"""Authorities of a small PKI with their certificates, and lists of each form."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -28,6 +29,12 @@ SECOND_KEY = Authority(label="second", name=ISSUING.name, key=pki.new_key())
 
 
 def certificate(subject: Authority, *, ski: bool = True, may_sign_lists: bool = True) -> bytes:
+    """Return the certificate of an authority: always the same bytes."""
+    return _certificate(subject, ski, may_sign_lists)
+
+
+@cache
+def _certificate(subject: Authority, ski: bool, may_sign_lists: bool) -> bytes:
     profile = pki.authority(subject.name, ISSUED - LIFE, root=subject is ROOT)
     if not may_sign_lists:
         usage = x509.KeyUsage(*(False,) * 5, True, *(False,) * 3)
@@ -38,7 +45,8 @@ def certificate(subject: Authority, *, ski: bool = True, may_sign_lists: bool = 
             not_after=profile.not_after,
             extensions=(*others, (usage, True)),
         )
-    return pki.issue(profile, subject.key.public_key(), ROOT, 77, ski=ski)
+    serial = 77 + [ROOT, ISSUING, SECOND_KEY].index(subject)
+    return pki.issue(profile, subject.key.public_key(), ROOT, serial, ski=ski)
 
 
 def signer(
@@ -60,7 +68,9 @@ def signer(
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """How a list is written. ``number``, ``aki``: left out where ``None`` or false."""
+    """How a list is written. ``number``, ``aki``: left out if ``None`` or false. ``name``: of the issuer."""
+
+    name: x509.Name | None = None
 
     number: int | None = 5
     aki: bool = True
@@ -73,7 +83,7 @@ class Form:
 def octets(by: Authority, form: Form = Form(), encoding: Encoding = Encoding.DER) -> bytes:
     builder = (
         x509.CertificateRevocationListBuilder()
-        .issuer_name(by.name)
+        .issuer_name(form.name or by.name)
         .last_update(form.issued)
         .next_update(form.issued + LIFE)
     )
@@ -94,7 +104,7 @@ def octets(by: Authority, form: Form = Form(), encoding: Encoding = Encoding.DER
 
 
 def with_null(made: bytes, by: Authority = ISSUING, *, inside: bool = True, beside: bool = True) -> bytes:
-    """The same list, signed anew, with a NULL among the parameters of its algorithm in either place."""
+    """Sign a list again, with a NULL among the parameters of its algorithm in either place."""
     tbs, algorithm, _ = pki.split_signed(made)
     tbs = pki.with_null_parameters(tbs) if inside else tbs
     algorithm = pki.ECDSA_WITH_SHA256_NULL if beside else algorithm
@@ -114,8 +124,9 @@ def held(
     later: int = 0,
     sha256: str = "",
     signer_in_use: bool = True,
+    forgotten: bool = False,
 ) -> ListInForce:
-    """A list in force like ``found``, perhaps with another number or ``later`` seconds of issue."""
+    """A list in force like ``found``, with another number or issued ``later`` seconds after it."""
     return ListInForce(
         file="CRL.gz",
         kind=kind,
@@ -128,4 +139,6 @@ def held(
         sha256=sha256,
         applied="2026-11-01T00:00:00Z",
         signer_in_use=signer_in_use,
+        scope=found.scope,
+        forgotten=forgotten,
     )

@@ -1,7 +1,7 @@
-"""A small read-only SFTP server made of paramiko's own classes, and the ways in which it can misbehave.
+"""A small read-only SFTP server of paramiko's classes, with faults that a test selects.
 
-For: what a real OpenSSH does not do on demand: password logins, counting, short reads, dying in the
-middle of a file. Loopback only, one directory, nothing but its plain files.
+A real OpenSSH does not do these on demand: password logins, counting, short reads, a disconnect at a chosen
+step. Loopback only, one directory with regular files.
 """
 
 import os
@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.message import Message
 from paramiko.server import InteractiveQuery
 from paramiko.sftp import CMD_DATA, SFTP_FAILURE, SFTP_NO_SUCH_FILE, SFTP_PERMISSION_DENIED
 
@@ -32,7 +33,11 @@ Read = Callable[["Served", int, int], bytes | int]
 
 @dataclass(kw_only=True)
 class Behaviour:
-    """What the server does; the defaults are those of an honest one."""
+    """What the server does; the default is a correct server.
+
+    ``drop_on_none``: disconnect when a client asks for the methods. ``expired``: the password is expired, and
+    this is the text that the server shows.
+    """
 
     password: str | None = PASSWORD
     interactive: bool = False
@@ -48,6 +53,8 @@ class Behaviour:
     forbidden: bool = False
     empty_data: bool = False
     size_claimed: int | None = None
+    drop_on_none: bool = False
+    expired: str = ""
 
 
 @dataclass(kw_only=True)
@@ -59,6 +66,7 @@ class Seen:
     keys: list[str] = field(default_factory=list)
     reads: int = 0
     listings: int = 0
+    nones: int = 0
 
     @property
     def attempts(self) -> int:
@@ -188,12 +196,25 @@ class _Gate(paramiko.ServerInterface):
         offered = [password] if behaviour.password is not None else []
         return ",".join([*offered, *(["publickey"] if behaviour.key else [])])
 
+    def check_auth_none(self, username: str) -> int:
+        del username
+        self.server.seen.nones += 1
+        if self.server.behaviour.drop_on_none:
+            self._transport.close()
+        return AUTH_FAILED
+
     def check_auth_password(self, username: str, password: str) -> int:
         while self.server.behaviour.silent_login and self._transport.is_active():
             time.sleep(0.02)
         if self.server.behaviour.interactive:
             return AUTH_FAILED
         self.server.seen.passwords.append(password)
+        if self.server.behaviour.expired:
+            request = Message()
+            request.add_byte(b"\x3c")  # SSH_MSG_USERAUTH_PASSWD_CHANGEREQ
+            request.add_string(self.server.behaviour.expired)
+            request.add_string("en")
+            self._transport.packetizer.send_message(request)
         return self._verdict(username == USER and password == self.server.behaviour.password)
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
@@ -210,6 +231,8 @@ class _Gate(paramiko.ServerInterface):
 
     def check_auth_interactive_response(self, responses: list[str]) -> int | InteractiveQuery:
         self.server.seen.passwords.extend(responses)
+        if self.server.behaviour.expired:
+            return InteractiveQuery("", self.server.behaviour.expired, ("Current password: ", False))
         return self._verdict(responses == [self.server.behaviour.password])
 
     def check_channel_request(self, kind: str, chanid: int) -> int:

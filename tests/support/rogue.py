@@ -1,8 +1,7 @@
-"""An SFTP server that breaks the protocol wherever a test wants it to, one packet at a time.
+"""A scripted SFTP server: what neither OpenSSH nor a library's server can be made to do.
 
-For: what neither OpenSSH nor a library's server class can be brought to do: wrong lengths, answers out of
-order, garbage, endless listings. :class:`Script` is an honest server over files in memory; a test
-subclasses it and gives one answer another way.
+:class:`Script` is a correct server for files in memory. A test subclasses it and overrides one answer: wrong
+lengths, replies out of order, garbage, endless listings, missing attributes.
 """
 
 import socket
@@ -16,9 +15,9 @@ from pathlib import Path
 import paramiko
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
-INIT, VERSION, OPEN, CLOSE, READ, FSTAT, OPENDIR, READDIR = 1, 2, 3, 4, 5, 8, 11, 12
+INIT, VERSION, OPEN, CLOSE, READ, FSTAT, OPENDIR, READDIR, STAT = 1, 2, 3, 4, 5, 8, 11, 12, 17
 STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED = 101, 102, 103, 104, 105, 200
-OK, EOF, NO_SUCH_FILE, FAILURE = 0, 1, 2, 4
+OK, EOF, NO_SUCH_FILE, FAILURE, UNSUPPORTED = 0, 1, 2, 4, 8
 
 PASSWORD = "correct horse"
 REGULAR = 0o100644
@@ -43,11 +42,11 @@ def entry(name: bytes, size: int = 1) -> bytes:
 
 
 class Hung(Exception):
-    """The client has gone."""
+    """The client has closed the connection."""
 
 
 class Script:
-    """An honest server. Each answer is a method; ``body`` is what follows the request's number."""
+    """A correct server. Each answer is a method; ``body`` is what follows the number of the request."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.files = files or {}
@@ -57,7 +56,7 @@ class Script:
         self._listed = False
         self._open = b""
 
-    # What a test may replace.
+    # A test overrides these.
 
     def version(self) -> None:
         self.send(VERSION, number(3))
@@ -86,6 +85,13 @@ class Script:
     def fstat(self, asked: int) -> None:
         self.reply(ATTRS, asked, attributes(len(self._open)))
 
+    def stat(self, asked: int, name: str) -> None:
+        content = self.files.get(name)
+        if content is None:
+            self.status(asked, NO_SUCH_FILE)
+        else:
+            self.reply(ATTRS, asked, attributes(len(content)))
+
     def read(self, asked: int, at: int, length: int) -> None:
         piece = self._open[at : at + length]
         if piece:
@@ -96,7 +102,7 @@ class Script:
     def close(self, asked: int) -> None:
         self.status(asked, OK)
 
-    # How it speaks.
+    # Tests call these.
 
     def send(self, kind: int, body: bytes) -> None:
         self.send_raw(number(len(body) + 1) + number(kind, 1) + body)
@@ -121,7 +127,7 @@ class Script:
         self.reply(DATA, asked, string(piece))
 
     def serve(self, channel: paramiko.Channel) -> None:
-        """Answer until the client goes."""
+        """Answer until the client closes the connection."""
         self._channel = channel
         try:
             while True:
@@ -150,10 +156,12 @@ class Script:
                 handle = 4 + int.from_bytes(body[:4])
                 at, length = struct.unpack(">QI", body[handle:])
                 self.read(asked, at, length)
+            case 17:
+                self.stat(asked, Path(body[4 : 4 + int.from_bytes(body[:4])].decode()).name)
             case 4:
                 self.close(asked)
             case _:
-                self.status(asked, 8)  # not supported
+                self.status(asked, UNSUPPORTED)
 
     def _exactly(self, size: int) -> bytes:
         assert self._channel is not None
@@ -171,7 +179,7 @@ class Script:
 
 @dataclass(kw_only=True)
 class Rogue:
-    """A server that runs."""
+    """A running server."""
 
     port: int
     host_key: paramiko.PKey
@@ -187,7 +195,7 @@ class Rogue:
 
 
 class _Gate(paramiko.ServerInterface):
-    """Everybody is let in."""
+    """Accepts every login."""
 
     def get_allowed_auths(self, username: str) -> str:
         del username
@@ -203,7 +211,7 @@ class _Gate(paramiko.ServerInterface):
 
 
 class _Handler(paramiko.SubsystemHandler):
-    """Hands the channel to the script."""
+    """Passes the channel to the script."""
 
     def __init__(
         self, channel: paramiko.Channel, name: str, server: paramiko.ServerInterface, script: Script
@@ -218,7 +226,7 @@ class _Handler(paramiko.SubsystemHandler):
 
 @contextmanager
 def rogue_server(script: Script) -> Iterator[Rogue]:
-    """Serve a script on a free loopback port until the end of the block."""
+    """Run a script on a free loopback port until the end of the block."""
     listener = socket.create_server(("127.0.0.1", 0))
     rogue = Rogue(port=listener.getsockname()[1], host_key=paramiko.ECDSAKey.generate())
     accepting = threading.Thread(target=_accept, args=(listener, rogue, script))

@@ -113,3 +113,22 @@ def test_unused_line_states_reason_when_it_names_the_host(line: str, why: str) -
     (said,) = pins.unused
     assert said.startswith(why)
     assert read_pins(line, host="other.example", port=22).unused == ()
+
+
+SEPARATORS = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"]
+"""Characters that Python's splitlines() treats as line ends, and OpenSSH does not."""
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_comment_pins_no_second_key_when_it_contains_a_separator(separator: str) -> None:
+    line = f"smki.example ssh-ed25519 {TEXT} comment{separator}smki.example ssh-ed25519 {OTHER_TEXT}\n"
+    assert judged(line) is HostKeyVerdict.TRUSTED
+    assert judged(line, blob=OTHER) is HostKeyVerdict.CHANGED
+    commented = f"# comment{separator}smki.example ssh-ed25519 {TEXT}\n"
+    assert judged(commented) is HostKeyVerdict.UNKNOWN
+
+
+@pytest.mark.parametrize("separator", ["\v", "\f", "\x85", "\xa0", "\u2003"])
+def test_fields_are_separated_only_by_spaces_and_tabs(separator: str) -> None:
+    assert judged(f"smki.example{separator}ssh-ed25519 {TEXT}\n") is HostKeyVerdict.UNKNOWN
+    assert judged(f"smki.example\t ssh-ed25519\t{TEXT}\tcomment\r\n") is HostKeyVerdict.TRUSTED

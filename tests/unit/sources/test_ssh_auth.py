@@ -17,7 +17,7 @@ from support.needs import need
 from support.openssh import make_key
 from support.paramiko_server import PASSWORD, Behaviour, Server, paramiko_server
 
-from smki_sync.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
+from smki_sync.errors import ConfigError, LoginInterrupted, SourceError, SourceRefused, SourceUnreachable
 from smki_sync.events import Detail, NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
@@ -205,6 +205,105 @@ def _agent(path: Path, *keys: Path) -> Iterator[None]:
         agent.wait()
 
 
+@pytest.fixture
+def eight_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[paramiko.PKey]]:
+    """An agent with eight keys, of which only the public halves ``key0.pub`` to ``key7.pub`` are on disk."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    keys = [public_key(tmp_path / f"key{number}") for number in range(8)]
+    with _agent(tmp_path / "agent", *(tmp_path / f"key{number}" for number in range(8))):
+        for number in range(8):
+            (tmp_path / f"key{number}").unlink()
+        yield keys
+
+
+def test_agent_offers_at_most_three_keys_and_hint_names_it(
+    folder: Path, tmp_path: Path, eight_keys: list[paramiko.PKey]
+) -> None:
+    with paramiko_server(folder, Behaviour(key=eight_keys[7])) as server:
+        known_hosts = server.known_hosts(tmp_path / "known_hosts")
+        error = refusal(server, SftpLogin(known_hosts=known_hosts, allow_agent=True))
+        assert error.reason == "login-refused"
+        assert len(server.seen.keys) == 3
+        assert "The SSH agent holds 8 keys; 3 keys were offered." in error.hint
+        assert "repository.identity_file" in error.hint
+
+
+@pytest.mark.parametrize("named", ["key7", "key7.pub"])
+def test_agent_offers_only_the_key_that_identity_file_names(
+    folder: Path, tmp_path: Path, eight_keys: list[paramiko.PKey], named: str
+) -> None:
+    with paramiko_server(folder, Behaviour(key=eight_keys[7])) as server:
+        login = SftpLogin(
+            known_hosts=server.known_hosts(tmp_path / "known_hosts"),
+            allow_agent=True,
+            identity_file=tmp_path / named,
+        )
+        with source_of(server, login) as source:
+            assert len(source.fetch_listing()) == 3
+        assert server.seen.keys == [eight_keys[7].get_base64()]
+
+
+def test_identity_file_is_used_when_agent_does_not_hold_it(
+    folder: Path, tmp_path: Path, eight_keys: list[paramiko.PKey]
+) -> None:
+    key = public_key(tmp_path / "own")
+    assert key not in eight_keys
+    with paramiko_server(folder, Behaviour(key=key)) as server:
+        login = SftpLogin(
+            known_hosts=server.known_hosts(tmp_path / "known_hosts"),
+            allow_agent=True,
+            identity_file=tmp_path / "own",
+        )
+        with source_of(server, login) as source:
+            assert len(source.fetch_listing()) == 3
+        assert server.seen.keys == [key.get_base64()]
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_methods_are_not_requested_when_only_one_is_configured(
+    folder: Path, tmp_path: Path, with_key: bool
+) -> None:
+    key = public_key(tmp_path / "id")
+    with paramiko_server(folder, Behaviour(key=key, drop_on_none=True)) as server:
+        login = SftpLogin(
+            known_hosts=server.known_hosts(tmp_path / "known_hosts"),
+            identity_file=tmp_path / "id" if with_key else None,
+            password=None if with_key else PASSWORD,
+        )
+        with source_of(server, login) as source:
+            assert len(source.fetch_listing()) == 3
+        assert (server.seen.nones, server.seen.attempts, server.seen.connections) == (0, 1, 1)
+
+
+def test_login_is_interrupted_when_server_closes_before_credentials(folder: Path, tmp_path: Path) -> None:
+    key = public_key(tmp_path / "id")
+    with paramiko_server(folder, Behaviour(key=key, drop_on_none=True)) as server:
+        login = SftpLogin(
+            known_hosts=server.known_hosts(tmp_path / "known_hosts"),
+            identity_file=tmp_path / "id",
+            password=PASSWORD,
+        )
+        error = refusal(server, login)
+        assert isinstance(error, LoginInterrupted)
+        assert error.reason == "connection-lost"
+        assert server.seen.attempts == 0
+
+
+EXPIRED = "Your password has expired.\r\nChange it at the portal.\x1b[2J"
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_refusal_shows_text_of_server_when_password_is_expired(
+    folder: Path, tmp_path: Path, interactive: bool
+) -> None:
+    with paramiko_server(folder, Behaviour(expired=EXPIRED, interactive=interactive)) as server:
+        login = SftpLogin(known_hosts=server.known_hosts(tmp_path / "known_hosts"), password=PASSWORD)
+        error = refusal(server, login)
+        assert error.reason == "login-refused"
+        assert "Your password has expired. Change it at the portal.?[2J" in error.message
+        assert server.seen.passwords == [PASSWORD]
+
+
 def test_login_is_refused_when_server_closes_after_password(folder: Path, tmp_path: Path) -> None:
     with paramiko_server(folder, Behaviour(hang_up_on_refusal=True)) as server:
         login = SftpLogin(known_hosts=server.known_hosts(tmp_path / "known_hosts"), password="wrong")
@@ -340,7 +439,7 @@ def test_login_ends_at_login_limit_when_server_is_silent(folder: Path, tmp_path:
     with paramiko_server(folder, Behaviour(silent_login=True)) as server:
         login = SftpLogin(known_hosts=server.known_hosts(tmp_path / "known_hosts"), password=PASSWORD)
         error = refusal(server, login, limits=QUICK)
-        assert isinstance(error, SourceUnreachable)
+        assert isinstance(error, LoginInterrupted)
         assert error.reason == "login-timeout"
 
 

@@ -299,7 +299,7 @@ def test_the_operators_own_limit_makes_a_list_stale(started: Party) -> None:
     job = replace(started.job(started.repository.today + 4 * DAY), lists=policy)
     stale = [a for a in run(job).attention if a.code is NoticeCode.LIST_STALE]
     assert len(stale) == 1
-    assert "more than 2 days old" in stale[0].message
+    assert "more than 2 days ago" in stale[0].message
 
 
 def test_of_several_lists_of_one_key_on_offer_the_newest_counts(started: Party) -> None:

@@ -208,13 +208,15 @@ def test_a_record_that_is_sifted_and_completed_is_the_record_understood(claims: 
     parse_record(1, claims)  # its mould is known from here on
     sifted = pre_parse(7, claims)
     assert isinstance(sifted, PreParsed)
-    assert finish_parse(sifted) == parse_record(7, claims)
+    found = finish_parse(sifted)
+    assert isinstance(found, Entry)
+    assert found == parse_record(7, claims)
     pipe = io.BytesIO()
     write_records(pipe, [sifted], records=1, done=1)
     pipe.seek(0)
     (frame,) = read_frames(pipe)
     assert isinstance(frame, RecordsFrame)
-    assert frame.batch.rows == list(map(row_of, [finish_parse(sifted)]))
+    assert frame.batch.rows == [row_of(found)]
 
 
 @pytest.mark.parametrize(

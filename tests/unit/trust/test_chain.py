@@ -35,6 +35,7 @@ from smki_sync.trust.chain import (
     ChainValidator,
     anchors_of,
     authority_of,
+    differs_from_anchor,
 )
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
@@ -131,7 +132,7 @@ def test_what_proves_signatures_is_asked_for_the_one_in_question_alone() -> None
         return True
 
     for _ in range(2):
-        assert judge.judge(read_facts(forged), forged, read_body(forged), believe).signed
+        assert judge.validate(read_facts(forged), forged, read_body(forged), believe).signed
     assert len(asked) == 2
     assert len(set(asked)) == 1
 
@@ -147,7 +148,7 @@ def test_only_so_many_unknown_issuers_are_looked_for_among_end_entities() -> Non
     for _ in range(2):
         for number in range(FURTHER_LIMIT + 3):
             der = made(Plan(aki=bytes((1, *range(6), number))), signer(name(cn="E358")))
-            verdict = judge.judge(read_facts(der), der, read_body(der))
+            verdict = judge.validate(read_facts(der), der, read_body(der))
             assert codes(verdict) == {"issuer-unknown"}
     assert len(asked) == len(set(asked)) == FURTHER_LIMIT
 
@@ -172,14 +173,14 @@ def test_the_time_is_what_the_caller_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "code"),
+    ("status", "code"),
     [(AuthorityStatus.REVOKED, "issuer-revoked"), (AuthorityStatus.NOT_IN_USE, "issuer-not-in-use")],
 )
-def test_an_issuer_out_of_use_is_told_from_a_revoked_one(standing: AuthorityStatus, code: str) -> None:
-    rows = [*ROOTS, *held(PKI.issuing[1], standing=standing)]
+def test_an_issuer_out_of_use_is_told_from_a_revoked_one(status: AuthorityStatus, code: str) -> None:
+    rows = [*ROOTS, *held(PKI.issuing[1], status=status)]
     verdict = judged(DEVICE_OF_DCA, rows)
     assert codes(verdict) == {code}
-    assert verdict.has_errors == (standing is AuthorityStatus.REVOKED)
+    assert verdict.has_errors == (status is AuthorityStatus.REVOKED)
 
 
 def test_an_authority_whose_key_may_not_sign_certificates_has_issued_in_vain() -> None:
@@ -354,3 +355,48 @@ def test_a_real_authority_that_is_the_anchor_needs_no_issuer() -> None:
 def test_anchors_are_counted_once() -> None:
     assert len(anchors_of([Z1, Z1])) == 1
     assert authority_of(Z1, AuthorityStatus.IN_USE).signs_itself is False
+
+
+# Names that RFC 5280 7.1 calls equal, and altered anchors.
+
+
+def test_validate_compares_names_as_rfc_5280_requires() -> None:
+    upper = name(cn="  e357 ")
+    der = made(Plan(named=upper), PKI.dca)
+    assert read_facts(der).issuer != read_facts(DEVICE_OF_DCA).issuer
+    verdict = judged(der)
+    assert codes(verdict) == set()
+    assert verdict.anchored
+
+
+def altered(der: bytes) -> bytes:
+    """The certificate with another signature: same issuer and serial number, other bytes."""
+    return flipped(der, -1)
+
+
+def test_validate_refuses_a_certificate_that_differs_from_an_anchor() -> None:
+    root = PKI.trusted[0]
+    verdict = judged(altered(root))
+    assert "anchor-differs" in codes(verdict)
+    assert verdict.has_errors
+    assert not verdict.anchored
+    assert codes(judged(root)) == set()
+
+
+def test_validate_uses_the_bytes_of_the_anchor_and_not_the_altered_row() -> None:
+    rows = [*held(*map(altered, PKI.roots)), *held(*PKI.issuing)]
+    verdict = judged(DEVICE_OF_DCA, rows)
+    assert codes(verdict) == set()
+    assert verdict.anchored
+    assert verdict.links[-1].der in PKI.trusted
+
+
+def test_differs_from_anchor_compares_issuer_serial_and_bytes() -> None:
+    anchors = anchors_of(PKI.trusted)
+    root = PKI.trusted[0]
+    facts = read_facts(root)
+    assert differs_from_anchor(anchors, facts.issuer, facts.serial, altered(root))
+    assert differs_from_anchor(anchors, facts.issuer.replace("CN=", "CN= "), facts.serial, altered(root))
+    assert not differs_from_anchor(anchors, facts.issuer, facts.serial, root)
+    assert not differs_from_anchor(anchors, facts.issuer, "01", altered(root))
+    assert not differs_from_anchor((), facts.issuer, facts.serial, altered(root))

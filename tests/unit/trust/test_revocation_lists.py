@@ -1,19 +1,18 @@
-"""ARL and CRL: what is read, what may come into force, what is stale."""
+"""Rules for ARL and CRL: which may come into force, which are stale, what they say of a certificate."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from support.list_pki import (
     ISSUED,
     ISSUING,
     LIFE,
     ROOT,
     SECOND_KEY,
-    WHEN,
     Form,
     certificate,
     held,
@@ -23,285 +22,115 @@ from support.list_pki import (
     with_null,
 )
 
-from smki_sync.model.certificate import key_id_of
-from smki_sync.model.extract import ListKind, ListPolicy
+from smki_sync.model.certificate import Kind, key_id_of
+from smki_sync.model.extract import ListInForce, ListKind, ListPolicy, RevocationList
 from smki_sync.model.report import NoticeCode
 from smki_sync.simulator import pki
 from smki_sync.simulator.pki import Authority
 from smki_sync.simulator.publisher import signed_by_another
 from smki_sync.trust.chain import Authorities, AuthorityStatus, ChainValidator, anchors_of, authority_of
 from smki_sync.trust.revocation_lists import (
-    Distrust,
-    NotAList,
+    ListSigner,
     ProvenList,
     Refusal,
-    distrust_by,
+    RevocationState,
+    SignerCheck,
+    check_list,
     expected,
-    judge_list,
     read_list,
-    take_apart,
+    revocation_state,
+    signer_check,
+    trust_every_signer,
     why_stale,
 )
+from smki_sync.x509.revocation_list import split_list
 
-REASON = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
-REMOVED = (x509.CRLReason(x509.ReasonFlags.remove_from_crl), False)
-FUTURE_DOUBT = (x509.InvalidityDate(WHEN.replace(tzinfo=None)), False)
-POINT = x509.DistributionPoint([x509.UniformResourceIdentifier("urn:x")], None, None, None)
 KEY = key_id_of(ISSUING.key_id)
 DAY = timedelta(days=1)
+NOW = int((ISSUED + DAY).timestamp())
+PROVEN = ProvenList(signer=KEY, is_news=True, entries=0)
 
 
-def idp(*, user: bool = False, indirect: bool = False, some: bool = False) -> x509.IssuingDistributionPoint:
-    reasons = frozenset({x509.ReasonFlags.key_compromise}) if some else None
-    return x509.IssuingDistributionPoint(None, None, user, False, reasons, indirect, False)
+def check(
+    found: RevocationList,
+    *,
+    kind: ListKind = ListKind.CRL,
+    signers: Iterable[ListSigner] | None = None,
+    in_force: Iterable[ListInForce] = (),
+    now: int = NOW,
+    trusted: SignerCheck = trust_every_signer,
+) -> ProvenList | Refusal:
+    signers = [signer(ISSUING)] if signers is None else signers
+    return check_list(found, kind, signers, in_force, now=now, signer_check=trusted)
 
 
 def code_of(verdict: ProvenList | Refusal) -> NoticeCode | None:
     return verdict.code if isinstance(verdict, Refusal) else None
 
 
-# Reading.
+def idp(**parts: object) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+    """An issuingDistributionPoint as the extensions of a form."""
+    names = [*("full_name", "relative_name", "only_contains_user_certs", "only_contains_ca_certs")]
+    names += [*("only_some_reasons", "indirect_crl", "only_contains_attribute_certs")]
+    values = {name: parts.get(name, None if "name" in name or "reasons" in name else False) for name in names}
+    return ((x509.IssuingDistributionPoint(**values), True),)  # type: ignore[arg-type]  # as named
 
 
-def test_a_list_says_who_signed_it_when_and_what_it_revokes() -> None:
-    found = listed(form=Form(lines=((0x0A1B, (REASON,)), (0xFF, (FUTURE_DOUBT,)), (1, ()))))
-    assert found.issuer == "CN=OCA Issuing S2,OU=07"
-    assert (found.key_id, found.number) == (KEY, 5)
-    assert found.this_update == int(ISSUED.timestamp())
-    assert found.next_update == int((ISSUED + LIFE).timestamp())
-    since = int(WHEN.timestamp())
-    assert [tuple(line) for line in found.revoked] == [
-        ("0A1B", since, "keyCompromise"),
-        ("FF", since, None),
-        ("01", since, None),
-    ]
+# Signers.
 
 
-def test_pem_and_der_hold_the_same_list() -> None:
-    made = octets(ISSUING)
-    armoured = b"issued by hand\n" + pem_of(made)
-    assert read_list(armoured) == read_list(made)
+def test_check_list_accepts_a_list_of_an_authority_in_use() -> None:
+    assert check(listed(), signers=[signer(ROOT, role=0), signer(ISSUING)]) == PROVEN
+    arl = check(listed(ROOT), kind=ListKind.ARL, signers=[signer(ROOT, role=0)])
+    assert arl == replace(PROVEN, signer=key_id_of(ROOT.key_id))
 
 
-def pem_of(made: bytes) -> bytes:
-    return x509.load_der_x509_crl(made).public_bytes(Encoding.PEM)
-
-
-def test_a_line_that_takes_a_certificate_off_the_list_revokes_nothing() -> None:
-    found = listed(form=Form(lines=((5, (REMOVED,)), (6, ()))))
-    assert [line.serial for line in found.revoked] == ["06"]
-
-
-def test_number_and_key_identifier_may_be_absent() -> None:
-    found = listed(form=Form(number=None, aki=False))
-    assert (found.number, found.key_id) == (None, None)
-
-
-def test_a_list_without_next_update_is_read() -> None:
-    made = octets(ISSUING)
-    tbs, algorithm, signature = pki.split_signed(made)
-    stamp = pki.tlv(0x17, (ISSUED + LIFE).strftime("%y%m%d%H%M%SZ").encode())
-    assert stamp in tbs
-    bare = pki.tlv(pki.SEQUENCE, pki.first(tbs)[1].replace(stamp, b""))
-    assert read_list(pki.join_signed(bare, algorithm, signature)).next_update is None
-
-
-PLACES = pytest.mark.parametrize(
-    ("inside", "beside"), [(True, True), (True, False), (False, True)], ids=["both", "inside", "beside"]
-)
-"""Where an AlgorithmIdentifier carries a NULL that does not belong there."""
-
-
-def long_number() -> x509.ExtensionType:
-    """More digits than Python writes."""
-    return x509.UnrecognizedExtension(x509.CRLNumber.oid, pki.tlv(2, b"\x7f" * 3000))
-
-
-def of_version(number: int) -> bytes:
-    tbs, algorithm, signature = pki.split_signed(octets(ISSUING))
-    return pki.join_signed(tbs.replace(b"\2\1\1", bytes((2, 1, number)), 1), algorithm, signature)
-
-
-def test_a_negative_serial_number_is_known_by_its_octets_as_that_of_a_certificate_is() -> None:
-    made = octets(ISSUING, Form(lines=((0xA1B2, ()), (0x8000, ()))))
-    tbs, algorithm, signature = pki.split_signed(made)
-    content = pki.first(tbs)[1]
-    lines = b"".join(line_of(serial) for serial in (b"\0\xa1\xb2", b"\0\x80\0"))
-    shorter = b"".join(line_of(serial) for serial in (b"\xa1\xb2", b"\x80\0"))
-    assert lines in content
-    content = content.replace(pki.tlv(pki.SEQUENCE, lines), pki.tlv(pki.SEQUENCE, shorter))
-    found = read_list(pki.join_signed(pki.tlv(pki.SEQUENCE, content), algorithm, signature))
-    assert found.revoked == read_list(made).revoked
-
-
-def line_of(serial: bytes) -> bytes:
-    return pki.tlv(pki.SEQUENCE, pki.tlv(2, serial) + pki.tlv(0x17, WHEN.strftime("%y%m%d%H%M%SZ").encode()))
-
-
-def test_a_number_of_twenty_octets_is_read() -> None:
-    number = 2 ** (8 * 20 - 1) - 1  # RFC 5280 5.2.3
-    assert listed(form=Form(number=number)).number == number
-
-
-@PLACES
-def test_a_null_among_the_parameters_of_the_algorithm_keeps_no_list_out(inside: bool, beside: bool) -> None:
-    made = octets(ISSUING, Form(lines=((7, ()),)))
-    odd = with_null(made, inside=inside, beside=beside)
-    found = read_list(odd)
-    assert found == replace(read_list(made), der=odd)  # the octets are those that were served
-    assert judge_list(found, ListKind.CRL, [signer(ISSUING)], []) == ProvenList(signer=KEY, is_news=True)
-
-
-@PLACES
-def test_a_forged_list_is_none_the_better_for_a_null(inside: bool, beside: bool) -> None:
-    odd = with_null(octets(ISSUING), SECOND_KEY, inside=inside, beside=beside)
-    verdict = judge_list(read_list(odd), ListKind.CRL, [signer(ISSUING)], [])
-    assert code_of(verdict) is NoticeCode.LIST_SIGNATURE_FALSE
-
-
-def test_what_was_signed_counts_and_not_its_copy_without_the_null() -> None:
-    made = octets(ISSUING)
-    signature = pki.split_signed(made)[2]  # of the list without the NULL
-    tbs = pki.with_null_parameters(pki.split_signed(made)[0])
-    found = read_list(pki.join_signed(tbs, pki.ECDSA_WITH_SHA256_NULL, signature))
-    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is NoticeCode.LIST_SIGNATURE_FALSE
-
-
-def test_a_list_of_the_first_version_is_read() -> None:
-    tbs, algorithm, _ = pki.split_signed(octets(ISSUING))
-    version, rest = pki.first(pki.first(tbs)[1])[0], pki.first(pki.first(tbs)[1])[2]
-    assert version == bytes.fromhex("020101")
-    parts = []
-    while rest:
-        part, _, rest = pki.first(rest)
-        parts.append(part)
-    first = pki.tlv(pki.SEQUENCE, b"".join(parts[:-1]))  # without extensions, which it cannot have
-    found = read_list(with_null(pki.join_signed(first, algorithm, b"")))
-    assert (found.key_id, found.number) == (None, None)
-    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is None
-
-
-@pytest.mark.parametrize(
-    ("made", "why"),
-    [
-        (b"", "no CRL"),
-        (b"no list at all", "no CRL"),
-        (certificate(ROOT), "no CRL"),
-        (octets(ISSUING)[:-1], "no CRL"),
-        (octets(ISSUING) + b"\0", "no CRL"),
-        (of_version(0), "no CRL"),
-        (of_version(3), "no CRL"),
-        (octets(ISSUING, Form(extensions=((long_number(), False),), number=None)), "more than 20 octets"),
-        (pem_of(octets(ISSUING)) * 2, "2 lists"),
-        (b"-----BEGIN X509 CRL-----\n####\n-----END X509 CRL-----", "no Base64"),
-        (octets(ISSUING, Form(extensions=((x509.DeltaCRLIndicator(1), True),))), "delta CRL"),
-        (octets(ISSUING, Form(extensions=((x509.FreshestCRL([POINT]), True),))), "2.5.29.46 is unknown"),
-        (octets(ISSUING, Form(extensions=((idp(indirect=True), True),))), "indirect"),
-        (octets(ISSUING, Form(extensions=((idp(some=True), True),))), "partial"),
-        (
-            octets(ISSUING, Form(lines=((5, ((x509.CertificateIssuer([x509.DNSName("x")]), True),)),))),
-            "a line has the unknown critical extension",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_what_is_no_whole_list_of_one_issuer_is_refused(made: bytes, why: str) -> None:
-    with pytest.raises(NotAList, match=why):
-        read_list(made)
-
-
-def test_a_list_that_says_that_it_is_of_end_entities_is_read() -> None:
-    assert listed(form=Form(extensions=((idp(user=True), True),))).number == 5
-    assert listed(form=Form(extensions=((x509.FreshestCRL([POINT]), False),))).number == 5
-
-
-# Judging.
-
-
-def test_a_list_that_an_authority_in_use_has_signed_may_come_into_force() -> None:
-    assert judge_list(listed(), ListKind.CRL, [signer(ROOT, role=0), signer(ISSUING)], []) == ProvenList(
-        signer=KEY, is_news=True
-    )
-    arl = listed(ROOT)
-    assert judge_list(arl, ListKind.ARL, [signer(ROOT, role=0)], []) == ProvenList(
-        signer=key_id_of(ROOT.key_id), is_news=True
-    )
-
-
-def test_a_list_in_force_is_no_news() -> None:
-    found = listed()
-    same = held(found, sha256=sha256(found.der).hexdigest())
-    assert judge_list(found, ListKind.CRL, [signer(ISSUING)], [same]) == ProvenList(signer=KEY, is_news=False)
-
-
-@pytest.mark.parametrize(
-    ("number", "later", "refused"),
-    [
-        (4, 0, False),
-        (5, 0, False),
-        (6, 0, True),
-        (5, 1, True),
-        (4, 1, True),
-        (None, 0, False),
-        (None, 1, True),
-    ],
-)
-def test_a_list_older_than_the_one_in_force_is_refused(number: int | None, later: int, refused: bool) -> None:
-    found = listed()
-    verdict = judge_list(found, ListKind.CRL, [signer(ISSUING)], [held(found, number=number, later=later)])
-    assert code_of(verdict) == (NoticeCode.LIST_OLDER if refused else None)
-    assert refused or (isinstance(verdict, ProvenList) and verdict.is_news)
-
-
-def test_a_list_that_has_lost_its_number_is_refused() -> None:
-    found = listed(form=Form(number=None, issued=ISSUED + DAY))
-    verdict = judge_list(found, ListKind.CRL, [signer(ISSUING)], [held(found)])
-    assert isinstance(verdict, Refusal)
-    assert "absent" in verdict.why
-
-
-def test_lists_of_another_kind_name_or_key_do_not_make_one_older() -> None:
-    found = listed()
-    later = held(found, number=9)
-    others = [
-        replace(later, kind=ListKind.ARL),
-        replace(later, issuer="CN=other"),
-        held(found, SECOND_KEY, number=9),
-    ]
-    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], others)) is None
-
-
-def test_of_two_keys_under_one_name_the_one_that_signed_counts() -> None:
+def test_check_list_finds_the_signer_when_two_keys_have_its_name() -> None:
     both = [signer(SECOND_KEY), signer(ISSUING)]
-    assert judge_list(listed(), ListKind.CRL, both, []) == ProvenList(signer=KEY, is_news=True)
-    unnamed = listed(form=Form(aki=False))
-    assert judge_list(unnamed, ListKind.CRL, both, []) == ProvenList(signer=KEY, is_news=True)
+    assert check(listed(), signers=both) == PROVEN
+    assert check(listed(form=Form(aki=False)), signers=both) == PROVEN
 
 
-def test_an_authority_without_key_identifier_is_tried_where_the_list_names_none() -> None:
-    bare = signer(ISSUING, ski=False)
-    assert judge_list(listed(form=Form(aki=False)), ListKind.CRL, [bare], []) == ProvenList(
-        signer=KEY, is_news=True
+def test_check_list_finds_a_signer_without_key_identifier() -> None:
+    assert check(listed(form=Form(aki=False)), signers=[signer(ISSUING, ski=False)]) == PROVEN
+
+
+@pytest.mark.parametrize("text", ["oca issuing s2", "OCA  ISSUING  S2", " OCA Issuing S2 "])
+def test_check_list_compares_names_as_rfc_5280_requires(text: str) -> None:
+    name = x509.Name(
+        [
+            x509.NameAttribute(one.oid, text if one.value == "OCA Issuing S2" else one.value)
+            for one in ISSUING.name
+        ]
     )
+    found = listed(form=Form(name=name))
+    assert found.issuer != listed().issuer
+    assert check(found) == PROVEN
+    older = check(found, in_force=[held(listed(), number=6)])
+    assert code_of(older) is NoticeCode.LIST_OLDER
 
 
-def test_a_signature_of_another_key_is_false() -> None:
-    found = read_list(signed_by_another(octets(ISSUING)))
-    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is NoticeCode.LIST_SIGNATURE_FALSE
+def test_check_list_refuses_the_signature_of_another_key() -> None:
+    forged = read_list(signed_by_another(octets(ISSUING)))
+    assert code_of(check(forged)) is NoticeCode.LIST_SIGNATURE_FALSE
 
 
-def test_another_algorithm_than_the_profiles_is_no_signature() -> None:
-    found = listed(form=Form(sha384=True))
-    assert code_of(judge_list(found, ListKind.CRL, [signer(ISSUING)], [])) is NoticeCode.LIST_SIGNATURE_FALSE
+def test_check_list_refuses_another_algorithm() -> None:
+    assert code_of(check(listed(form=Form(sha384=True)))) is NoticeCode.LIST_SIGNATURE_FALSE
+    tbs, _, signature = pki.split_signed(octets(ISSUING))
+    sha384 = pki.split_signed(octets(ISSUING, Form(sha384=True)))[1]
+    mixed = read_list(pki.join_signed(tbs, sha384, signature))
+    assert split_list(mixed.der).inner != split_list(mixed.der).outer
+    assert code_of(check(mixed)) is NoticeCode.LIST_SIGNATURE_FALSE
 
 
-def test_a_signer_that_the_mirror_does_not_hold_is_unknown() -> None:
+def test_check_list_refuses_a_list_of_an_unknown_signer() -> None:
     for found, signers in (
         (listed(), [signer(ROOT, role=0)]),
         (listed(SECOND_KEY), [signer(ISSUING)]),
         (listed(form=Form(aki=False)), []),
     ):
-        assert code_of(judge_list(found, ListKind.CRL, signers, [])) is NoticeCode.LIST_SIGNER_UNKNOWN
+        assert code_of(check(found, signers=signers)) is NoticeCode.LIST_SIGNER_UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -314,55 +143,183 @@ def test_a_signer_that_the_mirror_does_not_hold_is_unknown() -> None:
     ],
     ids=["not-in-use", "issuing-signs-arl", "root-signs-crl", "key-usage"],
 )
-def test_a_signer_that_may_not_sign_such_a_list_is_refused(kind: ListKind, by: object, why: str) -> None:
-    verdict = judge_list(listed(), kind, [by], [])  # type: ignore[list-item]  # made above
+def test_check_list_refuses_a_signer_that_may_not_sign_it(kind: ListKind, by: ListSigner, why: str) -> None:
+    verdict = check(listed(), kind=kind, signers=[by])
     assert isinstance(verdict, Refusal)
     assert verdict.code is NoticeCode.LIST_SIGNER_UNFIT
     assert why in verdict.why
 
 
-def test_an_authority_whose_role_is_unknown_may_sign() -> None:
-    assert code_of(judge_list(listed(), ListKind.ARL, [signer(ISSUING, role=None)], [])) is None
+def test_check_list_accepts_a_signer_of_unknown_role() -> None:
+    assert code_of(check(listed(), kind=ListKind.ARL, signers=[signer(ISSUING, role=None)])) is None
 
 
-def test_of_two_certificates_of_the_key_the_one_in_use_counts() -> None:
-    both = [signer(ISSUING, in_use=False), signer(ISSUING)]
-    assert code_of(judge_list(listed(), ListKind.CRL, both, [])) is None
+def test_check_list_takes_the_certificate_in_use_of_a_key() -> None:
+    assert code_of(check(listed(), signers=[signer(ISSUING, in_use=False), signer(ISSUING)])) is None
 
 
-def test_an_algorithm_beside_what_was_signed_that_is_not_the_one_inside_it_is_no_signature() -> None:
-    tbs, _, signature = pki.split_signed(octets(ISSUING))
-    sha384 = pki.split_signed(octets(ISSUING, Form(sha384=True)))[1]
-    assert not take_apart(pki.join_signed(tbs, sha384, signature)).is_ecdsa_with_sha256
+PLACES = pytest.mark.parametrize(
+    ("inside", "beside"), [(True, True), (True, False), (False, True)], ids=["both", "inside", "outside"]
+)
+"""Where an AlgorithmIdentifier has a forbidden NULL."""
+
+
+@PLACES
+def test_check_list_accepts_a_null_among_the_parameters(inside: bool, beside: bool) -> None:
+    odd = with_null(octets(ISSUING), inside=inside, beside=beside)
+    assert read_list(odd).der == odd
+    assert check(read_list(odd)) == PROVEN
+
+
+@PLACES
+def test_check_list_refuses_a_forgery_with_a_null(inside: bool, beside: bool) -> None:
+    odd = with_null(octets(ISSUING), SECOND_KEY, inside=inside, beside=beside)
+    assert code_of(check(read_list(odd))) is NoticeCode.LIST_SIGNATURE_FALSE
+
+
+def test_check_list_verifies_the_bytes_as_served() -> None:
+    made = octets(ISSUING)
+    tbs = pki.with_null_parameters(pki.split_signed(made)[0])
+    found = read_list(pki.join_signed(tbs, pki.ECDSA_WITH_SHA256_NULL, pki.split_signed(made)[2]))
+    assert code_of(check(found)) is NoticeCode.LIST_SIGNATURE_FALSE
+
+
+def test_check_list_reads_entries_only_of_a_genuine_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_list(signed_by_another(octets(ISSUING, Form(lines=((7, ()),)))))
+    genuine = listed(form=Form(lines=((7, ()),)))
+    same = held(genuine, sha256=sha256(genuine.der).hexdigest())
+    fresh = read_list(genuine.der)
+
+    def failing(*_: object) -> None:
+        raise AssertionError("entries are parsed")
+
+    monkeypatch.setattr("smki_sync.x509.revocation_list._entries", failing)
+    assert code_of(check(found)) is NoticeCode.LIST_SIGNATURE_FALSE
+    assert check(fresh, in_force=[same]) == replace(PROVEN, is_news=False, entries=1)
+    with pytest.raises(AssertionError):
+        check(fresh)
+
+
+# Age.
+
+
+def test_check_list_knows_the_list_in_force() -> None:
+    found = listed()
+    same = held(found, sha256=sha256(found.der).hexdigest())
+    assert check(found, in_force=[same]) == replace(PROVEN, is_news=False)
+    assert check(found, in_force=[replace(same, forgotten=True)]) == PROVEN
+
+
+@pytest.mark.parametrize(
+    ("number", "later", "refused"),
+    [
+        (4, 0, False),
+        (5, 0, False),
+        (6, 0, True),
+        (5, 1, True),
+        (4, 1, False),
+        (6, -1, True),
+        (None, 0, False),
+        (None, 1, True),
+    ],
+)
+def test_check_list_compares_numbers_before_dates(number: int | None, later: int, refused: bool) -> None:
+    found = listed()
+    verdict = check(found, in_force=[held(found, number=number, later=later)])
+    assert code_of(verdict) == (NoticeCode.LIST_OLDER if refused else None)
+    assert refused or (isinstance(verdict, ProvenList) and verdict.is_news)
+
+
+def test_check_list_refuses_a_list_that_has_lost_its_number() -> None:
+    found = listed(form=Form(number=None, issued=ISSUED + DAY))
+    verdict = check(found, in_force=[held(found)])
+    assert isinstance(verdict, Refusal)
+    assert "has no number" in verdict.why
+
+
+@pytest.mark.parametrize(("ahead", "refused"), [(0, False), (86_400, False), (86_401, True), (10**9, True)])
+def test_check_list_refuses_a_list_dated_in_the_future(ahead: int, refused: bool) -> None:
+    found = replace(listed(), this_update=NOW + ahead)
+    assert code_of(check(found)) == (NoticeCode.LIST_DATED_IN_FUTURE if refused else None)
+
+
+def test_check_list_ignores_the_date_of_a_list_from_the_future() -> None:
+    """CRL 21, dated 2031, was accepted by an older version: 22 and 23 must not be refused as older."""
+    found = listed(form=Form(number=22))
+    assert code_of(check(found, in_force=[held(found, number=21, later=10**8)])) is None
+    assert code_of(check(found, in_force=[held(found, number=22, later=10**8)])) is None
+    assert code_of(check(found, in_force=[held(found, number=23)])) is NoticeCode.LIST_OLDER
+
+
+def test_check_list_accepts_any_list_in_place_of_a_forgotten_one() -> None:
+    found = listed()
+    assert check(found, in_force=[held(found, number=99, later=99, forgotten=True)]) == PROVEN
+
+
+def test_check_list_compares_lists_of_the_same_kind_issuer_key_and_scope() -> None:
+    found = listed()
+    later = held(found, number=9)
+    others = [
+        replace(later, kind=ListKind.ARL),
+        replace(later, issuer="CN=other"),
+        replace(later, scope="3000"),
+        held(found, SECOND_KEY, number=9),
+    ]
+    assert code_of(check(found, in_force=others)) is None
+    assert code_of(check(found, in_force=[later])) is NoticeCode.LIST_OLDER
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"only_contains_ca_certs": True},
+        {"only_contains_user_certs": True},
+        {"full_name": [x509.UniformResourceIdentifier("urn:x")]},
+        {"only_some_reasons": frozenset({x509.ReasonFlags.key_compromise})},
+    ],
+    ids=["authorities", "users", "point", "reasons"],
+)
+def test_check_list_keeps_lists_of_other_scopes_apart(parts: dict[str, object]) -> None:
+    partial = listed(form=Form(number=9, extensions=idp(**parts)))
+    assert partial.scope
+    assert check(partial, in_force=[held(listed(), number=5)]) == PROVEN
+    assert check(listed(), in_force=[held(partial, number=9)]) == PROVEN
+
+
+def test_check_list_refuses_a_list_with_an_unreadable_entry() -> None:
+    made = octets(ISSUING, Form(lines=((0x1234, ()),)))
+    tbs = pki.split_signed(made)[0]
+    assert tbs.count(b"\2\2\x12\x34") == 1
+    broken = tbs.replace(b"\2\2\x12\x34", b"\4\2\x12\x34")
+    found = read_list(pki.join_signed(broken, pki.ECDSA_WITH_SHA256, ISSUING.sign(broken)))
+    assert code_of(check(found)) is NoticeCode.LIST_UNREADABLE
 
 
 # Anchors.
 
 
-def distrust(*anchors: bytes, at: datetime = ISSUED) -> Distrust:
-    """Of one who holds root and issuing authority, and trusts some certificates."""
-    held_ones = [authority_of(certificate(one), AuthorityStatus.IN_USE) for one in (ROOT, ISSUING)]
-    authorities = Authorities(held_ones, anchors_of(anchors), find=lambda _: ())
-    return distrust_by(ChainValidator(authorities, int(at.timestamp())))
+def trusting(*anchors: bytes, at: datetime = ISSUED) -> SignerCheck:
+    """Trust some certificates, with root and issuing authority in the mirror."""
+    stored = [authority_of(certificate(one), AuthorityStatus.IN_USE) for one in (ROOT, ISSUING)]
+    authorities = Authorities(stored, anchors_of(anchors), find=lambda _: ())
+    return signer_check(ChainValidator(authorities, int(at.timestamp())))
 
 
 @pytest.mark.parametrize("anchor", [ROOT, ISSUING], ids=["root", "issuing"])
-def test_a_list_whose_signer_leads_to_an_anchor_may_come_into_force(anchor: Authority) -> None:
-    trusting = distrust(certificate(anchor))
-    verdict = judge_list(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
-    assert verdict == ProvenList(signer=KEY, is_news=True)
+def test_check_list_accepts_a_signer_with_a_chain_to_an_anchor(anchor: Authority) -> None:
+    assert check(listed(), trusted=trusting(certificate(anchor))) == PROVEN
 
 
 @pytest.mark.parametrize(
-    ("trusting", "why"),
+    ("trusted", "why"),
     [
-        (distrust(certificate(SECOND_KEY)), "not at a trust anchor"),
-        (distrust(certificate(ROOT), at=ISSUED - 90 * DAY), "not valid yet"),
+        (trusting(certificate(SECOND_KEY)), "does not end at a trust anchor"),
+        (trusting(certificate(ROOT), at=ISSUED - 90 * DAY), "not valid yet"),
     ],
     ids=["no anchor above", "not valid at the time"],
 )
-def test_a_list_whose_signer_is_not_proven_up_to_an_anchor_is_refused(trusting: Distrust, why: str) -> None:
-    verdict = judge_list(listed(), ListKind.CRL, [signer(ISSUING)], [], distrust=trusting)
+def test_check_list_refuses_a_signer_without_a_chain_to_an_anchor(trusted: SignerCheck, why: str) -> None:
+    verdict = check(listed(), trusted=trusted)
     assert isinstance(verdict, Refusal)
     assert verdict.code is NoticeCode.LIST_NOT_ANCHORED
     assert "CN=OCA Issuing S2" in verdict.why
@@ -382,24 +339,83 @@ def test_a_list_whose_signer_is_not_proven_up_to_an_anchor_is_refused(trusting: 
         ((ISSUED + 4 * DAY).date(), 3, True),
     ],
 )
-def test_a_list_is_stale_after_its_next_update_or_the_operators_limit(
-    today: date, limit: int | None, stale: bool
-) -> None:
+def test_why_stale_uses_next_update_and_the_limit(today: date, limit: int | None, stale: bool) -> None:
     assert bool(why_stale(held(listed()), today=today, max_age_days=limit)) == stale
 
 
-def test_a_list_without_next_update_is_stale_by_the_operators_limit_alone() -> None:
+def test_why_stale_uses_only_the_limit_without_next_update() -> None:
     endless = replace(held(listed()), next_update=None)
     far = (ISSUED + 1000 * DAY).date()
     assert why_stale(endless, today=far, max_age_days=None) is None
     assert why_stale(endless, today=far, max_age_days=999)
 
 
-def test_only_lists_of_an_authority_in_use_are_expected_to_be_fresh() -> None:
+def test_expected_returns_lists_of_authorities_in_use() -> None:
     used, left = held(listed()), held(listed(), signer_in_use=False)
     assert expected([used, left]) == [used]
 
 
-def test_each_kind_has_its_own_limit_on_age() -> None:
+def test_list_policy_has_a_limit_for_each_kind() -> None:
     policy = ListPolicy(arl_max_age_days=400, crl_max_age_days=7)
     assert [policy.max_age_days(kind) for kind in ListKind] == [400, 7]
+
+
+# State of a certificate.
+
+CRL = held(listed())
+UNTIL = int((ISSUED + LIFE).timestamp())
+
+
+def state(
+    *in_force: ListInForce, kind: Kind = Kind.ORGANISATION, at: int = NOW, is_revoked: bool = False
+) -> tuple[RevocationState, int | None] | None:
+    answer = revocation_state(kind, CRL.issuer, in_force, at=at, is_revoked=is_revoked)
+    return (answer.state, answer.until) if answer else None
+
+
+def test_revocation_state_is_known_until_next_update() -> None:
+    assert state(CRL) == (RevocationState.NOT_REVOKED, UNTIL)
+    assert state(CRL, at=UNTIL) == (RevocationState.NOT_REVOKED, UNTIL)
+    assert state(CRL, at=UNTIL + 1) == (RevocationState.UNKNOWN, UNTIL)
+    assert state(replace(CRL, next_update=None), at=UNTIL * 2) == (RevocationState.NOT_REVOKED, None)
+
+
+def test_revocation_state_is_unknown_without_a_list_of_the_issuer() -> None:
+    unknown = (RevocationState.UNKNOWN, None)
+    assert state() == unknown
+    assert state(replace(CRL, issuer="CN=other")) == unknown
+    assert state(replace(CRL, kind=ListKind.ARL)) == unknown
+    assert state(replace(CRL, kind=ListKind.ARL), kind=Kind.OCA) == (RevocationState.NOT_REVOKED, UNTIL)
+    assert state(replace(CRL, issuer=CRL.issuer.lower().replace("cn=", "CN=").replace("ou=", "OU="))) == (
+        RevocationState.NOT_REVOKED,
+        UNTIL,
+    )
+
+
+def test_revocation_state_is_revoked_for_a_revoked_certificate() -> None:
+    assert state(is_revoked=True) == (RevocationState.REVOKED, None)
+    assert state(kind=Kind.DEVICE, is_revoked=True) == (RevocationState.REVOKED, None)
+
+
+@pytest.mark.parametrize("kind", [Kind.DEVICE, Kind.DCA])
+def test_revocation_state_is_none_when_no_list_exists_for_the_kind(kind: Kind) -> None:
+    assert state(CRL, kind=kind) is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "complete"),
+    [
+        ({"only_contains_user_certs": True}, True),
+        ({"full_name": [x509.UniformResourceIdentifier("urn:x")]}, True),
+        ({"only_contains_ca_certs": True}, False),
+        ({"only_some_reasons": frozenset({x509.ReasonFlags.key_compromise})}, False),
+    ],
+    ids=["users", "point", "authorities", "reasons"],
+)
+def test_revocation_state_needs_a_complete_list(parts: dict[str, object], complete: bool) -> None:
+    partial = held(listed(form=Form(extensions=idp(**parts))))
+    expected_state = RevocationState.NOT_REVOKED if complete else RevocationState.UNKNOWN
+    found = state(partial)
+    assert found is not None
+    assert found[0] is expected_state
+    assert state(replace(CRL, scope="31"))[0] is RevocationState.UNKNOWN  # type: ignore[index]  # a CRL

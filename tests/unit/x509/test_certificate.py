@@ -1,9 +1,10 @@
-"""Every fact is held against what pyca/cryptography says of the same certificate."""
+"""Facts and parts of certificates, compared with those that pyca/cryptography finds."""
 
 from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from support.x509_builders import (
     AKI,
@@ -32,8 +33,10 @@ from support.x509_builders import (
 )
 from support.x509_oracle import facts_by_cryptography
 
-from smki_sync.model.certificate import Kind, Usage
+from smki_sync.model.certificate import Flag, Kind, Usage
 from smki_sync.x509 import NotACertificate, read_facts, strict_parser_refuses
+from smki_sync.x509.certificate import read_body
+from smki_sync.x509.der import MalformedDer
 
 ROOT = name((NameOID.ORGANIZATIONAL_UNIT_NAME, "00"), (NameOID.COMMON_NAME, "ZA"))
 ISSUING = name((NameOID.ORGANIZATIONAL_UNIT_NAME, "07"), (NameOID.COMMON_NAME, "Z1"))
@@ -96,10 +99,10 @@ BUILT = {
         subject=NOBODY, extensions=[x509.AuthorityKeyIdentifier(b"key", [x509.DirectoryName(DCA)], 5)]
     ),
     "empty AKI": issue(subject=NOBODY, extensions=[x509.AuthorityKeyIdentifier(None, None, None)]),
-    "SKI of no octets": issue(subject=NOBODY, extensions=[x509.SubjectKeyIdentifier(b"")]),
+    "empty SKI": issue(subject=NOBODY, extensions=[x509.SubjectKeyIdentifier(b"")]),
     "serial 1": issue(subject=NOBODY, serial=1),
     "serial with its high bit set": issue(subject=NOBODY, serial=0x80),
-    "serial of twenty octets": issue(subject=NOBODY, serial=2**159 - 1),
+    "serial of twenty bytes": issue(subject=NOBODY, serial=2**159 - 1),
     "UTCTime": issue(subject=NOBODY, not_before=LONG_AGO, not_after=TEN_YEARS),
     "GeneralizedTime": issue(
         subject=NOBODY,
@@ -110,13 +113,13 @@ BUILT = {
 
 
 @pytest.mark.parametrize("der", REAL)
-def test_every_fact_of_a_real_certificate_is_what_the_strict_parser_says(der: bytes) -> None:
+def test_read_facts_agrees_with_pyca_for_real_certificates(der: bytes) -> None:
     assert read_facts(der) == facts_by_cryptography(der)
     assert not strict_parser_refuses(der)
 
 
 @pytest.mark.parametrize("profile", BUILT)
-def test_every_fact_of_a_built_certificate_is_what_the_strict_parser_says(profile: str) -> None:
+def test_read_facts_agrees_with_pyca_for_built_certificates(profile: str) -> None:
     assert read_facts(BUILT[profile]) == facts_by_cryptography(BUILT[profile])
 
 
@@ -138,7 +141,7 @@ def test_every_fact_of_a_built_certificate_is_what_the_strict_parser_says(profil
         ("short hardware serial", Kind.DEVICE, None, None, None),
     ],
 )
-def test_a_profile_tells_kind_usage_role_and_eui(
+def test_read_facts_finds_kind_usage_role_and_eui(
     profile: str, kind: Kind, usage: Usage | None, role: int | None, eui: str | None
 ) -> None:
     facts = read_facts(BUILT[profile])
@@ -146,29 +149,48 @@ def test_a_profile_tells_kind_usage_role_and_eui(
 
 
 @pytest.mark.parametrize("der", [DEVICE, ORGANISATION, ISSUING_OCA])
-def test_a_certificate_with_null_parameters_reads_as_the_one_without(der: bytes) -> None:
+def test_read_facts_ignores_null_parameters(der: bytes) -> None:
     odd = with_null_parameters(der)
     assert strict_parser_refuses(odd)
     assert read_facts(odd) == read_facts(der)
 
 
-@pytest.mark.parametrize(("serial", "written"), [(b"\0", "00"), (b"\xff\x01", "FF01"), (b"\0\0\x05", "05")])
-def test_a_serial_number_that_is_odd_is_kept_and_the_strict_parser_refuses_it(
-    serial: bytes, written: str
-) -> None:
+@pytest.mark.parametrize(
+    ("serial", "written", "refused"),
+    [
+        (b"\0", "00", False),
+        (b"\xff", "-01", False),
+        (b"\0\xff", "FF", False),
+        (b"\x80", "-80", False),
+        (b"\xff\x01", "-FF", False),
+        (b"\xff\x00", "-0100", False),
+        (b"\0\0\x05", "05", True),
+        (b"\xff\xff", "-01", True),
+    ],
+)
+def test_read_facts_reads_serial_numbers_as_signed(serial: bytes, written: str, refused: bool) -> None:
     der = with_field(DEVICE, 1, tlv(2, serial))
     assert read_facts(der).serial == written
-    assert strict_parser_refuses(der)
+    assert strict_parser_refuses(der) == refused
 
 
-@pytest.mark.parametrize("version", [b"\0", b"\1"])
-def test_older_versions_are_read_and_the_strict_parser_refuses_them(version: bytes) -> None:
+@pytest.mark.parametrize(
+    ("serial", "flagged"),
+    [(b"\x7f" * 20, False), (b"\0" + b"\xff" * 20, True), (b"\x80" + bytes(19), False), (b"\1" * 21, True)],
+)
+def test_read_facts_flags_a_serial_number_above_20_bytes(serial: bytes, flagged: bool) -> None:
+    facts = read_facts(with_field(DEVICE, 1, tlv(2, serial)))
+    assert (Flag.SERIAL_TOO_LONG in facts.flags) == flagged
+
+
+@pytest.mark.parametrize("version", [b"\0", b"\1", b"\3", b"\x7f", b"\xff", b"\1" * 30])
+def test_read_facts_accepts_any_version(version: bytes) -> None:
     der = with_field(DEVICE, 0, tlv(0xA0, tlv(2, version)))
     assert read_facts(der) == read_facts(DEVICE)
     assert strict_parser_refuses(der)
 
 
-def test_a_certificate_of_version_1_has_neither_version_nor_extensions() -> None:
+def test_read_facts_accepts_version_1_without_extensions() -> None:
     tbs, *rest = split(unwrap(ISSUING_OCA))
     der = tlv(0x30, tlv(0x30, *split(unwrap(tbs))[1:7]), *rest)
     facts = read_facts(der)
@@ -177,14 +199,14 @@ def test_a_certificate_of_version_1_has_neither_version_nor_extensions() -> None
 
 
 @pytest.mark.parametrize("tags", [(0x81,), (0x82,), (0x81, 0x82), (0xA1, 0xA2)])
-def test_unique_identifiers_before_the_extensions_are_passed_over(tags: tuple[int, ...]) -> None:
+def test_read_facts_skips_unique_identifiers(tags: tuple[int, ...]) -> None:
     extensions = split(unwrap(split(unwrap(DEVICE))[0]))[7]
     unique = b"".join(tlv(tag, b"\0id") for tag in tags)
     assert read_facts(with_field(DEVICE, 7, unique + extensions)) == read_facts(DEVICE)
 
 
 USAGE_DS = extension(0x0F, bytes.fromhex("03020780"), critical=bytes.fromhex("0101FF"))
-SKI_OCTETS = extension(0x0E, bytes.fromhex("0408431C98CE3F707B03"))
+SKI_EXTENSION = extension(0x0E, bytes.fromhex("0408431C98CE3F707B03"))
 
 
 @pytest.mark.parametrize(
@@ -199,26 +221,27 @@ SKI_OCTETS = extension(0x0E, bytes.fromhex("0408431C98CE3F707B03"))
         extension(0x0F, bytes.fromhex("03020780"), critical=b"\5\0"),
         tlv(0x30, bytes.fromhex("0603551D0F")),
         tlv(0x30, bytes.fromhex("0603551D0F"), tlv(4, bytes.fromhex("03020780")), b"\5\0"),
-        tlv(0x30, bytes.fromhex("0603551D")),
-        tlv(0x30, b""),
         USAGE_DS + USAGE_DS,
         USAGE_DS + USAGE_DS + USAGE_DS,
     ],
 )
-def test_a_key_usage_that_is_malformed_or_repeated_says_nothing_and_spoils_nothing(odd: bytes) -> None:
-    facts = read_facts(with_extensions(DEVICE, odd, SKI_OCTETS))
+def test_read_facts_flags_a_broken_key_usage(odd: bytes) -> None:
+    facts = read_facts(with_extensions(DEVICE, odd, SKI_EXTENSION))
     assert facts.usage is None
+    assert Flag.USAGE_BROKEN in facts.flags
     assert facts.ski == "431C98CE3F707B03"
 
 
-def test_octets_without_a_flag_behind_a_key_usage_change_nothing() -> None:
-    facts = read_facts(with_extensions(DEVICE, extension(0x0F, bytes.fromhex("0303008000"))))
+@pytest.mark.parametrize("value", ["0303008000", "0303078000", "03020788"])
+def test_read_facts_ignores_bits_that_do_not_count(value: str) -> None:
+    facts = read_facts(with_extensions(DEVICE, extension(0x0F, bytes.fromhex(value))))
     assert facts.usage is Usage.DIGITAL_SIGNING
 
 
-def test_extensions_are_read_up_to_where_their_list_breaks_off() -> None:
-    facts = read_facts(with_extensions(DEVICE, USAGE_DS, b"\x30\x7f", SKI_OCTETS))
+def test_read_facts_reads_extensions_until_their_list_breaks_off() -> None:
+    facts = read_facts(with_extensions(DEVICE, USAGE_DS, b"\x30\x7f", SKI_EXTENSION))
     assert (facts.usage, facts.ski) == (Usage.DIGITAL_SIGNING, None)
+    assert Flag.EXTENSIONS_BROKEN in facts.flags
 
 
 @pytest.mark.parametrize(
@@ -233,12 +256,12 @@ def test_extensions_are_read_up_to_where_their_list_breaks_off() -> None:
         tlv(4, b"x"),
     ],
 )
-def test_an_authority_key_identifier_that_names_no_key_says_nothing(value: bytes) -> None:
+def test_read_facts_finds_no_aki_when_it_names_no_key(value: bytes) -> None:
     assert read_facts(with_extensions(DEVICE, extension(0x23, value))).aki is None
 
 
 @pytest.mark.parametrize("value", [b"", b"\4", b"\4\0", b"\4\1xx", tlv(3, b"x")])
-def test_a_subject_key_identifier_that_is_malformed_or_empty_says_nothing(value: bytes) -> None:
+def test_read_facts_finds_no_ski_when_it_is_malformed_or_empty(value: bytes) -> None:
     assert read_facts(with_extensions(DEVICE, extension(0x0E, value))).ski is None
 
 
@@ -255,7 +278,7 @@ def test_a_subject_key_identifier_that_is_malformed_or_empty_says_nothing(value:
         ("0101FF", Kind.ORGANISATION),
     ],
 )
-def test_a_subject_is_an_authority_only_where_its_constraints_say_so(value: str, kind: Kind) -> None:
+def test_read_facts_finds_an_authority_by_its_constraints(value: str, kind: Kind) -> None:
     assert read_facts(with_extensions(ISSUING_OCA, extension(0x13, bytes.fromhex(value)))).kind is kind
 
 
@@ -277,36 +300,31 @@ TYPE = bytes.fromhex("06022A03")
         tlv(0xA1, tlv(0x30, TYPE, tlv(4, EUI))),
     ],
 )
-def test_a_hardware_module_name_without_an_eui_still_marks_a_device(rest: bytes) -> None:
+def test_read_facts_finds_a_device_when_its_eui_is_broken(rest: bytes) -> None:
     names = tlv(0x30, tlv(0xA0, HARDWARE, rest))
     facts = read_facts(with_extensions(ISSUING_OCA, extension(0x11, names)))
     assert (facts.kind, facts.eui) == (Kind.DEVICE, None)
+    assert Flag.EUI_BROKEN in facts.flags
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"\x30", tlv(0x30), tlv(0x30, b"\xa0\x7f"), tlv(0x30, tlv(0xA0, HARDWARE[:9]))]
-)
-def test_alternative_names_that_are_malformed_name_no_device(value: bytes) -> None:
-    facts = read_facts(with_extensions(ISSUING_OCA, extension(0x11, value)))
-    assert (facts.kind, facts.eui) == (Kind.ORGANISATION, None)
-
-
-@pytest.mark.parametrize(
-    "names",
+    ("value", "broken"),
     [
-        tlv(0xA4, HARDWARE, tlv(0xA0, tlv(0x30, TYPE, tlv(4, EUI)))),
-        tlv(0xA0, HARDWARE[:4]) + tlv(1, bytes.fromhex("0507080400")),
+        (b"", True),
+        (b"\x30", True),
+        (tlv(0x30, b"\xa0\x7f"), True),
+        (tlv(0x30), False),
+        (tlv(0x30, tlv(0xA0, HARDWARE[:9])), False),
     ],
 )
-def test_the_octets_of_a_hardware_module_name_elsewhere_than_in_an_other_name_name_no_device(
-    names: bytes,
-) -> None:
-    facts = read_facts(with_extensions(ISSUING_OCA, extension(0x11, tlv(0x30, names))))
+def test_read_facts_finds_no_device_without_a_hardware_name(value: bytes, broken: bool) -> None:
+    facts = read_facts(with_extensions(ISSUING_OCA, extension(0x11, value)))
     assert (facts.kind, facts.eui) == (Kind.ORGANISATION, None)
+    assert (Flag.EUI_BROKEN in facts.flags) == broken
 
 
-def test_the_message_says_where_the_octets_stop_being_a_certificate() -> None:
-    with pytest.raises(NotACertificate, match="416 octets at octet 4, only 415 are left"):
+def test_read_facts_says_where_the_structure_is_unsound() -> None:
+    with pytest.raises(NotACertificate, match="element at byte 0 is longer than the 415 bytes"):
         read_facts(DEVICE[:-1])
 
 
@@ -316,7 +334,6 @@ TIMES = bytes.fromhex("170D3136303430363030303030305A")
 @pytest.mark.parametrize(
     ("index", "element"),
     [
-        (0, tlv(0xA0, tlv(2, b"\3"))),
         (0, tlv(0xA0, tlv(2, b"\2"), tlv(5))),
         (0, tlv(0xA0, tlv(2))),
         (0, tlv(0xA0)),
@@ -328,7 +345,6 @@ TIMES = bytes.fromhex("170D3136303430363030303030305A")
         (2, tlv(0x30, tlv(5))),
         (2, tlv(6, b"\x2a")),
         (3, tlv(0x31)),
-        (3, tlv(0x30, tlv(0x31))),
         (4, tlv(0x30)),
         (4, tlv(0x30, TIMES)),
         (4, tlv(0x30, TIMES, TIMES, TIMES)),
@@ -346,7 +362,7 @@ TIMES = bytes.fromhex("170D3136303430363030303030305A")
         (7, b"\xa3"),
     ],
 )
-def test_a_field_of_unsound_structure_makes_it_no_certificate(index: int, element: bytes) -> None:
+def test_read_facts_raises_when_a_field_is_unsound(index: int, element: bytes) -> None:
     with pytest.raises(NotACertificate):
         read_facts(with_field(DEVICE, index, element))
 
@@ -363,7 +379,7 @@ def test_a_field_of_unsound_structure_makes_it_no_certificate(index: int, elemen
         tlv(0x30, tlv(6, b"\x2a")) + tlv(3, b"\0") + tlv(5),
     ],
 )
-def test_a_certificate_ends_with_an_algorithm_and_a_signature(behind: bytes) -> None:
+def test_read_facts_raises_when_the_end_is_unsound(behind: bytes) -> None:
     tbs = split(unwrap(DEVICE))[0]
     with pytest.raises(NotACertificate):
         read_facts(tlv(0x30, tbs, behind))
@@ -372,7 +388,149 @@ def test_a_certificate_ends_with_an_algorithm_and_a_signature(behind: bytes) -> 
 @pytest.mark.parametrize(
     "der", [b"", b"\0", tlv(0x30), tlv(0x30, tlv(0x30)), tlv(0x31, unwrap(DEVICE)), b"-----BEGIN"]
 )
-def test_octets_that_are_something_else_are_no_certificate(der: bytes) -> None:
+def test_read_facts_raises_for_other_bytes(der: bytes) -> None:
     with pytest.raises(NotACertificate):
         read_facts(der)
     assert strict_parser_refuses(der)
+
+
+# Attacks of the security review.
+
+
+HARDWARE_EUI = tlv(0xA0, HARDWARE, tlv(0xA0, tlv(0x30, TYPE, tlv(4, EUI))))
+VICTIM = bytes.fromhex("00DB12FFFFFFFFFF")
+SAN = extension(0x11, tlv(0x30, HARDWARE_EUI))
+
+
+def test_read_facts_keeps_the_eui_when_a_broken_element_follows_it() -> None:
+    facts = read_facts(with_extensions(DEVICE, SAN, bytes.fromhex("31050603551D11")))
+    assert facts.eui == "00-DB-12-34-56-78-90-A4"
+    assert Flag.EXTENSIONS_BROKEN in facts.flags
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        HARDWARE_EUI + tlv(0xA0, HARDWARE, tlv(0xA0, tlv(0x30, TYPE, tlv(4, VICTIM)))),
+        HARDWARE_EUI * 2,
+        tlv(0xA0, HARDWARE, tlv(0xA0, tlv(0x30, TYPE, tlv(4, EUI), tlv(4, VICTIM)))),
+        tlv(0xA0, HARDWARE, tlv(0xA0, tlv(0x30, TYPE, tlv(4, EUI[:7])))),
+    ],
+)
+def test_read_facts_flags_the_eui_when_it_is_ambiguous(names: bytes) -> None:
+    facts = read_facts(with_extensions(DEVICE, extension(0x11, tlv(0x30, names)), USAGE_DS))
+    assert (facts.kind, facts.eui, facts.usage) == (Kind.DEVICE, None, Usage.DIGITAL_SIGNING)
+    assert Flag.EUI_BROKEN in facts.flags
+
+
+def test_read_facts_flags_the_eui_when_subject_and_hardware_name_differ() -> None:
+    ours = issue(subject=organisation_name("02"), extensions=[DS, hardware_name(VICTIM)])
+    facts = read_facts(ours)
+    assert (facts.eui, facts.flags) == (None, Flag.EUI_BROKEN)
+    same = read_facts(issue(subject=organisation_name("02"), extensions=[DS, hardware_name()]))
+    assert (same.eui, same.flags) == ("00-DB-12-34-56-78-90-A4", Flag(0))
+
+
+@pytest.mark.parametrize(
+    ("repeated", "flag"),
+    [
+        (SAN, Flag.EUI_BROKEN),
+        (USAGE_DS, Flag.USAGE_BROKEN),
+        (extension(0x13, tlv(0x30, bytes.fromhex("0101FF"))), Flag.EXTENSIONS_BROKEN),
+        (SKI_EXTENSION, Flag.EXTENSIONS_BROKEN),
+    ],
+)
+def test_read_facts_flags_an_extension_that_occurs_twice(repeated: bytes, flag: Flag) -> None:
+    facts = read_facts(with_extensions(DEVICE, repeated, repeated))
+    assert flag in facts.flags
+    assert (facts.eui, facts.usage, facts.ski) == (None, None, None)
+    assert facts.kind is Kind.DEVICE
+
+
+@pytest.mark.parametrize("bits", ["03020520", "03020388", "030100", "0303070080"])
+def test_read_facts_flags_a_usage_that_no_profile_allows(bits: str) -> None:
+    facts = read_facts(with_extensions(DEVICE, extension(0x0F, bytes.fromhex(bits)), SAN))
+    assert (facts.usage, facts.flags) == (None, Flag.USAGE_BROKEN)
+
+
+def test_read_facts_flags_two_roles() -> None:
+    units = [(NameOID.ORGANIZATIONAL_UNIT_NAME, role) for role in ("02", "07")]
+    facts = read_facts(issue(subject=name(*units), extensions=[CA]))
+    assert (facts.kind, facts.role, facts.flags) == (Kind.DCA, None, Flag.ROLE_BROKEN)
+
+
+@pytest.mark.parametrize("place", [3, 5])
+def test_read_facts_accepts_a_name_with_an_empty_part(place: int) -> None:
+    facts = read_facts(with_field(ORGANISATION, place, tlv(0x30, tlv(0x31))))
+    assert (facts.issuer if place == 3 else facts.subject) == ""
+
+
+def test_read_facts_accepts_the_year_0() -> None:
+    years = tlv(0x30, tlv(0x18, b"00000101000000Z"), tlv(0x18, b"99991231235959-2359"))
+    facts = read_facts(with_field(DEVICE, 4, years))
+    assert (facts.not_before, facts.not_after) == (-62_167_219_200, 253_402_300_799)
+
+
+# The strict parser.
+
+
+@pytest.mark.parametrize("serial", [b"\xff", b"\0"])
+def test_strict_parser_refuses_is_false_when_it_only_warns(serial: bytes) -> None:
+    assert not strict_parser_refuses(with_field(DEVICE, 1, tlv(2, serial)))
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        with_extensions(DEVICE, USAGE_DS, USAGE_DS),
+        with_extensions(DEVICE, extension(0x0F, b"")),
+        with_extensions(DEVICE, extension(0x11, b"\x30\x01")),
+        with_field(DEVICE, 3, tlv(0x30, tlv(0x31))),
+        with_field(DEVICE, 3, tlv(0x30, tlv(0x31, tlv(0x30, bytes.fromhex("0603550403"), tlv(3, b"\0x"))))),
+        with_field(DEVICE, 4, tlv(0x30, tlv(0x18, b"00000101000000Z"), tlv(0x18, b"20500101000000Z"))),
+    ],
+    ids=["repeated", "key usage", "alternative names", "empty part", "bit string", "year 0"],
+)
+def test_strict_parser_refuses_asks_for_names_extensions_and_dates(der: bytes) -> None:
+    read_facts(der)
+    assert strict_parser_refuses(der)
+
+
+# Parts.
+
+
+@pytest.mark.parametrize("der", REAL)
+def test_read_body_agrees_with_pyca(der: bytes) -> None:
+    body, strict = read_body(der), x509.load_der_x509_certificate(der)
+    assert body.tbs == strict.tbs_certificate_bytes
+    assert body.signature == strict.signature
+    assert body.version == 3
+    assert body.issuer == strict.issuer.public_bytes()
+    assert body.subject == strict.subject.public_bytes()
+    assert body.spki == strict.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert [e.critical for e in body.extensions.found.values()] == [e.critical for e in strict.extensions]
+    assert body.inner == body.outer
+    assert body.extensions.is_sound
+
+
+def test_read_body_accepts_null_parameters() -> None:
+    body = read_body(with_null_parameters(REAL[0]))
+    assert body.inner == body.outer == bytes.fromhex("300C06082A8648CE3D0403020500")
+
+
+def test_read_body_raises_for_other_bytes() -> None:
+    tbs, *rest = split(unwrap(REAL[0]))
+    short = tlv(0x30, tlv(0x30, *split(unwrap(tbs))[:5]), *rest)
+    for data in (b"", REAL[0][:-1], short):
+        with pytest.raises(MalformedDer):
+            read_body(data)
+
+
+def test_read_body_skips_unique_identifiers() -> None:
+    body = read_body(with_field(REAL[0], 7, tlv(0x81, b"\0\1")))
+    assert (body.extensions.found, body.extensions.is_sound) == ({}, True)
+
+
+def test_read_body_reads_extensions_until_their_list_breaks_off() -> None:
+    body = read_body(with_extensions(REAL[0], USAGE_DS, b"\x30\x7f"))
+    assert (len(body.extensions.found), body.extensions.complete) == (1, False)

@@ -1,4 +1,4 @@
-"""Whatever the octets: facts or NotACertificate, and never other facts than the strict parser's."""
+"""Any bytes give facts or NotACertificate, and no other facts than those of the strict parser."""
 
 import warnings
 
@@ -25,7 +25,7 @@ def facts_or_none(der: bytes) -> Facts | None:
 
 
 def facts_by_strict_parser(der: bytes) -> Facts | None:
-    """What pyca/cryptography says, or ``None`` where it refuses or regrets any part."""
+    """The facts according to pyca/cryptography, ``None`` if it refuses or warns of any part."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -36,25 +36,25 @@ def facts_by_strict_parser(der: bytes) -> Facts | None:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A certificate with a few octets changed, put in or taken out."""
-    octets = bytearray(draw(st.sampled_from(SEEDS)))
+    """A certificate with a few bytes changed, added or removed."""
+    data = bytearray(draw(st.sampled_from(SEEDS)))
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(octets) - 1))
-        octets[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
-    return bytes(octets)
+        at = draw(st.integers(0, len(data) - 1))
+        data[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(data)
 
 
 @st.composite
 def changed(draw: st.DrawFn) -> bytes:
-    """A certificate with one octet changed, of the same length: often sound on the outside."""
-    octets = bytearray(draw(st.sampled_from(SEEDS)))
-    octets[draw(st.integers(0, len(octets) - 1))] = draw(st.integers(0, 255))
-    return bytes(octets)
+    """A certificate with one byte changed. Its outer structure is often sound."""
+    data = bytearray(draw(st.sampled_from(SEEDS)))
+    data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    return bytes(data)
 
 
 @st.composite
 def nested(draw: st.DrawFn) -> bytes:
-    """Octets of sound DER that mean nothing."""
+    """Sound DER without a meaning."""
     tags = st.sampled_from([2, 3, 4, 5, 6, 0x17, 0x30, 0x31, 0xA0, 0xA3])
     leaves = st.builds(tlv, tags, st.binary(max_size=12))
     elements = st.recursive(
@@ -65,7 +65,7 @@ def nested(draw: st.DrawFn) -> bytes:
 
 @many
 @given(st.one_of(st.binary(max_size=600), mutated(), changed(), nested()))
-def test_any_octets_give_facts_or_are_no_certificate(der: bytes) -> None:
+def test_read_facts_gives_facts_or_raises_for_any_bytes(der: bytes) -> None:
     facts = facts_or_none(der)
     assert facts is None or isinstance(facts, Facts)
     if facts is None:
@@ -74,14 +74,14 @@ def test_any_octets_give_facts_or_are_no_certificate(der: bytes) -> None:
 
 @many
 @given(st.one_of(changed(), mutated()))
-def test_what_the_strict_parser_reads_in_full_is_read_alike(der: bytes) -> None:
+def test_read_facts_agrees_with_the_strict_parser(der: bytes) -> None:
     known = facts_by_strict_parser(der)
     if known is not None:
         assert facts_or_none(der) == known
 
 
 @pytest.mark.parametrize("der", [*REAL, with_null_parameters(DEVICE)])
-def test_a_certificate_cut_off_anywhere_is_no_certificate(der: bytes) -> None:
+def test_read_facts_raises_when_the_certificate_is_cut_off(der: bytes) -> None:
     for end in range(len(der)):
         with pytest.raises(NotACertificate):
             read_facts(der[:end])
@@ -89,13 +89,13 @@ def test_a_certificate_cut_off_anywhere_is_no_certificate(der: bytes) -> None:
 
 @pytest.mark.parametrize("der", [*REAL, with_null_parameters(DEVICE)])
 @pytest.mark.parametrize("trailing", [b"\0", b"\n", b"\x30\x00"])
-def test_a_certificate_with_octets_behind_it_is_no_certificate(der: bytes, trailing: bytes) -> None:
+def test_read_facts_raises_when_bytes_follow_the_certificate(der: bytes, trailing: bytes) -> None:
     with pytest.raises(NotACertificate, match="too many"):
         read_facts(der + trailing)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_single_octet_changed_gives_facts_or_no_certificate(seed: bytes) -> None:
+def test_read_facts_gives_facts_or_raises_when_one_byte_changes(seed: bytes) -> None:
     for at in range(len(seed)):
         for flip in (0x01, 0x80, 0xFF):
             der = seed[:at] + bytes((seed[at] ^ flip,)) + seed[at + 1 :]
