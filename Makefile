@@ -95,8 +95,8 @@ docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -aE -b html docs build/docs
 	@echo build/docs/index.html
 
-generate: setup  ## what is made from the code: docs/commands.md, the manual page, units, the cron file
-	$(BIN)/python -m smki_sync.cli.docs .
+generate: setup  ## generate docs/commands.md, the manual page, units and the cron file from the code
+	$(BIN)/python packaging/generate.py .
 
 sample: setup  ## make sample_data/ again from its seed
 	$(BIN)/python -m smki_sync.simulator.repository sample_data

@@ -37,7 +37,10 @@ def retries() -> str:
     """Render the causes of a failed transfer."""
     return markdown(
         ["cause", "exit code", "retried", "reason"],
-        ([f"`{r.code}`", int(exit_codes.exit_of(r.error(""))), RETRIED[r.action], r.reason] for r in RETRY_RULES),
+        (
+            [f"`{r.code}`", int(exit_codes.exit_of(r.error(""))), RETRIED[r.action], r.reason]
+            for r in RETRY_RULES
+        ),
     )
 
 

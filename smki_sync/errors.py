@@ -171,7 +171,6 @@ class Fault(StrEnum):
     RESPONSE_CODE = "response-code"
     LEADING_TOO_LONG = "leading-too-long"
     TOO_DEEP = "too-deep"
-    FIELD_TOO_LONG = "field-too-long"
     RECORD_TOO_LARGE = "record-too-large"
     TOO_MANY_RECORDS = "too-many-records"
     TOO_MANY_NAMES = "too-many-names"
@@ -225,7 +224,6 @@ _HINTS = {
     ),
     Fault.LEADING_TOO_LONG: _TOO_LARGE,
     Fault.TOO_DEEP: _TOO_LARGE,
-    Fault.FIELD_TOO_LONG: _TOO_LARGE,
     Fault.RECORD_TOO_LARGE: _TOO_LARGE,
     Fault.TOO_MANY_RECORDS: _TOO_LARGE,
     Fault.TOO_MANY_NAMES: _TOO_LARGE,

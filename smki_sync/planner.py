@@ -216,7 +216,7 @@ def _continue(held: Position, available: AvailableExtracts, unusable: Collection
     if available.full and available.full.day > missing[0]:
         damaged = (ExtractKind.DELTA, missing[0]) in unusable
         return _take_full(Reason.DELTA_DAMAGED if damaged else Reason.HOLE_IN_DELTAS, available, held)
-    return _stop_at_hole(held, available, missing)
+    return _blocked(Reason.HOLE_IN_DELTAS, held, available, missing)
 
 
 def _take_deltas(held: Position, available: AvailableExtracts) -> Plan:
@@ -231,12 +231,16 @@ def _take_deltas(held: Position, available: AvailableExtracts) -> Plan:
     )
 
 
-def _stop_at_hole(held: Position, available: AvailableExtracts, missing: tuple[date, ...]) -> Plan:
-    """Apply the deltas before the hole: they are true, and newer than the mirror."""
+def _blocked(
+    reason: Reason, held: Position | None, available: AvailableExtracts, missing: tuple[date, ...]
+) -> Plan:
+    """Apply the deltas before the obstacle: they are true, and newer than the mirror."""
+    if held is None:
+        return Plan(action=Action.BLOCKED, reason=reason, missing=missing)
     late, deltas = _late_deltas(held, available), available.next_deltas(held.day, held.full)
     return Plan(
         action=Action.BLOCKED,
-        reason=Reason.HOLE_IN_DELTAS,
+        reason=reason,
         overlap=late,
         deltas=deltas,
         missing=missing,
@@ -267,13 +271,13 @@ def _take_full(
     full = available.full
     if full is None:
         missing = available.missing_after(held.day, held.full) if held else ()
-        return Plan(action=Action.BLOCKED, reason=Reason.NO_FULL_AVAILABLE, missing=missing)
+        return _blocked(Reason.NO_FULL_AVAILABLE, held, available, missing)
     baseline = Baseline(full=full.day, overlap_days=available.policy.full_overlap_days)
     superseded = _superseded(held, available, changed) if held and changed else ()
     applied = (held.applied_deltas if held else frozenset()) - set(superseded)
     position = baseline.position(held.day if held else None)
     if lacking := _not_joined(position, full.day, available, applied):
-        return Plan(action=Action.BLOCKED, reason=Reason.FULL_TOO_OLD, missing=lacking)
+        return _blocked(Reason.FULL_TOO_OLD, held, available, lacking)
     overlap = available.between(baseline.first_delta, position)
     deltas = available.next_deltas(position, full.day)
     return Plan(

@@ -1,29 +1,149 @@
-"""MirrorStatus: state, age, days left before a full is needed, expected duration of a full."""
+"""State of a mirror, offline: age, counts, last runs, trust, and days left before a full resync."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
-from smki_sync.errors import MirrorError
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.history import History, StoredListing
+from smki_sync.errors import MirrorError, ResourceError
+from smki_sync.mirror.directory import MirrorDirectory, find_holder
+from smki_sync.mirror.history import History, Run, StoredListing
 from smki_sync.mirror.inspection import read_ledger
-from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.queries import open_mirror, read_counts, read_position
+from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.extract import ExtractKind
+from smki_sync.model.report import CertificateCounts, Outcome
 
 _DAY: Final = timedelta(days=1)
 
 
+class StatusState(StrEnum):
+    """What a monitor asks for."""
+
+    EMPTY = "empty"
+    CURRENT = "current"
+    UNPROVEN = "unproven"
+    STALE = "stale"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorStatus:
+    """State of a mirror. ``age_hours``: since the start of the position's date, UTC; ``bytes``: its size.
+
+    ``message``, ``hint``: why it cannot be read, and what to do.
+    """
+
+    state: StatusState
+    position: date | None = None
+    age_hours: float | None = None
+    last_full: date | None = None
+    last_run: Run | None = None
+    last_success: Run | None = None
+    census: CertificateCounts | None = None
+    bytes: int = 0
+    message: str = ""
+    hint: str = ""
+
+
+def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) -> MirrorStatus:
+    """Return the state of a mirror; it is stale if it is older than ``max_age`` hours.
+
+    Raises :class:`ResourceError` if this user may not read the mirror: that is not damage.
+    """
+    last, success = _last_runs(History(directory.history))
+    try:
+        generation = directory.current()
+        if generation is None:
+            message, hint = _why_empty(directory)
+            return MirrorStatus(
+                state=StatusState.EMPTY, last_run=last, last_success=success, message=message, hint=hint
+            )
+        with open_mirror(directory.link) as db:
+            position, census = read_position(db), read_counts(db)
+    except ResourceError:
+        raise
+    except MirrorError as error:
+        return MirrorStatus(
+            state=StatusState.DAMAGED,
+            last_run=last,
+            last_success=success,
+            message=error.message,
+            hint=error.hint,
+        )
+    began = datetime.combine(position.day, time(), tzinfo=UTC)
+    age = max((now - began).total_seconds() / 3600, 0.0)
+    proven = StatusState.UNPROVEN if census.unproven else StatusState.CURRENT
+    return MirrorStatus(
+        state=StatusState.STALE if age > max_age else proven,
+        position=position.day,
+        age_hours=round(age, 1),
+        last_full=position.full,
+        last_run=last,
+        last_success=success,
+        census=census,
+        bytes=_size(generation),
+    )
+
+
+def _why_empty(directory: MirrorDirectory) -> tuple[str, str]:
+    """Return message and hint; the first run, which may take hours, may be active."""
+    with suppress(MirrorError, OSError):
+        if holder := find_holder(directory.lock):
+            return f"A run is active: {holder}.", "Wait until it has ended."
+    return "", "Run `smki-sync sync`."
+
+
+def _last_runs(history: History) -> tuple[Run | None, Run | None]:
+    """Return the last run and the last success; both unknown if the history cannot be read."""
+    with suppress(MirrorError):
+        return history.last(), history.last(outcome=Outcome.CURRENT)
+    return None, None
+
+
+def _size(generation: Path) -> int:
+    files = (generation.with_name(generation.name + suffix) for suffix in ("", "-wal"))
+    return sum(path.stat().st_size for path in files if path.exists())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustStatus:
+    """``anchors``: number of configured trust anchors. ``last``: the last full verification.
+
+    ``replaced``: another generation has replaced the verified one.
+    """
+
+    anchors: int
+    last: LastVerification | None
+    replaced: bool = False
+
+
+def trust_status(directory: MirrorDirectory, *, anchors: int) -> TrustStatus:
+    """Return what is known about the last full verification."""
+    last = last_verification(directory.proofs)
+    return TrustStatus(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
+
+
+def _is_replaced(last: LastVerification | None, directory: MirrorDirectory) -> bool:
+    if last is None or not last.generation:
+        return False
+    with suppress(MirrorError):  # a damaged link is reported by mirror_status
+        linked = directory.linked()
+        return linked is not None and linked.name != last.generation
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """``looked``: when the Repository was last listed, UTC ISO 8601. ``next_delta``: the next that is needed.
+    """How much time is left before a full extract is needed, and how long that would take.
 
-    ``leaves``: from this date on it may be gone, and then a full is needed. ``days_left``: until then, 0
-    when it may be gone already. ``full_bytes``: of the newest full that is known. ``full_seconds``: how long
-    taking it would take, at the rates of the last downloads and the last full; ``None``: not measured.
+    ``looked``: when the Repository was last listed, UTC ISO 8601. ``next_delta``: the next delta needed.
+    ``leaves``: date from which it may be removed. ``days_left``: days until then; 0 if it may be removed
+    already. ``full_bytes``: size of the newest known full extract. ``full_seconds``: expected duration at the
+    rates of the last downloads and the last full extract; ``None`` if not measured.
     """
 
     looked: str | None = None
@@ -35,21 +155,21 @@ class Freshness:
 
 
 def removed_on(delta: date, window_days: int) -> date:
-    """From when on a delta may be gone (MP147: it stays on offer for seven days)."""
+    """Return the date from which a delta may be removed (MP147: seven days after its date)."""
     return delta + window_days * _DAY
 
 
 def days_left(position: date, window_days: int, today: date) -> int:
-    """Whole days until the delta after ``position`` may be gone; 0 when it may be."""
+    """Return whole days until the delta after ``position`` may be removed; 0 if it may be removed already."""
     return max((removed_on(position + _DAY, window_days) - today).days, 0)
 
 
 def freshness_of(
     directory: MirrorDirectory, *, position: date | None, window_days: int, today: date
 ) -> Freshness:
-    """Gather it from mirror and history; what cannot be read says nothing."""
-    offer, rate = _remembered(History(directory.history))
-    full, taken = _fulls(directory, offer) if position else (None, None)
+    """Return the freshness; a mirror or history that cannot be read leaves its values unknown."""
+    offer, rate = _last_listing(History(directory.history))
+    full, taken = _newest_full(directory, offer) if position else (None, None)
     return Freshness(
         looked=offer.at if offer else None,
         next_delta=position + _DAY if position else None,
@@ -60,14 +180,14 @@ def freshness_of(
     )
 
 
-def _remembered(history: History) -> tuple[StoredListing | None, float | None]:
+def _last_listing(history: History) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
         return history.offer(), history.fetch_rate()
     return None, None
 
 
-def _fulls(directory: MirrorDirectory, offer: StoredListing | None) -> tuple[int | None, float | None]:
-    """Size of the newest full that is known, and seconds that applying one has taken for each byte."""
+def _newest_full(directory: MirrorDirectory, offer: StoredListing | None) -> tuple[int | None, float | None]:
+    """Return the size of the newest known full extract, and the seconds per byte of the last one applied."""
     with suppress(MirrorError), open_mirror(directory.link) as db:
         applied = [file for file in read_ledger(db) if file.kind is ExtractKind.FULL and file.size]
         offered = [x.size for x in offer.extracts if x.kind is ExtractKind.FULL] if offer else []
@@ -77,30 +197,27 @@ def _fulls(directory: MirrorDirectory, offer: StoredListing | None) -> tuple[int
     return None, None
 
 
-_DAY_CLIFF = timedelta(days=1)
+class DeltaAvailability(StrEnum):
+    """Whether the last listing contained the delta of a day."""
 
-
-class AvailableFiles(StrEnum):
-    """Whether the last listing had the delta of a day."""
-
-    YES = "on offer"
-    NO = "not on offer"
-    NOT_LOOKED = "not known"
+    LISTED = "listed"
+    NOT_LISTED = "not listed"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowDay:
-    """One day's delta. ``leaves``: from when on it may be gone."""
+    """The delta of one day. ``leaves``: date from which it may be removed."""
 
     day: date
     applied: bool
-    seen: AvailableFiles
+    seen: DeltaAvailability
     leaves: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResyncDeadline:
-    """``next_day``: of the next delta that the mirror needs; ``left``: whole days until it may be gone."""
+    """``next_day``: date of the next delta needed. ``left``: whole days until it may be removed."""
 
     next_day: date
     leaves: date
@@ -112,12 +229,12 @@ class ResyncDeadline:
 def resync_deadline(
     position: date, *, offer: StoredListing | None, window: int, today: date
 ) -> ResyncDeadline:
-    """Work it out. ``window``: days that a delta stays on offer (MP147: seven)."""
-    next_day = position + _DAY_CLIFF
+    """Return the deadline. ``window``: days that a delta remains in the Repository (MP147: seven)."""
+    next_day = position + _DAY
     leaves = removed_on(next_day, window)
     listed = {x.day: x.name for x in offer.extracts if x.kind is ExtractKind.DELTA} if offer else {}
     looked = date.fromisoformat(offer.at[:10]) if offer else None
-    days = (today - back * _DAY_CLIFF for back in range(window, -1, -1))
+    days = (today - back * _DAY for back in range(window, -1, -1))
     return ResyncDeadline(
         next_day=next_day,
         leaves=leaves,
@@ -135,7 +252,7 @@ def resync_deadline(
     )
 
 
-def _seen(day: date, listed: Mapping[date, str], looked: date | None) -> AvailableFiles:
+def _seen(day: date, listed: Mapping[date, str], looked: date | None) -> DeltaAvailability:
     if day in listed:
-        return AvailableFiles.YES
-    return AvailableFiles.NOT_LOOKED if looked is None or looked < day else AvailableFiles.NO
+        return DeltaAvailability.LISTED
+    return DeltaAvailability.UNKNOWN if looked is None or looked < day else DeltaAvailability.NOT_LISTED

@@ -1,51 +1,22 @@
-"""The command line: one module a command, and the one place that exits.
+"""The command line: runs one command and exits with its code.
 
-For: ``smki-sync``. A command parses, builds, calls and renders; what it raises becomes a message and an
-exit code here, and nowhere else. Only the module of the command that runs is imported, and the machinery
-of options (:mod:`.app`) not even always (:mod:`.quick`). Refuses: decisions about mirrors and extracts.
+A command parses its options, calls a use case and prints the result. Errors become a message and an exit
+code here. Only the module of the command that runs is imported; a plain `show` also skips typer.
 """
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from smki_sync.cli.exit_codes import Exit, exit_of
-from smki_sync.cli.output import open_streams, print_json
-from smki_sync.errors import Interrupted
+from smki_sync.cli.commands import COMMANDS
+from smki_sync.cli.exit_codes import INTERRUPTED, Exit, exit_of
+from smki_sync.cli.output import open_streams, print_json, release_streams
 
 if TYPE_CHECKING:
     import typer
-
-
-COMMANDS: Final[Mapping[str, str]] = {
-    "sync": "smki_sync.cli.sync",
-    "status": "smki_sync.cli.status",
-    "show": "smki_sync.cli.query",
-    "find": "smki_sync.cli.query",
-    "changes": "smki_sync.cli.query",
-    "export": "smki_sync.cli.export",
-    "quarantine": "smki_sync.cli.maintenance",
-    "reconcile": "smki_sync.cli.recovery",
-    "restore": "smki_sync.cli.recovery",
-    "drill": "smki_sync.cli.recovery",
-    "prune": "smki_sync.cli.maintenance",
-    "backup": "smki_sync.cli.maintenance",
-    "prove": "smki_sync.cli.maintenance",
-    "compare": "smki_sync.cli.maintenance",
-    "report": "smki_sync.cli.export",
-    "verify": "smki_sync.cli.verify",
-    "init": "smki_sync.cli.setup",
-    "schedule": "smki_sync.cli.schedule",
-    "doctor": "smki_sync.cli.setup",
-    "anchors": "smki_sync.cli.verify",
-    "simulate": "smki_sync.cli.simulate",
-    "demo": "smki_sync.cli.simulate",
-    "completion": "smki_sync.cli.completion",
-}
-"""Commands and the modules that define them, in the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -53,12 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if (
-        signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    ):  # which nohup has set, so as to outlive a terminal
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it, to outlive a terminal
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     code = _run(words)
-    _hear_no_more()
+    _ignore_signals()
+    release_streams()
     sys.exit(int(code))
 
 
@@ -67,7 +37,7 @@ def _run(words: Sequence[str]) -> int:
         return _result_of(words)
     except KeyboardInterrupt:
         return interrupted(words)
-    except Exception as error:  # noqa: BLE001 - the one place that exits: what has no name is a defect of ours
+    except Exception as error:  # noqa: BLE001 - every error becomes an exit code here
         return fail(words, error)
 
 
@@ -78,39 +48,39 @@ def _result_of(words: Sequence[str]) -> int:
         code = show_without_typer(words[1:])
         if code is not None:
             return code
-    from smki_sync.cli.app import run  # noqa: PLC0415 - loads typer, which a plain `show` does without
+    from smki_sync.cli.app import run  # noqa: PLC0415 - loads typer, which a plain `show` does not need
 
     return run(words)
 
 
 def interrupted(words: Sequence[str]) -> int:
-    """Say that somebody has stopped it; its exit code."""
-    _hear_no_more()
-    return fail(words, Interrupted("interrupted; nothing is half done", hint="Run it again."))
+    """Print that the command was interrupted; return its exit code."""
+    _ignore_signals()
+    return fail(words, INTERRUPTED)
 
 
-def _hear_no_more() -> None:
-    """How it ended is decided: a second Ctrl-C, or one that comes too late, changes nothing in that."""
+def _ignore_signals() -> None:
+    """Ignore further signals: the exit code is decided, and a second Ctrl-C must not change it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def build(words: Sequence[str] = ()) -> "typer.Typer":
-    """The application with the one command that ``words`` name, or with all of them (for help)."""
+    """Return the application with the command that ``words`` name, or with all commands."""
     from smki_sync.cli.app import build as build_app  # noqa: PLC0415 - as above
 
     return build_app(words)
 
 
 def fail(words: Sequence[str], error: BaseException) -> int:
-    """Say what failed: the promised document where one was asked for, a log line, or words for people."""
+    """Print an error as JSON, as a log line or as text, as the options ask; return its exit code."""
     from smki_sync.cli.exit_codes import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
 
     code = exit_of(error)
-    with suppress(OSError):  # a full disk behind a stream changes nothing in how it ended
+    with suppress(Exception):  # an error of a stream does not change the exit code
         if code is Exit.UNEXPECTED and {"--verbose", "-v"} & {*words}:
-            import traceback  # noqa: PLC0415 - only a defect needs it
+            import traceback  # noqa: PLC0415 - only a bug needs it
 
             traceback.print_exception(error)
         wants_json = "--json" in words or _has(words, "--format", "json")
@@ -122,6 +92,6 @@ def fail(words: Sequence[str], error: BaseException) -> int:
     return code
 
 
-def _has(words: Sequence[str], option: str, value: str) -> bool:
-    """Whether an option was given with that value, in either spelling."""
-    return f"{option}={value}" in words or (option, value) in pairwise(words)
+def _has(words: Sequence[str], name: str, value: str) -> bool:
+    """Return whether an option was given with this value, as one word or as two."""
+    return f"{name}={value}" in words or (name, value) in pairwise(words)

@@ -1,58 +1,106 @@
-"""Typer application, usage errors."""
+"""Typer application: builds the commands, runs one, and explains usage errors."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 
 from smki_sync import __version__
-from smki_sync.cli import COMMANDS, fail, interrupted
+from smki_sync.cli import fail, interrupted
+from smki_sync.cli.commands import COMMANDS, REPLACED
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import abandon_stdout, print_text
 from smki_sync.errors import UsageError
 
-_HELP: Final = """A local mirror of the SMKI Repository: weekly fulls, daily deltas, no gap unnoticed.
+PROGRAM: Final = "smki-sync"
+_HELP: Final = """Keep a local SQLite mirror of the SMKI Repository up to date.
 
-Run `smki-sync demo` to see it work, and `smki-sync sync` once a day.
+Run `smki-sync demo` to see it work. Run `smki-sync init` to set it up, then `smki-sync sync` once a day.
 
-Exit codes: 0 done and current, 3 look at the report, 4 try again later; all in docs/codes.md.
+Exit codes: 0 = done, 3 = read the report, 4 = try again later. See docs/codes.md for all codes.
 """
+_HELP_OPTIONS: Final = ["-h", "--help"]
 
 
 def run(words: Sequence[str]) -> int:
-    """Run the command that ``words`` name; its exit code. Raises what the command raises."""
+    """Run the command that ``words`` name; return its exit code. Raises what the command raises."""
+    _check_replaced(words)
+    completing = _words_to_complete(os.environ)
     try:
-        command = _with_flowing_help(typer.main.get_command(build(words)))
-        result = command(list(words), prog_name="smki-sync", standalone_mode=False)
+        command = _with_flowing_help(typer.main.get_command(_application(completing or words)))
+        result = command(list(words), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         return _misused(words, error)
     except OSError as error:
-        if words and "--help" not in words:
+        if words and not {*_HELP_OPTIONS} & {*words}:
             raise
-        abandon_stdout(error)  # the library has written the help
+        abandon_stdout(error)  # typer was writing the help
         return Exit.OK
     except typer.Abort:
         return interrupted(words)
-    if result == Exit.INTERRUPTED:  # how typer hands a KeyboardInterrupt on
+    if result == Exit.INTERRUPTED:  # typer returns this for a KeyboardInterrupt
         return interrupted(words)
+    if result == 1 and {"--show-completion", "--install-completion"} & {*words}:
+        return Exit.USAGE  # typer does not know this shell, and said so
     return int(result or 0)
 
 
+def _check_replaced(words: Sequence[str]) -> None:
+    """Raise :class:`UsageError` for a command of an earlier version."""
+    if words and words[0] in REPLACED:
+        raise UsageError(f"`{words[0]}` is not a command any more.", hint=f"Run `{REPLACED[words[0]]}`.")
+
+
 def build(words: Sequence[str] = ()) -> typer.Typer:
-    """The application with the one command that ``words`` name, or with all of them (for help)."""
-    app = typer.Typer(help=_HELP, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-    app.callback()(_common)
-    named = [words[0]] if words and words[0] in COMMANDS else COMMANDS
-    for name in named:
-        getattr(importlib.import_module(COMMANDS[name]), f"register_{name}")(app)
+    """Return the application with the command that ``words`` name first, or with all commands."""
+    app = _empty_application()
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        getattr(importlib.import_module(COMMANDS[name].module), f"register_{name}")(app)
     return app
 
 
+def _application(words: Sequence[str]) -> typer.Typer:
+    """Return what ``words`` need: one command, or names and summaries of all for the overview."""
+    if {*words} & {*COMMANDS}:
+        return build(words)
+    app = _empty_application()
+    for name, info in COMMANDS.items():
+        app.command(name, help=info.summary, rich_help_panel=info.group)(lambda: None)
+    return app
+
+
+def _empty_application() -> typer.Typer:
+    app = typer.Typer(help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback(context_settings={"help_option_names": _HELP_OPTIONS})(_root_options)
+    return app
+
+
+def _words_to_complete(environ: MutableMapping[str, str]) -> list[str]:
+    """Return the words of the line that a shell wants completed; empty if none does.
+
+    Bash splits `--option=value` into three words. typer expects two, so the equals sign is removed.
+    """
+    if "_SMKI_SYNC_COMPLETE" not in environ:
+        return []
+    line = environ.get("COMP_WORDS")
+    if line is None:
+        return environ.get("_TYPER_COMPLETE_ARGS", "").split()[1:]
+    words, position = line.split("\n"), int(environ.get("COMP_CWORD", "0"))
+    kept = [word for number, word in enumerate(words) if word != "=" or number == position]
+    if words[position : position + 1] == ["="]:
+        kept[kept.index("=")] = ""
+    environ["COMP_WORDS"] = "\n".join(kept)
+    environ["COMP_CWORD"] = str(position - words[:position].count("="))
+    return kept[1:]
+
+
 def _with_flowing_help(command: Any) -> Any:  # noqa: ANN401 - typer's own click has no public types
-    """The command, its help in paragraphs that flow, and no type shown for a flag, which takes no value."""
+    """Return the command with paragraphs that wrap, and without a type behind a flag."""
     command.help = "\n\n".join(" ".join(text.split()) for text in (command.help or "").split("\n\n"))
-    for parameter in command.get_params(typer.Context(command)):
+    context = typer.Context(command, help_option_names=_HELP_OPTIONS)
+    for parameter in command.get_params(context):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
     for below in getattr(command, "commands", {}).values():
@@ -60,73 +108,72 @@ def _with_flowing_help(command: Any) -> Any:  # noqa: ANN401 - typer's own click
     return command
 
 
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from smki_sync.mirror.schema import SCHEMA_VERSION  # noqa: PLC0415 - no other command needs it here
 
-        print_text(f"smki-sync {__version__}, schema {SCHEMA_VERSION} of the mirror")
+        print_text(f"{PROGRAM} {__version__}, schema {SCHEMA_VERSION} of the mirror")
         raise typer.Exit
 
 
-def _common(
+def _root_options(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Say the version and exit.", is_eager=True, callback=_say_version),
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
     """Options before the command."""
 
 
 def _misused(words: Sequence[str], error: typer.TyperException) -> int:
-    """The command line is wrong; where it was empty, the help that was shown says all."""
-    misuse = misuse_of(error)
+    """Report a usage error; without any words, typer has printed the help already."""
+    misuse = usage_error(error)
     return fail(words, misuse) if misuse else Exit.USAGE
 
 
-_WHAT: Final = {
-    "int_parsing": "is no whole number",
-    "int_parsing_size": "is too large a number",
-    "float_parsing": "is no number",
+_PROBLEMS: Final = {
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is too large",
+    "float_parsing": "is not a number",
 }
-"""What a value is not, by the kind of finding."""
+"""What is wrong with a value, by the kind of finding."""
 
 
-def misuse_of(error: typer.TyperException) -> UsageError | None:
-    """Say what is wrong; ``None`` where nothing was given, and the help that was shown says all."""
+def usage_error(error: typer.TyperException) -> UsageError | None:
+    """Return what is wrong; ``None`` if typer printed the help because nothing was given."""
     found = _finding(error)
     if found:
-        option = getattr(getattr(error, "param", None), "opts", [""])[0]
-        return UsageError(f"{option}: {_words(found)}", hint=_hint(error))
-    speak = getattr(error, "format_message", None)
-    message = " ".join((speak() if speak else str(error)).split())  # choices come one a line
+        name = getattr(getattr(error, "param", None), "opts", [""])[0]
+        return UsageError(f"{name}: {_problem(found)}.", hint=_hint(error))
+    format_message = getattr(error, "format_message", None)
+    message = " ".join((format_message() if format_message else str(error)).split())  # one choice per line
     return UsageError(message, hint=_hint(error)) if message else None
 
 
 def _hint(error: typer.TyperException) -> str:
-    """What helps with the command that was meant; of options before it, that they stand after it."""
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else "smki-sync"
+    path = context.command_path if context else PROGRAM
     if hasattr(error, "option_name") and hasattr(getattr(context, "command", None), "commands"):
-        return f"Options stand after the command: `{path} COMMAND {error.option_name}`."
-    return f"`{path} --help` shows what it takes."
+        return f"Write options after the command: `{path} COMMAND {error.option_name}`."
+    return f"Run `{path} --help`."
 
 
 def _finding(error: typer.TyperException) -> Mapping[str, object] | None:
-    """The first finding of the library that judges values, if it is behind the error."""
-    tell = getattr(error.__cause__, "errors", None)
-    findings: Sequence[Mapping[str, object]] = tell() if tell else ()
+    """Return the first finding of the validation library, if one is the cause of the error."""
+    list_errors = getattr(error.__cause__, "errors", None)
+    findings: Sequence[Mapping[str, object]] = list_errors() if list_errors else ()
     return findings[0] if findings else None
 
 
-def _words(found: Mapping[str, object]) -> str:
+def _problem(found: Mapping[str, object]) -> str:
     value = f"{found.get('input')!r:.40}"
     match found:
-        case {"type": str(kind)} if kind in _WHAT:
-            return f"{value} {_WHAT[kind]}"
+        case {"type": str(kind)} if kind in _PROBLEMS:
+            return f"{value} {_PROBLEMS[kind]}"
         case {"ctx": {"ge": least}}:
             return f"{value} is less than {least}"
         case {"ctx": {"le": most}}:
             return f"{value} is more than {most}"
         case _:
-            return str(found.get("msg")).removeprefix("Value error, ")
+            return str(found.get("msg")).removeprefix("Value error, ").removesuffix(".")

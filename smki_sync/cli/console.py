@@ -1,4 +1,4 @@
-"""Progress bars and lines for people."""
+"""Reports for people: progress bars on a terminal, lines elsewhere."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -14,12 +14,12 @@ from smki_sync.cli.event_log import (
     EventReporter,
     JsonReporter,
     LineRateLimiter,
-    Progress,
+    ProgressEvent,
     Speed,
     Stopwatch,
     Verbosity,
 )
-from smki_sync.cli.run_report import counts_text, files_text
+from smki_sync.cli.run_report import counts_text, files_text, level_text
 from smki_sync.config.settings import LogFormat
 from smki_sync.events import (
     Building,
@@ -43,25 +43,25 @@ from smki_sync.model.plan import Action, Plan
 from smki_sync.model.report import AppliedExtract, Notice
 from smki_sync.text import bytes_text, duration_text, visible
 
-Said = Listing | Planned | Troubled | Building | Checking | Committed | Logged | Detail
-"""Events that are said once, as a line."""
+LineEvent = Listing | Planned | Troubled | Building | Checking | Committed | Logged | Detail
+"""Events that are reported once, as a line."""
 
 
-def doing(event: Progress) -> str:
-    """Say what is done to which file."""
+def activity_text(event: ProgressEvent) -> str:
+    """Return the activity and the file."""
     match event:
         case Downloading():
-            return f"fetching {visible(event.file)}"
+            return f"Downloading {visible(event.file)}"
         case Reading():
-            return f"reading {visible(event.file)}"
+            return f"Reading {visible(event.file)}"
         case Verifying():
-            return f"verifying {visible(event.file)}"
+            return f"Verifying {visible(event.file)}"
         case _:
             assert_never(event)
 
 
-def amount_text(event: Progress) -> str:
-    """Say how much there is: of bytes to fetch in all, of records read so far."""
+def amount_text(event: ProgressEvent) -> str:
+    """Return the amount: bytes or certificates in total, or records read so far."""
     match event:
         case Downloading():
             return f"of {bytes_text(event.size)}"
@@ -73,43 +73,43 @@ def amount_text(event: Progress) -> str:
             assert_never(event)
 
 
-def rate_text(event: Progress, speed: Speed) -> str:
-    """Say how fast it goes, in bytes or in records a second."""
+def rate_text(event: ProgressEvent, speed: Speed) -> str:
+    """Return the rate, in bytes, records or certificates per second."""
     match event:
         case Downloading():
-            return f"{bytes_text(speed.octets)}/s"
+            return f"{bytes_text(speed.amount)}/s"
         case Reading():
             return f"{speed.records:,.0f} records/s"
         case Verifying():
-            return f"{speed.octets:,.0f} certificates/s"
+            return f"{speed.amount:,.0f} certificates/s"
         case _:
             assert_never(event)
 
 
-def progress_text(event: Progress, speed: Speed) -> str:
-    """Say in one line how far a phase is: file, share, amount, rate, time left."""
+def progress_text(event: ProgressEvent, speed: Speed) -> str:
+    """Return the progress of a phase in one line: file, percentage, amount, rate, time left."""
     share = f"{100 * event.done / event.size:.0f} % " if event.size else ""
     left = f", {duration_text(speed.left)} left" if speed.left is not None else ""
-    return f"{doing(event)}: {share}{amount_text(event)}, {rate_text(event, speed)}{left}"
+    return f"{activity_text(event)}: {share}{amount_text(event)}, {rate_text(event, speed)}{left}"
 
 
-def event_text(event: Said) -> str:
-    """Say one event in one line; text from outside is made visible."""
+def event_text(event: LineEvent) -> str:
+    """Return one event as one line; control characters are escaped."""
     match event:
         case Listing():
-            text = f"asking {event.source} what it offers"
+            text = f"Listing {event.source}"
         case Planned():
             text = _plan_text(event.plan)
         case Resumed() | Restarted() | Retrying() | Waiting():
-            text = _trouble_text(event)
+            text = _download_event_text(event)
         case Building():
-            text = f"finishing {event.file}: {event.step}"
+            text = f"{event.file}: {event.step}"
         case Checking():
-            text = f"checking {event.file}: {event.step}"
+            text = f"Checking {event.file}: {event.step}"
         case Committed():
             text = _applied_text(event.applied)
         case Logged():
-            text = _attention_text(event.attention)
+            text = _notice_text(event.attention)
         case Detail():
             text = event.text
         case _:
@@ -117,17 +117,17 @@ def event_text(event: Said) -> str:
     return visible(text)
 
 
-def _trouble_text(event: Troubled) -> str:
+def _download_event_text(event: Troubled) -> str:
     match event:
         case Resumed():
-            return f"going on with {event.file} at {bytes_text(event.done)} of {bytes_text(event.size)}"
+            return f"Resuming {event.file} at {bytes_text(event.done)} of {bytes_text(event.size)}"
         case Restarted():
-            return f"fetching {event.file} from its beginning: {event.why}"
+            return f"Restarting the download of {event.file}: {event.why}"
         case Retrying():
-            tries = f"attempt {event.failed} of {event.attempts}"
-            return f"{event.message} ({event.code}, {tries}); trying again in {duration_text(event.pause)}"
+            attempt = f"attempt {event.failed} of {event.attempts}"
+            return f"{event.message} ({event.code}, {attempt}). Next attempt in {duration_text(event.pause)}."
         case Waiting():
-            return f"{event.message}; looking again in {duration_text(event.pause)}"
+            return f"{event.message}. Next check in {duration_text(event.pause)}."
         case _:
             assert_never(event)
 
@@ -138,53 +138,52 @@ def _plan_text(plan: Plan) -> str:
 
 
 _ACTIONS = {
-    Action.NONE: "nothing to do",
-    Action.DELTAS: "to apply",
-    Action.FULL: "to build anew",
-    Action.BLOCKED: "blocked",
+    Action.NONE: "Nothing to do",
+    Action.DELTAS: "Applying deltas",
+    Action.FULL: "Full resync",
+    Action.BLOCKED: "Blocked",
 }
 
 
 def _applied_text(applied: AppliedExtract) -> str:
-    lasted = f", in {duration_text(applied.seconds)}" if applied.seconds >= 1 else ""
-    return f"applied {applied.file}: {counts_text((applied,))}{lasted}"
+    duration = f", in {duration_text(applied.seconds)}" if applied.seconds >= 1 else ""
+    return f"Applied {applied.file}: {counts_text((applied,))}{duration}"
 
 
-def _attention_text(attention: Notice) -> str:
-    mark = "note" if attention.code.is_note else "ATTENTION"
-    hint = f" - {attention.hint}" if attention.hint else ""
-    return f"{mark} {attention.code}: {attention.message}{hint}"
+def _notice_text(notice: Notice) -> str:
+    hint = f" {notice.hint}" if notice.hint else ""
+    return f"{level_text(notice)} {notice.code}: {notice.message}{hint}"
 
 
 REDRAW: Final = timedelta(seconds=0.1)
-"""Time between two drawings of the bars: smooth to the eye, and nothing beside the work."""
+"""Minimum time between two updates of the bars."""
 
 
 class ConsoleReporter(EventReporter):
-    """Talk for people: bars on a terminal, plain lines elsewhere."""
+    """Reports for people: progress bars on a terminal, lines elsewhere."""
 
     def __init__(self, stream: TextIO, *, volume: Verbosity, clock: Clock) -> None:
-        """Look at the stream: bars need a terminal that can move its cursor."""
+        """Use bars if the stream is a terminal that can move its cursor."""
         super().__init__(stream, volume=volume)
         movable = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._bars = Bars(stream, clock) if movable else None
-        self._pace = LineRateLimiter(clock)
+        self._bars = ProgressBars(stream, clock) if movable else None
+        self._limiter = LineRateLimiter(clock)
         self._last: Event | None = None
 
-    def _say(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if isinstance(event, Downloading | Reading | Verifying):
             self._progress(event)
-        elif event != self._last:  # a step that is announced again is no news
+        elif event != self._last:  # a repeated step is not reported again
             self._last = event
             self._line(event)
 
-    def _progress(self, event: Progress) -> None:
+    def _progress(self, event: ProgressEvent) -> None:
         if self._bars:
             self._bars.show(event)
-        elif speed := self._pace.take(event):
+        elif speed := self._limiter.take(event):
             self._write(progress_text(event, speed))
 
-    def _line(self, event: Said) -> None:
+    def _line(self, event: LineEvent) -> None:
         if self._bars is None:
             self._write(event_text(event))
             return
@@ -198,20 +197,20 @@ class ConsoleReporter(EventReporter):
 
 
 class _Console(Console):
-    """A console that falls silent when nobody reads it; rich's own would end the program."""
+    """A console that stops writing if its pipe is closed; the one of rich would end the program."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
 
 
-class Bars:
-    """Progress bars at the bottom of a terminal, one for each phase of the file in hand.
+class ProgressBars:
+    """Progress bars at the bottom of a terminal, one for each phase of the current file.
 
-    They are drawn by whoever speaks and not by a thread, which would fail where nobody can catch it.
+    They are drawn by the caller and not by a thread, whose errors could not be caught.
     """
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
-        """Draw on ``stream``, which is a terminal."""
+        """Draw on ``stream``, a terminal."""
         self._clock = clock
         self._drawn = clock()
         self._watch = Stopwatch(clock)
@@ -225,14 +224,14 @@ class Bars:
             console=self._console,
             transient=True,
             auto_refresh=False,
-            redirect_stdout=False,  # stdout belongs to data, and must not end up on stderr
+            redirect_stdout=False,  # stdout is for data
             redirect_stderr=False,
             get_time=lambda: clock().timestamp(),
         )
         self._tasks: dict[tuple[type, str], TaskID] = {}
 
-    def show(self, event: Progress) -> None:
-        """Move the bar of the event's phase."""
+    def show(self, event: ProgressEvent) -> None:
+        """Update the bar of the phase of this event."""
         self._progress.start()
         rate = rate_text(event, self._watch.speed(event))
         self._progress.update(
@@ -246,33 +245,33 @@ class Bars:
             self._drawn = self._clock()
             self._progress.refresh()
 
-    def _task_of(self, event: Progress) -> TaskID:
+    def _task_of(self, event: ProgressEvent) -> TaskID:
         phase = type(event), event.file
         if phase not in self._tasks:
             self._tasks[phase] = self._progress.add_task(
-                doing(event), completed=event.done, amount="", rate=""
+                activity_text(event), completed=event.done, amount="", rate=""
             )
         return self._tasks[phase]
 
     def print(self, line: str, *, style: str) -> None:
-        """Say a line above the bars."""
+        """Print a line above the bars."""
         self._console.print(Text(line, style=style, overflow="fold"))
 
     def clear(self) -> None:
-        """Forget the bars: their file is done."""
+        """Remove the bars of a file that is done."""
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks.clear()
 
     def stop(self) -> None:
-        """Take the bars away and show the cursor."""
+        """Remove the bars and show the cursor."""
         self._progress.stop()
 
 
 def event_reporter_on(
     stream: TextIO, *, form: LogFormat, volume: Verbosity, clock: Clock | None = None
 ) -> EventReporter:
-    """Choose how to talk on a stream; ``clock`` is the system's unless given."""
+    """Return the reporter for a stream; ``clock`` is the system clock by default."""
     clock = clock or _utc_now
     match form:
         case LogFormat.TEXT:

@@ -1,4 +1,4 @@
-"""EventReporter: verbosity, rate limiting, JSON log of events."""
+"""Reporters of events: verbosity, rate limiting, and the JSON log."""
 
 import json
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO, assert_never
 
 from smki_sync.cli.output import Json
-from smki_sync.cli.run_report import applied_document, attention_document, plan_document
+from smki_sync.cli.run_report import applied_document, notice_document, plan_document
 from smki_sync.events import (
     Building,
     Checking,
@@ -31,18 +31,18 @@ from smki_sync.events import (
 )
 
 Clock = Callable[[], datetime]
-"""Gives the time, in UTC."""
+"""Returns the time, in UTC."""
 
 
 class Verbosity(Enum):
-    """How much is said: only what keeps the mirror from being current; the usual; every detail."""
+    """How much is reported: only warnings; the usual events; every detail."""
 
     QUIET = "quiet"
     NORMAL = "normal"
     VERBOSE = "verbose"
 
     def admits(self, event: Event) -> bool:
-        """Tell whether an event is said at this volume."""
+        """Return whether an event is reported at this verbosity."""
         match self:
             case Verbosity.QUIET:
                 return isinstance(event, Logged) and not event.attention.code.is_note
@@ -55,123 +55,131 @@ class Verbosity(Enum):
 
 
 class EventReporter(ABC):
-    """A listener that says what it hears; a context manager that leaves the terminal in order."""
+    """A listener that writes events to a stream; a context manager that restores the terminal."""
 
     def __init__(self, stream: TextIO, *, volume: Verbosity) -> None:
-        """Talk on ``stream``, saying what ``volume`` admits."""
+        """Write to ``stream`` the events that ``volume`` admits."""
         self._stream = stream
         self._volume = volume
 
     def hear(self, event: Event) -> None:
-        """Say one event. A full disk, a closed pipe or a closed stream stops the talk, not the run."""
+        """Report one event. A full disk or a closed stream stops the output, not the run."""
         if self._volume.admits(event):
             with suppress(OSError, ValueError):
-                self._say(event)
+                self._report(event)
 
     @abstractmethod
-    def _say(self, event: Event) -> None: ...
+    def _report(self, event: Event) -> None: ...
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
 
-    def _close(self) -> None:  # noqa: B027 - not abstract: most talk has nothing to put back in order
-        """Put the terminal back in order, where it was changed."""
+    def _close(self) -> None:  # noqa: B027 - not abstract: most reporters have nothing to restore
+        """Restore the terminal if it was changed."""
 
     def __enter__(self) -> Self:
-        """Begin; nothing is said yet."""
+        """Start; nothing is reported yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close, whatever happened."""
+        """Close, also after an error."""
         with suppress(OSError, ValueError):
             self._close()
 
 
-Progress = Downloading | Reading | Verifying
-"""Events that tell how far a phase is; a phase is one verb on one file."""
+ProgressEvent = Downloading | Reading | Verifying
+"""Events about the progress of a phase; a phase is one activity on one file."""
 
 PROGRESS_SECONDS: Final = 30.0
-"""Time between two lines of progress where there is no terminal, in seconds (contract, Output)."""
+"""Time between two lines of progress if there is no terminal, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """How fast a phase goes, a second. ``left`` in seconds, ``None`` if unknown.
+    """Rates of a phase per second. ``left``: seconds until its end, ``None`` if unknown.
 
-    ``octets``: or whatever else the phase counts in ``done``.
+    ``amount``: of what the phase counts in ``done``: bytes, or certificates.
     """
 
-    octets: float
+    amount: float
     records: float
     left: float | None
 
 
 class Stopwatch:
-    """Measures each phase from where it was first heard of: a download that is resumed is not fast."""
+    """Measures each phase from its first event, so that a resumed download does not look fast."""
 
     def __init__(self, clock: Clock) -> None:
         """Measure by ``clock``."""
         self._clock = clock
-        self._began: dict[tuple[type, str], tuple[datetime, Progress]] = {}
+        self._began: dict[tuple[type, str], tuple[datetime, ProgressEvent]] = {}
 
-    def speed(self, event: Progress) -> Speed:
-        """Give the speed of the event's phase so far."""
+    def speed(self, event: ProgressEvent) -> Speed:
+        """Return the rates of the phase of this event so far."""
         now = self._clock()
         began, first = self._began.setdefault((type(event), event.file), (now, event))
         seconds = (now - began).total_seconds()
-        octets = (event.done - first.done) / seconds if seconds > 0 else 0.0
+        amount = (event.done - first.done) / seconds if seconds > 0 else 0.0
         records = (_records(event) - _records(first)) / seconds if seconds > 0 else 0.0
-        left = (event.size - event.done) / octets if octets > 0 and event.size > event.done else None
-        return Speed(octets=octets, records=records, left=left)
+        left = (event.size - event.done) / amount if amount > 0 and event.size > event.done else None
+        return Speed(amount=amount, records=records, left=left)
 
 
-def _records(event: Progress) -> int:
+def _records(event: ProgressEvent) -> int:
     return event.records if isinstance(event, Reading) else 0
 
 
 class LineRateLimiter:
-    """Lets progress through once in 30 seconds, the first time 30 seconds after the start."""
+    """Lets one progress event through every 30 seconds, the first after 30 seconds."""
 
     def __init__(self, clock: Clock) -> None:
-        """Start to count now."""
+        """Start the clock."""
         self._clock = clock
-        self._said = clock()
+        self._reported = clock()
         self._watch = Stopwatch(clock)
 
-    def take(self, event: Progress) -> Speed | None:
-        """Give the speed of the event's phase, or ``None`` while it is too early to say anything."""
+    def take(self, event: ProgressEvent) -> Speed | None:
+        """Return the rates of the phase, or ``None`` if it is too early to report."""
         speed, now = self._watch.speed(event), self._clock()
-        if 0 <= (now - self._said).total_seconds() < PROGRESS_SECONDS:  # below 0: the clock was set back
+        if 0 <= (now - self._reported).total_seconds() < PROGRESS_SECONDS:  # below 0: the clock was set back
             return None
-        self._said = now
+        self._reported = now
         return speed
 
 
 class JsonReporter(EventReporter):
-    """Talk for a collector: one JSON object a line, with time, level, event and its fields."""
+    """Reports for a log collector: one JSON object per line, with time, level, event and its fields."""
 
     def __init__(self, stream: TextIO, *, volume: Verbosity, clock: Clock) -> None:
-        """Stamp lines with ``clock``; progress comes at most every 30 seconds here too."""
+        """Use ``clock`` for the times. Progress is reported at most every 30 seconds."""
         super().__init__(stream, volume=volume)
         self._clock = clock
-        self._pace = LineRateLimiter(clock)
+        self._limiter = LineRateLimiter(clock)
 
-    def _say(self, event: Event) -> None:
-        if isinstance(event, Downloading | Reading | Verifying) and not self._pace.take(event):
+    def _report(self, event: Event) -> None:
+        if isinstance(event, Downloading | Reading | Verifying) and not self._limiter.take(event):
             return
         stamp = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        head = {"time": stamp, "level": _level_of(event), "event": type(event).__name__.lower()}
+        head = {"time": stamp, "level": _level_of(event), "event": _name_of(event)}
         self._write(json.dumps(head | _fields_of(event)))
+
+
+_EVENT_NAMES: Final = {Downloading: "fetching", Logged: "noted"}
+"""Names in the log that are not the name of the class; they are a promise to scripts."""
+
+
+def _name_of(event: Event) -> str:
+    return _EVENT_NAMES.get(type(event), type(event).__name__.lower())
 
 
 def _level_of(event: Event) -> str:
     match event:
         case Detail():
             return "debug"
-        case Logged(attention=attention) if not attention.code.is_note:
+        case Logged(attention=notice) if not notice.code.is_note:
             return "warning"
         case Retrying() | Waiting() | Restarted():
             return "warning"
@@ -186,8 +194,8 @@ def _fields_of(event: Event) -> Json:
         case Committed():
             return applied_document(event.applied)
         case Logged():
-            about = attention_document(event.attention)
-            return {name: about[name] for name in ("code", "message", "hint")}
+            notice = notice_document(event.attention)
+            return {name: notice[name] for name in ("code", "message", "hint")}
         case Listing() | Downloading() | Reading() | Building() | Checking() | Verifying() | Detail():
             return asdict(event)
         case Resumed() | Restarted() | Retrying() | Waiting():

@@ -1,4 +1,4 @@
-"""The commands `export` and `report`: one state of the mirror as files or as a page."""
+"""The commands `export` and `report`."""
 
 import sys
 from contextlib import suppress
@@ -8,171 +8,166 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import FilterOptions, MirrorOptions, add_command, load_config
 from smki_sync.cli.certificate_view import link_in
-from smki_sync.cli.context import configure, now_here
+from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import (
     Json,
-    Progress,
+    ProgressCounter,
     check_place,
     outside_mirror,
     print_json,
     print_text,
     schema_of,
 )
-from smki_sync.cli.status import EXITS, hours_of, trust_status
+from smki_sync.cli.status import EXITS, hours_of
 from smki_sync.errors import UsageError
-from smki_sync.export.export import Export, ExportFormat, ExportResult
-from smki_sync.export.export import export as export_from
+from smki_sync.export.export import ExportFormat, ExportRequest, ExportResult, export_certificates
 from smki_sync.files import output_error
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.report.data import gather
-from smki_sync.report.page import page
+from smki_sync.report.data import read_page_facts
+from smki_sync.report.page import status_page
+from smki_sync.status import trust_status
 from smki_sync.text import bytes_text, visible
 
 
 def register_export(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("export")(export)
+    add_command(
+        app,
+        "export",
+        export,
+        examples=(
+            "smki-sync export --format csv --output certificates.csv",
+            "smki-sync export --format parquet --output certificates --kind device",
+            "smki-sync export --format pem --output ca.pem --kind oca --kind dca --force",
+        ),
+    )
 
 
 def export(
     *,
     form: Annotated[
-        ExportFormat, typer.Option("--format", help="What to write; parquet and der-tree are directories.")
+        ExportFormat, typer.Option("--format", help="Output format; parquet and der-tree are directories.")
     ],
-    output: Annotated[Path, typer.Option("--output", metavar="PATH", help="The file or directory to make.")],
+    output: Annotated[Path, typer.Option("--output", metavar="PATH", help="File or directory to create.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file, or a directory that an export made.")
+        bool, typer.Option("--force", help="Replace a file, or a directory that an export created.")
     ] = False,
-    kinds: arguments.Kinds = None,
-    statuses: arguments.Statuses = None,
-    any_status: arguments.AnyStatus = False,
-    usage: arguments.Usage = None,
-    role: arguments.Role = None,
-    issuer: arguments.Issuer = None,
-    changed_since: arguments.ChangedSince = None,
-    expiring_within: arguments.ExpiringWithin = None,
-    mirror: arguments.Mirror = None,
-    config: arguments.ConfigFile = None,
+    filters: FilterOptions,
+    place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write certificates into a file or a tree that is whole or absent, In-Use only unless told otherwise.
+    """Export certificates to a file or directory.
 
-    All of it is of one state of the mirror; what it says of that state is where `changes` goes on.
+    In-Use only by default. Output is written atomically and comes from one state of the mirror. Pass the
+    token of the result to `smki-sync changes --since` to continue from this state.
     """
-    wanted = arguments.filter_from_options(
-        kinds=kinds,
-        statuses=statuses,
-        any_status=any_status,
-        usage=usage,
-        role=role,
-        issuer=issuer,
-        changed_since=changed_since,
-        expiring_within=expiring_within,
-        today=now_here().date(),
-    )
-    settings = configure(mirror=mirror, config=config)
+    wanted = filters.certificate_filter(now_here().date())
+    settings = load_config(place)
     link = link_in(settings.need_mirror())
     output = outside_mirror(Path.cwd() / output, settings)
-    job = Export(form=form, output=output, wanted=wanted, force=force)
-    with Progress(sys.stderr) as progress:
-        done = export_from(link, job, told=progress)
-    print_json(document(job, done)) if as_json else print_text(text(job, done))
+    request = ExportRequest(form=form, output=output, wanted=wanted, force=force)
+    with ProgressCounter(sys.stderr) as progress:
+        result = export_certificates(link, request, told=progress)
+    print_json(export_document(request, result)) if as_json else print_text(export_text(request, result))
     raise typer.Exit(Exit.OK)
 
 
-def document(job: Export, done: ExportResult) -> Json:
-    """The document of ``export --json``."""
+def export_document(request: ExportRequest, result: ExportResult) -> Json:
+    """Return the document of ``export --json``."""
     return {
         "schema": schema_of("export"),
-        "format": job.form.value,
-        "output": str(job.output),
-        "certificates": done.certificates,
-        "files": done.files,
-        "bytes": done.bytes,
-        "position": done.stamp.position.isoformat(),
-        "digest": done.stamp.digest,
-        "lineage": done.stamp.lineage,
-        "sequence": done.stamp.sequence,
-        "token": done.stamp.token,
+        "format": request.form.value,
+        "output": str(request.output),
+        "certificates": result.certificates,
+        "files": result.files,
+        "bytes": result.bytes,
+        "position": result.stamp.position.isoformat(),
+        "digest": result.stamp.digest,
+        "lineage": result.stamp.lineage,
+        "sequence": result.stamp.sequence,
+        "token": result.stamp.token,
     }
 
 
-def text(job: Export, done: ExportResult) -> str:
-    """The same for people, one fact a line."""
-    files = "1 file" if done.files == 1 else f"{done.files:,} files"
+def export_text(request: ExportRequest, result: ExportResult) -> str:
+    """Return the result for people, one fact per line."""
+    files = "1 file" if result.files == 1 else f"{result.files:,} files"
     return "\n".join(
         (
-            f"{done.certificates:,} certificates in {files}, {bytes_text(done.bytes)}",
-            f"output  {visible(str(job.output))}",
-            f"as of   {done.stamp.position}",
-            f"digest  {done.stamp.digest}",
-            "        of every certificate In-Use, whatever was asked for",
-            f"token   {done.stamp.token}  (for `changes --since`)",
+            f"{result.certificates:,} certificates in {files}, {bytes_text(result.bytes)}",
+            f"output    {visible(str(request.output))}",
+            f"position  {result.stamp.position}",
+            f"digest    {result.stamp.digest}",
+            "          digest of the whole mirror, not of this export",
+            f"token     {result.stamp.token}  (for `smki-sync changes --since`)",
         )
     )
 
 
-_YEAR: Final = 366
-_STDOUT: Final = {"-", "/dev/stdout"}  # the second leads to whatever stdout is: never to be replaced
+_DEFAULT_DAYS: Final = 366
+_STDOUT: Final = {"-", "/dev/stdout"}  # the second is a link to stdout and must not be replaced
 
 
 def register_report(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("report")(report)
+    add_command(
+        app,
+        "report",
+        report,
+        examples=("smki-sync report --output status.html", "smki-sync report --output - --days 30"),
+    )
 
 
 def report(
     *,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", metavar="FILE", help="Where the page goes, in place of what is there; - is stdout."
-        ),
+        typer.Option("--output", metavar="FILE", help="File to write or replace; - is standard output."),
     ],
-    days: Annotated[int, typer.Option(min=1, max=3660, help="How far back the page looks.")] = _YEAR,
+    days: Annotated[
+        int, typer.Option(min=1, max=3660, help="Number of days that the page covers.")
+    ] = _DEFAULT_DAYS,
     max_age: arguments.MaxAge = None,
-    mirror: arguments.Mirror = None,
-    config: arguments.ConfigFile = None,
+    place: MirrorOptions,
 ) -> None:
-    """Write one HTML page: state, changes, lag, runs, quarantine; needs no network to be read.
+    """Write a status report as one HTML page.
 
-    The page is written in each case; exit codes are those of `status`: 0 current, 3 empty or stale,
-    7 damaged.
+    The page shows state, changes, lag, runs and quarantine. It needs no network. It is written in every
+    state; the exit codes are those of `status`: 0 up to date, 3 empty or stale, 7 damaged.
     """
-    settings = configure(mirror=mirror, config=config)
+    settings = load_config(place)
     directory = MirrorDirectory(settings.need_mirror())
     if str(output) not in _STDOUT:
         check_place(outside_mirror(output, settings))
-    facts = gather(
+    facts = read_page_facts(
         directory,
         now=now_here(),
         max_age=hours_of(max_age, settings),
         days=days,
         policy=settings.policy.planner_policy(),
-        trusted=trust_status(settings, directory),
+        trust=trust_status(directory, anchors=len(settings.trust.read_anchors())),
     )
     if str(output) in _STDOUT:
-        print_text(page(facts), end="")
+        print_text(status_page(facts), end="")
     else:
-        _write(output, page(facts))
-        print_text(f"{visible(str(output))}: the mirror is {facts.finding.state.value}")
-    raise typer.Exit(EXITS[facts.finding.state])
+        _write_page(output, status_page(facts))
+        print_text(f"{visible(str(output))} written. The mirror is {facts.status.state.value}.")
+    raise typer.Exit(EXITS[facts.status.state])
 
 
-def _write(output: Path, text: str) -> None:
-    """Write aside and rename: whoever reads the page sees the old one or the new one, whole."""
+def _write_page(output: Path, page: str) -> None:
+    """Write to a temporary file and rename it, so that a reader sees the old page or the new one."""
     path = output.resolve()
     if path.exists() and not path.is_file():
-        raise UsageError(
-            f"{output} is no file that a page could replace", hint="Name a file, or - for stdout."
-        )
-    aside = path.with_name(f".{path.name}.part")
+        raise UsageError(f"{output} is not a regular file.", hint="Name a file, or - for standard output.")
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
     except OSError as exc:
         with suppress(OSError):
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise output_error(output, exc) from exc

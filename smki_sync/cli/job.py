@@ -15,7 +15,7 @@ from smki_sync.cli.context import now_here
 from smki_sync.cli.event_log import EventReporter, Verbosity
 from smki_sync.cli.exit_codes import exit_of, exit_of_outcome, failure
 from smki_sync.cli.run_report import document
-from smki_sync.cli.status import hours_of, mirror_status
+from smki_sync.cli.status import hours_of
 from smki_sync.config.loader import Config
 from smki_sync.download import (
     AUTOMATIC_LOGIN_LIMIT,
@@ -45,7 +45,7 @@ from smki_sync.monitoring import call_hook
 from smki_sync.sources.base import OpenSource, SftpAddress, Source, parse_address
 from smki_sync.sources.sftp_protocol import RequestLimit
 from smki_sync.sources.ssh_settings import SftpLogin
-from smki_sync.status import freshness_of
+from smki_sync.status import freshness_of, mirror_status
 from smki_sync.sync import SyncJob
 from smki_sync.sync.job import STREAMING_LOAD_BYTES
 
@@ -84,6 +84,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
         hear=events,
+        clock=now_here,
     )
 
 

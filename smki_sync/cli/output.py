@@ -1,4 +1,4 @@
-"""stdout, tables, text helpers, JSON schema names, output paths."""
+"""Standard output, progress on stderr, tables, JSON schema names and output paths."""
 
 import errno
 import os
@@ -10,19 +10,21 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Final, Generic, NamedTuple, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TextIO, TypeVar
 
-from smki_sync.config.loader import Config
 from smki_sync.errors import OutputError, UsageError
 from smki_sync.files import output_error
 from smki_sync.text import COLUMNS, visible
+
+if TYPE_CHECKING:
+    from smki_sync.config.loader import Config
 
 Json = dict[str, object]
 """One JSON object: text, numbers, booleans, ``None``, lists and objects of these."""
 
 
 def schema_of(command: str) -> str:
-    """Name the schema of a command's document; the number grows only if a field goes or changes."""
+    """Return the schema name of a command's document; its number grows if a field is removed."""
     return f"smki-sync/{command}/1"
 
 
@@ -31,7 +33,7 @@ _PLAIN: Final = "\x1b[0m"
 
 
 def print_text(text: str, *, colour: str = "", end: str = "\n") -> None:
-    """Write text for people; ``colour`` shows on a terminal only, and not where NO_COLOR is set."""
+    """Print text for people; ``colour`` is used only on a terminal, and not if NO_COLOR is set."""
     if colour and _is_coloured():
         text = f"{_COLOURS[colour]}{text}{_PLAIN}"
     try:
@@ -42,16 +44,15 @@ def print_text(text: str, *, colour: str = "", end: str = "\n") -> None:
 
 
 def print_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: None) -> None:
-    """Write lines as they come, the first at once; a reader that has gone away ends it.
+    """Print lines as they come, the first without delay; stop if the reader of the pipe has closed it.
 
-    A file or a pipe gets them as they are; on a terminal whatever does not print is written out.
-    ``before``: called before each, to take away what stands in the way on a terminal.
+    On a terminal, characters that do not print are escaped. ``before`` is called before each line.
     """
-    written = _written_out if sys.stdout.isatty() else str
+    escape = _escape_line if sys.stdout.isatty() else str
     try:
         for number, line in enumerate(lines):
             before()
-            sys.stdout.write(written(line))
+            sys.stdout.write(escape(line))
             if not number:
                 sys.stdout.flush()
         sys.stdout.flush()
@@ -60,31 +61,45 @@ def print_stream(lines: Iterable[str], *, before: Callable[[], None] = lambda: N
 
 
 def print_json(document: Json) -> None:
-    """Write the one JSON document of a command."""
+    """Print the JSON document of a command."""
     import json  # noqa: PLC0415 - no other output needs it
 
     print_text(json.dumps(document, indent=2))
 
 
-def print_bytes(octets: bytes) -> None:
-    """Write octets as they are."""
+def print_message(text: str) -> None:
+    """Print text to stderr. A full disk or a closed pipe there does not change the result of the command."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def print_bytes(content: bytes) -> None:
+    """Print bytes unchanged."""
     try:
-        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except OSError as error:
         abandon_stdout(error)
 
 
 def open_streams() -> None:
-    """Stand in for standard streams that whoever started us has closed."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - for as long as the program runs
+    """Replace standard streams that the calling process has closed."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the program ends
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as above
 
 
-def _written_out(line: str) -> str:
-    """A name in a CSV cell is data in a file, and on a terminal it could be a command to it."""
-    from smki_sync.text import visible  # noqa: PLC0415 - only a stream to a terminal needs it
+def release_streams() -> None:
+    """Flush both streams for the last time; an error here must not change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _redirect_to_null(stream)
 
+
+def _escape_line(line: str) -> str:
+    """Escape control characters: a name in a CSV cell could be a command to the terminal."""
     return "\n".join(map(visible, line.split("\n")))
 
 
@@ -95,8 +110,8 @@ def _is_coloured() -> bool:
 
 
 def abandon_stdout(error: OSError) -> None:
-    """Nothing where nobody reads stdout any more; :class:`OutputError` if it cannot be written."""
-    _write_nowhere()
+    """Do nothing if the reader has closed the pipe; raise :class:`OutputError` for any other error."""
+    _redirect_to_null(sys.stdout)
     if not isinstance(error, BrokenPipeError):
         raise OutputError(
             f"Standard output cannot be written: {error.strerror}.",
@@ -104,31 +119,34 @@ def abandon_stdout(error: OSError) -> None:
         ) from error
 
 
-def _write_nowhere() -> None:
-    """Nobody reads stdout any more; the interpreter's own last flush must not fail either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _redirect_to_null(stream: TextIO) -> None:
+    """Send the rest to the null device, so that the last flush of the interpreter succeeds."""
+    with suppress(OSError, ValueError):
+        handle = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(handle, stream.fileno())
+        os.close(handle)
 
 
-def outside_mirror(path: Path, config: Config) -> Path:
-    """``path``, unless it lies in the mirror directory or means standard output: :class:`UsageError`."""
+def outside_mirror(path: Path, config: "Config") -> Path:
+    """Return ``path``; raises :class:`UsageError` if it is in the mirror directory or is ``-``."""
     if path.name == "-":
         raise UsageError(
-            "- is no file: this command does not write to standard output",
-            hint="Name a file. `smki-sync find` and `smki-sync changes` write there.",
+            "This command cannot write to standard output (-).",
+            hint="Name a file, or use `smki-sync find` or `smki-sync changes`.",
         )
     root = config.need_mirror().resolve()
     if any(place.is_relative_to(root) for place in (path.resolve(), path.parent.resolve() / path.name)):
         raise UsageError(
-            f"{path} is in the mirror directory, which is this program's own",
-            hint="Name a file or directory outside it.",
+            f"{path} is in the mirror directory, which only this program may change.",
+            hint="Name a path outside it.",
         )
     return path
 
 
 def check_place(path: Path, *, directory: bool = False) -> Path:
-    """``path``, unless it cannot be written; raises as :func:`~smki_sync.files.output_error`.
+    """Return ``path``; raise as :func:`~smki_sync.files.output_error` if it cannot be written.
 
-    ``directory``: it is to be a directory, made with those above it. Tried with a file that has no name.
+    ``directory``: it will be a directory, created with its parents. Tried with an unnamed temporary file.
     """
     place = path.parent
     try:
@@ -142,36 +160,36 @@ def check_place(path: Path, *, directory: bool = False) -> Path:
         raise output_error(path, exc) from exc
 
 
-AFTER_SECONDS: Final = 1.0
-"""Before so long an answer says nothing: it is there before anybody asks."""
+FIRST_PROGRESS_SECONDS: Final = 1.0
+"""A command shows no progress before this time: most are done by then."""
 REDRAW_SECONDS: Final = 0.2
-"""Time between two drawings on a terminal: smooth enough to the eye."""
-LINE_SECONDS: Final = 30.0
-"""Time between two lines elsewhere (contract, Output)."""
+"""Time between two updates on a terminal."""
+PROGRESS_SECONDS: Final = 30.0
+"""Time between two lines of progress if there is no terminal."""
 _CLEAR: Final = "\r\x1b[K"
 
 
-class Progress:
-    """Told how many rows were read, and of how many; a context manager that leaves the terminal in order."""
+class ProgressCounter:
+    """Shows how many rows were read; a context manager that clears its line at the end."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Talk on ``stream``."""
+        """Write to ``stream``."""
         self._stream = stream
-        self._what = "certificates read"
+        self._counted = "certificates read"
         self._drawn = False
-        self._step = REDRAW_SECONDS if stream.isatty() else LINE_SECONDS
-        self._next = time.monotonic() + (AFTER_SECONDS if stream.isatty() else LINE_SECONDS)
+        self._step = REDRAW_SECONDS if stream.isatty() else PROGRESS_SECONDS
+        self._next = time.monotonic() + (FIRST_PROGRESS_SECONDS if stream.isatty() else PROGRESS_SECONDS)
 
     def count(self, what: str) -> None:
-        """Say what is counted from now on."""
-        self._what = what
+        """Set what is counted from now on."""
+        self._counted = what
 
     def __call__(self, done: int, total: int) -> None:
-        """``done`` of ``total`` have been dealt with."""
+        """Show that ``done`` of ``total`` are done."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._step
-        self._write(f"{done:,} of {total:,} {self._what} ({done * 100 // total} %)")
+        self._write(f"{done:,} of {total:,} {self._counted} ({done * 100 // total} %)")
 
     def _write(self, text: str) -> None:
         terminal = self._stream.isatty()
@@ -181,7 +199,7 @@ class Progress:
             self._stream.flush()
 
     def clear(self) -> None:
-        """Take the line away, so that something else can be written."""
+        """Clear the line, so that other output can be written."""
         if self._drawn:
             with suppress(OSError, ValueError):
                 self._stream.write(_CLEAR)
@@ -189,13 +207,13 @@ class Progress:
             self._drawn = False
 
     def __enter__(self) -> Self:
-        """Begin; nothing is said yet."""
+        """Start; nothing is shown yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave no half line behind."""
+        """Clear the line."""
         self.clear()
 
 
@@ -205,7 +223,7 @@ Row = TypeVar("Row")
 
 
 class Column(NamedTuple, Generic[Row]):
-    """``width`` in characters; ``cell``: what it shows of a row."""
+    """``width`` in characters; ``cell``: returns the text of a row."""
 
     title: str
     width: int
@@ -213,12 +231,12 @@ class Column(NamedTuple, Generic[Row]):
 
 
 def width_here() -> int:
-    """Characters in a line of this terminal, or of the narrowest in use where there is none."""
+    """Return the width of the terminal in characters; 80 without a terminal."""
     return shutil.get_terminal_size(fallback=(COLUMNS, 24)).columns
 
 
 def table(columns: Iterable[Column[Row]], rows: Iterable[Row], *, width: int) -> Iterator[str]:
-    """A header and a line for each row; the columns that come first are the last to go."""
+    """Yield a header and one line per row; on a narrow terminal the last columns are left out."""
     shown = list(_fitting(columns, width))
     yield _line((column.title for column in shown), shown)
     for row in rows:

@@ -12,22 +12,22 @@ from typing import Annotated, Final, assert_never
 
 import typer
 
-from smki_sync.cli import arguments
-from smki_sync.cli.arguments import parse_date
-from smki_sync.cli.certificate_view import ShowRequest, link_in, render_show
+from smki_sync.cli import arguments, option_specs
+from smki_sync.cli.arguments import FilterOptions, MirrorOptions, add_command, option, parse_date
+from smki_sync.cli.certificate_view import ShowRequest, render_show
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.output import (
     Column,
     Json,
-    Progress,
+    ProgressCounter,
+    print_message,
     print_stream,
     print_text,
     schema_of,
     table,
     width_here,
 )
-from smki_sync.config.file import mirror_here
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import (
     Fields,
@@ -59,17 +59,16 @@ from smki_sync.mirror.queries import (
     read_position,
 )
 from smki_sync.mirror.queries import find as find_in
-from smki_sync.model.certificate import Usage
 from smki_sync.text import days_text, wrapped
 
-_ISSUERS: Final = 20
-"""Issuers that are named where none of that name has issued anything: there are tens."""
+_MAX_ISSUERS: Final = 20
+"""Issuers that are listed if no certificate matches --issuer."""
 TABLE_ROWS: Final = 100
-"""Rows of a table unless told otherwise: what somebody reads."""
+"""Default maximum of rows in a table."""
 
 
-class Format(StrEnum):
-    """How the certificates are written."""
+class FindFormat(StrEnum):
+    """Output format of `find`."""
 
     TABLE = "table"
     JSON = "json"
@@ -78,16 +77,16 @@ class Format(StrEnum):
     PEM = "pem"
 
 
-def _letter(c: Certificate) -> str:
-    """The status as a table shows it: what a list revokes is revoked, whatever was said before."""
+def _status_letter(c: Certificate) -> str:
+    """Return the status for a table: a certificate that a list revokes is R."""
     return "R" if c.revoked else "W" if c.withdrawn else c.status
 
 
-COLUMNS: Final = (
+FIND_COLUMNS: Final = (
     Column[Certificate](title="EUI-64 or name", width=23, cell=lambda c: c.eui or c.subject),
     Column[Certificate](title="kind", width=12, cell=lambda c: c.kind),
     Column[Certificate](title="KU", width=2, cell=lambda c: c.usage or ""),
-    Column[Certificate](title="st", width=2, cell=_letter),
+    Column[Certificate](title="st", width=2, cell=_status_letter),
     Column[Certificate](title="serial", width=32, cell=lambda c: c.serial),
     Column[Certificate](title="changed", width=10, cell=lambda c: c.last_changed),
     Column[Certificate](title="ends", width=10, cell=lambda c: c.not_after[:10]),
@@ -95,14 +94,14 @@ COLUMNS: Final = (
     Column[Certificate](title="issuer", width=32, cell=lambda c: c.issuer),
     Column[Certificate](title="file", width=32, cell=lambda c: c.file),
 )
-"""What a table shows, the first the last to go where the terminal is narrow."""
+"""Columns of a table, the most important first."""
 
 
 @dataclass(slots=True)
-class Shown:
-    """Rows on their way out, at most ``limit``. ``cut``: there were more.
+class ResultLimit:
+    """Passes on at most ``limit`` rows. ``cut``: there were more rows.
 
-    ``begun``: the head of a JSON document is written, so that it must be brought to its end.
+    ``begun``: the beginning of a JSON document was printed, so its end must follow.
     """
 
     limit: int | None
@@ -111,7 +110,7 @@ class Shown:
     begun: bool = False
 
     def pass_on(self, found: Iterable[Certificate]) -> Iterator[Certificate]:
-        """Hand on what may be shown, and count it."""
+        """Yield the rows up to the limit, and count them."""
         for one in found:
             if self.count == self.limit:
                 self.cut = True
@@ -122,99 +121,96 @@ class Shown:
 
 def register_find(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("find")(find)
+    add_command(
+        app,
+        "find",
+        find,
+        examples=(
+            "smki-sync find --kind device --expiring-within 90",
+            "smki-sync find --kind organisation --role supplier --format csv",
+            "smki-sync find --changed-since 2026-11-22 --any-status --json",
+        ),
+    )
 
 
 def find(
     *,
-    kinds: arguments.Kinds = None,
-    statuses: arguments.Statuses = None,
-    any_status: arguments.AnyStatus = False,
-    usage: arguments.Usage = None,
-    role: arguments.Role = None,
-    issuer: arguments.Issuer = None,
-    changed_since: arguments.ChangedSince = None,
-    expiring_within: arguments.ExpiringWithin = None,
+    filters: FilterOptions,
     limit: Annotated[
         int | None,
         typer.Option(
             "--limit",
             metavar="N",
             min=0,
-            help=f"At most so many; 0: all. A table shows {TABLE_ROWS} unless told.",
+            help=f"Maximum number of results; 0 = all (default: {TABLE_ROWS} for tables, otherwise all).",
         ),
     ] = None,
     form: Annotated[
-        Format | None, typer.Option("--format", help="How they are written; a table unless told.")
+        FindFormat | None, typer.Option("--format", help="Output format (default: table).")
     ] = None,
-    mirror: arguments.Mirror = None,
-    config: arguments.ConfigFile = None,
+    place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
-    """List the certificates that pass every filter, In-Use only unless told otherwise.
+    """List certificates that match filters.
 
-    Exit code 10 when there is none.
+    In-Use only by default. A certificate must match every filter. Exit code 10 if none matches.
     """
-    form = _form(form, as_json=as_json)
-    wanted = arguments.filter_from_options(
-        kinds=kinds,
-        statuses=statuses,
-        any_status=any_status,
-        usage=usage,
-        role=role,
-        issuer=issuer,
-        changed_since=changed_since,
-        expiring_within=expiring_within,
-        today=now_here().date(),
+    form = _find_format(form, as_json=as_json)
+    wanted = filters.certificate_filter(now_here().date())
+    shown = ResultLimit(
+        limit=(TABLE_ROWS if form is FindFormat.TABLE else None) if limit is None else limit or None
     )
-    shown = Shown(limit=(TABLE_ROWS if form is Format.TABLE else None) if limit is None else limit or None)
     try:
-        issuers = _write(form, wanted, shown, link_in(mirror_here(mirror=mirror, config=config)))
+        nothing = _write(form, wanted, shown, place.link())
     except (SmkiSyncError, KeyboardInterrupt) as error:
-        if form is not Format.JSON or not shown.begun:
+        if form is not FindFormat.JSON or not shown.begun:
             raise
         print_text(_json_end(shown, error))
         raise typer.Exit(exit_of(error)) from None
-    if form is Format.JSON:
+    if form is FindFormat.JSON:
         print_text(_json_end(shown))
-    _say_rest(shown, issuers)
+    _print_remarks(shown, nothing)
     raise typer.Exit(Exit.OK if shown.count else Exit.FINDING)
 
 
-def _form(form: Format | None, *, as_json: bool) -> Format:
-    if as_json and form not in (None, Format.JSON):
-        raise UsageError(f"--json and --format {form} exclude one another", hint="Leave one of them out.")
-    return Format.JSON if as_json else form or Format.TABLE
+def _find_format(form: FindFormat | None, *, as_json: bool) -> FindFormat:
+    if as_json and form not in (None, FindFormat.JSON):
+        raise UsageError(f"Use only one of --json and --format {form}.")
+    return FindFormat.JSON if as_json else form or FindFormat.TABLE
 
 
-def _write(form: Format, wanted: CertificateFilter, shown: Shown, link: Path) -> str:
-    """Write all but the end of a JSON document; what to say on stderr where nothing was found."""
-    with Progress(sys.stderr) as progress, open_mirror(link) as db:
+def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, link: Path) -> str:
+    """Print everything but the end of a JSON document; return a message if nothing was found."""
+    with ProgressCounter(sys.stderr) as progress, open_mirror(link) as db:
         position = read_position(db).day
         rows = shown.pass_on(find_in(db, wanted, told=progress))
         print_stream(_lines(form, rows, shown, position), before=progress.clear)
-        return "" if shown.count else _none(db, wanted, position)
+        return "" if shown.count else _nothing_found(db, wanted, position)
 
 
-def _lines(form: Format, rows: Iterator[Certificate], shown: Shown, position: date) -> Iterator[str]:
+def _lines(
+    form: FindFormat, rows: Iterator[Certificate], shown: ResultLimit, position: date
+) -> Iterator[str]:
     match form:
-        case Format.TABLE:
-            first = next(rows, None)  # no header over nothing
-            return iter(()) if first is None else table(COLUMNS, chain([first], rows), width=width_here())
-        case Format.JSON:
+        case FindFormat.TABLE:
+            first = next(rows, None)  # no header without rows
+            return (
+                iter(()) if first is None else table(FIND_COLUMNS, chain([first], rows), width=width_here())
+            )
+        case FindFormat.JSON:
             return _json_begin(rows, shown, position)
-        case Format.JSONL:
+        case FindFormat.JSONL:
             return certificates_json(rows)
-        case Format.CSV:
+        case FindFormat.CSV:
             return certificates_csv(rows)
-        case Format.PEM:
+        case FindFormat.PEM:
             return certificates_pem(rows)
         case _:
             assert_never(form)
 
 
-def _json_begin(rows: Iterable[Certificate], shown: Shown, position: date) -> Iterator[str]:
-    """The document up to its last certificate, one a line."""
+def _json_begin(rows: Iterable[Certificate], shown: ResultLimit, position: date) -> Iterator[str]:
+    """Yield the document up to its last certificate, one per line."""
     shown.begun = True
     head = {"schema": schema_of("find"), "position": position.isoformat()}
     yield json.dumps(head, indent=2).removesuffix("\n}") + ',\n  "certificates": ['
@@ -222,8 +218,8 @@ def _json_begin(rows: Iterable[Certificate], shown: Shown, position: date) -> It
         yield f"{',' if number else ''}\n    {json.dumps(fields_of(c))}"
 
 
-def _json_end(shown: Shown, error: BaseException | None = None) -> str:
-    """The rest of the document; one that could not be finished says so in the promised fields."""
+def _json_end(shown: ResultLimit, error: BaseException | None = None) -> str:
+    """Return the rest of the document; after an error, with the fields of a failure."""
     tail: Json = {"count": shown.count, "truncated": shown.cut or error is not None}
     if error is not None:
         failed = failure("find", error, exit_of(error))
@@ -231,28 +227,28 @@ def _json_end(shown: Shown, error: BaseException | None = None) -> str:
     return "\n  ],\n" + json.dumps(tail, indent=2).removeprefix("{\n")
 
 
-def _none(db: Connection, wanted: CertificateFilter, position: date) -> str:
+def _nothing_found(db: Connection, wanted: CertificateFilter, position: date) -> str:
     age = days_text((now_here().date() - position).days)
-    issuers = "" if wanted.issuer is None else f" Issuers are: {'; '.join(read_issuers(db)[:_ISSUERS])}."
-    return f"No certificate in the mirror, as of {position} ({age}), passes these filters.{issuers}"
+    issuers = "" if wanted.issuer is None else f" Issuers: {'; '.join(read_issuers(db)[:_MAX_ISSUERS])}."
+    return f"No certificate matches these filters. The mirror is at position {position} ({age}).{issuers}"
 
 
-def _say_rest(shown: Shown, nothing: str) -> None:
-    """What stdout does not say."""
-    cut = f"Only the first {shown.count:,} are shown: --limit N shows more, --limit 0 all."
+def _print_remarks(shown: ResultLimit, nothing: str) -> None:
+    """Print to stderr that rows were cut, or that nothing was found."""
+    cut = f"Only the first {shown.count:,} results are shown. Use --limit N for more, or --limit 0 for all."
     if shown.cut or nothing:
-        sys.stderr.write("\n".join(wrapped(cut if shown.cut else nothing)) + "\n")
+        print_message("\n".join(wrapped(cut if shown.cut else nothing)))
 
 
 class ChangesFormat(StrEnum):
-    """How the changes are written."""
+    """Output format of `changes`."""
 
     JSONL = "jsonl"
     CSV = "csv"
     TABLE = "table"
 
 
-FIELDS: Final = (
+CHANGE_FIELDS: Final = (
     *("sequence", "date", "change", "kind", "eui", "serial", "issuer", "from", "to", "file", "token"),
 )
 """The columns of CSV: the fields of a JSON line."""
@@ -270,12 +266,21 @@ CHANGES_COLUMNS: Final = (
     Column[JournalLine](title="issuer", width=32, cell=lambda line: line.issuer),
     Column[JournalLine](title="file", width=32, cell=lambda line: line.file),
 )
-"""What a table shows, the first the last to go where the terminal is narrow."""
+"""Columns of a table, the most important first."""
 
 
 def register_changes(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("changes")(changes)
+    add_command(
+        app,
+        "changes",
+        changes,
+        examples=(
+            "smki-sync changes --since 2026-11-22",
+            "smki-sync changes --since 0 --format csv",
+            "smki-sync changes --since 1042 --format table",
+        ),
+    )
 
 
 def changes(
@@ -285,54 +290,53 @@ def changes(
         typer.Option(
             "--since",
             metavar="DATE|SEQUENCE",
-            help="From this date on, or after the line of this number or token. 0: from the first.",
+            help="From this date on, or after the line with this number or token; 0 = from the first line.",
         ),
     ],
-    form: Annotated[
-        ChangesFormat, typer.Option("--format", help="How they are written.")
-    ] = ChangesFormat.JSONL,
-    mirror: arguments.Mirror = None,
-    config: arguments.ConfigFile = None,
+    form: Annotated[ChangesFormat, typer.Option("--format", help="Output format.")] = ChangesFormat.JSONL,
+    place: MirrorOptions,
 ) -> None:
-    """Write what has changed, in order, without a gap even across a full resync.
+    """List changes in order, without gaps.
 
-    Keep the token of the last line, and give it to --since the next time. Exit code 10 where the
-    journal does not reach back so far, or is another one.
+    There is no gap across a full resync either. Keep the token of the last line and pass it to --since the
+    next time. Exit code 10 if the journal does not reach back to this point, or is a different journal.
     """
-    place = parse_place(since)
-    with open_mirror(link_in(mirror_here(mirror=mirror, config=config))) as db:
+    first = parse_place(since)
+    with open_mirror(place.link()) as db:
         journal = read_journal(db)
-        start = start_after(db, journal, place)
+        start = start_after(db, journal, first)
         if not isinstance(start, JournalGapError):
             print_stream(_changes_lines(form, read_changes(db, start), journal))
     if isinstance(start, JournalGapError):
-        sys.stderr.write("\n".join((*wrapped(start.why), *wrapped(start.hint, indent="  "))) + "\n")
+        print_message("\n".join((*wrapped(start.why), *wrapped(start.hint, indent="  "))))
         raise typer.Exit(Exit.FINDING)
 
 
 def parse_place(text: str) -> Place:
-    """A place in the journal: YYYY-MM-DD, a number, or a token."""
+    """Parse a point in the journal: YYYY-MM-DD, a number or a token."""
     try:
         return AfterLine.parse(text)
     except ValueError as exc:
         if ":" in text or text.isdigit():
-            raise UsageError(f"--since: {exc}", hint="Give it as it stood in a line.") from exc
+            raise UsageError(
+                f"--since: {exc}", hint="Copy the value from a line of `smki-sync changes`."
+            ) from exc
     return FromDate(day=parse_date("--since", text))
 
 
 def _changes_lines(form: ChangesFormat, found: Iterator[JournalLine], journal: JournalFeed) -> Iterator[str]:
     match form:
         case ChangesFormat.JSONL:
-            return json_lines(_fields(line, journal) for line in found)
+            return json_lines(_change_fields(line, journal) for line in found)
         case ChangesFormat.CSV:
-            return csv_lines(FIELDS, (_fields(line, journal) for line in found))
+            return csv_lines(CHANGE_FIELDS, (_change_fields(line, journal) for line in found))
         case ChangesFormat.TABLE:
             return table(CHANGES_COLUMNS, found, width=width_here())
         case _:
             assert_never(form)
 
 
-def _fields(line: JournalLine, journal: JournalFeed) -> Fields:
+def _change_fields(line: JournalLine, journal: JournalFeed) -> Fields:
     return {
         "sequence": line.sequence,
         "date": line.day,
@@ -350,7 +354,16 @@ def _fields(line: JournalLine, journal: JournalFeed) -> Fields:
 
 def register_show(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("show")(show)
+    add_command(
+        app,
+        "show",
+        show,
+        examples=(
+            "smki-sync show 00-DB-12-34-56-78-90-A4",
+            "smki-sync show serial:5F3A --any-status --explain",
+            "smki-sync show certificate.pem --json",
+        ),
+    )
 
 
 def show(
@@ -358,44 +371,37 @@ def show(
         str,
         typer.Argument(
             metavar="IDENTITY",
-            help="An EUI-64; serial: in hex or decimal; ski:, sha1:, sha256: in hex; or a certificate file.",
+            help="An EUI-64; a serial number (serial:, hex or decimal); ski: in hex; sha1: or sha256: in hex"
+            " or Base64; or a certificate file.",
         ),
     ],
     *,
-    usage: Annotated[Usage | None, typer.Option(help="Only this key usage.", case_sensitive=False)] = None,
-    role: Annotated[
-        str | None, typer.Option(metavar="R", help="Only this Remote Party Role, by number or name.")
-    ] = None,
-    any_status: Annotated[
-        bool, typer.Option("--any-status", help="Also what is not In-Use, or withdrawn.")
-    ] = False,
-    pem: Annotated[bool, typer.Option("--pem", help="The certificates in PEM.")] = False,
-    der: Annotated[bool, typer.Option("--der", help="The certificate's octets; exactly one.")] = False,
-    explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain",
-            help="Say step by step why each, of any status, is or is not usable.",
-        ),
-    ] = False,
-    mirror: arguments.Mirror = None,
-    config: arguments.ConfigFile = None,
+    usage: arguments.Usage = None,
+    role: arguments.Role = None,
+    any_status: arguments.AnyStatus = False,
+    pem: Annotated[bool, option(option_specs.PEM)] = False,
+    der: Annotated[bool, option(option_specs.DER)] = False,
+    base64: Annotated[bool, option(option_specs.BASE64)] = False,
+    explain: Annotated[bool, option(option_specs.EXPLAIN)] = False,
+    place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
-    """Show the certificates of one subject, In-Use only unless told otherwise.
+    """Show the certificates of one subject.
 
-    Exit code 10 when there is none.
+    In-Use only by default. A certificate file is compared byte by byte. Exit code 10 if there is no
+    match, or with --explain if no match is usable.
     """
-    asked = ShowRequest(
+    request = ShowRequest(
         identity=identity,
         usage=usage,
         role=role,
         any_status=any_status,
         pem=pem,
         der=der,
+        base64=base64,
         explain=explain,
-        mirror=mirror,
-        config=config,
+        mirror=place.mirror,
+        config=place.config,
         as_json=as_json,
     )
-    raise typer.Exit(render_show(asked))
+    raise typer.Exit(render_show(request))

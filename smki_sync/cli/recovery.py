@@ -1,24 +1,23 @@
-"""The commands `reconcile`, `restore` and `drill`."""
+"""The commands `reconcile` and `restore`."""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from smki_sync.cli import arguments
-from smki_sync.cli.arguments import parse_date
+from smki_sync.cli.arguments import OutputOptions, SourceOptions, add_command, load_config, parse_date
 from smki_sync.cli.certificate_view import link_in
-from smki_sync.cli.context import configure, now_here
-from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome, failure
+from smki_sync.cli.context import now_here
+from smki_sync.cli.exit_codes import FAILED, Exit, exit_of, exit_of_outcome, failure
 from smki_sync.cli.job import event_reporter, job_of, record_run
 from smki_sync.cli.output import Json, check_place, outside_mirror, print_json, print_text, schema_of
-from smki_sync.cli.run_report import applied_document, attention_document
 from smki_sync.cli.run_report import document as sync_document
 from smki_sync.cli.sync import show_report
+from smki_sync.config.loader import Config
 from smki_sync.errors import UsageError
 from smki_sync.events import Logged
 from smki_sync.export.formats import csv_lines
@@ -27,85 +26,77 @@ from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.reconcile import DriftDifference
 from smki_sync.model.report import SyncReport
-from smki_sync.recovery import RehearsalFailed, RehearsalResult, RestoreResult
-from smki_sync.recovery import rehearse_restore as carry_out
+from smki_sync.recovery import RehearsalFailed, RehearsalResult, RestoreResult, rehearse_restore
 from smki_sync.recovery import restore as restore_from
 from smki_sync.recovery.reconcile import Keep, ReconcileResult, forget
 from smki_sync.recovery.reconcile import reconcile as reconcile_with
-from smki_sync.report.page import drill_page
+from smki_sync.report.rehearsal import rehearsal_page
 from smki_sync.text import duration_text, visible, wrapped
 
-_COLUMNS = ("drift", "kind", "eui", "serial", "issuer", "held", "listed", "what")
+_DRIFT_COLUMNS: Final = ("drift", "kind", "eui", "serial", "issuer", "held", "listed", "what")
 
 
 def register_reconcile(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("reconcile")(reconcile)
+    add_command(
+        app,
+        "reconcile",
+        reconcile,
+        examples=(
+            "smki-sync reconcile",
+            "smki-sync reconcile --list drift.csv",
+            "smki-sync reconcile --repair",
+        ),
+    )
 
 
 def reconcile(
     *,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Make what differs good, in one transaction.")
+        bool, typer.Option("--repair", help="Repair the differences, in one transaction.")
     ] = False,
     list_to: Annotated[
         Path | None, typer.Option("--list", metavar="FILE", help="Write every difference to FILE, as CSV.")
     ] = None,
-    mirror: arguments.Mirror = None,
-    source: arguments.Source = None,
-    identity_file: arguments.IdentityFile = None,
-    known_hosts: arguments.KnownHosts = None,
-    bandwidth: arguments.Bandwidth = None,
-    config: arguments.ConfigFile = None,
-    as_json: arguments.Json = False,
-    quiet: arguments.Quiet = False,
-    verbose: arguments.Verbose = False,
-    log_format: arguments.LogFormat = None,
+    place: SourceOptions,
+    output: OutputOptions,
 ) -> None:
-    """Hold the mirror against the newest full that it has caught up with.
+    """Compare the mirror with the newest full extract.
 
-    What a delta explains is no drift: a full takes more than a day to produce. Exit code 0 where they agree,
-    or do after a repair; 10 where they differ.
+    A change that a later delta explains is not a difference, because a full extract takes more than a day to
+    produce. Exit code 0 if the mirror agrees, also after a repair; 10 if it differs.
     """
-    settings = configure(
-        mirror=mirror,
-        source=source,
-        identity_file=identity_file,
-        known_hosts=known_hosts,
-        bandwidth=bandwidth,
-        config=config,
-        log_format=log_format,
-    )
+    settings = load_config(place, output)
     if list_to:
         check_place(outside_mirror(list_to, settings))
-    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
-        found = reconcile_with(job_of(settings, talk), repair=repair, keep=_writer(list_to))
-    if as_json:
+    with event_reporter(settings, quiet=output.quiet, verbose=output.verbose) as events:
+        found = reconcile_with(job_of(settings, events), repair=repair, keep=_difference_writer(list_to))
+    if output.as_json:
         print_json(reconcile_document(found))
-    elif not quiet:
+    elif not output.quiet:
         print_text("\n".join(reconcile_lines(found)))
     raise typer.Exit(Exit.OK if found.agrees else Exit.FINDING)
 
 
-def _writer(path: Path | None) -> Keep:
+def _difference_writer(path: Path | None) -> Keep:
     if path is None:
         return forget
 
     def write(differences: Iterable[DriftDifference]) -> None:
         with atomic_file(path, force=True) as file:
-            file.writelines(csv_lines(_COLUMNS, map(asdict_of, differences)))
+            file.writelines(csv_lines(_DRIFT_COLUMNS, map(difference_document, differences)))
 
     return write
 
 
-def asdict_of(found: DriftDifference) -> Json:
-    """One difference as the fields of JSON and CSV."""
+def difference_document(found: DriftDifference) -> Json:
+    """Return one difference as the fields of JSON and CSV."""
     values = asdict(found) | {"drift": found.drift.value, "what": " ".join(found.what)}
-    return {name: values[name] for name in _COLUMNS}
+    return {name: values[name] for name in _DRIFT_COLUMNS}
 
 
 def reconcile_document(found: ReconcileResult) -> Json:
-    """The document of ``reconcile --json``."""
+    """Return the document of ``reconcile --json``."""
     repaired = found.repaired
     return {
         "schema": schema_of("reconcile"),
@@ -118,7 +109,7 @@ def reconcile_document(found: ReconcileResult) -> Json:
         "differing": found.differing,
         "explained": found.explained,
         "quarantined": found.quarantined,
-        "examples": [asdict_of(example) for example in found.examples],
+        "examples": [difference_document(example) for example in found.examples],
         "repaired": repaired
         and {
             "inserted": repaired.inserted,
@@ -129,262 +120,246 @@ def reconcile_document(found: ReconcileResult) -> Json:
 
 
 def reconcile_lines(found: ReconcileResult) -> Iterator[str]:
-    """The comparison for people."""
-    yield _headline(found)
-    yield f"  mirror      as of {found.position}"
+    """Yield the comparison for people."""
+    yield _reconcile_headline(found)
+    yield f"  position    {found.position}"
     yield f"  compared    {found.compared:,} records"
     yield f"  missing     {found.missing:,}"
     yield f"  unexpected  {found.unexpected:,}"
     yield f"  differing   {found.differing:,}"
-    yield f"  explained   {found.explained:,} by deltas, and no drift"
+    yield f"  explained   {found.explained:,} by later deltas (not differences)"
     if found.quarantined:
-        yield f"  quarantine  {found.quarantined:,} records of the full could not be understood"
+        yield f"  quarantine  {found.quarantined:,} records of the full extract could not be read"
     for example in found.examples:
-        yield from wrapped(_line(example), indent="  ")
+        yield from wrapped(_difference_text(example), indent="  ")
     if not found.agrees:
         yield from wrapped(
-            "`smki-sync reconcile --repair` makes it good; `--list FILE` writes every difference."
+            "Run `smki-sync reconcile --list FILE` to list every difference,"
+            " or `smki-sync reconcile --repair` to repair them."
         )
 
 
-def _headline(found: ReconcileResult) -> str:
+def _reconcile_headline(found: ReconcileResult) -> str:
     if found.repaired:
-        return f"Repaired: the mirror agrees with {found.full} now."
-    return (
-        f"The mirror agrees with {found.full}."
-        if found.agrees
-        else f"Drift: the mirror differs from {found.full}."
-    )
+        return f"Repaired: the mirror now agrees with {found.full}."
+    if found.agrees:
+        return f"The mirror agrees with {found.full}."
+    return f"Drift: the mirror differs from {found.full}."
 
 
-def _line(found: DriftDifference) -> str:
-    who = f"{found.kind} {found.eui or ''} {found.serial} of {visible(found.issuer)}"
-    what = f" ({', '.join(found.what)})" if found.what else ""
-    return f"{found.drift}: {who}: held {found.held or 'not'}, listed {found.listed or 'not'}{what}"
+def _difference_text(found: DriftDifference) -> str:
+    subject = f"{found.kind} {found.eui or ''} {found.serial} of {visible(found.issuer)}"
+    fields = f" ({', '.join(found.what)})" if found.what else ""
+    states = f"mirror {found.held or 'none'}, full extract {found.listed or 'none'}"
+    return f"{found.drift}: {subject}: {states}{fields}"
 
 
 def register_restore(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("restore")(restore)
+    add_command(
+        app,
+        "restore",
+        restore,
+        examples=(
+            "smki-sync restore",
+            "smki-sync restore --source file:///archive --to 2026-11-22",
+            "smki-sync restore --rehearse --output reports",
+        ),
+    )
 
 
 def restore(
     *,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="DATE", help="The state of that day, not the newest.")
+        str | None,
+        typer.Option("--to", metavar="DATE", help="Restore the state of this day (default: the newest)."),
     ] = None,
-    mirror: arguments.Mirror = None,
-    source: arguments.Source = None,
-    identity_file: arguments.IdentityFile = None,
-    known_hosts: arguments.KnownHosts = None,
-    bandwidth: arguments.Bandwidth = None,
-    config: arguments.ConfigFile = None,
-    as_json: arguments.Json = False,
-    quiet: arguments.Quiet = False,
-    verbose: arguments.Verbose = False,
-    log_format: arguments.LogFormat = None,
+    rehearse: Annotated[
+        bool,
+        typer.Option("--rehearse", help="Restore to a temporary directory and compare with the live mirror."),
+    ] = False,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch",
+            metavar="DIR",
+            help="With --rehearse: the temporary directory (default: rehearsal in the mirror directory).",
+        ),
+    ] = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="With --rehearse: directory for the report (default: rehearsals in the mirror directory).",
+        ),
+    ] = None,
+    place: SourceOptions,
+    output: OutputOptions,
 ) -> None:
-    """Make the mirror anew from the repository or an archive, whatever has become of the old one.
+    """Rebuild the mirror from the Repository or an archive.
 
-    The new one is looked through before it takes over. The old one is kept until `smki-sync prune`.
-    Exit code 0 where it is current, 3 where it stands and is not.
+    Does not need the old mirror. The new mirror is checked before it replaces the old one, which is kept
+    until `smki-sync prune`. Exit code 0 if the mirror is up to date, 3 if it is usable but not up to date.
+
+    With --rehearse, the live mirror is only read. A report in JSON and HTML contains the result and the
+    measured times. Exit code 0 if the rehearsal passed, 10 if it failed or could not be completed.
     """
-    settings = configure(
-        mirror=mirror,
-        source=source,
-        identity_file=identity_file,
-        known_hosts=known_hosts,
-        bandwidth=bandwidth,
-        config=config,
-        log_format=log_format,
-    )
+    settings = load_config(place, output)
+    if rehearse:
+        if to:
+            raise UsageError("Use only one of --to and --rehearse.")
+        _rehearse(settings, output, scratch=scratch, reports=reports)
+    if scratch or reports:
+        raise UsageError("--scratch and --output need --rehearse.")
+    _restore(settings, output, to=to)
+
+
+def _restore(settings: Config, output: OutputOptions, *, to: str | None) -> None:
     day = parse_date("--to", to) if to else None
     if day and day > now_here().date():
-        raise UsageError(f"--to: {day} has not come yet", hint="Without --to the newest state is restored.")
-    done: list[RestoreResult] = []
-    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
-        job = job_of(settings, talk)
+        raise UsageError(f"--to: {day} is in the future.", hint="Omit --to to restore the newest state.")
+    restored: RestoreResult | None = None
+    with event_reporter(settings, quiet=output.quiet, verbose=output.verbose) as events:
+        job = job_of(settings, events)
 
-        def deed() -> SyncReport:
-            done.append(restore_from(job, until=day, anchors=settings.trust.read_anchors()))
-            return done[0].report
+        def action() -> SyncReport:
+            nonlocal restored
+            restored = restore_from(job, until=day, anchors=settings.trust.read_anchors())
+            return restored.report
 
-        report = record_run(settings, job, "restore", deed)
-        if as_json or quiet:
-            for attention in report.attention:
-                talk.hear(Logged(attention=attention))
-    if as_json:
-        print_json(restore_document(done[0]))
-    elif not quiet:
+        report = record_run(settings, job, "restore", action)
+        if output.as_json or output.quiet:
+            for notice in report.attention:
+                events.hear(Logged(attention=notice))
+    assert restored is not None  # record_run raises what the action raises
+    if output.as_json:
+        print_json(restore_document(restored))
+    elif not output.quiet:
         show_report(report)
-        print_text("\n".join(restore_lines(done[0])))
+        print_text("\n".join(restore_lines(restored)))
     raise typer.Exit(exit_of_outcome(report.outcome))
 
 
 def restore_document(restored: RestoreResult) -> Json:
-    """The document of ``restore --json``: that of ``sync``, with phases and checks."""
+    """Return the document of ``restore --json``: that of ``sync``, with phases and checks."""
     return {
         **sync_document(restored.report, command="restore"),
-        "phases": phases_document(restored),
-        "checks": checks_document(restored),
+        "phases": [{"phase": one.name, "seconds": round(one.seconds, 3)} for one in restored.phases],
+        "checks": [
+            {"check": one.name, "passed": one.passed, "detail": one.detail} for one in restored.checks
+        ],
     }
 
 
-def phases_document(restored: RestoreResult) -> list[Json]:
-    """How long each phase took, in seconds to the millisecond."""
-    return [{"phase": phase.name, "seconds": round(phase.seconds, 3)} for phase in restored.phases]
-
-
-def checks_document(restored: RestoreResult) -> list[Json]:
-    """What was checked before it took over."""
-    return [
-        {"check": check.name, "passed": check.passed, "detail": check.detail} for check in restored.checks
-    ]
-
-
-_MARKS = {True: "passed", False: "FAILED", None: "not made"}
+_CHECK_RESULTS: Final = {True: "passed", False: "FAILED", None: "not made"}
 
 
 def restore_lines(restored: RestoreResult) -> list[str]:
-    """Phases and checks for people."""
+    """Return phases and checks for people."""
     total = sum(phase.seconds for phase in restored.phases)
     times = ", ".join(f"{phase.name} {duration_text(phase.seconds)}" for phase in restored.phases)
+    checks = (f"{one.name} {_CHECK_RESULTS[one.passed]}: {one.detail}" for one in restored.checks)
     return [
-        *wrapped(f"  took          {duration_text(total)}: {times}", hanging=16),
-        *(
-            line
-            for check in restored.checks
-            for line in wrapped(
-                f"  check         {check.name} {_MARKS[check.passed]}: {check.detail}", hanging=16
-            )
-        ),
+        *wrapped(f"  duration      {duration_text(total)}: {times}", hanging=16),
+        *(line for check in checks for line in wrapped(f"  check         {check}", hanging=16)),
     ]
 
 
-def register_drill(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("drill")(drill)
-
-
-def drill(
-    *,
-    scratch: Annotated[
-        Path | None,
-        typer.Option("--scratch", metavar="DIR", help="Where to restore to; removed afterwards."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Where the report goes: JSON and HTML.")
-    ] = None,
-    mirror: arguments.Mirror = None,
-    source: arguments.Source = None,
-    identity_file: arguments.IdentityFile = None,
-    known_hosts: arguments.KnownHosts = None,
-    bandwidth: arguments.Bandwidth = None,
-    config: arguments.ConfigFile = None,
-    as_json: arguments.Json = False,
-    quiet: arguments.Quiet = False,
-    verbose: arguments.Verbose = False,
-    log_format: arguments.LogFormat = None,
-) -> None:
-    """Restore into a scratch place, hold it against the live mirror, and leave a report.
-
-    The live mirror is only read. Exit code 0 where the drill passed, 10 where it did not, or could not be
-    carried out: then, too, the report says why.
-    """
-    settings = configure(
-        mirror=mirror,
-        source=source,
-        identity_file=identity_file,
-        known_hosts=known_hosts,
-        bandwidth=bandwidth,
-        config=config,
-        log_format=log_format,
-    )
+def _rehearse(settings: Config, output: OutputOptions, *, scratch: Path | None, reports: Path | None) -> None:
     root = link_in(settings.need_mirror()).parent
-    reports = check_place(output or root / "drills", directory=True)
-    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
-        job = job_of(settings, talk)
-        done = carry_out(job, scratch or root / "drill", anchors=settings.trust.read_anchors())
-    made = drill_document(done)
-    report = _write(reports, made)
-    if as_json:
-        print_json(made)
-    elif not quiet:
-        print_text("\n".join(drill_text(done, report)))
-    raise typer.Exit(Exit.OK if made["agrees"] else Exit.FINDING)
+    directory = check_place(reports or root / "rehearsals", directory=True)
+    with event_reporter(settings, quiet=output.quiet, verbose=output.verbose) as events:
+        job = job_of(settings, events)
+        done = rehearse_restore(job, scratch or root / "rehearsal", anchors=settings.trust.read_anchors())
+    document = rehearsal_document(done)
+    page = _write_report(directory, document)
+    if output.as_json:
+        print_json(document)
+    elif not output.quiet:
+        print_text("\n".join(rehearsal_lines(done, page)))
+    raise typer.Exit(Exit.OK if document["agrees"] else Exit.FINDING)
 
 
-def _write(directory: Path, made: Json) -> Path:
-    """The report as JSON and as a page that carries its hash; the page's path."""
-    written = json.dumps(made, indent=2) + "\n"
-    stem = f"drill-{str(made['began']).replace(':', '')}"
+def _write_report(directory: Path, document: Json) -> Path:
+    """Write the report as JSON and as a page that contains its SHA-256; return the path of the page."""
+    text = json.dumps(document, indent=2) + "\n"
+    stem = f"rehearsal-{str(document['began']).replace(':', '')}"
     page = directory / f"{stem}.html"
     with disk_errors(directory):
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        (directory / f"{stem}.json").write_text(written, encoding="utf-8")
-        page.write_text(drill_page(made, sha256=sha256(written.encode()).hexdigest()), encoding="utf-8")
+        (directory / f"{stem}.json").write_text(text, encoding="utf-8")
+        page.write_text(rehearsal_page(document, sha256=sha256(text.encode()).hexdigest()), encoding="utf-8")
     return page
 
 
-def drill_document(done: RehearsalResult | RehearsalFailed) -> Json:
-    """The document of ``drill --json``; what was never found out is ``null`` or empty."""
-    frame = {
-        "schema": schema_of("drill"),
+def rehearsal_document(done: RehearsalResult | RehearsalFailed) -> Json:
+    """Return the document of ``restore --rehearse --json``; unknown values are ``null`` or empty.
+
+    It has all fields of ``restore --json``, so that a script can read both.
+    """
+    result = _completed(done) if isinstance(done, RehearsalResult) else _not_completed(done)
+    return result | {
         "agrees": isinstance(done, RehearsalResult) and done.agrees,
         "began": utc(done.began),
         "ended": utc(done.ended),
         "live": done.live and {"position": done.live.position.isoformat(), "digest": done.live.digest},
         "machine": dict(done.machine),
     }
-    return frame | (_found(done) if isinstance(done, RehearsalResult) else _failed(done))
 
 
-def _found(done: RehearsalResult) -> Json:
-    report, parted = done.restored.report, done.parted
+def _completed(done: RehearsalResult) -> Json:
+    report, difference = done.restored.report, done.parted
+    document = restore_document(done.restored)
     return {
+        **document,
         "recovery_seconds": round(done.recovery_seconds, 3),
         "recovery_point": report.position and report.position.isoformat(),
         "recovery_point_age_days": report.position and (now_here().date() - report.position).days,
-        "certificates": {"total": report.census.total, "in_use": report.census.in_use},
-        "digest": report.census.digest,
-        "only_live": 0 if parted is None else len(parted.only_one),
-        "only_restored": 0 if parted is None else len(parted.only_other),
-        "files": [applied_document(applied) for applied in report.applied],
-        "phases": phases_document(done.restored),
-        "checks": checks_document(done.restored),
-        "attention": [attention_document(attention) for attention in report.attention],
+        "only_live": 0 if difference is None else len(difference.only_one),
+        "only_restored": 0 if difference is None else len(difference.only_other),
+        "files": document["applied"],
         "error": None,
     }
 
 
-def _failed(done: RehearsalFailed) -> Json:
-    nothing = ("recovery_seconds", "recovery_point", "recovery_point_age_days", "certificates", "digest")
+_UNKNOWN_FIELDS: Final = (
+    *("plan", "position", "certificates", "quarantined", "digest"),
+    *("recovery_seconds", "recovery_point", "recovery_point_age_days", "only_live", "only_restored"),
+)
+_EMPTY_FIELDS: Final = ("applied", "files", "phases", "checks", "attention", "lists")
+
+
+def _not_completed(done: RehearsalFailed) -> Json:
     return {
-        **dict.fromkeys((*nothing, "only_live", "only_restored")),
-        **{name: [] for name in ("files", "phases", "checks", "attention")},
-        "error": failure("drill", done.error, exit_of(done.error))["error"],
+        "schema": schema_of("restore"),
+        "outcome": FAILED,
+        "dry_run": False,
+        **dict.fromkeys(_UNKNOWN_FIELDS),
+        **{name: [] for name in _EMPTY_FIELDS},
+        "error": failure("restore", done.error, exit_of(done.error))["error"],
     }
 
 
-def drill_text(done: RehearsalResult | RehearsalFailed, report: Path) -> list[str]:
-    """The drill for people."""
-    where = f"  report        {visible(str(report))}"
+def rehearsal_lines(done: RehearsalResult | RehearsalFailed, page: Path) -> list[str]:
+    """Return the result of a rehearsal for people."""
+    where = f"  report        {visible(str(page))}"
     if isinstance(done, RehearsalFailed):
-        error = done.error
-        said = wrapped(f"{error.message}. {error.hint}", indent="  ")
-        return ["The drill FAILED: it could not be carried out.", *said, where]
-    word = "passed" if done.agrees else "FAILED"
-    parted = done.parted
+        cause = wrapped(f"{done.error.message.removesuffix('.')}. {done.error.hint}", indent="  ")
+        return ["The rehearsal FAILED: it could not be completed.", *cause, where]
+    result = "passed" if done.agrees else "FAILED"
+    seconds = duration_text(done.recovery_seconds)
+    difference = done.parted
     return [
-        f"The drill {word}: restored in {duration_text(done.recovery_seconds)}, as of {done.live.position}.",
+        f"The rehearsal {result}: restored position {done.live.position} in {seconds}.",
         *restore_lines(done.restored),
         *(
             wrapped(
-                f"  parted        {len(parted.only_one):,} certificates are In-Use in the live mirror alone,"
-                f" {len(parted.only_other):,} in the restored one alone",
+                f"  differences   {len(difference.only_one):,} certificates are In-Use only in the live"
+                f" mirror, {len(difference.only_other):,} only in the restored mirror",
                 hanging=16,
             )
-            if parted
+            if difference
             else []
         ),
         where,

@@ -1,4 +1,4 @@
-"""A SyncReport as text and as JSON."""
+"""The report of a run as text and as JSON."""
 
 from collections.abc import Iterator
 from typing import assert_never
@@ -6,50 +6,61 @@ from typing import assert_never
 from smki_sync.cli.output import Json, schema_of
 from smki_sync.model.extract import Extract, ExtractKind, ListOutcome, ListState
 from smki_sync.model.plan import Action, Plan
-from smki_sync.model.report import AppliedExtract, Notice, Outcome, SyncReport
+from smki_sync.model.report import AppliedExtract, CertificateCounts, Notice, NoticeCode, Outcome, SyncReport
 from smki_sync.text import bytes_text, wrapped
 from smki_sync.timestamps import text_of
 
 
 def sync_text(report: SyncReport) -> str:
-    """Say what a sync did, to what, and what to do next, in at most 80 columns."""
+    """Return what a run did and what to do next, in at most 80 columns."""
     lines = [*wrapped(_headline(report)), *_facts(report)]
-    for attention in report.attention:
-        lines += _attention_lines(attention)
+    for notice in report.attention:
+        lines += _notice_lines(notice)
     return "\n".join(lines)
 
 
 def _headline(report: SyncReport) -> str:
-    reached = f"as of {report.position.isoformat()}" if report.position else "still empty"
+    position = f"position {report.position.isoformat()}" if report.position else "empty"
     if report.dry_run:
-        return f"Dry run, nothing was changed. {_INTENTION[report.plan.action]} The mirror is {reached}."
+        return f"Dry run: nothing was changed. {_INTENTION[report.plan.action]} The mirror is at {position}."
     match report.outcome:
         case Outcome.CURRENT:
-            return f"The mirror is current, {reached}."
+            return f"The mirror is up to date ({position})."
         case Outcome.BEHIND | Outcome.FAILED:
-            return f"The mirror is NOT current, {reached}; what to do stands below."
+            return _behind_headline(report, position)
         case _:
             assert_never(report.outcome)
 
 
+def _behind_headline(report: SyncReport, position: str) -> str:
+    codes = {notice.code for notice in report.attention if not notice.code.is_note}
+    if codes == {NoticeCode.RECORDS_QUARANTINED}:
+        count = report.census.quarantined
+        records = "1 record" if count == 1 else f"{count:,} records"
+        return f"The mirror is up to date ({position}), but {records} could not be read."
+    if codes == {NoticeCode.REPOSITORY_LATE}:
+        return f"There is nothing new to apply: the Repository is late ({position})."
+    return f"The mirror is NOT up to date ({position}). See the actions below."
+
+
 _INTENTION = {
-    Action.NONE: "A sync would read no file.",
+    Action.NONE: "A sync would not read any file.",
     Action.DELTAS: "A sync would apply deltas.",
-    Action.FULL: "A sync would build the mirror anew from a full.",
-    Action.BLOCKED: "A sync could not make the mirror current.",
+    Action.FULL: "A sync would rebuild the mirror from a full extract.",
+    Action.BLOCKED: "A sync could not bring the mirror up to date.",
 }
 
 
 def _facts(report: SyncReport) -> Iterator[str]:
-    yield from _fact("why", report.plan.reason.words)
+    yield from _fact("reason", report.plan.reason.words)
     if report.dry_run:
-        yield from _fact("would read", _to_read(report.plan))
+        yield from _fact("would read", _planned_files_text(report.plan))
     elif report.applied:
-        yield from _fact("applied", _done(report.applied))
+        yield from _fact("applied", _applied_text(report.applied))
     if report.plan.missing:
         yield from _fact("missing", ", ".join(day.isoformat() for day in report.plan.missing))
     census = report.census
-    yield from _fact("certificates", f"{census.total:,}, of them {census.in_use:,} In-Use")
+    yield from _fact("certificates", f"{census.total:,}, {census.in_use:,} In-Use")
     if report.lists:
         yield from _fact("lists", "; ".join(map(_list_text, report.lists)))
     if census.quarantined:
@@ -60,15 +71,15 @@ def _facts(report: SyncReport) -> Iterator[str]:
 
 def _list_text(outcome: ListOutcome) -> str:
     number = "" if outcome.number is None else f" number {outcome.number}"
-    moved = [f"{outcome.revoked:,} revoked"] * bool(outcome.revoked)
-    moved += [f"{outcome.unrevoked:,} revoked no longer"] * bool(outcome.unrevoked)
-    return ", ".join([f"{outcome.kind.upper()}{number} {_LIST_STATES[outcome.state]}", *moved])
+    changed = [f"{outcome.revoked:,} revoked"] * bool(outcome.revoked)
+    changed += [f"{outcome.unrevoked:,} no longer revoked"] * bool(outcome.unrevoked)
+    return ", ".join([f"{outcome.kind.upper()}{number} {_LIST_STATES[outcome.state]}", *changed])
 
 
 _LIST_STATES = {
     ListState.APPLIED: "applied",
     ListState.IN_FORCE: "in force",
-    ListState.REFUSED: "REFUSED",
+    ListState.REFUSED: "REJECTED",
 }
 
 
@@ -77,26 +88,26 @@ def _fact(name: str, text: str) -> list[str]:
 
 
 def files_text(files: tuple[Extract, ...]) -> str:
-    """Name files as people do: a full by its name, deltas by how many and from when to when."""
+    """Return files for people: a full extract by its name, deltas by their number and dates."""
     fulls = [x.name for x in files if x.kind is ExtractKind.FULL]
     days = sorted(x.day.isoformat() for x in files if x.kind is ExtractKind.DELTA)
     spans = [f"{len(days)} deltas, {days[0]} to {days[-1]}"] if len(days) > 1 else []
-    ones = [f"the delta of {days[0]}"] if len(days) == 1 else []
-    return " and ".join(fulls + spans + ones)
+    single = [f"the delta of {days[0]}"] if len(days) == 1 else []
+    return " and ".join(fulls + spans + single)
 
 
-def _to_read(plan: Plan) -> str:
+def _planned_files_text(plan: Plan) -> str:
     size = sum(extract.size for extract in plan.extracts)
-    return f"{files_text(plan.extracts)}; {bytes_text(size)} in all" if plan.extracts else "nothing"
+    return f"{files_text(plan.extracts)}; {bytes_text(size)} in total" if plan.extracts else "nothing"
 
 
-def _done(applied: tuple[AppliedExtract, ...]) -> str:
+def _applied_text(applied: tuple[AppliedExtract, ...]) -> str:
     size = bytes_text(sum(a.bytes for a in applied))
     return f"{len(applied)} file{'s' * (len(applied) > 1)}, {size}, {counts_text(applied)}"
 
 
 def counts_text(applied: tuple[AppliedExtract, ...]) -> str:
-    """Say what files did, together; what is zero is not said."""
+    """Return the total of the counts of files, without those that are 0."""
     total = {name: sum(getattr(a.counts, name) for a in applied) for name in ("records", *_COUNTS)}
     counts = ", ".join(f"{total[name]:,} {word}" for name, word in _COUNTS.items() if total[name])
     return f"{total['records']:,} records{': ' if counts else ''}{counts}"
@@ -105,20 +116,24 @@ def counts_text(applied: tuple[AppliedExtract, ...]) -> str:
 _COUNTS = {
     "inserted": "new",
     "updated": "changed",
-    "unchanged": "as before",
+    "unchanged": "unchanged",
     "withdrawn": "withdrawn",
     "quarantined": "quarantined",
 }
 
 
-def _attention_lines(attention: Notice) -> Iterator[str]:
-    mark = "note" if attention.code.is_note else "ATTENTION"
-    yield from wrapped(f"{mark} {attention.code.value}: {attention.message}")
-    yield from wrapped(attention.hint, indent="  ")
+def _notice_lines(notice: Notice) -> Iterator[str]:
+    yield from wrapped(f"{level_text(notice)} {notice.code.value}: {notice.message}")
+    yield from wrapped(notice.hint, indent="  ")
+
+
+def level_text(notice: Notice) -> str:
+    """Return the level of a notice for people."""
+    return "note" if notice.code.is_note else "ATTENTION"
 
 
 def document(report: SyncReport, *, command: str = "sync") -> Json:
-    """Give the document of ``sync --json``; ``restore`` shares it under its own name."""
+    """Return the document of ``sync --json``; ``restore`` uses it under its own name."""
     return {
         "schema": schema_of(command),
         "outcome": report.outcome.value,
@@ -128,14 +143,24 @@ def document(report: SyncReport, *, command: str = "sync") -> Json:
         "applied": [applied_document(applied) for applied in report.applied],
         "certificates": {"total": report.census.total, "in_use": report.census.in_use},
         "quarantined": report.census.quarantined,
+        "unproven": unproven_document(report.census),
         "digest": report.census.digest,
-        "attention": [attention_document(attention) for attention in report.attention],
+        "attention": [notice_document(notice) for notice in report.attention],
         "lists": [list_document(outcome) for outcome in report.lists],
     }
 
 
+def unproven_document(counts: CertificateCounts) -> Json | None:
+    """Give why the mirror is unproven as JSON; ``None`` if it is proven."""
+    unproven = counts.unproven
+    if unproven is None:
+        return None
+    missing = [day.isoformat() for day in unproven.missing]
+    return {"since": unproven.since.isoformat(), "missing": missing}
+
+
 def list_document(outcome: ListOutcome) -> Json:
-    """Give what became of an ARL or CRL on offer; its number as text, for it may have 20 octets."""
+    """Return what was done with an ARL or CRL; its number is text, because it may have 20 bytes."""
     times = {"this_update": outcome.this_update, "next_update": outcome.next_update}
     return {
         "file": outcome.file,
@@ -152,7 +177,7 @@ def list_document(outcome: ListOutcome) -> Json:
 
 
 def plan_document(plan: Plan) -> Json:
-    """Give a plan as JSON: ``deltas`` are all that it reads, in order, those of ``overlap`` first."""
+    """Return a plan as JSON; ``deltas`` are all deltas it reads, in order, those of ``overlap`` first."""
     overlap = [extract.name for extract in plan.overlap]
     return {
         "action": plan.action.value,
@@ -167,7 +192,7 @@ def plan_document(plan: Plan) -> Json:
 
 
 def applied_document(applied: AppliedExtract) -> Json:
-    """Give one applied file as JSON; counts in certificates, ``seconds`` to the millisecond."""
+    """Return one applied file as JSON; counts in certificates, ``seconds`` with 3 decimals."""
     counts = applied.counts
     return {
         "file": applied.file,
@@ -184,11 +209,11 @@ def applied_document(applied: AppliedExtract) -> Json:
     }
 
 
-def attention_document(attention: Notice) -> Json:
-    """Give one thing to know as JSON; ``level`` is ``note`` where the mirror is current all the same."""
+def notice_document(notice: Notice) -> Json:
+    """Return one notice as JSON; ``level`` is ``note`` if the mirror is up to date in spite of it."""
     return {
-        "code": attention.code.value,
-        "level": "note" if attention.code.is_note else "attention",
-        "message": attention.message,
-        "hint": attention.hint,
+        "code": notice.code.value,
+        "level": "note" if notice.code.is_note else "attention",
+        "message": notice.message,
+        "hint": notice.hint,
     }

@@ -16,6 +16,7 @@ from typing import Annotated, assert_never
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import add_command
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
 from smki_sync.cli.scheduler_units import (
@@ -294,7 +295,9 @@ Into = Annotated[
 
 def register_schedule(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("schedule")(schedule)
+    add_command(
+        app, "schedule", schedule, examples=("smki-sync schedule --print", "smki-sync schedule --into units")
+    )
 
 
 def schedule(
@@ -317,7 +320,7 @@ def schedule(
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write what runs the sync once a day: a service and a timer, or a line for cron.
+    """Write systemd units or a cron line for daily runs.
 
     The paths are those of the configuration file and of this installation. The last lines say which
     commands are left to do; nothing is enabled.

@@ -163,7 +163,7 @@ SYNC: Final = ScheduledJob(
 )
 DRILL: Final = ScheduledJob(
     name="smki-sync-drill",
-    command="drill",
+    command="restore --rehearse",
     about="The recovery drill: a restore that touches nothing, with a report.",
     timing="Once a month, on its first Saturday, well away from the daily sync.",
     description="Rehearse the recovery of the mirror of the SMKI Repository",
@@ -314,7 +314,7 @@ def files(scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[Schedul
 
 def _units(scope: Scope, place: InstallationPaths, jobs: Sequence[ScheduledJob]) -> Iterator[File]:
     for job in jobs:
-        words = (*place.program, job.command, "--config", str(place.config), "--log-format", "json")
+        words = (*place.program, *job.command.split(), "--config", str(place.config), "--log-format", "json")
         text = filled(
             "service",
             about=job.about,
@@ -331,7 +331,7 @@ def _units(scope: Scope, place: InstallationPaths, jobs: Sequence[ScheduledJob])
 
 
 def _line(place: InstallationPaths, job: ScheduledJob) -> str:
-    words = (*place.program, job.command, "--quiet", "--config", str(place.config))
+    words = (*place.program, *job.command.split(), "--quiet", "--config", str(place.config))
     return f"{minute_of(place)} {job.cron} {place.user} {job.unless}{cron_command(words)}"
 
 

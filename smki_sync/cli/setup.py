@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import arguments
+from smki_sync.cli.arguments import add_command
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
@@ -50,7 +51,15 @@ class Answers:
 
 def register_init(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("init")(init)
+    add_command(
+        app,
+        "init",
+        init,
+        examples=(
+            "smki-sync init",
+            "smki-sync init --source file:///media/smki --mirror /srv/smki --schedule none",
+        ),
+    )
 
 
 def init(
@@ -83,10 +92,11 @@ def init(
     into: Into = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write a commented configuration, readable by its owner alone, and pin the server's host key.
+    """Write a configuration file and pin the host key.
 
-    Asks on a terminal for what no option says. Nothing is overwritten. A key is pinned only after a yes,
-    or where it has the fingerprint that --accept-fingerprint gives. A timer of systemd is offered too.
+    The file has comments and is readable only by its owner. On a terminal, the command asks for missing
+    values. It never overwrites a file. It pins a key only after confirmation, or if its fingerprint is that
+    of --accept-fingerprint. It also offers a systemd timer.
     """
     _check_absent(output)
     url = source or _ask("Where do extracts come from (sftp://user@host:port/path)?", "--source")
@@ -233,7 +243,7 @@ def _lines(answers: Answers, made: Schedule | None) -> Iterator[str]:
 
 def register_doctor(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    add_command(app, "doctor", doctor, examples=("smki-sync doctor", "smki-sync doctor --json"))
 
 
 def doctor(
@@ -245,10 +255,10 @@ def doctor(
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Say what would stop a sync and how to mend it: from the configuration to the disk.
+    """Check everything that could make a sync fail.
 
-    Connects once and logs in once. The exit code is that of the first cause; 3 where a sync would work
-    and something should be looked at; 0 where all is well.
+    Connects once and logs in once. Exit code 0 if a sync would succeed, 3 if it would succeed with warnings,
+    otherwise the exit code of the first problem.
     """
     findings = []
     for finding in _findings(

@@ -1,12 +1,11 @@
-"""``smki-sync sync``: the daily job."""
+"""The command `sync`."""
 
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from smki_sync.cli import arguments
-from smki_sync.cli.context import configure
+from smki_sync.cli.arguments import OutputOptions, SourceOptions, add_command, load_config
 from smki_sync.cli.event_log import JsonReporter
 from smki_sync.cli.exit_codes import exit_of_outcome
 from smki_sync.cli.job import event_reporter, job_of, record_run
@@ -17,69 +16,59 @@ from smki_sync.events import Logged
 from smki_sync.model.report import Outcome, SyncReport
 from smki_sync.recovery.reconcile import reconcile_new_full
 from smki_sync.sync import SyncJob, run
-from smki_sync.sync import dry_run as plan_only
+from smki_sync.sync import dry_run as make_dry_run
 
 
 def register_sync(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("sync")(sync)
+    add_command(
+        app,
+        "sync",
+        sync,
+        examples=("smki-sync sync", "smki-sync sync --dry-run", "smki-sync sync --quiet --log-format json"),
+    )
 
 
 def sync(
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done; change nothing, fetch nothing.")
+        bool, typer.Option("--dry-run", help="Show what a sync would do; download and change nothing.")
     ] = False,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Build the mirror anew from the newest full, whatever its position."),
+        typer.Option("--full", help="Force a full resync, even if deltas are available."),
     ] = False,
     accept_shrink: Annotated[
         bool,
         typer.Option(
             "--accept-shrink",
-            help="Take files that cost the mirror many In-Use certificates, this once.",
+            help="Accept, for this run only, a file that removes more In-Use certificates than"
+            " policy.max_shrink_share allows.",
         ),
     ] = False,
-    mirror: arguments.Mirror = None,
-    source: arguments.Source = None,
-    identity_file: arguments.IdentityFile = None,
-    known_hosts: arguments.KnownHosts = None,
-    bandwidth: arguments.Bandwidth = None,
-    config: arguments.ConfigFile = None,
-    as_json: arguments.Json = False,
-    quiet: arguments.Quiet = False,
-    verbose: arguments.Verbose = False,
-    log_format: arguments.LogFormat = None,
+    place: SourceOptions,
+    output: OutputOptions,
 ) -> None:
-    """Bring the mirror up to date: nothing to do, deltas in order, or a full and then deltas.
+    """Download and apply new extracts: the daily job.
 
-    The daily job, and the only one that cron needs. It decides by itself and says why. Exit code 0
-    means that the mirror is current; 3, that it can be used and is not.
+    Decides what to do and says why: nothing, deltas in order, or a full extract and then deltas. Exit code 0
+    if the mirror is up to date, 3 if it is usable but not up to date.
     """
-    settings = configure(
-        mirror=mirror,
-        source=source,
-        identity_file=identity_file,
-        known_hosts=known_hosts,
-        bandwidth=bandwidth,
-        config=config,
-        log_format=log_format,
-    )
-    with event_reporter(settings, quiet=quiet, verbose=verbose) as talk:
-        job = job_of(settings, talk)
+    settings = load_config(place, output)
+    with event_reporter(settings, quiet=output.quiet, verbose=output.verbose) as events:
+        job = job_of(settings, events)
         job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
         report = (
-            plan_only(job, full=full)
+            make_dry_run(job, full=full)
             if dry_run
             else record_run(settings, job, "sync", lambda: _run(job, settings, full=full))
         )
-        if as_json or quiet or isinstance(talk, JsonReporter):  # else stdout says it in words
-            for attention in report.attention:
-                talk.hear(Logged(attention=attention))
-    if as_json:
+        if output.as_json or output.quiet or isinstance(events, JsonReporter):  # else stdout has the notices
+            for notice in report.attention:
+                events.hear(Logged(attention=notice))
+    if output.as_json:
         print_json(document(report))
-    elif not quiet:
+    elif not output.quiet:
         show_report(report)
     raise typer.Exit(exit_of_outcome(report.outcome))
 
@@ -89,7 +78,7 @@ def _run(job: SyncJob, settings: Config, *, full: bool) -> SyncReport:
 
 
 def show_report(report: SyncReport) -> None:
-    """Say to people what a run has done."""
+    """Print the report of a run for people."""
     headline, *rest = sync_text(report).split("\n")
     print_text(headline, colour="green" if report.outcome is Outcome.CURRENT else "yellow")
     print_text("\n".join(rest))

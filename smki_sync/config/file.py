@@ -2,6 +2,7 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -158,10 +159,10 @@ def forbid_core_dumps() -> None:
 
 
 def read_password(path: Path) -> str:
-    """Read a password file: UTF-8, one line; the line end is no part of the password.
+    """Read a password file: one line of UTF-8, without its line end and without a byte order mark.
 
-    Raises ``ConfigError`` where it cannot be read, is no regular file, can be read by others than its
-    owner, or does not hold exactly one line.
+    Raises ``ConfigError`` if it cannot be read, is not a regular file, can be read by others than its owner,
+    or does not contain exactly one line without control characters.
     """
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to must not hang before it is refused.
@@ -182,13 +183,19 @@ def _check_mode(path: Path, mode: int) -> None:
 
 def _one_line(path: Path, octets: bytes) -> str:
     try:
-        text = octets.decode()
+        text = octets.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused(path, "is not UTF-8") from None  # the cause would show the octets
+        raise _refused(path, "is not UTF-8") from None  # the cause would show the bytes
     password = text.removesuffix("\n").removesuffix("\r")
     if len(octets) > MAX_PASSWORD_BYTES or not password or "\n" in password:
-        raise _refused(path, f"does not hold one line of at most {MAX_PASSWORD_BYTES} bytes")
+        raise _refused(path, f"does not contain one line of at most {MAX_PASSWORD_BYTES} bytes")
+    if any(unicodedata.category(letter) in _NOT_IN_A_PASSWORD for letter in password):
+        raise _refused(path, "contains control characters", "Save the password as one line of UTF-8 text.")
     return password
+
+
+_NOT_IN_A_PASSWORD: Final = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
+"""Unicode categories of control and format characters: an editor or a wrong encoding leaves them."""
 
 
 def _refused(path: Path, why: str, hint: str = "") -> ConfigError:

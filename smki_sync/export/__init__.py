@@ -1,12 +1,6 @@
-"""Certificates out of the mirror, for other programs: lines, files, trees, Parquet.
+"""Certificates for other programs: CSV, JSON Lines, PEM, DER files and Parquet.
 
-For: ``find``, which writes to stdout, and ``export``, which writes what is whole or absent. Refuses: to
-write to the mirror.
-
-* :mod:`.fields` one certificate as named values
-* :mod:`.lines` JSON Lines, CSV and PEM as a stream of text
-* :mod:`.whole` a file or a tree that is whole or absent
-* :mod:`.parquet` Parquet, the only module that knows pyarrow
-* :mod:`.tree` one DER file a certificate
-* :mod:`.run` the deed
+* :mod:`.export` writes one state of the mirror to a file or a directory
+* :mod:`.formats` one certificate as fields; the text formats and the tree of DER files
+* :mod:`.parquet` Parquet; the only module that imports pyarrow
 """

@@ -1,8 +1,4 @@
-"""The deed: certificates of one state of the mirror, into a file or a tree that is whole or absent.
-
-For: ``export``, and whoever takes the whole before following the feed of changes: the stamp says where the
-feed goes on. Refuses: to overwrite unless told to.
-"""
+"""Export certificates of one state of the mirror to a file or a directory, atomically."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +23,7 @@ from smki_sync.mirror.queries import (
 
 
 class ExportFormat(StrEnum):
-    """What is written: Parquet and ``der-tree`` are directories, the others are files."""
+    """Output format: Parquet and ``der-tree`` are directories, the others are files."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -40,8 +36,8 @@ _TREES: Final = (ExportFormat.PARQUET, ExportFormat.DER_TREE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
-    """What to export, as what, to where. ``force``: replace what an export made there before."""
+class ExportRequest:
+    """What to export, in which format, to where. ``force``: replace the output of an earlier export."""
 
     form: ExportFormat
     output: Path
@@ -51,7 +47,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportResult:
-    """What was written. ``stamp``: of which state; ``bytes``: of all files."""
+    """What was written. ``stamp``: the state of the mirror; ``bytes``: size of all files."""
 
     stamp: Stamp
     certificates: int
@@ -59,25 +55,25 @@ class ExportResult:
     bytes: int
 
 
-def export(link: Path, job: Export, *, told: Told = ignore_progress) -> ExportResult:
-    """Write it; ``told`` how far it is. Raises :class:`UsageError` for a place that cannot be written."""
-    if job.form is ExportFormat.PARQUET:
-        _parquet_writer()  # before anything else: it may not be installed
+def export_certificates(link: Path, request: ExportRequest, *, told: Told = ignore_progress) -> ExportResult:
+    """Write the output; ``told`` is called with the progress. Raises as :mod:`smki_sync.files`."""
+    if request.form is ExportFormat.PARQUET:
+        _parquet_writer()  # first, because it may not be installed
     with open_mirror(link) as db:
         stamp = read_stamp(db)
-        rows = _Counted(find(db, job.wanted, told=told))
-        if job.form in _TREES:
-            _write_tree(job, rows, stamp)
+        rows = _CountedRows(find(db, request.wanted, told=told))
+        if request.form in _TREES:
+            _write_tree(request, rows, stamp)
         else:
-            with atomic_file(job.output, force=job.force) as file:
-                file.writelines(_lines(job.form, rows))
-    files = [path for path in (job.output, *job.output.rglob("*")) if path.is_file()]
+            with atomic_file(request.output, force=request.force) as file:
+                file.writelines(_lines(request.form, rows))
+    files = [path for path in (request.output, *request.output.rglob("*")) if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     return ExportResult(stamp=stamp, certificates=rows.count, files=len(files), bytes=size)
 
 
-def facts_of(stamp: Stamp) -> dict[str, str]:
-    """Which state it is, as texts: what stands in the metadata of Parquet and in the manifest."""
+def stamp_fields(stamp: Stamp) -> dict[str, str]:
+    """Return the state of the mirror as texts, for the metadata of Parquet and the manifest."""
     return {
         "position": stamp.position.isoformat(),
         "digest": stamp.digest,
@@ -87,8 +83,8 @@ def facts_of(stamp: Stamp) -> dict[str, str]:
     }
 
 
-class _Counted:
-    """Certificates on their way out, counted."""
+class _CountedRows:
+    """Counts the certificates that pass through."""
 
     def __init__(self, found: Iterable[Certificate]) -> None:
         self._found = found
@@ -100,15 +96,15 @@ class _Counted:
             yield c
 
 
-def _write_tree(job: Export, rows: _Counted, stamp: Stamp) -> None:
-    facts = facts_of(stamp)
-    with atomic_tree(job.output, force=job.force) as directory:
-        if job.form is ExportFormat.PARQUET:
+def _write_tree(request: ExportRequest, rows: _CountedRows, stamp: Stamp) -> None:
+    facts = stamp_fields(stamp)
+    with atomic_tree(request.output, force=request.force) as directory:
+        if request.form is ExportFormat.PARQUET:
             named = {f"smki-sync.{name}": text for name, text in facts.items()}
             _parquet_writer()(rows, directory, {**named, "smki-sync.version": __version__})
         else:
             write_tree(rows, directory)
-        made = {"schema": "smki-sync/export/1", "format": job.form.value, "certificates": rows.count}
+        made = {"schema": "smki-sync/export/1", "format": request.form.value, "certificates": rows.count}
         write_manifest(directory, {**made, **facts, "sequence": stamp.sequence, "version": __version__})
 
 
@@ -121,19 +117,19 @@ def _lines(form: ExportFormat, rows: Iterable[Certificate]) -> Iterator[str]:
         case ExportFormat.PEM:
             return certificates_pem(rows)
         case ExportFormat.PARQUET | ExportFormat.DER_TREE:
-            raise AssertionError(f"{form} is a tree")
+            raise AssertionError(f"{form} is a directory")
         case _:
             assert_never(form)
 
 
 def _parquet_writer() -> Callable[[Iterable[Certificate], Path, Mapping[str, str]], None]:
-    """The function that writes Parquet; its library is an extra."""
+    """Return the function that writes Parquet; its library is optional."""
     try:
-        from smki_sync.export.parquet import write_parquet  # noqa: PLC0415 - loads pyarrow, if that is there
+        from smki_sync.export.parquet import write_parquet  # noqa: PLC0415 - loads pyarrow, if installed
     except ModuleNotFoundError as exc:
         raise UsageError(
-            "Parquet needs pyarrow, which is not installed here",
-            hint="Install it with: pip install 'smki-sync[parquet]'",
+            "Parquet needs pyarrow, which is not installed.",
+            hint="Run: pip install 'smki-sync[parquet]'",
             code="parquet-not-installed",
         ) from exc
     return write_parquet

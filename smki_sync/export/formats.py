@@ -1,4 +1,4 @@
-"""Certificate fields; CSV, JSON Lines, PEM, DER tree."""
+"""Certificates as fields, CSV, JSON Lines, PEM and a tree of DER files."""
 
 import csv
 import json
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.queries import Certificate
-from smki_sync.model.certificate import ROLE_NAMES, Status
+from smki_sync.model.certificate import ROLE_NAMES, Status, serial_decimal
 from smki_sync.x509 import NotACertificate, read_facts
 from smki_sync.x509.der import to_pem
 
 Fields = dict[str, object]
-"""Values that JSON knows, by name."""
+"""JSON values by name."""
 
-FLAT: Final = (
+CSV_COLUMNS: Final = (
     *("eui", "kind", "role", "role_name", "usage", "status", "status_name", "in_use", "serial"),
     *("serial_decimal", "issuer", "subject", "not_before", "not_after", "ski", "aki", "sha1", "sha256"),
     *("manufacturing", "first_seen", "last_changed", "withdrawn", "revoked", "file", "flags"),
@@ -29,28 +29,28 @@ FLAT: Final = (
 
 
 def fields_of(c: Certificate) -> Fields:
-    """The certificate as an object of JSON, its body in PEM."""
-    return {**_plain(c), "flags": list(c.flags.codes), "pem": to_pem(c.der)}
+    """Return a certificate as a JSON object, with its body in PEM."""
+    return {**_common_fields(c), "flags": list(c.flags.codes), "pem": to_pem(c.der)}
 
 
 def flat_fields_of(c: Certificate) -> Fields:
-    """The certificate as one row of a table: flags in one cell, its body in Base64 (:data:`FLAT`)."""
-    return {**_plain(c), "flags": " ".join(c.flags.codes), "der": b64encode(c.der).decode()}
+    """Return a certificate as one row of a table: flags in one cell, body in Base64 (:data:`CSV_COLUMNS`)."""
+    return {**_common_fields(c), "flags": " ".join(c.flags.codes), "der": b64encode(c.der).decode()}
 
 
 def role_name_of(role: int | None) -> str | None:
-    """The name of a Remote Party Role; ``None`` for a number that has none."""
+    """Return the name of a Remote Party Role; ``None`` if the number has no name."""
     return None if role is None else ROLE_NAMES.get(role)
 
 
 def _aki_of(c: Certificate) -> str | None:
     try:
         return read_facts(c.der).aki
-    except NotACertificate as exc:  # it was one when it was taken in
-        raise MirrorDamaged(f"certificate {c.serial} of {c.issuer} is damaged in the mirror: {exc}") from exc
+    except NotACertificate as exc:  # it was readable when it was stored
+        raise MirrorDamaged(f"Certificate {c.serial} of {c.issuer} is damaged in the mirror: {exc}") from exc
 
 
-def _plain(c: Certificate) -> Fields:
+def _common_fields(c: Certificate) -> Fields:
     return {
         "eui": c.eui,
         "kind": c.kind,
@@ -61,7 +61,7 @@ def _plain(c: Certificate) -> Fields:
         "status_name": Status(c.status).words,
         "in_use": c.in_use,
         "serial": c.serial,
-        "serial_decimal": str(int(c.serial, 16)),
+        "serial_decimal": serial_decimal(c.serial),
         "issuer": c.issuer,
         "subject": c.subject,
         "not_before": c.not_before,
@@ -82,16 +82,16 @@ def _plain(c: Certificate) -> Fields:
 
 
 _FORMULA: Final = re.compile(r"[\s\0-\x1f]*[=+\-@]")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""A spreadsheet would read a cell with this beginning as a formula."""
 
 
 def json_lines(objects: Iterable[Fields]) -> Iterator[str]:
-    """One JSON object a line (JSON Lines)."""
+    """Yield one JSON object per line (JSON Lines)."""
     return (json.dumps(one) + "\n" for one in objects)
 
 
 def csv_lines(names: Iterable[str], rows: Iterable[Fields]) -> Iterator[str]:
-    """CSV (RFC 4180, lines ending in LF) with a header; ``None`` is an empty cell."""
+    """Yield CSV (RFC 4180, lines end with LF) with a header; ``None`` is an empty cell."""
     columns = list(names)
     yield _csv_line(columns)
     for row in rows:
@@ -99,22 +99,22 @@ def csv_lines(names: Iterable[str], rows: Iterable[Fields]) -> Iterator[str]:
 
 
 def certificates_json(found: Iterable[Certificate]) -> Iterator[str]:
-    """Certificates as JSON Lines."""
+    """Yield certificates as JSON Lines."""
     return json_lines(map(fields_of, found))
 
 
 def certificates_csv(found: Iterable[Certificate]) -> Iterator[str]:
-    """Certificates as CSV."""
-    return csv_lines(FLAT, map(flat_fields_of, found))
+    """Yield certificates as CSV."""
+    return csv_lines(CSV_COLUMNS, map(flat_fields_of, found))
 
 
 def certificates_pem(found: Iterable[Certificate]) -> Iterator[str]:
-    """Certificates in PEM, one after the other."""
+    """Yield certificates in PEM."""
     return (to_pem(c.der) for c in found)
 
 
 class _Echo:
-    """A file for ``csv.writer`` that hands back what is written to it."""
+    """A file for ``csv.writer`` whose ``write`` returns the text."""
 
     def write(self, text: str) -> str:
         return text
@@ -124,7 +124,7 @@ _WRITER: Final = csv.writer(_Echo(), lineterminator="\n")
 
 
 def _csv_line(cells: list[str]) -> str:
-    line: Any = _WRITER.writerow(cells)  # what the file's write gives: typed as nothing
+    line: Any = _WRITER.writerow(cells)  # the return value of write(); typed as object
     return str(line)
 
 
@@ -137,23 +137,23 @@ def _cell(value: object) -> str:
 
 _HEX: Final = re.compile(r"[0-9A-F]+")
 _SERIAL_DIGITS: Final = 64
-"""Longest serial number in a name: RFC 5280 allows 40 digits, a file's name 255 octets."""
+"""Maximum digits of a serial number in a file name: RFC 5280 allows 40, a file name 255 bytes."""
 
 
 def write_tree(found: Iterable[Certificate], directory: Path) -> None:
-    """Write each certificate into its file below ``directory``."""
+    """Write each certificate to its file below ``directory``."""
     made: set[Path] = set()
     for c in found:
-        path = directory / path_of(c)
+        path = directory / tree_path(c)
         if path.parent not in made:
             path.parent.mkdir(parents=True, exist_ok=True)
             made.add(path.parent)
         path.write_bytes(c.der)
 
 
-def path_of(c: Certificate) -> Path:
-    """Where a certificate lies in the tree."""
+def tree_path(c: Certificate) -> Path:
+    """Return the path of a certificate in the tree."""
     if not _HEX.fullmatch(c.serial):
-        raise MirrorDamaged(f"a serial number in the mirror is not hex: {c.serial!r:.60}")
+        raise MirrorDamaged(f"A serial number in the mirror is not hex: {c.serial!r:.60}")
     digest = sha256(f"{c.issuer}\0{c.serial}".encode()).hexdigest()
     return Path(digest[:2], digest[2:4], f"{c.serial[:_SERIAL_DIGITS]}-{digest[4:20]}.der")

@@ -1,9 +1,8 @@
-"""Parquet, partitioned by kind and key usage, as DuckDB, Spark and Trino read it.
+"""Parquet, partitioned by kind and key usage, for DuckDB, Spark and Trino.
 
-For: ``export --format parquet``; the only module that knows pyarrow, which is an extra. Directories are named
-``kind=device/usage=DS``; the two columns stand in the names and not in the files, which is the custom (Hive).
-What has no usage lies under the name that stands for NULL there. Refuses: to hold more than a row group of
-each partition in memory.
+Directories are named ``kind=device/usage=DS``. As in Hive, these two columns are in the names and not
+in the files, and a certificate without usage is in the partition for NULL. At most one row group of each
+partition is in memory.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,19 +10,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa  # type: ignore[import-untyped]  # it has none
+import pyarrow as pa  # type: ignore[import-untyped]  # has no types
 from pyarrow import parquet
 
 from smki_sync.export.formats import role_name_of
 from smki_sync.mirror.queries import Certificate
 
 GROUP_ROWS: Final = 16_384
-"""Rows in a row group: some 12 MiB of devices; a reader skips what it does not want by these."""
+"""Rows in a row group: about 12 MiB of devices. A reader can skip whole row groups."""
 
 _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 _TIME: Final = pa.timestamp("s", tz="UTC")
-_PLAIN: Final = ("serial", "ski", "eui", "der")
-"""Columns whose values do not repeat: a dictionary of them would only cost."""
+_UNIQUE_COLUMNS: Final = ("serial", "ski", "eui", "der")
+"""Columns whose values do not repeat: a dictionary would not save space."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -50,11 +49,11 @@ SCHEMA: Final = pa.schema(
         pa.field("der", pa.binary(), nullable=False),
     ]
 )
-"""The columns of each file; ``kind`` and ``usage`` stand in the names of the directories."""
+"""The columns of each file; ``kind`` and ``usage`` are in the names of the directories."""
 
 
 def write_parquet(found: Iterable[Certificate], directory: Path, metadata: Mapping[str, str]) -> None:
-    """Write one file for each kind and usage below ``directory``; ``metadata`` goes into each."""
+    """Write one file per kind and usage below ``directory``, each with ``metadata``."""
     schema = SCHEMA.with_metadata(dict(metadata))
     with ExitStack() as close:
         partitions: dict[tuple[str, str | None], _Partition] = {}
@@ -73,10 +72,10 @@ def _path(directory: Path, kind: str, usage: str | None) -> Path:
 
 
 class _Partition:
-    """One file, a row group at a time."""
+    """One file, written one row group at a time."""
 
     def __init__(self, path: Path, schema: Any) -> None:  # noqa: ANN401 - pyarrow has no types
-        dictionary = [name for name in schema.names if name not in _PLAIN]
+        dictionary = [name for name in schema.names if name not in _UNIQUE_COLUMNS]
         self._writer = parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=dictionary)
         self._schema = schema
         self._rows: list[Certificate] = []
@@ -100,7 +99,7 @@ class _Partition:
 
 
 def _array(values: Sequence[object], kind: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """A column of one type; times and dates come as ISO 8601."""
+    """Return a column; times and dates are read from ISO 8601."""
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return pa.array(values, pa.string()).cast(kind)
     return pa.array(values, kind)

@@ -249,10 +249,12 @@ class RecordApplier:
             if self._disagreements:
                 write_disagreement(self._db, number, None)
             return
-        if held is not None:
-            held = held._replace(disagrees=read_disagreement(self._db, number))
-        said = Statement(Status(row.status), claims_of(row))
         unheld: Unlisted = self._rejected.unlisted(row.serial)
+        if held is not None:
+            noted = read_disagreement(self._db, number)
+            # Of a certificate that is not In-Use, nothing is noted unless the full lists it.
+            held = held._replace(disagrees=noted or (None if held.in_use else unheld))
+        said = Statement(Status(row.status), claims_of(row))
         state = merge_delta(held, said, self._day, self._baseline, unheld=unheld)
         if state is not None:
             write_disagreement(self._db, number, state.disagrees)

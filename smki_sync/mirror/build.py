@@ -379,7 +379,7 @@ class GenerationBuilder:
             leaving = loader.leaving + self._withdrawn
             self._limits.check_shrink(name, before=self._previous.in_use(), leaving=leaving)
             self._needs_settling = bool(self._db.execute(_CONFLICTS).get)
-            is_unclear = self._db.execute(_UNCLEAR).get
+            is_unclear = self._db.execute(_UNCLEAR).get and not self._previous.leads_to(self._baseline)
             ledger.write_baseline(self._db, self._baseline, is_unclear=bool(is_unclear))
 
     def apply_delta(self, file: AppliedFile, records: Records) -> ChangeCounts:
@@ -466,7 +466,6 @@ class GenerationBuilder:
         self._db.execute(VIEWS)
         if isinstance(self._previous, PreviousGeneration):
             self._db.execute("DETACH old")
-        self._db.execute("UPDATE mirror SET inode = ?", (self._temporary.stat().st_ino,))
         self._db.pragma("journal_mode", "WAL")
         self._db.close()
         with self._temporary.open("rb") as file:

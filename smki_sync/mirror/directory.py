@@ -28,6 +28,8 @@ _SORTING: Final = "etilqs_"
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", "-damaged")
 
 
+_RUN_SYNC: Final = "Run `smki-sync sync`. It repairs or rebuilds the mirror."
+
 P = ParamSpec("P")
 Found = TypeVar("Found")
 _Method = Callable[Concatenate["MirrorDirectory", P], Found]
@@ -120,9 +122,7 @@ class MirrorDirectory:
         """
         target = self.linked()
         if target and _marker(target).exists():
-            raise MirrorDamaged(
-                f"{target} was found damaged earlier", hint="Run `smki-sync sync`: it builds the mirror anew."
-            )
+            raise MirrorDamaged(f"{target} was found damaged earlier", hint=_RUN_SYNC)
         return target
 
     @_translated_errors
@@ -131,13 +131,35 @@ class MirrorDirectory:
         if not self.link.is_symlink():
             if self.link.exists():
                 raise MirrorDamaged(
-                    f"{self.link} is no link to a generation", hint="Move it away and run `smki-sync sync`."
+                    f"{self.link} is not the symbolic link that smki-sync created",
+                    hint="Move it away and run `smki-sync sync`.",
+                )
+            if self._numbers():
+                raise MirrorDamaged(
+                    f"{self.link} is missing, and there are generations", hint=_RUN_SYNC, code="link-lost"
                 )
             return None
-        target = self.root / self.link.readlink()
+        pointed = self.link.readlink()
+        if pointed.parent != Path(self.generations.name):
+            raise MirrorDamaged(
+                f"{self.link} points to {pointed}, which is not a generation of this mirror",
+                hint="Remove the link and run `smki-sync sync`. It links the newest generation here.",
+            )
+        target = self.root / pointed
         if not target.is_file():
             raise no_file(self.link)
         return target
+
+    @_translated_errors
+    def is_link_lost(self) -> bool:
+        """Whether there are generations, and no link to one."""
+        return not self.link.is_symlink() and not self.link.exists() and bool(self._numbers())
+
+    @_translated_errors
+    def newest_first(self) -> tuple[Path, ...]:
+        """Return the generations that were not found damaged, the newest first."""
+        paths = (self._path(number) for number in reversed(self._numbers()))
+        return tuple(path for path in paths if path.is_file() and not _marker(path).exists())
 
     @_translated_errors
     def mark_damaged(self, generation: Path | None = None) -> None:

@@ -168,6 +168,18 @@ class History:
         """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
         return tuple(_known(ComparisonRecord, row) for row in self._rows("comparison", None, []))
 
+    def remember_journal(self, lineage: str, sequence: int) -> None:
+        """Store the end of the journal, durably; raises :class:`MirrorError`."""
+        with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
+            table = db.table("journal_head").create({"lineage": str, "sequence": int}, if_not_exists=True)
+            table.delete_where()
+            table.insert({"lineage": lineage, "sequence": sequence})
+
+    def journal(self) -> tuple[str, int] | None:
+        """Return the lineage and the last line that the last run saw. Raises :class:`MirrorError`."""
+        rows = self._rows("journal_head", None, [])
+        return (rows[0]["lineage"], rows[0]["sequence"]) if rows else None
+
     def fetch_rate(self) -> float | None:
         """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
 

@@ -267,7 +267,8 @@ def _copy(link: Path, aside: Path, told: Told) -> None:
                 while not backup.done:
                     backup.step(_PAGES)
                     told(backup.page_count - backup.remaining, backup.page_count)
-            copy.pragma("journal_mode", "DELETE")  # one file, with nothing beside it
+            copy.execute("UPDATE mirror SET inode = NULL")  # whoever uses it knows that it is a copy
+            copy.pragma("journal_mode", "DELETE")  # one file, without side files
 
 
 def _create(path: Path) -> apsw.Connection:

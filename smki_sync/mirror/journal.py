@@ -4,7 +4,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
@@ -20,15 +20,11 @@ SELECT ?, ?, kind, eui, serial, issuer, ?, ?, ?, ?, ? FROM certificate WHERE id 
 
 _BEGIN: Final = "UPDATE mirror SET journal_from = ? WHERE journal_from IS NULL"
 _MOVE: Final = "UPDATE mirror SET journal_from = ? WHERE journal_from < ?"
-_LEAVE: Final = """
-DELETE FROM change WHERE sequence < coalesce(
-    (SELECT sequence FROM change WHERE day >= ? ORDER BY sequence LIMIT 1),
-    (SELECT max(sequence) + 1 FROM change))
-"""
+_KEEP: Final = "DELETE FROM change WHERE sequence < ?"
 
 
 class ChangeKind(StrEnum):
-    """What happened to a certificate, as the journal names it."""
+    """What happened to a certificate. Codes of the journal."""
 
     ADDED = "added"
     STATUS = "status"
@@ -44,8 +40,7 @@ class ChangeKind(StrEnum):
 class JournalEntry:
     """One line of the journal before it has a sequence number.
 
-    ``row``: id of the certificate. ``before``, ``after``: the status it was and is listed with, ``None``
-    where it was or is not listed.
+    ``row``: id of the certificate. ``before``, ``after``: its status, ``None`` if it was or is not listed.
     """
 
     row: int
@@ -92,17 +87,18 @@ class JournalWriter:
 
 
 def begin(db: apsw.Connection, *, reached: date) -> None:
-    """The first generation stands at ``reached``: from the next day on, every change is written down."""
+    """Begin the journal: it contains every change after the position ``reached`` of the first generation."""
     db.execute(_BEGIN, ((reached + timedelta(days=1)).isoformat(),))
 
 
 def prune(db: apsw.Connection, *, position: date, keep_days: int | None) -> None:
-    """Leave the lines of the last ``keep_days`` days up to ``position``; ``None`` leaves all."""
+    """Keep the lines recorded in the last ``keep_days`` days up to ``position``; ``None`` keeps all."""
     if keep_days is None:
         return
-    first = (position - timedelta(days=keep_days - 1)).isoformat()
-    if db.execute(_MOVE + " RETURNING TRUE", (first, first)).get:
-        db.execute(_LEAVE, (first,))
+    first = position - timedelta(days=keep_days - 1)
+    day = first.isoformat()
+    if db.execute(_MOVE + " RETURNING TRUE", (day, day)).get:
+        db.execute(_KEEP, (_first_recorded(db, first),))
 
 
 _TOKEN: Final = re.compile(r"(?:(?P<lineage>[0-9a-f]{16}):)?(?P<sequence>[0-9]{1,18})", re.ASCII)
@@ -111,7 +107,7 @@ _TOKEN: Final = re.compile(r"(?:(?P<lineage>[0-9a-f]{16}):)?(?P<sequence>[0-9]{1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AfterLine:
-    """After the line of this number. ``lineage``: of which journal; ``None`` where nobody said."""
+    """After the line of this number. ``lineage``: of the journal; ``None`` if it is not known."""
 
     sequence: int
     lineage: str | None = None
@@ -121,18 +117,18 @@ class AfterLine:
         """Read a token, or a number alone; raises ``ValueError``."""
         found = _TOKEN.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r:.60} is no token of a journal")
+            raise ValueError(f"{text!r:.60} is not a token of a journal")
         return cls(sequence=int(found["sequence"]), lineage=found["lineage"])
 
     @property
     def token(self) -> str:
-        """The same as text, for the next time."""
+        """The same as text."""
         return f"{self.lineage}:{self.sequence}" if self.lineage else str(self.sequence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromDate:
-    """From the first line of an extract of this date or a later one."""
+    """From the first line that was recorded on this date or later, UTC."""
 
     day: date
 
@@ -162,10 +158,10 @@ class JournalLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFeed:
-    """What the journal holds. ``first``, ``last``: numbers of its lines; without any, ``first`` is the next.
+    """The content of the journal. ``first``, ``last``: numbers of its lines; without any, ``first`` is the next.
 
-    ``since``: every change dated so or later is in it. ``lineage``: 16 hex digits, another after the
-    journal began anew.
+    ``since``: every change of this date or later is in it. ``lineage``: 16 hex digits, which change if the
+    journal begins again.
     """
 
     first: int
@@ -174,13 +170,13 @@ class JournalFeed:
     lineage: str
 
     def token(self, sequence: int) -> str:
-        """A place in this journal, and in no other."""
+        """Return the token of a place in this journal."""
         return AfterLine(sequence=sequence, lineage=self.lineage).token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalGapError:
-    """The journal cannot go on from there without a gap. ``why``: what is so; ``hint``: what to do."""
+    """The journal cannot continue from a place without a gap. ``why``: the reason; ``hint``: what to do."""
 
     why: str
     hint: str
@@ -196,18 +192,24 @@ _LINES: Final = """
 SELECT sequence, date, change, kind, eui, serial, issuer, "from", "to", file
   FROM changes WHERE sequence > ? ORDER BY sequence
 """
-_FIRST_FILE: Final = "SELECT min(id) FROM extract WHERE day >= ?"
+_FIRST: Final = """
+SELECT sequence FROM change WHERE recorded >= ? ORDER BY recorded, sequence LIMIT 1
+"""
+_LAST_UNDATED: Final = "SELECT max(sequence) FROM change WHERE recorded IS NULL"
+_FIRST_UNDATED: Final = "SELECT min(sequence) FROM change"
+_FILE_BEFORE: Final = "SELECT coalesce(max(id), 0) FROM extract WHERE committed < ?"
 _FILE_OF: Final = "SELECT extract FROM change WHERE sequence = ?"
-_FIRST_BY_LIST: Final = "SELECT min(sequence) FROM change WHERE list IS NOT NULL AND day >= ?"
 
-_TAKE_ALL: Final = "Take the whole state once with `smki-sync export`, and go on from the token that it says."
+_TAKE_ALL: Final = (
+    "Load everything once with `smki-sync export`, and continue from the token that it returns."
+)
 
 
 def read_journal(db: apsw.Connection) -> JournalFeed:
-    """What the journal holds now."""
+    """Return the content of the journal."""
     row = db.execute(_JOURNAL).fetchone()
     if row is None or row[1] is None:
-        raise MirrorDamaged(f"{db.filename} does not say from when its journal is whole")
+        raise MirrorDamaged(f"{db.filename} has no date for the start of its journal")
     lineage, since, first, last = row
     return JournalFeed(
         first=last + 1 if first is None else first,
@@ -218,20 +220,20 @@ def read_journal(db: apsw.Connection) -> JournalFeed:
 
 
 def start_after(db: apsw.Connection, journal: JournalFeed, place: Place) -> int | JournalGapError:
-    """The number of the line after which to read, or why there is none."""
+    """Return the number of the line after which to read, or why there is none."""
     if isinstance(place, FromDate):
         if place.day < journal.since:
             return _too_old(f"{place.day}", journal)
-        return _before_day(db, journal, place.day)
+        return _before_day(db, place.day)
     if place.lineage not in (None, journal.lineage):
         return JournalGapError(
-            why="That token is of another journal: this one began anew since, or is another mirror's.",
+            why="That token belongs to another journal: this journal began again, or belongs to another mirror.",
             hint=_TAKE_ALL,
         )
     if place.sequence > journal.last:
         return JournalGapError(
-            why=f"The journal has not come to line {place.sequence}, its last is {journal.last}: it is"
-            " another mirror's, or began anew.",
+            why=f"The journal has no line {place.sequence} yet, its last is {journal.last}: it belongs to another"
+            " mirror, or began again.",
             hint=_TAKE_ALL,
         )
     return (
@@ -240,28 +242,38 @@ def start_after(db: apsw.Connection, journal: JournalFeed, place: Place) -> int 
 
 
 def read_changes(db: apsw.Connection, after: int) -> Iterator[JournalLine]:
-    """Every line after that number, in order, as a stream."""
+    """Return every line after that number, in order, as a stream."""
     return map(JournalLine._make, db.execute(_LINES, (after,)))
 
 
 def _too_old(what: str, journal: JournalFeed) -> JournalGapError:
     lines = f"lines {journal.first} to {journal.last}" if journal.last >= journal.first else "no line"
     return JournalGapError(
-        why=f"The journal does not reach back to {what}: it is whole from {journal.since} on"
-        f" and keeps {lines}.",
+        why=f"The journal does not reach back to {what}: it is complete from {journal.since} on"
+        f" and has {lines}.",
         hint=f"`--since {journal.since}` shows all of it. {_TAKE_ALL}",
     )
 
 
-def _before_day(db: apsw.Connection, journal: JournalFeed, day: date) -> int:
-    """Lines are in the order of the ledger, so the first of a date is found by halving.
+def _before_day(db: apsw.Connection, day: date) -> int:
+    """Return the number of the line before the first one that was recorded on a date or later."""
+    return _first_recorded(db, day) - 1
 
-    What a list changed stands under the file before it, whose date is earlier, and has its own index.
+
+def _first_recorded(db: apsw.Connection, day: date) -> int:
+    """Return the number of the first line recorded on a date or later; the next number if there is none.
+
+    Lines of an upgraded mirror have no time; there the file counts, and lists count with the file before them.
     """
-    listed = db.execute(_FIRST_BY_LIST, (day.isoformat(),)).get
-    file = db.execute(_FIRST_FILE, (day.isoformat(),)).get
-    lines = range(journal.first, journal.last + 1)
-    before = journal.last
-    if file is not None:
-        before = journal.first - 1 + bisect_left(lines, file, key=lambda n: db.execute(_FILE_OF, (n,)).get)
-    return before if listed is None else min(before, listed - 1)
+    begin = datetime.combine(day, time(), UTC)
+    last: int = db.execute(_LAST_UNDATED).get or 0
+    if last:
+        before = db.execute(_FILE_BEFORE, (begin.strftime("%Y-%m-%dT%H:%M:%SZ"),)).get
+        first: int = db.execute(_FIRST_UNDATED).get
+        undated = range(first, last + 1)
+        place = bisect_left(undated, before, key=lambda n: db.execute(_FILE_OF, (n,)).get)
+        if place < len(undated):
+            return undated[place]
+    found = db.execute(_FIRST, (int(begin.timestamp()),)).get
+    newest: int = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'").get
+    return newest + 1 if found is None else int(found)

@@ -1,7 +1,7 @@
 """The previous generation: merge its statements with a full, and find what has changed."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +26,9 @@ class History(Protocol):
 
     def in_use(self) -> int:
         """Return the number of In-Use certificates in it."""
+
+    def leads_to(self, baseline: Baseline) -> bool:
+        """Whether it is proven, and no delta is missing between it and the overlap of a full."""
 
     def recall(self, serial: str, issuer: int) -> Held | None:
         """Return a certificate as it has it."""
@@ -54,6 +57,10 @@ class NoPreviousGeneration:
     def in_use(self) -> int:
         """Return 0."""
         return 0
+
+    def leads_to(self, baseline: Baseline) -> bool:  # noqa: ARG002 - the protocol's name
+        """Nothing leads to it."""
+        return False
 
     def recall(self, serial: str, issuer: int) -> None:
         """Return nothing."""
@@ -176,6 +183,11 @@ class PreviousGeneration:
     def position(self) -> date:
         """Return the position of the previous generation."""
         return date.fromisoformat(self._db.execute("SELECT position FROM old.mirror").get)
+
+    def leads_to(self, baseline: Baseline) -> bool:
+        """Whether it is proven, and no delta is missing between it and the overlap of a full."""
+        proven = self._db.execute("SELECT unproven_since IS NULL FROM old.mirror").get
+        return bool(proven) and self.position() >= baseline.first_delta - timedelta(days=1)
 
     def in_use(self) -> int:
         """Return the number of In-Use certificates in it: members of its digest."""

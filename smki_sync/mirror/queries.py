@@ -93,6 +93,7 @@ class Certificate(NamedTuple):
     revoked: str | None = None
     revoked_by: str | None = None
     revocation_reason: str | None = None
+    issuer_revoked: str | None = None
     unproven: bool = False
 
 
@@ -203,9 +204,6 @@ def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
         told(high, total)
 
 
-_EPOCH: Final = date(1970, 1, 1).toordinal()
-
-
 class StatusFilter(StrEnum):
     """How a certificate stands: the Repository's last word, or withdrawn: no longer listed by a full.
 
@@ -267,6 +265,8 @@ def _leaves_devices_out(wanted: CertificateFilter) -> bool:
     return bool(wanted.kinds) and Kind.DEVICE not in wanted.kinds
 
 
+_CHANGED_SINCE: Final = """c.extract IN (SELECT id FROM extract WHERE committed >= :since)"""
+
 _ISSUER: Final = """c.issuer IN (
 SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)) > 0
    AND NOT EXISTS (SELECT 1 FROM issuer WHERE name = :issuer)))"""
@@ -287,7 +287,7 @@ def _terms(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     if wanted.issuer is not None:
         yield _ISSUER, {"issuer": wanted.issuer}
     if wanted.changed_since:
-        yield "c.last_changed >= :since", {"since": wanted.changed_since.toordinal() - _EPOCH}
+        yield _CHANGED_SINCE, {"since": wanted.changed_since.isoformat()}
     if wanted.ends_before is not None:
         yield "c.not_after < :ends", {"ends": wanted.ends_before}
 

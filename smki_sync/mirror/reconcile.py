@@ -277,11 +277,11 @@ class FullMerge:
             quarantine_record(self._db, record, extract=self.entry)
             self._quarantined += 1
         self._db.execute("DELETE FROM disagreement")
-        is_unclear = False
+        is_unclear, was_proven = False, ledger.read_unproven(self._db) is None
         for row, says in found.noted():
             write_disagreement(self._db, row, says)
             is_unclear |= says is Unlisted.UNCLEAR
-        ledger.write_baseline(self._db, self._baseline, is_unclear=is_unclear)
+        ledger.write_baseline(self._db, self._baseline, is_unclear=is_unclear and not was_proven)
 
     def _repair(self, found: DriftDifference) -> None:
         counts = found.row is not None and bool(self._db.execute(_LIST_STATE, (found.row,)).get)

@@ -248,9 +248,11 @@ _KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enume
 IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
 """Whether row ``c`` of ``certificate`` is In-Use."""
 
-MARKED: Final = """(EXISTS (SELECT 1 FROM disagreement AS d WHERE d.certificate = c.id AND d.says <> 'silent')
-       AND (SELECT unproven_since IS NOT NULL FROM mirror))"""
-"""Whether row ``c`` is contested, and the mirror unproven."""
+MARKED: Final = """EXISTS (
+           SELECT 1 FROM disagreement AS d JOIN mirror AS m
+            WHERE d.certificate = c.id AND m.unproven_since IS NOT NULL
+              AND CASE d.says WHEN 'silent' THEN 0 WHEN 'unclear' THEN m.until_full ELSE m.missing <> '' END)"""
+"""Whether row ``c`` is marked: a delta that would explain what the full says may be missing."""
 
 _REVOKED_BY: Final = """CASE WHEN c.revoked IS NOT NULL THEN (
            SELECT {} FROM revocation AS r JOIN revocation_list AS l ON l.id = r.list

@@ -5,6 +5,7 @@ Rows, journal, ledger, digest and position change in one transaction. Whoever wr
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +70,53 @@ def upgrade(path: Path) -> bool:
             revocation.upgrade_lists(db)
             db.execute("UPDATE mirror SET inode = ?", (path.stat().st_ino,))
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalHead:
+    """The end of a journal: its lineage, and the number of its last line."""
+
+    lineage: str
+    sequence: int
+
+
+def read_journal_head(path: Path) -> JournalHead:
+    """Return the end of the journal of a generation."""
+    with disk_errors(path), closing(connect_to_read(path)) as db:
+        lineage, sequence = db.execute(_HEAD).get
+        return JournalHead(lineage=lineage, sequence=sequence)
+
+
+def mark_published(path: Path) -> None:
+    """Record that readers see this file, so that a copy of it is recognised."""
+    with disk_errors(path), closing(connect(path)) as db:
+        keep_side_files(db)
+        db.execute("UPDATE mirror SET inode = ?", (path.stat().st_ino,))
+
+
+def was_published(path: Path) -> bool:
+    """Whether readers have seen a generation; one of an older schema has been seen."""
+    with disk_errors(path), closing(connect_to_read(path)) as db:
+        columns = {row[1] for row in db.execute("PRAGMA table_info(mirror)")}
+        return "inode" not in columns or db.execute("SELECT inode IS NOT NULL FROM mirror").get == 1
+
+
+def is_copy(path: Path) -> bool:
+    """Whether a generation is a copy of the file that was published."""
+    with disk_errors(path), closing(connect_to_read(path)) as db:
+        return bool(db.execute("SELECT inode FROM mirror").get != path.stat().st_ino)
+
+
+def start_lineage(path: Path) -> None:
+    """Let the journal begin again: tokens of the old one are not valid any more."""
+    with disk_errors(path), closing(connect(path)) as db:
+        keep_side_files(db)
+        db.execute("UPDATE mirror SET lineage = lower(hex(randomblob(8))), inode = ?", (path.stat().st_ino,))
+
+
+_HEAD: Final = """
+SELECT lineage, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0) FROM mirror WHERE one = 1
+"""
 
 
 class MirrorStore:

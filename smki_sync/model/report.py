@@ -21,6 +21,7 @@ class NoticeCode(StrEnum):
     """What an operator must know about a run that did not fail. Extend, never rename."""
 
     BLOCKED = "blocked"
+    LISTING_EMPTY = "listing-empty"
     SOURCE_UNREACHED = "source-unreached"
     FALLBACK_UNREACHED = "fallback-unreached"
     DELTAS_MISSING = "deltas-missing"
@@ -36,6 +37,7 @@ class NoticeCode(StrEnum):
     DATED_IN_FUTURE = "dated-in-future"
     FULL_CHANGED = "full-changed"
     HISTORY_LOST = "history-lost"
+    LINK_RESTORED = "link-restored"
     DRIFT = "drift"
     DRIFT_REPAIRED = "drift-repaired"
     NOT_RECONCILED = "not-reconciled"
@@ -77,6 +79,7 @@ class NoticeCode(StrEnum):
 _BEHIND = frozenset(
     {
         NoticeCode.BLOCKED,
+        NoticeCode.LISTING_EMPTY,
         NoticeCode.SOURCE_UNREACHED,
         NoticeCode.DELTAS_MISSING,
         NoticeCode.REPOSITORY_LATE,

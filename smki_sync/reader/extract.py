@@ -26,6 +26,7 @@ from smki_sync.reader.xml_stream import (
     XmlRecordStream,
     evidence,
     read_claims,
+    read_serial,
 )
 
 Made = TypeVar("Made")
@@ -109,8 +110,12 @@ class ExtractReader(Generic[Made]):
                 detail=f"{exc} stands more than once in the record",
             )
         except FieldTooLong as exc:
-            what = f"record {number}: {exc} has more than {self._limits.field_length} characters"
-            raise bad_extract(Fault.FIELD_TOO_LONG, self._name, what) from None
+            return Rejected(
+                number=number,
+                reason=RejectReason.FIELD_TOO_LONG,
+                detail=f"{exc} has more than {self._limits.field_length} characters",
+                serial=read_serial(record),
+            )
         return self._understand(number, claims)
 
     def _check_share(self) -> None:

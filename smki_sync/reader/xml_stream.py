@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from random import Random
 from typing import Final, cast
@@ -10,7 +11,7 @@ from lxml import etree
 from lxml.etree import XMLSyntaxError, _Element, tostring
 
 from smki_sync.errors import BadExtract, Fault, bad_extract
-from smki_sync.model.certificate import Claims
+from smki_sync.model.certificate import SERIAL_SIZE_LIMIT, Claims, Serial, parse_serial
 from smki_sync.reader.gzip_stream import PeekableStream, ReaderLimits, near_of
 
 ONE_IN: Final = 32
@@ -107,6 +108,9 @@ FIELDS = {
 }
 """Element → field of ``Claims``; ``other_name`` stands in for a ``name`` that is not there."""
 
+_SERIAL_LENGTH: Final = 4 * SERIAL_SIZE_LIMIT
+"""Characters of a serial number with blanks and leading zeros."""
+
 _ANY_RECORD = f"{{*}}{RECORD}"
 _XML_SPACE = " \t\r\n"  # what XML calls white space; Python's own strip() takes more
 
@@ -165,6 +169,15 @@ def read_claims(record: _Element, *, lengths: FieldLengths, nested: bool) -> Cla
         other = claims.pop("other_name")
         claims["name"] = claims.get("name") or other
     return Claims(**claims)
+
+
+def read_serial(record: _Element) -> Serial | None:
+    """Read the claimed serial number of a record that is rejected, if it is one of plausible length."""
+    for child in record:
+        if FIELDS.get(local_name(child.tag)) == "serial" and len(child.text or "") < _SERIAL_LENGTH:
+            with suppress(ValueError):
+                return parse_serial(child.text or "")
+    return None
 
 
 def _check_for_record(child: _Element) -> None:

@@ -33,6 +33,7 @@ from smki_sync.sync import SyncJob
 from smki_sync.sync.apply import Archiver, RecordReader, open_store
 from smki_sync.sync.decision import MirrorSnapshot, inspect_mirror
 from smki_sync.sync.notices import unproven_notice
+from smki_sync.sync.runner import prepare_mirror, remember_journal
 from smki_sync.sync.signature_gate import SignatureGate, authorities_in_file, signature_gate
 
 EXAMPLES: Final = 10
@@ -107,6 +108,7 @@ def reconcile(
     """
     job.directory.prepare()
     with hold_lock(job.directory.lock, since=job.clock()):
+        prepare_mirror(job)
         held = inspect_mirror(job.directory)
         if held.state in {MirrorState.OLDER_SCHEMA, MirrorState.NEWER_SCHEMA}:
             check_schema(job.directory.link)
@@ -131,6 +133,7 @@ def reconcile(
                 if repair and not result.agrees:
                     result = replace(result, repaired=done)
                     _remember(job, held, result)
+        remember_journal(job, held.generation)
         Archiver(job).release(fetched, held.generation)
         return result
 

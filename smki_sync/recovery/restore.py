@@ -41,7 +41,7 @@ from smki_sync.sync.companions import CompanionsResult, apply_companions, downlo
 from smki_sync.sync.decision import Decision, MirrorSnapshot, inspect_mirror, with_hashes
 from smki_sync.sync.job import SyncJob
 from smki_sync.sync.notices import ReadStatistics, RunFacts, collect_notices
-from smki_sync.sync.runner import check_space, upgrade_mirror
+from smki_sync.sync.runner import check_space, prepare_mirror, remember_journal
 from smki_sync.sync.signature_gate import signature_gate
 from smki_sync.sync.streaming_load import download_all
 from smki_sync.verify.inspector import Inspector, chain_validator
@@ -259,6 +259,7 @@ class RestoreFacts:
     result: ExecutionResult[_Checked]
     statistics: ReadStatistics
     archiver: Archiver
+    notices: tuple[Notice, ...] = ()
 
     @property
     def checked(self) -> _Checked:
@@ -279,7 +280,7 @@ def build_report(done: RestoreFacts) -> SyncReport:
         statistics=done.statistics,
         unusable=done.result.unusable,
         history_lost=done.result.history_lost,
-        companions=(*done.checked.companions.attention, *done.archiver.notices()),
+        companions=(*done.notices, *done.checked.companions.attention, *done.archiver.notices()),
     )
     # The agreement of today does not apply to that day; see _outside.
     as_then = replace(as_of(done.job, done.until), agreement=DownloadWindow())
@@ -341,7 +342,7 @@ def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
 _FAILED: Final = {
     "digest": (
         NoticeCode.OTHER_DIGEST,
-        "Run `smki-sync manifest --compare` with another mirror to find the certificates that differ.",
+        "Run `smki-sync manifest --compare OTHER` to list the certificates that differ.",
     ),
     "chains": (NoticeCode.CHAINS_BROKEN, "Run `smki-sync verify` to list the certificates."),
 }
@@ -394,7 +395,7 @@ def restore(
     with hold_lock(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        upgrade_mirror(job)
+        notices = prepare_mirror(job)
         random = chance or Random()  # noqa: S311 - a sample
         archiver, statistics = Archiver(job), ReadStatistics()
         times = [job.clock()]
@@ -431,6 +432,8 @@ def restore(
                 streaming=streaming,
             )
             result = executor.execute(decision)
+            if result.checked is None:
+                raise next(iter(result.unusable)).error
             statistics.unproven = gate.unproven if gate else 0
             times.append(job.clock())
         done = RestoreFacts(
@@ -441,7 +444,9 @@ def restore(
             result=result,
             statistics=statistics,
             archiver=archiver,
+            notices=notices,
         )
+        remember_journal(job, result.generation)
         report = build_report(done)
     return RestoreResult(
         report=report, phases=_phases(times, done.checked.seconds), checks=done.checked.checks

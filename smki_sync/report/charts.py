@@ -1,4 +1,4 @@
-"""Charts, HTML elements."""
+"""HTML elements, tables and bar charts; changes, lag and runs by day or week."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from xml.etree.ElementTree import Element, tostring
 from smki_sync.mirror.history import Run
 from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.report import Outcome
-from smki_sync.report.data import SHOWN, PageFacts
+from smki_sync.report.data import MAX_ROWS, PageFacts
 from smki_sync.text import duration_text, visible
 
 Node = Element | str
 NUMERIC: Final = "number"
-"""The class of cells whose text is a number: set to the right."""
+"""CSS class of cells that contain a number."""
 
 
 def element(tag: str, /, *children: Node, **attributes: str) -> Element:
-    """Make an element; ``class_`` and ``aria_label`` become ``class`` and ``aria-label``."""
+    """Return an element; ``class_`` and ``aria_label`` become ``class`` and ``aria-label``."""
     made = Element(tag, {key.rstrip("_").replace("_", "-"): visible(v) for key, v in attributes.items()})
     last: Element | None = None
     for child in children:
@@ -35,21 +35,21 @@ def element(tag: str, /, *children: Node, **attributes: str) -> Element:
 
 
 def style(sheet: str) -> Element:
-    """Make the one style sheet; it is ours, so it stands as it is."""
+    """Return the style element; the style sheet is ours and is not escaped."""
     made = Element("style")
     made.text = sheet
     return made
 
 
-def document(root: Element) -> str:
-    """Write the whole page."""
+def html_text(root: Element) -> str:
+    """Return the whole page."""
     return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, numbers: int = 0) -> Element:
-    """Make a table whose first column heads its rows; the last ``numbers`` columns are numbers.
+    """Return a table with row headings in the first column; the last ``numbers`` columns are numbers.
 
-    It scrolls by itself where it is wider than the page, and can then be reached by the keyboard.
+    A table that is wider than the page scrolls, also with the keyboard.
     """
     first = len(head) - numbers
     body = [
@@ -75,7 +75,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Node]], *, 
 
 
 def facts_list(known: Iterable[tuple[str, Node]]) -> Element:
-    """Make a list of facts, each under its name."""
+    """Return a list of named facts."""
     return element(
         "dl", *(element("div", element("dt", name), element("dd", value)) for name, value in known)
     )
@@ -87,7 +87,7 @@ def _cell(column: int, content: Node, *, numeric: bool) -> Element:
 
 
 def count(number: int, noun: str) -> str:
-    """Write so many of something."""
+    """Return a number and a noun, in the plural if needed."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
@@ -95,8 +95,8 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'
 
 
 def full_document(title: str, body: Element) -> str:
-    """Write a page as HTML."""
-    return document(element("html", _head(title), body, lang="en-GB"))
+    """Return a page as HTML."""
+    return html_text(element("html", _head(title), body, lang="en-GB"))
 
 
 def _head(title: str) -> Element:
@@ -112,31 +112,31 @@ def _head(title: str) -> Element:
     )
 
 
-BY_DAY: Final = 92
-"""Most days that are shown one by one: a quarter; more bars than that are thinner than a finger's width."""
+MAX_DAYS_SHOWN: Final = 92
+"""Days that are shown one by one: a quarter. A longer period is shown by week."""
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """A day, or a week from Monday as far as it lies in the time shown."""
+    """A day, or the part of a week (from Monday) that is shown."""
 
     first: date
     last: date
 
     @property
-    def words(self) -> str:
-        """How it is named."""
+    def label(self) -> str:
+        """Its name."""
         return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """What happened, period by period; every list is as long as ``periods``.
+    """What happened in each period; every list is as long as ``periods``.
 
-    ``lag``: days that the mirror was behind the calendar, the largest of the period; 0 before there was
-    a mirror. ``runs``: number of runs by outcome.
+    ``lag``: days behind the calendar, the maximum of the period; 0 before the first mirror.
+    ``runs``: number of runs by outcome.
     """
 
     periods: tuple[Period, ...]
@@ -155,8 +155,8 @@ class Timeline:
 def timeline(first: date, today: date, *, ledger: Sequence[LedgerFile], runs: Sequence[Run]) -> Timeline:
     """Sort ledger and runs into periods from ``first`` to ``today``.
 
-    Changes count on the date of their extract, runs on the day on which they began, in UTC. What a resync has
-    read again brought nothing: a file counts as it was first applied.
+    Changes count on the date of their extract, runs on the day they began, in UTC. A file that a resync read
+    again counts only as it was first applied.
     """
     periods = _periods(first, today)
     where = {day: n for n, period in enumerate(periods) for day in _days(period)}
@@ -176,7 +176,7 @@ def timeline(first: date, today: date, *, ledger: Sequence[LedgerFile], runs: Se
 def lag_by_day(
     first: date, today: date, *, ledger: Iterable[LedgerFile], runs: Iterable[Run]
 ) -> dict[date, int]:
-    """For each day, how many days the position lay behind it when it ended; 0 before the first position."""
+    """Return, for each day, how many days the position was behind at its end; 0 before the first position."""
     reached = sorted(
         [(f.committed, f.day) for f in ledger]
         + [(datetime.fromisoformat(r.at), date.fromisoformat(r.position)) for r in runs if r.position]
@@ -193,7 +193,7 @@ def lag_by_day(
 
 def _periods(first: date, today: date) -> tuple[Period, ...]:
     days = _days(Period(first=first, last=today))
-    if len(days) <= BY_DAY:
+    if len(days) <= MAX_DAYS_SHOWN:
         return tuple(Period(first=day, last=day) for day in days)
     weeks = [tuple(week) for _, week in groupby(days, key=lambda day: day - day.weekday() * _DAY)]
     return tuple(Period(first=week[0], last=week[-1]) for week in weeks)
@@ -224,7 +224,7 @@ _HEIGHT: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One colour of the bars. ``colour``: a class of the style sheet. ``sum_up``: the legend says the sum."""
+    """One colour of the bars. ``colour``: a CSS class. ``sum_up``: show the sum in the legend."""
 
     name: str
     colour: str
@@ -234,15 +234,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartMark:
-    """A level line across the picture, shown where the picture reaches it."""
+    """A horizontal line."""
 
     value: int
-    words: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What is drawn. ``key``: makes ids unique on the page. ``summary``: says in words what one sees."""
+    """A chart. ``key``: makes its ids unique on the page. ``summary``: describes it in words."""
 
     key: str
     title: str
@@ -253,10 +253,10 @@ class Chart:
 
 
 def figure(chart: Chart) -> Element:
-    """Draw it, with legend, axes and the numbers behind it."""
+    """Return the chart with legend, axes and a table of its numbers."""
     top = _top(chart)
     legend = (element("li", element("span", class_=f"key {s.colour}"), _legend(s)) for s in chart.series)
-    marked = [element("li", element("span", class_="key line"), chart.mark.words)] if chart.mark else []
+    marked = [element("li", element("span", class_="key line"), chart.mark.label)] if chart.mark else []
     return element(
         "figure",
         element("figcaption", chart.summary),
@@ -285,7 +285,7 @@ def _legend(series: Series) -> str:
 
 
 def _top(chart: Chart) -> int:
-    """The level of the upper edge: the highest bar, or the mark where that is near."""
+    """Return the value at the upper edge: the highest bar or the line."""
     highest = max((sum(values) for values in zip(*(s.values for s in chart.series), strict=True)), default=0)
     return max(highest, chart.mark.value if chart.mark else 1, 1)
 
@@ -299,7 +299,7 @@ def _picture(chart: Chart, top: int) -> Element:
         element("desc", chart.summary, id=ids[1]),
         *_bars(chart, top),
         *_line(chart, top, width),
-        *_hints(chart),
+        *_tooltips(chart),
         viewBox=f"0 0 {width} {_HEIGHT}",
         preserveAspectRatio="none",
         role="img",
@@ -308,7 +308,7 @@ def _picture(chart: Chart, top: int) -> Element:
 
 
 def _bars(chart: Chart, top: int) -> list[Element]:
-    """One path a series, each bar standing on those before it."""
+    """Return one path per series; the bars are stacked."""
     ground = [0] * len(chart.periods)
     drawn = []
     for series in chart.series:
@@ -330,13 +330,13 @@ def _line(chart: Chart, top: int, width: int) -> list[Element]:
     return [element("path", d=f"M0 {level:.2f}H{width}", class_="line")]
 
 
-def _hints(chart: Chart) -> list[Element]:
-    """What a pointer that rests on a bar is told."""
+def _tooltips(chart: Chart) -> list[Element]:
+    """Return the tooltip of each bar."""
     return [
         element(
             "rect",
             element(
-                "title", f"{period.words}: {', '.join(f'{s.values[n]:,} {s.name}' for s in chart.series)}"
+                "title", f"{period.label}: {', '.join(f'{s.values[n]:,} {s.name}' for s in chart.series)}"
             ),
             x=str(n * _STEP),
             width=str(_STEP),
@@ -349,13 +349,13 @@ def _hints(chart: Chart) -> list[Element]:
 
 def _numbers(chart: Chart) -> Element:
     rows = [
-        (period.words, *(f"{s.values[n]:,}" for s in chart.series))
+        (period.label, *(f"{s.values[n]:,}" for s in chart.series))
         for n, period in reversed(list(enumerate(chart.periods)))
     ]
-    head = ("When", *(s.name for s in chart.series))
+    head = ("Period", *(s.name for s in chart.series))
     return element(
         "details",
-        element("summary", "The numbers"),
+        element("summary", "Numbers"),
         table(chart.title, head, rows, numbers=len(chart.series)),
     )
 
@@ -364,7 +364,7 @@ _OUTCOME_COLOURS: Final = {Outcome.CURRENT: "good", Outcome.BEHIND: "fair", Outc
 
 
 def timeline_of(facts: PageFacts) -> Timeline:
-    """What happened in the time shown, from the first that is known."""
+    """Return the timeline of the period, from the first known event."""
     today = facts.made.date()
     known = [f.committed.date() for f in facts.contents.ledger] + [_day_of(run) for run in facts.runs]
     days = [f.day for f in facts.contents.ledger]
@@ -374,14 +374,14 @@ def timeline_of(facts: PageFacts) -> Timeline:
 
 
 def changes(shown: Timeline) -> Element:
-    """Certificates that changed."""
+    """Return the chart of changed certificates."""
     every = "week" if shown.by_week else "day"
     return figure(
         Chart(
             key="changes-chart",
             title=f"Certificates that changed, by {every}",
-            summary=f"Certificates that extracts brought, changed or no longer listed, by {every} of the "
-            "extract. The first full is not counted.",
+            summary=f"Certificates that extracts added, changed or no longer listed, by {every} of the "
+            "extract. The first full extract is not counted.",
             periods=shown.periods,
             series=[
                 Series(name="new", colour="one", values=shown.new),
@@ -393,18 +393,18 @@ def changes(shown: Timeline) -> Element:
 
 
 def lag(shown: Timeline, window: int) -> Element:
-    """Days behind; ``window``: how many of them deltas can close."""
+    """Return the chart of days behind; ``window``: how many days deltas are available."""
     worst = max(shown.lag)
     most = "at the end of the day" if not shown.by_week else "at the end of its worst day"
     return figure(
         Chart(
             key="lag-chart",
             title="Days behind",
-            summary=f"How many days the position lay behind the calendar, by {_every(shown)}, {most}. "
-            f"At most {count(worst, 'day')}.",
+            summary=f"Days between the position and the calendar, by {_every(shown)}, {most}. "
+            f"Maximum: {count(worst, 'day')}.",
             periods=shown.periods,
             series=[Series(name="days behind", colour="one", values=shown.lag, sum_up=False)],
-            mark=ChartMark(value=window, words=f"{window} days: the window of deltas"),
+            mark=ChartMark(value=window, label=f"{window} days: how long deltas are available"),
         )
     )
 
@@ -414,7 +414,7 @@ def _every(shown: Timeline) -> str:
 
 
 def runs(shown: Timeline) -> Element:
-    """Runs by outcome."""
+    """Return the chart of runs by outcome."""
     total = sum(sum(values) for values in shown.runs.values())
     return figure(
         Chart(
@@ -431,14 +431,14 @@ def runs(shown: Timeline) -> Element:
 
 
 def last_runs(runs: Sequence[Run]) -> list[Element]:
-    """The last runs, one by one."""
+    """Return the table of the last runs."""
     if not runs:
-        return [element("p", "No run is on record.")]
+        return [element("p", "No run is recorded.")]
     rows = [
         (r.at, _pill(r.outcome), r.reason, str(r.position or "none"), str(r.exit), duration_text(r.seconds))
-        for r in reversed(runs[-SHOWN:])
+        for r in reversed(runs[-MAX_ROWS:])
     ]
-    head = ("Began", "Outcome", "Reason", "Position", "Exit", "Took")
+    head = ("Started", "Outcome", "Reason", "Position", "Exit", "Duration")
     return [table(f"The last {count(len(rows), 'run')}", head, rows, numbers=2)]
 
 

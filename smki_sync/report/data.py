@@ -1,15 +1,10 @@
-"""What the page says, gathered once.
-
-For: one frozen value between the mirror and the page, read in one snapshot. Refuses: the network, the
-lock, and to fail over a mirror that is empty or damaged: then the page says so.
-"""
+"""The data of the status page, read once from mirror and history, without network or lock."""
 
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from smki_sync.cli.status import StatusFinding, TrustStatus, mirror_status
 from smki_sync.errors import MirrorError
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, Run, StoredListing
@@ -29,65 +24,66 @@ from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import read_lists
 from smki_sync.model.extract import ListInForce
 from smki_sync.model.plan import Policy
+from smki_sync.status import MirrorStatus, TrustStatus, mirror_status
 
-SHOWN: Final = 14
-"""So many runs, files and quarantined records are listed one by one, two weeks of each; totals count all."""
+MAX_ROWS: Final = 14
+"""Runs, files and quarantined records that are listed one by one: two weeks. Totals count all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What the mirror itself says; all empty where there is none."""
+    """Contents of the mirror; all empty if there is no mirror."""
 
     ledger: tuple[LedgerFile, ...] = ()
     holdings: tuple[CertificateCount, ...] = ()
     roles: tuple[RoleCount, ...] = ()
     quarantine: tuple[QuarantineReason, ...] = ()
-    set_aside: tuple[QuarantineRow, ...] = ()
+    quarantine_rows: tuple[QuarantineRow, ...] = ()
     lists: tuple[ListInForce, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFacts:
-    """Everything that the page shows. ``runs``: those of the time shown, oldest first.
+    """Everything that the page shows. ``runs``: the runs of the period, oldest first.
 
-    ``made``: the time of the page; its date is the day that age and cliff are judged by.
-    ``days``: how many days are shown, at most.
+    ``made``: time of the page; age and resync deadline are calculated for its date.
+    ``days``: maximum length of the period.
     """
 
     made: datetime
     place: str
     days: int
     policy: Policy
-    finding: StatusFinding
+    status: MirrorStatus
     contents: Contents
     runs: tuple[Run, ...]
     offer: StoredListing | None
-    trusted: TrustStatus
+    trust: TrustStatus
 
 
-def gather(
+def read_page_facts(
     directory: MirrorDirectory,
     *,
     now: datetime,
     max_age: float,
     days: int,
     policy: Policy,
-    trusted: TrustStatus,
+    trust: TrustStatus,
 ) -> PageFacts:
-    """Read mirror and history. ``max_age`` in hours, and ``trusted``: as for ``status``."""
-    finding = mirror_status(directory, now=now, max_age=max_age)
+    """Read mirror and history. ``max_age`` in hours, and ``trust``: as for the command ``status``."""
+    status = mirror_status(directory, now=now, max_age=max_age)
     since = (now - timedelta(days=days)).date().isoformat()
-    runs, offer = _remembered(History(directory.history), since)
+    runs, offer = _runs_and_listing(History(directory.history), since)
     return PageFacts(
         made=now,
         place=str(directory.root.absolute()),
         days=days,
         policy=policy,
-        finding=finding,
-        contents=_contents(directory) if finding.census else Contents(),
+        status=status,
+        contents=_contents(directory) if status.census else Contents(),
         runs=runs,
         offer=offer,
-        trusted=trusted,
+        trust=trust,
     )
 
 
@@ -98,13 +94,13 @@ def _contents(directory: MirrorDirectory) -> Contents:
             holdings=read_certificate_counts(db),
             roles=read_roles(db),
             quarantine=read_quarantine_reasons(db),
-            set_aside=read_quarantine_rows(db, limit=SHOWN),
+            quarantine_rows=read_quarantine_rows(db, limit=MAX_ROWS),
             lists=read_lists(db),
         )
 
 
-def _remembered(history: History, since: str) -> tuple[tuple[Run, ...], StoredListing | None]:
-    """Runs and the last listing; a record of runs that cannot be read says nothing."""
+def _runs_and_listing(history: History, since: str) -> tuple[tuple[Run, ...], StoredListing | None]:
+    """Return runs and the last listing; empty if the history cannot be read."""
     with suppress(MirrorError):
         return history.runs(since=since), history.offer()
     return (), None

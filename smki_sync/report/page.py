@@ -1,104 +1,106 @@
-"""Page sections."""
+"""The HTML page that shows the state of a mirror, section by section."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from xml.etree.ElementTree import Element
 
 from smki_sync import __version__
-from smki_sync.cli.status import StatusState, TrustStatus
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.certificate import ROLE_NAMES, Kind, Status
 from smki_sync.report import charts
 from smki_sync.report.charts import Node, count, element, facts_list, full_document, table
-from smki_sync.report.data import SHOWN, PageFacts
-from smki_sync.status import ResyncDeadline, resync_deadline
+from smki_sync.report.data import MAX_ROWS, PageFacts
+from smki_sync.status import ResyncDeadline, StatusState, TrustStatus, resync_deadline
 from smki_sync.text import age_text, bytes_text, duration_text
 
 _STATE_WORDS: Final = {
     StatusState.EMPTY: ("bad", "Empty", "There is no mirror yet. Run smki-sync sync."),
-    StatusState.CURRENT: ("good", "Current", "The mirror is as new as the operator asks for."),
-    StatusState.STALE: ("fair", "Stale", "The mirror is older than the operator asks for."),
+    StatusState.CURRENT: ("good", "Current", "The mirror is up to date."),
+    StatusState.UNPROVEN: ("fair", "Unproven", "The next full is compared, and ends this."),
+    StatusState.STALE: ("fair", "Stale", "The mirror is older than the limit."),
     StatusState.DAMAGED: ("bad", "Damaged", "The mirror cannot be read."),
 }
 
 
 def headline(facts: PageFacts) -> list[Element]:
-    """What one reads first: the state, in a word, a sentence and a colour."""
-    colour, word, sentence = _STATE_WORDS[facts.finding.state]
-    held = facts.finding.position
-    as_of = f" It holds the Repository as of {held}." if held else ""
+    """Return the state as a word, a sentence and a colour."""
+    colour, word, sentence = _STATE_WORDS[facts.status.state]
+    position = facts.status.position
+    as_of = f" Its position is {position}." if position else ""
     return [
         element("p", element("strong", word, class_=f"state {colour}"), f" {sentence}{as_of}", class_="lead"),
         *(
             element("p", text, class_="bad words")
-            for text in (facts.finding.message, facts.finding.hint)
+            for text in (facts.status.message, facts.status.hint)
             if text
         ),
     ]
 
 
 def holdings(facts: PageFacts) -> list[Element]:
-    """State, age, counts, digest."""
-    finding, run = facts.finding, facts.finding.last_run
-    census = finding.census
+    """Return state, age, counts and digest."""
+    status, run = facts.status, facts.status.last_run
+    census = status.census
     known: list[tuple[str, Node]] = [
-        ("As of", f"{finding.position}" if finding.position else "no position"),
+        ("Position", f"{status.position}" if status.position else "none"),
         (
-            "That day began",
-            f"{age_text(finding.age_hours)} ago, UTC" if finding.age_hours is not None else "not known",
+            "Age",
+            age_text(status.age_hours) if status.age_hours is not None else "unknown",
         ),
-        ("Last looked", f"{run.at}: {run.outcome}, exit {run.exit}, {run.reason}" if run else "never"),
-        ("Last success", finding.last_success.at if finding.last_success else "never"),
-        ("Last full", f"{finding.last_full}" if finding.last_full else "none"),
-        ("Certificates", f"{census.total:,}, of them {census.in_use:,} In-Use" if census else "none"),
-        ("Quarantined", f"{census.quarantined:,} not accepted" if census else "not known"),
-        ("Size on disk", bytes_text(finding.bytes)),
-        ("Set digest", element("code", census.digest) if census else "not known"),
+        ("Last run", f"{run.at}: {run.outcome}, exit {run.exit}, {run.reason}" if run else "never"),
+        ("Last success", status.last_success.at if status.last_success else "never"),
+        ("Last full", f"{status.last_full}" if status.last_full else "none"),
+        ("Certificates", f"{census.total:,}, {census.in_use:,} In-Use" if census else "none"),
+        ("Quarantined", f"{census.quarantined:,} waiting for review" if census else "unknown"),
+        ("Size on disk", bytes_text(status.bytes)),
+        ("Set digest", element("code", census.digest) if census else "unknown"),
     ]
     return [facts_list(known)]
 
 
 def deadline_section(facts: PageFacts) -> list[Element]:
-    """How long the next delta stays on offer."""
-    if facts.finding.position is None:
-        return [element("p", "Without a position there is no next delta: the next run takes a full.")]
-    cliff = resync_deadline(
-        facts.finding.position, offer=facts.offer, window=facts.policy.window_days, today=facts.made.date()
+    """Return how long the next delta remains in the Repository."""
+    if facts.status.position is None:
+        return [element("p", "The mirror has no position, so the next run needs a full extract.")]
+    deadline = resync_deadline(
+        facts.status.position, offer=facts.offer, window=facts.policy.window_days, today=facts.made.date()
     )
-    looked = f"what the run of {facts.offer.at} saw on offer" if facts.offer else "no run has noted the offer"
-    rows = [(str(d.day), "held" if d.applied else "not yet", d.seen.value, str(d.leaves)) for d in cliff.days]
+    listing = f"listed at {facts.offer.at}" if facts.offer else "the Repository was never listed"
+    rows = [
+        (str(d.day), "applied" if d.applied else "no", d.seen.value, str(d.leaves)) for d in deadline.days
+    ]
     return [
-        element("p", *_deadline_text(cliff)),
-        _gauge(cliff),
+        element("p", *_deadline_text(deadline)),
+        _gauge(deadline),
         table(
-            f"The deltas of the last days; {looked}",
-            ("Delta of", "In the mirror", "At the Repository", "May be gone from"),
+            f"Deltas of the last days ({listing})",
+            ("Delta of", "In the mirror", "In the Repository", "May be removed from"),
             rows,
         ),
     ]
 
 
-def _deadline_text(cliff: ResyncDeadline) -> list[Node]:
-    next_day, leaves = element("time", str(cliff.next_day)), element("time", str(cliff.leaves))
-    if not cliff.left:
-        return ["The delta of ", next_day, " may be gone since ", leaves, "; then the next run takes a full."]
-    return [
-        *(
-            "The next delta is that of ",
+def _deadline_text(deadline: ResyncDeadline) -> list[Node]:
+    next_day, leaves = element("time", str(deadline.next_day)), element("time", str(deadline.leaves))
+    if not deadline.left:
+        return [
+            "The delta of ",
             next_day,
-            ". From ",
+            " may have been removed on ",
             leaves,
-            " on it may be gone, and then only a full",
-        ),
-        f" mends the gap: a run has to succeed within {count(cliff.left, 'day')}.",
+            ". The next run may need a full extract.",
+        ]
+    return [
+        *("The next delta is ", next_day, ". It may be removed from ", leaves, " on. Without a successful"),
+        f" sync within {count(deadline.left, 'day')}, a full resync is needed.",
     ]
 
 
-def _gauge(cliff: ResyncDeadline) -> Element:
-    """Days left, as boxes: as many as an up-to-date mirror has."""
-    most = cliff.window + 1
-    left = min(cliff.left, most)
+def _gauge(deadline: ResyncDeadline) -> Element:
+    """Return the days left as boxes; an up-to-date mirror has all of them."""
+    most = deadline.window + 1
+    left = min(deadline.left, most)
     colour = "good" if left > most / 2 else "fair" if left > 1 else "bad"
     boxes = (
         element("rect", x=str(n * 12), width="10", height="10", class_=colour if n < left else "gone")
@@ -125,12 +127,12 @@ _STATUSES: Final = {
 
 
 def kinds(facts: PageFacts) -> list[Element]:
-    """Counts by kind and status."""
-    held = facts.contents.holdings
-    if not held:
-        return [element("p", "The mirror holds no certificates.")]
-    counts = {(h.kind, h.status): h.count for h in held}
-    kinds = dict.fromkeys(h.kind for h in held)
+    """Return counts by kind and status."""
+    holdings = facts.contents.holdings
+    if not holdings:
+        return [element("p", "The mirror contains no certificates.")]
+    counts = {(h.kind, h.status): h.count for h in holdings}
+    kinds = dict.fromkeys(h.kind for h in holdings)
     statuses = [s for s in _STATUSES if any((kind, s) in counts for kind in kinds)]
     rows = [
         (kind.value, *(f"{counts.get((kind, s), 0):,}" for s in statuses), f"{_sum(counts, kind):,}")
@@ -145,7 +147,7 @@ def _sum(counts: dict[tuple[Kind, str], int], wanted: Kind) -> int:
 
 
 def roles(facts: PageFacts) -> list[Element]:
-    """Organisations and authorities by Remote Party Role."""
+    """Return organisations and authorities by Remote Party Role."""
     rows = [(_role(r.role), r.kind.value, f"{r.in_use:,}", f"{r.total:,}") for r in facts.contents.roles]
     if not rows:
         return []
@@ -158,7 +160,7 @@ def _role(role: int | None) -> str:
 
 
 def files(facts: PageFacts) -> list[Element]:
-    """The files applied last."""
+    """Return the files applied last."""
     ledger = facts.contents.ledger
     if not ledger:
         return [element("p", "No file was applied.")]
@@ -173,72 +175,75 @@ def files(facts: PageFacts) -> list[Element]:
             bytes_text(f.size),
             duration_text(f.seconds),
         )
-        for f in reversed(ledger[-SHOWN:])
+        for f in reversed(ledger[-MAX_ROWS:])
     ]
-    head = ("File", "Records", "New", "Changed", "Withdrawn", "Quarantined", "Size", "Took")
+    head = ("File", "Records", "New", "Changed", "Withdrawn", "Quarantined", "Size", "Duration")
     return [table(f"The last {len(rows)} of {count(len(ledger), 'file')}", head, rows, numbers=len(head) - 1)]
 
 
 def quarantine(facts: PageFacts) -> list[Element]:
-    """What could not be understood, by reason, and the newest one by one."""
+    """Return the records that could not be read: counts by reason, and the newest records."""
     reasons = facts.contents.quarantine
     if not reasons:
         return [element("p", "The quarantine is empty.")]
     sums = [(q.reason, f"{q.open:,}", f"{q.total:,}") for q in reasons]
-    held = [
+    newest = [
         (s.file, str(s.number), s.reason, s.accepted or "no", element("span", s.detail, class_="long"))
-        for s in facts.contents.set_aside
+        for s in facts.contents.quarantine_rows
     ]
     total = sum(q.total for q in reasons)
     return [
-        table("Records by reason", ("Reason", "Not accepted", "All"), sums, numbers=2),
+        table("Records by reason", ("Reason", "Waiting for review", "All"), sums, numbers=2),
         table(
-            f"The newest {len(held)} of {count(total, 'record')}",
-            ("File", "Record", "Reason", "Accepted", "What was found"),
-            held,
+            f"The newest {len(newest)} of {count(total, 'record')}",
+            ("File", "Record", "Reason", "Accepted", "Detail"),
+            newest,
         ),
     ]
 
 
 def trust(facts: PageFacts) -> list[Element]:
-    """What the mirror is anchored to, how its last whole verification ended, lists in force."""
-    return [facts_list(_verified(facts.trusted)), *_lists(facts)]
+    """Return trust anchors, the last full verification and the revocation lists in force."""
+    return [facts_list(_verified(facts.trust)), *_lists(facts)]
 
 
-def _verified(trusted: TrustStatus) -> list[tuple[str, Node]]:
-    anchors = f"{trusted.anchors}" if trusted.anchors else "none: nothing is anchored"
-    last = trusted.last
+def _verified(trust: TrustStatus) -> list[tuple[str, Node]]:
+    anchors = f"{trust.anchors}" if trust.anchors else "none configured"
+    last = trust.last
     if last is None:
         return [
             ("Trust anchors", anchors),
-            ("Last verified as a whole", "not that is known; smki-sync verify does"),
+            ("Last full verification", "never; run smki-sync verify"),
         ]
-    found = f"{count(last.errors, 'error')} and {count(last.warnings, 'warning')}"
+    result = f"{count(last.errors, 'error')} and {count(last.warnings, 'warning')}"
     return [
         ("Trust anchors", anchors),
         (
-            "Last verified as a whole",
-            f"{last.at}, as of {last.position}{', replaced since' if trusted.replaced else ''}",
+            "Last full verification",
+            f"{last.at}, position {last.position}{', mirror replaced since' if trust.replaced else ''}",
         ),
-        ("Found", element("span", found, class_=f"pill {'bad' if last.errors else 'good'}")),
-        ("Certificates verified", f"{last.certificates:,}{'' if last.anchored else ', not anchored'}"),
+        ("Result", element("span", result, class_=f"pill {'bad' if last.errors else 'good'}")),
+        (
+            "Certificates verified",
+            f"{last.certificates:,}{'' if last.anchored else ', without trust anchors'}",
+        ),
     ]
 
 
 def _lists(facts: PageFacts) -> list[Element]:
     if not facts.contents.lists:
-        return [element("p", "The mirror holds no revocation list.")]
+        return [element("p", "The mirror contains no revocation list.")]
     rows = [
         (
-            held.file,
-            held.kind.value.upper(),
-            held.issuer,
-            "none" if held.number is None else str(held.number),
-            _time(held.this_update),
-            _next(held.next_update, facts.made),
-            f"{held.entries:,}",
+            one.file,
+            one.kind.value.upper(),
+            one.issuer,
+            "none" if one.number is None else str(one.number),
+            _time(one.this_update),
+            _next(one.next_update, facts.made),
+            f"{one.entries:,}",
         )
-        for held in facts.contents.lists
+        for one in facts.contents.lists
     ]
     head = ("List", "Kind", "Signed by", "Number", "Issued", "Next due", "Revoked")
     return [table("Revocation lists in force", head, rows, numbers=1)]
@@ -246,7 +251,7 @@ def _lists(facts: PageFacts) -> list[Element]:
 
 def _next(due: int | None, now: datetime) -> Node:
     if due is None:
-        return "does not say"
+        return "not stated"
     return (
         _time(due)
         if due > now.timestamp()
@@ -259,11 +264,11 @@ def _time(seconds: int) -> str:
 
 
 def sections(facts: PageFacts) -> list[Element]:
-    """Every part of the page below its headline."""
+    """Return every section below the headline."""
     shown = charts.timeline_of(facts)
     return [
         _section("holdings", "State", holdings(facts)),
-        _section("cliff", "The seven-day cliff", deadline_section(facts)),
+        _section("deadline", "Resync deadline", deadline_section(facts)),
         _section("certificates", "Certificates", [*kinds(facts), *roles(facts)]),
         _section("changes", "Changes", [charts.changes(shown)]),
         _section("lag", "Lag", [charts.lag(shown, facts.policy.window_days)]),
@@ -278,10 +283,10 @@ def _section(key: str, title: str, content: Iterable[Element]) -> Element:
     return element("section", element("h2", title, id=key), *content, aria_labelledby=key)
 
 
-def page(facts: PageFacts) -> str:
-    """Write the page as HTML, some 100 kB for a year."""
+def status_page(facts: PageFacts) -> str:
+    """Return the page as HTML, about 100 kB for a year."""
     parts = sections(facts)
-    return full_document(f"SMKI mirror: {facts.finding.state.value}", _body(facts, parts))
+    return full_document(f"SMKI mirror: {facts.status.state.value}", _body(facts, parts))
 
 
 def _body(facts: PageFacts, parts: list[Element]) -> Element:
@@ -295,7 +300,7 @@ def _body(facts: PageFacts, parts: list[Element]) -> Element:
             "header",
             element("h1", "SMKI mirror"),
             *headline(facts),
-            element("nav", element("ul", *links), aria_label="Parts of this page"),
+            element("nav", element("ul", *links), aria_label="Sections"),
         ),
         element("main", *parts),
         element(
@@ -304,125 +309,7 @@ def _body(facts: PageFacts, parts: list[Element]) -> Element:
                 "p",
                 f"Made {utc(facts.made)} by smki-sync {__version__} from ",
                 element("code", facts.place),
-                f"; the last {facts.days} days at most. Times are UTC.",
+                f". Covers at most the last {facts.days} days. Times are UTC.",
             ),
         ),
-    )
-
-
-Document = dict[str, Any]
-"""The document of ``drill --json``."""
-
-_MARKS = {True: "passed", False: "FAILED", None: "not made"}
-
-
-def drill_page(drill: Document, *, sha256: str) -> str:
-    """Write the page. ``sha256``: of the JSON document as it was written."""
-    word = "passed" if drill["agrees"] else "failed"
-    parts = [
-        *(_failed(drill) if drill["error"] else _carried_out(drill)),
-        _part("Machine", facts_list(drill["machine"].items())),
-        _part("Signed off", _signatures(sha256)),
-    ]
-    header = element("header", element("h1", f"Recovery drill: {word}"), _lead(drill))
-    return full_document(
-        f"SMKI recovery drill {drill['began'][:10]}: {word}", element("body", header, element("main", *parts))
-    )
-
-
-def _carried_out(drill: Document) -> list[Element]:
-    return [
-        _part("Result", _result(drill)),
-        _part("Phases", _phases(drill["phases"])),
-        _part("Checks", _checks(drill["checks"])),
-        _part("Files used", _files(drill["files"])),
-    ]
-
-
-def _failed(drill: Document) -> list[Element]:
-    error, live = drill["error"], drill["live"]
-    known = [("Began", drill["began"]), ("Ended", drill["ended"])]
-    mirror = (
-        [("Live mirror as of", live["position"]), ("Its digest", element("code", live["digest"]))]
-        if live
-        else []
-    )
-    why = [
-        ("What happened", error["message"]),
-        ("Code", element("code", error["code"])),
-        ("What to do", error["hint"]),
-    ]
-    return [_part("Why it could not be carried out", facts_list([*known, *mirror, *why]))]
-
-
-def _part(title: str, *content: Element) -> Element:
-    return element("section", element("h2", title), *content)
-
-
-def _lead(drill: Document) -> Element:
-    if drill["error"]:
-        return element(
-            "p",
-            element("strong", "Not carried out", class_="state bad"),
-            " It came to no end.",
-            class_="lead",
-        )
-    colour, word = ("good", "Equal") if drill["agrees"] else ("bad", "Different")
-    seconds = duration_text(drill["recovery_seconds"])
-    text = f" The mirror was restored in {seconds}, as of {drill['recovery_point']}."
-    return element("p", element("strong", word, class_=f"state {colour}"), text, class_="lead")
-
-
-def _result(drill: Document) -> Element:
-    return facts_list(
-        [
-            ("Began", drill["began"]),
-            ("Ended", drill["ended"]),
-            ("Recovery time", duration_text(drill["recovery_seconds"])),
-            (
-                "Recovery point",
-                f"{drill['recovery_point']}, {drill['recovery_point_age_days']} days before the drill",
-            ),
-            (
-                "Certificates",
-                f"{drill['certificates']['total']:,}, of them {drill['certificates']['in_use']:,} In-Use",
-            ),
-            ("Digest restored", element("code", drill["digest"])),
-            ("Digest of the live mirror", element("code", drill["live"]["digest"])),
-        ]
-    )
-
-
-def _phases(phases: Sequence[Document]) -> Element:
-    return table(
-        "How long each phase took",
-        ["phase", "seconds"],
-        [(phase["phase"], f"{phase['seconds']:.1f}") for phase in phases],
-        numbers=1,
-    )
-
-
-def _checks(checks: Sequence[Document]) -> Element:
-    return table(
-        "What was checked before it would have taken over",
-        ["check", "result", "what was seen"],
-        [(check["check"], _MARKS[check["passed"]], check["detail"]) for check in checks],
-    )
-
-
-def _files(files: Sequence[Document]) -> Element:
-    return table(
-        "Extracts, in the order in which they were applied",
-        ["file", "SHA-256", "size"],
-        [(file["file"], element("code", file["sha256"]), bytes_text(file["bytes"])) for file in files],
-        numbers=1,
-    )
-
-
-def _signatures(sha256: str) -> Element:
-    return element(
-        "div",
-        element("p", "SHA-256 of the JSON document that this page was made from: ", element("code", sha256)),
-        element("p", "Carried out by ______________________________  Date ______________"),
-        element("p", "Reviewed by ______________________________  Date ______________"),
     )

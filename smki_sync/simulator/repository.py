@@ -96,6 +96,8 @@ class Repository:
         with Registry.create(repository._memory) as registry:
             create_population(registry, settings.rng("found"), quirks, devices=devices, start=begin(start))
             settings.save(registry)
+            for back in range(DELTAS_BEFORE, 0, -1):
+                repository._press(registry, settings).delta(start - timedelta(days=back))
         repository.advance(days)
         return repository
 
@@ -190,6 +192,9 @@ def _live(registry: Registry, settings: Settings) -> None:
     number = (settings.today - settings.start).days + 1
     SimulatedDay(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
 
+
+DELTAS_BEFORE = 2
+"""Days before the first full whose deltas are published: they prove it (MP147)."""
 
 START = date(2026, 11, 2)
 SEED = 2026

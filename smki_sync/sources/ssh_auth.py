@@ -172,12 +172,12 @@ class _LoginAttempt:
             return server_busy(f"{peer} has no room for the login ({reason_of(self.transport)})")
         if not credentials or isinstance(exc, OSError):
             return LoginInterrupted(
-                f"{peer} closed the connection during the login ({reason_of(self.transport)})",
+                f"{peer} closed the connection during the login ({reason_of(self.transport, exc)})",
                 code="connection-lost",
                 hint="Try again later. If it happens again, ask the DCC whether the account may log in.",
             )
         if lost:  # some servers refuse by closing the connection, and a wrong login must not be repeated
-            return self.refused(reason_of(self.transport))
+            return self.refused(reason_of(self.transport, exc))
         return self.refused("the server rejected the credentials", kind=_KeyRejected)
 
 

@@ -233,11 +233,14 @@ def is_over_limit(transport: paramiko.Transport) -> bool:
     return disconnect is not None and disconnect.code == TOO_MANY_CONNECTIONS
 
 
-def reason_of(transport: paramiko.Transport) -> str:
-    """Say why a connection ended: the text of the server if there is one, else the error of the library."""
+def reason_of(transport: paramiko.Transport, raised: Exception | None = None) -> str:
+    """Say why a connection ended: the text of the server if there is one, else the error of the library.
+
+    ``raised``: what the library raised; it reports an error of its thread only once.
+    """
     if disconnect := packetizer_of(transport).disconnect:
         return f"the server disconnected: {disconnect.text or 'no reason given'} (code {disconnect.code})"
-    error = transport.get_exception()
-    if error is None or isinstance(error, EOFError):
+    error = transport.get_exception() or raised
+    if error is None or isinstance(error, EOFError | paramiko.AuthenticationException):
         return "the server closed the connection"
     return printable(str(error)) or f"a damaged packet: {type(error).__name__}"

@@ -1,7 +1,7 @@
 """Carry out a plan: a full into a new generation, deltas in order; archive the files afterwards."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.ledger import read_applied
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Batch
-from smki_sync.mirror.store import MirrorStore
+from smki_sync.mirror.store import MirrorStore, mark_published
 from smki_sync.model.certificate import Entry, Flag, Rejected
 from smki_sync.model.extract import Extract
 from smki_sync.model.plan import MirrorState, Plan
@@ -185,7 +185,7 @@ class PlanExecutor(Generic[Checked]):
         archiver: stores each file after its commit.
         reader: reads the files.
         check: called with a new generation before readers see it.
-        damaged: deltas that cannot be used, as their download has shown.
+        damaged: files that cannot be used, as their download has shown.
         all_inside: whether readers see a new generation only with every delta applied.
         streaming: has loaded the full during its download, as far as possible.
     """
@@ -209,7 +209,12 @@ class PlanExecutor(Generic[Checked]):
             self._apply_to_store(generation, plan.overlap, is_ordered=False)
             self._apply_to_store(generation, plan.deltas, is_ordered=True)
             return self._result(generation)
-        built = self._rebuild(decision)
+        if plan.full.name not in self.files:
+            return self._result(decision.held.generation)
+        try:
+            built = self._rebuild(decision)
+        except _FullUnusable:
+            return self._result(decision.held.generation)
         for commit in built.commits:
             self._commit(commit)
         self._apply_to_store(built.path, built.remaining, is_ordered=True)
@@ -262,7 +267,8 @@ class PlanExecutor(Generic[Checked]):
         loaded = self._loaded(fetched, decision, old)
         done: list[_Commit] = []
         with loaded.builder as builder:
-            builder.finalise_full(fetched.file, gate=self.reader.gate)
+            with self._noting_full(fetched):
+                builder.finalise_full(fetched.file, gate=self.reader.gate)
             for delta in inside:
                 commit = self._apply_inside(builder, delta)
                 if commit:
@@ -296,7 +302,8 @@ class PlanExecutor(Generic[Checked]):
 
     def _loaded(self, fetched: DownloadedFile, decision: Decision, old: Path | None) -> LoadedGeneration:
         """A generation with every row of the full, loaded during the download or from the file."""
-        self.reader.check_inner_name(fetched)
+        with self._noting_full(fetched):
+            self.reader.check_inner_name(fetched)
         loaded = self.streaming.take(fetched) if self.streaming else None
         if loaded:
             self.reader.statistics.add(loaded.statistics)
@@ -305,13 +312,15 @@ class PlanExecutor(Generic[Checked]):
         builder = open_builder(self.job, decision, old)
         with ExitStack() as failing:
             failing.enter_context(builder)
-            builder.load_batches(fetched.file.extract, self.reader.batches(fetched))
+            with self._noting_full(fetched):
+                builder.load_batches(fetched.file.extract, self.reader.batches(fetched))
             failing.pop_all()
         return LoadedGeneration(builder=builder, statistics=self.reader.statistics, began=began)
 
     def _publish(self, generation: Path, *, is_first: bool) -> Checked:
         try:
             checked = self.check(generation, is_first=is_first)
+            mark_published(generation)
         except BaseException:
             self.job.directory.discard(generation)
             raise
@@ -346,6 +355,15 @@ class PlanExecutor(Generic[Checked]):
         self._commit(_Commit(fetched, counts, began))
         return True
 
+    @contextmanager
+    def _noting_full(self, fetched: DownloadedFile) -> Iterator[None]:
+        """Note that the full cannot be used."""
+        try:
+            yield
+        except BadExtract as error:
+            self._skip(fetched, error)
+            raise _FullUnusable from error
+
     @property
     def _all_unusable(self) -> tuple[UnusableFile, ...]:
         return (*self.damaged, *self._unusable)
@@ -371,6 +389,10 @@ class PlanExecutor(Generic[Checked]):
             self.reader.gate.close_file()
         self.job.hear.hear(Committed(applied=done))
         self.archiver.store(fetched)
+
+
+class _FullUnusable(Exception):
+    """The full of the plan cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Decision:
 
     ``changed``: applied files that have other bytes now, and their SHA-256 if it is known. ``unchanged``: applied
     files with a new modification time and the same bytes. ``unusable``: listed files that could not be used.
+    ``listing_empty``: whether the source lists nothing.
     """
 
     held: MirrorSnapshot
@@ -46,11 +47,12 @@ class Decision:
     changed: Mapping[FileKey, str | None] = field(default_factory=dict)
     unchanged: tuple[Extract, ...] = ()
     unusable: frozenset[FileKey] = frozenset()
+    listing_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnusableFile:
-    """A delta that could not be used. ``sha256``: of the file, if it was downloaded."""
+    """A file that could not be used. ``sha256``: of the file, if it was downloaded."""
 
     extract: Extract
     error: BadExtract
@@ -85,9 +87,13 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
     if held.state is MirrorState.NEWER_SCHEMA and not full:
         check_schema(job.directory.link)
     job.hear.hear(Listing(source=source.title))
-    catalogue = read_catalogue(source.fetch_listing(), job.names)
+    files = source.fetch_listing()
+    catalogue = read_catalogue(files, job.names)
     decision = Decision(
-        held=held, catalogue=catalogue, plan=_plan(job, held, catalogue, held.incidents, full=full)
+        held=held,
+        catalogue=catalogue,
+        plan=_plan(job, held, catalogue, held.incidents, full=full),
+        listing_empty=not files,
     )
     if held.position:
         decision = _compare(job, source, held.position, decision, full=full, download_suspects=compare)
@@ -96,11 +102,15 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
 
 
 def plan_again(job: SyncJob, decision: Decision, unusable: Collection[FileKey]) -> Decision | None:
-    """Plan without the files that could not be used; ``None`` unless a full covers them."""
+    """Plan without the files that could not be used; ``None`` if no other file helps.
+
+    A full covers a delta. If a full could not be used, an older one or the deltas may help.
+    """
     held = inspect_mirror(job.directory)
     every = decision.unusable | frozenset(unusable)
+    was_full = any(kind is ExtractKind.FULL for kind, _ in unusable)
     made = _plan(job, held, decision.catalogue, held.incidents, full=False, unusable=every)
-    if made.action is not Action.FULL:
+    if made.action is not Action.FULL and not (was_full and made.extracts):
         return None
     job.hear.hear(Planned(plan=made))
     return replace(decision, held=held, plan=made, unusable=every)

@@ -140,6 +140,7 @@ def collect_notices(job: SyncJob, decision: Decision, facts: RunFacts) -> tuple[
     """Return every notice of a run; those that keep the mirror from being current come first."""
     found = [
         *_unreached(job),
+        *_listing_empty(decision),
         *_blocked(facts.plan),
         *_missing(facts.plan),
         *_late(job, decision, facts),
@@ -163,6 +164,16 @@ def _unreached(job: SyncJob) -> Iterator[Notice]:
     for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
         code = NoticeCode.FALLBACK_UNREACHED if number else NoticeCode.SOURCE_UNREACHED
         yield Notice(code=code, message=f"{error.message}.", hint=error.hint)
+
+
+def _listing_empty(decision: Decision) -> Iterator[Notice]:
+    """Report a source without any file: an unmounted directory looks like this."""
+    if decision.listing_empty:
+        yield Notice(
+            code=NoticeCode.LISTING_EMPTY,
+            message="The listing is empty.",
+            hint="Check the path in repository.url. If it is a local directory, check that it is mounted.",
+        )
 
 
 _WAIT = (

@@ -24,10 +24,18 @@ from smki_sync.mirror.history import Download, History
 from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror, read_counts, read_position
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.mirror.store import MirrorStore, upgrade
+from smki_sync.mirror.store import (
+    MirrorStore,
+    check_schema_version,
+    is_copy,
+    read_journal_head,
+    start_lineage,
+    upgrade,
+    was_published,
+)
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.plan import Action, Plan, Position
-from smki_sync.model.report import CertificateCounts, SyncReport
+from smki_sync.model.plan import Action, MirrorState, Plan, Position
+from smki_sync.model.report import CertificateCounts, Notice, NoticeCode, SyncReport
 from smki_sync.sync.apply import Archiver, ExecutionResult, PlanExecutor, RecordReader, streaming_load
 from smki_sync.sync.companions import (
     CompanionsResult,
@@ -120,8 +128,8 @@ def _check(path: Path, size: int) -> None:
 def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Bring the mirror up to date. ``full``: merge the newest full, even if deltas are available.
 
-    A delta that cannot be used is a missing delta: the deltas before it are applied, and a full that covers it
-    is used if there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
+    A file that cannot be used is a missing file: the deltas before it are applied, and another full is used if
+    there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
     :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
@@ -129,19 +137,61 @@ def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        upgrade_mirror(job)
-        return _Run(job).run(full=full)
+        return _Run(job, prepare_mirror(job)).run(full=full)
 
 
-def upgrade_mirror(job: SyncJob) -> None:
-    """Upgrade a mirror of the previous schema in place."""
+def prepare_mirror(job: SyncJob) -> tuple[Notice, ...]:
+    """Restore a lost link, upgrade the schema in place, and recognise a copy or an older generation."""
+    notices: list[Notice] = []
+    if job.directory.is_link_lost():
+        notices += _restore_link(job)
     with suppress(MirrorDamaged):  # then the plan rebuilds it
         generation = job.directory.current()
-        if generation and upgrade(generation):
+        if generation is None:
+            return tuple(notices)
+        if upgrade(generation):
             text = (
                 f"upgraded {generation.name} to schema {SCHEMA_VERSION}; it is unproven until the next full"
             )
             job.hear.hear(Detail(text=text))
+        if check_schema_version(generation) is MirrorState.HEALTHY and _was_put_back(job, generation):
+            start_lineage(generation)
+            notices.append(_PUT_BACK)
+    return tuple(notices)
+
+
+def _restore_link(job: SyncJob) -> Iterator[Notice]:
+    """Point the link to the newest healthy generation; one that readers have seen is preferred."""
+    healthy = [
+        path
+        for path in job.directory.newest_first()
+        if check_schema_version(path) in (MirrorState.HEALTHY, MirrorState.OLDER_SCHEMA)
+    ]
+    for path in sorted(healthy, key=lambda path: not was_published(path))[:1]:
+        job.directory.publish(path)
+        yield Notice(
+            code=NoticeCode.LINK_RESTORED,
+            message=f"{job.directory.link} was missing. It points to {path.name} again.",
+            hint="Find out what removed it.",
+        )
+
+
+def _was_put_back(job: SyncJob, generation: Path) -> bool:
+    """Whether a generation is a copy, or older than the one that the last run left."""
+    if is_copy(generation):
+        return True
+    head = read_journal_head(generation)
+    with suppress(MirrorError):
+        known = History(job.directory.history).journal()
+        return known is not None and known[0] == head.lineage and head.sequence < known[1]
+    return False
+
+
+_PUT_BACK: Final = Notice(
+    code=NoticeCode.HISTORY_LOST,
+    message="The mirror is a copy, or an older generation that was put back. Its change feed begins again.",
+    hint="Consumers of the change feed must reload everything once.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +214,9 @@ class _Round:
 class _Run:
     """A run that holds the lock."""
 
-    def __init__(self, job: SyncJob) -> None:
+    def __init__(self, job: SyncJob, notices: tuple[Notice, ...]) -> None:
         self._job = job
+        self._notices = notices
         self._archiver = Archiver(job)
         self._statistics = ReadStatistics()
 
@@ -221,7 +272,7 @@ class _Run:
         return _Round(decision=with_hashes(decision, downloads.files), result=result)
 
     def _next_decision(self, rounds: Sequence[_Round]) -> Decision | None:
-        """Plan again if a delta could not be used, and a full covers it; each such file gives one more plan."""
+        """Plan again if a file could not be used, and another one helps; each such file gives one more plan."""
         last = rounds[-1]
         news = {one.extract.key for one in last.result.unusable} - last.decision.unusable
         return plan_again(self._job, last.decision, news) if news else None
@@ -233,10 +284,11 @@ class _Run:
             settled = settled.after(done.result.checked) if done.result.checked else settled
         self._statistics.verification = verified(job) if generation else None
         self._archiver.catch_up(generation)
+        remember_journal(job, generation)
         position, counts = _state(generation)
         unusable = {one.extract.key: one for done in rounds for one in done.result.unusable}
-        _raise_if_blocked(unusable.values(), position)
         plan = rounds[-1].decision.plan
+        _raise_if_blocked(unusable.values(), plan, position)
         _tidy(job, plan, self._archiver)
         notices = collect_notices(
             job,
@@ -248,7 +300,7 @@ class _Run:
                 statistics=self._statistics,
                 unusable=tuple(unusable.values()),
                 history_lost=any(done.result.history_lost for done in rounds),
-                companions=(*settled.attention, *self._archiver.notices()),
+                companions=(*self._notices, *settled.attention, *self._archiver.notices()),
             ),
         )
         return SyncReport(
@@ -261,10 +313,12 @@ class _Run:
         )
 
 
-def _raise_if_blocked(unusable: Iterable[UnusableFile], position: Position | None) -> None:
-    """Raise the error of a delta without which the mirror cannot continue."""
+def _raise_if_blocked(unusable: Iterable[UnusableFile], plan: Plan, position: Position | None) -> None:
+    """Raise the error of a file without which the mirror cannot continue."""
     for one in unusable:
-        if position is None or one.extract.day > position.day:
+        is_full = one.extract.kind is ExtractKind.FULL
+        blocks = plan.full in (None, one.extract) if is_full else position and one.extract.day > position.day
+        if position is None or blocks:
             raise one.error
 
 
@@ -354,6 +408,17 @@ def _remember_listing(job: SyncJob, decision: Decision) -> None:
         History(job.directory.history).remember_offer(utc(job.clock()), offered)
     except MirrorError as error:
         job.hear.hear(Detail(text=f"the listing could not be stored: {error.message}"))
+
+
+def remember_journal(job: SyncJob, generation: Path | None) -> None:
+    """Store the end of the journal, to recognise an older generation; an error does not fail the run."""
+    if generation is None:
+        return
+    head = read_journal_head(generation)
+    try:
+        History(job.directory.history).remember_journal(head.lineage, head.sequence)
+    except MirrorError as error:
+        job.hear.hear(Detail(text=f"the end of the journal could not be stored: {error.message}"))
 
 
 def _download_order(decision: Decision) -> list[Extract]:

@@ -219,15 +219,13 @@ class StreamingLoad:
 def download_all(
     job: SyncJob, source: ReconnectingSource, extracts: Iterable[Extract], streaming: StreamingLoad
 ) -> tuple[dict[str, DownloadedFile], tuple[UnusableFile, ...]]:
-    """Download files in order, and load a large full meanwhile; return them by name, and the unusable deltas."""
+    """Download files in order, and load a large full meanwhile; return them by name, and the unusable ones."""
     files: dict[str, DownloadedFile] = {}
     damaged: list[UnusableFile] = []
     for extract in extracts:
         try:
             files[extract.name] = _download(job, source, extract, streaming)
         except BadExtract as error:
-            if extract.kind is ExtractKind.FULL:
-                raise
             damaged.append(UnusableFile(extract=extract, error=error))
     return files, tuple(damaged)
 

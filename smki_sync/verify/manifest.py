@@ -1,4 +1,4 @@
-"""prove/compare: state a mirror's contents and compare two."""
+"""Manifests: build one from a mirror, read one from a file, compare two."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -44,9 +44,9 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a mirror holds. ``chain``: the full and every file applied since, in order.
+    """What a mirror contains. ``chain``: the full extract and every file applied since, in order.
 
-    ``shards``: empty where the rows were not read. ``members``: the certificates of some shards.
+    ``shards``: empty if the rows were not read. ``members``: the certificates of some shards.
     """
 
     stamp: Stamp
@@ -60,10 +60,10 @@ class Manifest:
 def build_manifest(
     db: Connection, *, shards: bool = False, members: Collection[int] = (), told: Told = ignore_progress
 ) -> Manifest:
-    """State what a mirror holds; ``db``: from :func:`~smki_sync.mirror.queries.open_mirror`.
+    """Return the manifest of a mirror; ``db``: from :func:`~smki_sync.mirror.queries.open_mirror`.
 
-    ``shards``: read every row, and prove the digest. ``members``: shards whose certificates are listed.
-    Raises :class:`MirrorDamaged` where the rows do not make the digest that the mirror carries.
+    ``shards``: read every row and check the stored digest. ``members``: shards whose certificates to list.
+    Raises :class:`MirrorDamaged` if the digest of the rows is not the stored one.
     """
     stamp, position = read_stamp(db), read_position(db)
     return Manifest(
@@ -71,18 +71,18 @@ def build_manifest(
         full=position.full,
         census=read_counts(db),
         chain=position.applied,
-        shards=prove_shards(db, told) if shards else (),
+        shards=compute_shards(db, told) if shards else (),
         members=list_members(db, members, told) if members else {},
     )
 
 
-def prove_shards(db: Connection, told: Told = ignore_progress) -> tuple[Shard, ...]:
-    """The shards, from the rows themselves; raises :class:`MirrorDamaged` where they do not add up."""
+def compute_shards(db: Connection, told: Told = ignore_progress) -> tuple[Shard, ...]:
+    """Compute the shards from the rows; raises :class:`MirrorDamaged` if they do not match the digest."""
     found = read_shards(db, told)
     if check_digest(db, all_shards(found)):
         raise MirrorDamaged(
-            f"the rows of {db.filename} do not make the digest that it carries",
-            hint="Rows were lost or changed outside this program. `smki-sync sync --full` builds it anew.",
+            f"The digest of the rows of {db.filename} is not the stored digest.",
+            hint="Rows were lost or changed by another program. Run `smki-sync sync --full` to rebuild it.",
             code="digest-differs",
         )
     return tuple(Shard(count=shard.count, digest=shard.hex) for shard in found)
@@ -91,27 +91,27 @@ def prove_shards(db: Connection, told: Told = ignore_progress) -> tuple[Shard, .
 def list_members(
     db: Connection, wanted: Collection[int], told: Told = ignore_progress
 ) -> Mapping[int, tuple[Member, ...]]:
-    """The certificates of some shards, each list in order."""
+    """Return the certificates of some shards, each list in order."""
     listed: dict[int, list[Member]] = {shard: [] for shard in wanted}
     for member in read_members(db, listed, told):
         listed[member.shard].append(member)
     return {shard: tuple(sorted(those, key=member_order)) for shard, those in listed.items()}
 
 
-AT_ONCE: Final = 500_000
-"""Certificates of one side that are held in memory while they are compared: some 150 MiB."""
+MAX_COMPARED: Final = 500_000
+"""Certificates of one side that are compared in memory at once: about 150 MiB."""
 
 
 class ManifestSource(Protocol):
-    """One of the two."""
+    """One side of a comparison."""
 
     @property
     def title(self) -> str:
-        """What it is, for people: its path."""
+        """Its path, for people."""
 
     @property
     def position(self) -> date:
-        """As of when."""
+        """Position of the mirror."""
 
     @property
     def digest(self) -> str:
@@ -119,21 +119,21 @@ class ManifestSource(Protocol):
 
     @property
     def in_use(self) -> int:
-        """How many certificates are In-Use."""
+        """Number of In-Use certificates."""
 
     def shards(self) -> Sequence[Shard]:
-        """Its shards; none where it does not say."""
+        """Return its shards; empty if they are unknown."""
 
     def members(self, wanted: Collection[int]) -> Mapping[int, Iterable[Member]]:
-        """The certificates of some shards; a shard that it does not list is left out."""
+        """Return the certificates of some shards, without the shards that it does not list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestComparison:
-    """``shards``: numbers of those that differ; empty also where one side did not say.
+    """``shards``: numbers of the shards that differ; empty also if those of one side are unknown.
 
-    ``only_one``, ``only_other``: certificates that are In-Use on one side alone. ``unread``: shards that
-    differ, and whose certificates a side did not list or that were too many to hold.
+    ``only_one``, ``only_other``: certificates that are In-Use only on this side. ``unread``: shards that
+    differ but were not compared: a side does not list them, or they have too many certificates.
     """
 
     one: ManifestSource
@@ -145,14 +145,14 @@ class ManifestComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both hold the same In-Use certificates."""
+        """Whether both contain the same In-Use certificates."""
         return self.one.digest == self.other.digest
 
 
 def compare_manifests(one: ManifestSource, other: ManifestSource) -> ManifestComparison:
-    """Compare; every row of a side that is a mirror is read once or twice where the digests differ.
+    """Compare two sides. If the digests differ, every row of a mirror is read once or twice.
 
-    Raises :class:`UsageError` for statements whose shards are not cut alike.
+    Raises :class:`UsageError` if the two sides have a different number of shards.
     """
     if one.digest == other.digest:
         return ManifestComparison(one=one, other=other)
@@ -160,9 +160,9 @@ def compare_manifests(one: ManifestSource, other: ManifestSource) -> ManifestCom
     if not here or not there:
         return ManifestComparison(one=one, other=other)
     if len(here) != len(there):
-        raise UsageError(f"{one.title} has {len(here)} shards, {other.title} has {len(there)}")
-    parted = tuple(n for n, (a, b) in enumerate(zip(here, there, strict=True)) if a.digest != b.digest)
-    wanted = _as_many_as_fit(parted, here, there)
+        raise UsageError(f"{one.title} has {len(here)} shards, but {other.title} has {len(there)}.")
+    different = tuple(n for n, (a, b) in enumerate(zip(here, there, strict=True)) if a.digest != b.digest)
+    wanted = _first_that_fit(different, here, there)
     left, right = one.members(wanted), other.members(wanted)
     read = sorted({*left} & {*right})
     only_one, only_other = _differences(
@@ -171,17 +171,17 @@ def compare_manifests(one: ManifestSource, other: ManifestSource) -> ManifestCom
     return ManifestComparison(
         one=one,
         other=other,
-        shards=parted,
+        shards=different,
         only_one=only_one,
         only_other=only_other,
-        unread=tuple(n for n in parted if n not in read),
+        unread=tuple(n for n in different if n not in read),
     )
 
 
-def _as_many_as_fit(parted: Sequence[int], here: Sequence[Shard], there: Sequence[Shard]) -> list[int]:
-    """The first of the shards that differ, as many as can be held; always one."""
-    sizes = accumulate(max(here[n].count, there[n].count) for n in parted)
-    return [n for n, size in zip(parted, sizes, strict=True) if size <= AT_ONCE or n == parted[0]]
+def _first_that_fit(different: Sequence[int], here: Sequence[Shard], there: Sequence[Shard]) -> list[int]:
+    """Return the first of the different shards that fit in memory; at least one."""
+    sizes = accumulate(max(here[n].count, there[n].count) for n in different)
+    return [n for n, size in zip(different, sizes, strict=True) if size <= MAX_COMPARED or n == different[0]]
 
 
 def _differences(
@@ -191,8 +191,8 @@ def _differences(
     return tuple(sorted(ours - theirs, key=member_order)), tuple(sorted(theirs - ours, key=member_order))
 
 
-_MOST_OCTETS: Final = 1 << 30
-"""A statement with every shard's certificates of 5 million is about so long; more is none."""
+_MAX_FILE_BYTES: Final = 1 << 30
+"""Size of a manifest that lists about 5 million certificates; a longer file is not a manifest."""
 
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -216,7 +216,7 @@ class _Member(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    schema: Literal["smki-sync/prove/1"]
+    schema: Literal["smki-sync/manifest/1", "smki-sync/prove/1"]
     position: date
     digest: _Hash
     certificates: _Counts
@@ -226,16 +226,21 @@ class _Document(msgspec.Struct):
 
 
 class ManifestFile:
-    """A statement as one side of a comparison."""
+    """A manifest in JSON as one side of a comparison."""
 
-    def __init__(self, title: str, document: _Document) -> None:
-        """``title``: the file's path."""
+    def __init__(self, title: str, content: bytes) -> None:
+        """``title``: path of the file. Raises :class:`msgspec.MsgspecError` if ``content`` is no manifest."""
         self.title = title
-        self._document = document
+        self._content = content
+        self._document = msgspec.json.decode(content, type=_Document)
+
+    def document(self) -> dict[str, Any]:
+        """Return the whole JSON document."""
+        return msgspec.json.decode(self._content, type=dict[str, Any])
 
     @property
     def position(self) -> date:
-        """As of when."""
+        """Position of the mirror."""
         return self._document.position
 
     @property
@@ -245,15 +250,15 @@ class ManifestFile:
 
     @property
     def in_use(self) -> int:
-        """How many certificates are In-Use."""
+        """Number of In-Use certificates."""
         return self._document.certificates.in_use
 
     def shards(self) -> tuple[Shard, ...]:
-        """As stated; none where it was made without ``--shards``."""
+        """Return the shards of the file; empty if it was made without ``--shards``."""
         return tuple(Shard(count=shard.count, digest=shard.digest) for shard in self._document.shards)
 
     def members(self, wanted: Collection[int]) -> Mapping[int, list[Member]]:
-        """As stated, for the shards that it lists."""
+        """Return the certificates of the shards that the file lists."""
         found: dict[int, list[Member]] = {n: [] for n in self._document.listed if n in wanted}
         for m in self._document.members:
             if m.shard in found:
@@ -262,15 +267,15 @@ class ManifestFile:
 
 
 def read_manifest(path: Path) -> ManifestFile:
-    """Read a statement; raises :class:`UsageError` where the file is none."""
+    """Read a manifest; raises :class:`UsageError` if the file is not one."""
     try:
-        if path.stat().st_size > _MOST_OCTETS:
-            raise UsageError(f"{path} is too long for a statement")
-        return ManifestFile(str(path), msgspec.json.decode(path.read_bytes(), type=_Document))
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise UsageError(f"{path} is too large for a manifest: more than {_MAX_FILE_BYTES:,} bytes.")
+        return ManifestFile(str(path), path.read_bytes())
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as exc:
         raise UsageError(
-            f"{path} is neither a mirror nor a statement: {exc}",
-            hint="Make a statement with `smki-sync prove --shards --json`.",
+            f"{path} is neither a mirror nor a manifest: {exc}",
+            hint="Make a manifest with `smki-sync manifest --shards --json`.",
         ) from exc
 
 
@@ -279,7 +284,7 @@ _SQLITE = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorManifest:
-    """A mirror, seen in one snapshot for as long as ``db`` is open."""
+    """One snapshot of a mirror as one side of a comparison; valid while ``db`` is open."""
 
     title: str
     db: Connection
@@ -289,7 +294,7 @@ class MirrorManifest:
 
     @property
     def position(self) -> date:
-        """As of when."""
+        """Position of the mirror."""
         return self.stamp.position
 
     @property
@@ -298,21 +303,21 @@ class MirrorManifest:
         return self.stamp.digest
 
     def shards(self) -> tuple[Shard, ...]:
-        """From its rows; raises :class:`MirrorDamaged` where they do not make its digest."""
-        return prove_shards(self.db, self.told)
+        """Compute the shards from the rows; raises :class:`MirrorDamaged` if they do not match the digest."""
+        return compute_shards(self.db, self.told)
 
     def members(self, wanted: Collection[int]) -> Mapping[int, tuple[Member, ...]]:
-        """From its rows."""
+        """Read the certificates from the rows."""
         return list_members(self.db, wanted, self.told)
 
 
 @contextmanager
 def open_manifest_source(path: Path, *, told: Told = ignore_progress) -> Iterator[ManifestSource]:
-    """A mirror directory, a mirror's file, or a statement in JSON.
+    """Open a mirror directory, a mirror file, or a manifest in JSON.
 
-    Raises :class:`UsageError` where ``path`` is none of these.
+    Raises :class:`UsageError` if ``path`` is none of these.
     """
-    path, is_mirror = _look_at(path)
+    path, is_mirror = _locate(path)
     if not is_mirror:
         yield read_manifest(path)
         return
@@ -321,17 +326,19 @@ def open_manifest_source(path: Path, *, told: Told = ignore_progress) -> Iterato
         yield MirrorManifest(title=str(path), db=db, stamp=stamp, in_use=in_use, told=told)
 
 
-def _look_at(path: Path) -> tuple[Path, bool]:
-    """The file that is meant, and whether it is a mirror's."""
+def _locate(path: Path) -> tuple[Path, bool]:
+    """Return the file, and whether it is a SQLite database."""
     try:
         if path.is_dir():
             path = MirrorDirectory(path).link
-            if path.exists() and not path.is_file():  # to open a pipe is to wait for somebody
+            if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
                 raise FileNotFoundError
         with path.open("rb") as file:
             return path, file.read(len(_SQLITE)) == _SQLITE
     except OSError as exc:
-        what = "is not there" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc.strerror}"
+        problem = (
+            "does not exist" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc.strerror}"
+        )
         raise UsageError(
-            f"{path} {what}", hint="Name a mirror directory, a mirror's file, or a statement."
+            f"{path} {problem}", hint="Name a mirror directory, a mirror file or a manifest."
         ) from exc

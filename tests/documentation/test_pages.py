@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 import typer
 from jsonschema import Draft202012Validator
+from support.generators import generated_files
 from support.markdown import DOCS, PAGES, ROOT, TOGETHER, commands, fences, name_of, prose
 from test_architecture import ASIDE, LAYERS, LIBRARIES, PACKAGE
 
 from documentation.marks import is_run
 from smki_sync import errors
 from smki_sync.cli import build
-from smki_sync.cli.docs import generated_files
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.config.removed_keys import REMOVED_KEYS
 from smki_sync.config.schema import KEYS, SECTIONS
@@ -131,7 +131,7 @@ def test_page_names_no_foreign_host_and_no_local_path(page: Path) -> None:
     hosts = set(re.findall(r"https?://([^/\s)`\"]+)", text))
     assert hosts <= {"keepachangelog.com", "semver.org", "www.sqlite.org"}
     roots = set(re.findall(r"(?<![\w./:~)])/([a-z]+)/\w", text))
-    assert roots <= {"dev", "etc", "var", "opt", "usr", "media"}
+    assert roots <= {"backup", "dev", "etc", "media", "opt", "srv", "usr", "var"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -169,20 +169,30 @@ def options_of(command: Any) -> set[str]:  # noqa: ANN401 - typer's own click ha
 
 
 def test_commands_page_has_one_section_per_command() -> None:
-    assert set(headings(DOCS / "commands.md")) - {"Commands"} == set(COMMANDS)
+    shared = {"Commands", "smki-sync", "Shared options"}
+    assert set(headings(DOCS / "commands.md")) - shared == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_page_lists_exactly_the_options_of(name: str) -> None:
-    written = [
-        option
-        for table in tables(section("commands.md", name))
-        for row in table[1:]
-        for option in ticked(row[0])
-        if option.startswith("-")
-    ]
+    text = section("commands.md", name)
+    own = [option for table in tables(text) for row in table[1:] for option in ticked(row[0])]
+    shared = ticked(text.partition("[Shared options]")[2])
+    written = [option for option in (*own, *shared) if option.startswith("-")]
     assert len(written) == len(set(written))
-    assert set(written) == options_of(COMMANDS[name])
+    short = {"-q", "-v"} - set(own)  # shared options are listed by their long names
+    assert set(written) == options_of(COMMANDS[name]) - short
+    assert set(shared) <= set(codes("commands.md", "Shared options"))
+
+
+def test_commands_page_lists_the_options_of_the_program() -> None:
+    assert set(codes("commands.md", "smki-sync")) == options_of(typer.main.get_command(build()))
+
+
+def test_options_of_the_configuration_page_are_shared_options() -> None:
+    """The page names the options that set a configuration key."""
+    (options,) = re.findall(r"^1\. option: (.+)$", prose(DOCS / "configuration.md"), re.MULTILINE)
+    assert set(ticked(options)) <= set(codes("commands.md", "Shared options"))
 
 
 @pytest.mark.parametrize("name", generated_files())
@@ -209,7 +219,7 @@ def unrun_commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("where", "line"), unrun_commands())
 def test_command_that_is_not_run_parses(where: str, line: str) -> None:
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.partition(" > ")[0], comments=True)
     if words == ["--version"]:
         return
     name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
@@ -220,13 +230,15 @@ def test_command_that_is_not_run_parses(where: str, line: str) -> None:
     COMMANDS[name].make_context(name, rest)  # raises for an option or a value that does not exist
 
 
-NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --version")
+NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --")
 """How quoted text begins that is not about one command."""
 
 
 @pytest.mark.parametrize("page", TOGETHER, ids=name_of)
 def test_commands_and_options_in_a_sentence_exist(page: Path) -> None:
     for text in ticked(" ".join(prose(page).split())):
+        if text.startswith("smki-sync --"):
+            assert text.removeprefix("smki-sync ") in {*options_of(typer.main.get_command(build())), "--help"}
         if not text.startswith("smki-sync ") or text.startswith(NO_COMMAND):
             continue
         words = text.split()[1:]
@@ -610,7 +622,8 @@ def test_show_document_has_the_documented_fields(place: Path) -> None:
     eui = one(place, "SELECT eui FROM certificates WHERE kind = 'device' AND in_use")
     document = json.loads(smki_sync(place, "show", eui, "--explain", "--json").stdout)
     assert document["schema"] == "smki-sync/show/1"
-    assert paths(document) == written_fields("show")
+    assert document["inputs"] == [], "the identity is not a file"
+    assert paths(document) - {"inputs"} == {f for f in written_fields("show") if not f.startswith("inputs[]")}
 
 
 def test_find_document_has_the_documented_fields(place: Path) -> None:
@@ -656,7 +669,7 @@ def test_failure_document_has_the_documented_fields(place: Path, words: list[str
 
 def test_commands_with_json_have_a_documented_document() -> None:
     speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
-    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", *speaking}
+    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", "rehearsal", *speaking}
 
 
 # JSON Schemas.

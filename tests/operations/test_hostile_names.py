@@ -85,8 +85,11 @@ def commands(organisation: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     yield from (("find", "--any-status", "--format", form) for form in ("table", "json", "jsonl", "csv"))
     yield from (("changes", "--since", "0", "--format", form) for form in ("table", "jsonl", "csv"))
     yield from (("verify",), ("verify", "--json"), ("quarantine",), ("anchors",), ("anchors", "--json"))
-    yield from (("reconcile", "--mirror", "drifted"), ("compare", "mirror", "drifted", "--json"))
-    yield from (("compare", "mirror", "drifted"), ("prove", "--members", "all"))
+    yield from (
+        ("reconcile", "--mirror", "drifted"),
+        ("manifest", "mirror", "--compare", "drifted", "--json"),
+    )
+    yield from (("manifest", "mirror", "--compare", "drifted"), ("manifest", "--members", "all"))
     yield from (("sync", "--mirror", "again", "--verbose"), ("sync", "--mirror", "more", "--json"))
     yield from (("restore", "--mirror", "again"), ("find", "--issuer", HOSTILE))
 
@@ -151,7 +154,7 @@ def test_the_page_the_metrics_and_the_logs_hold_none_of_it(smki: Shell) -> None:
 
 
 def test_a_drill_s_report_holds_none_of_it(smki: Shell) -> None:
-    smki("drill", "--output", "drilled")
+    smki("restore", "--rehearse", "--output", "drilled")
     files = list((smki.place / "drilled").iterdir())
     assert len(files) == 2
     assert [leaks(path.read_bytes()) for path in files] == [set(), set()]

@@ -33,7 +33,7 @@ def test_missing_program_fails_the_test_in_ci(program: str, monkeypatch: pytest.
     ("line", "missing"),
     [
         ("sqlite3 -readonly mirror.db", "sqlite3"),
-        ("smki-sync prove | sqlite3 copy.db", "sqlite3"),
+        ("smki-sync manifest | sqlite3 copy.db", "sqlite3"),
         ("cd keys && ssh-keygen -lf host", "ssh-keygen"),
         ("echo $(ssh-keygen -lf host)", "ssh-keygen"),
     ],

@@ -27,7 +27,7 @@ def test_the_next_sync_catches_up_in_the_documented_way(
     assert smki(*words).code == Exit.OK
     Repository.open(repository).advance(int(days))
     back = Shell(place=smki.place, today=TODAY + timedelta(days=int(days)))
-    lineage = back("prove", "--mirror", "mirror", "--json").document["lineage"]
+    lineage = back("manifest", "--mirror", "mirror", "--json").document["lineage"]
     ran = back(*words)
     assert (ran.code, ran.document["plan"]["reason"]) == (Exit.OK, reason), ran.err
-    assert back("prove", "--mirror", "mirror", "--json").document["lineage"] == lineage
+    assert back("manifest", "--mirror", "mirror", "--json").document["lineage"] == lineage

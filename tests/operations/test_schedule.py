@@ -163,7 +163,7 @@ def test_each_mirror_has_its_own_minute_of_cron_and_keeps_it() -> None:
 
 def test_the_drill_of_cron_runs_on_saturdays_alone() -> None:
     (cron,) = files(Scheduler.CRON, at(), [DRILL])
-    assert '[ "$(date +\\%u)" = 6 ] && /opt/smki-sync/bin/smki-sync drill --quiet' in cron.text
+    assert '[ "$(date +\\%u)" = 6 ] && /opt/smki-sync/bin/smki-sync restore --rehearse --quiet' in cron.text
 
 
 @pytest.mark.parametrize(

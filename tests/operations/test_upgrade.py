@@ -38,9 +38,9 @@ QUESTIONS: tuple[tuple[str, ...], ...] = (
     ("changes", "--since", "0"),
     ("export", "--format", "csv", "--output", "made.csv", "--json"),
     ("verify", "--json"),
-    ("prove", "--json"),
+    ("manifest", "--json"),
     ("backup", "copy.db", "--json"),
-    ("compare", "mirror", "mirror", "--json"),
+    ("manifest", "mirror", "--compare", "mirror", "--json"),
     ("anchors", "--json"),
     ("quarantine", "--json"),
     ("reconcile", "--json"),
@@ -127,7 +127,7 @@ def test_the_journal_begins_anew_and_a_consumer_is_told_to_take_the_whole(smki: 
     assert lines, "else nothing could be lost"
     ran = smki("sync", "--json")
     assert "history-lost" in {note["code"] for note in ran.document["attention"]}
-    assert smki("prove", "--json").document["lineage"] != lineage
+    assert smki("manifest", "--json").document["lineage"] != lineage
     gap = smki("changes", "--since", f"{lineage}:{lines}")
     assert gap.code == Exit.FINDING
     assert "smki-sync export" in gap.err
@@ -266,12 +266,12 @@ def test_whoever_says_so_goes_back_to_this_version(newer: Shell, words: tuple[st
 
 def test_a_mirror_of_today_is_gone_on_with(tmp_path: Path) -> None:
     smki = unpack(SCHEMA_VERSION, tmp_path)
-    before = smki("prove", "--json").document
+    before = smki("manifest", "--json").document
     ran = smki("sync", "--json")
     assert ran.code == Exit.OK, ran.err
     assert ran.document["plan"]["reason"] == "deltas-available"
     assert ran.document["digest"] == smki("sync", "--mirror", "fresh", "--json").document["digest"]
-    assert smki("prove", "--json").document["lineage"] == before["lineage"]
+    assert smki("manifest", "--json").document["lineage"] == before["lineage"]
     assert smki("verify").code == Exit.OK
 
 

@@ -24,13 +24,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from smki_sync.cli import COMMANDS, main
+from smki_sync.cli import main
+from smki_sync.cli.commands import COMMANDS
 
 PATIENCE_SECONDS = 30.0
 """After so long a test gives a process up; no test's verdict depends on it otherwise."""
 
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["support.cli", *COMMANDS.values(), "smki_sync.sources.sftp"])
+WARM.set_forkserver_preload(
+    ["support.cli", *(one.module for one in COMMANDS.values()), "smki_sync.sources.sftp"]
+)
 
 _LEFT_OUT = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "LANGUAGE", "LC_ALL", "LANG")
 

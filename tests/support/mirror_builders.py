@@ -3,11 +3,12 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from smki_sync.mirror.apply import CertificateGate
 from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.store import MirrorStore
@@ -131,13 +132,20 @@ def build(
     day: date = FULL_DAY,
     old: Path | None = None,
     overlap: Sequence[tuple[date, Iterable[Record]]] = (),
+    bare: bool = False,
     step: Callable[[str], None] = lambda _: None,
+    gate: CertificateGate | None = None,
 ) -> ChangeCounts:
-    """A finished generation from a full of ``records``; the full's counts."""
-    with GenerationBuilder(path, old=old, clock=clock, step=step, bounds=ANY_FULL) as builder:
-        builder.load(full(day), records)
-        for overlap_day, replayed in overlap:
-            builder.overlap(delta(overlap_day), replayed)
+    """A finished generation from a full of ``records``; the full's counts.
+
+    The deltas of the overlap prove it, empty unless given; with ``bare`` only the given ones are applied.
+    """
+    given = dict(overlap)
+    days = [] if bare else [day - timedelta(days=back) for back in (2, 1, 0)]
+    with GenerationBuilder(path, full=day, old=old, clock=clock, step=step, limits=ANY_FULL) as builder:
+        builder.load(full(day), records, gate=gate)
+        for one in sorted({*days, *given}):
+            builder.apply_delta(delta(one), given.get(one, ()))
         return builder.finish()
 
 

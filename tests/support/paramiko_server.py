@@ -36,7 +36,7 @@ class Behaviour:
     """What the server does; the default is a correct server.
 
     ``drop_on_none``: disconnect when a client asks for the methods. ``expired``: the password is expired, and
-    this is the text that the server shows.
+    this is the text that the server shows. ``prompts``: the number stated by a keyboard-interactive request.
     """
 
     password: str | None = PASSWORD
@@ -55,6 +55,7 @@ class Behaviour:
     size_claimed: int | None = None
     drop_on_none: bool = False
     expired: str = ""
+    prompts: int = 0
 
 
 @dataclass(kw_only=True)
@@ -227,6 +228,13 @@ class _Gate(paramiko.ServerInterface):
         del submethods
         if username != USER or not self.server.behaviour.interactive:
             return AUTH_FAILED
+        if self.server.behaviour.prompts:
+            request = Message()
+            request.add_byte(b"\x3c")  # SSH_MSG_USERAUTH_INFO_REQUEST
+            for text in ("", "many prompts", "en"):
+                request.add_string(text)
+            request.add_int(self.server.behaviour.prompts)
+            self._transport.packetizer.send_message(request)
         return InteractiveQuery("", "", ("Password: ", False))
 
     def check_auth_interactive_response(self, responses: list[str]) -> int | InteractiveQuery:

@@ -68,7 +68,6 @@ def test_file_far_from_every_limit_has_no_notice(world: World) -> None:
     [
         ("records", 3, "too-many-records"),
         ("decompressed_bytes", 2000, "too-large"),
-        ("field_length", 500, "field-too-long"),
         ("leading_bytes", 5, "leading-too-long"),
     ],
 )

@@ -147,6 +147,17 @@ class ClientMirror:
         shutil.copy(self.place / "backup.db", self.directory / "generations" / "000001.db")
         (self.directory / "mirror.db").symlink_to("generations/000001.db")
 
+    def put_back_generation(self) -> None:
+        """Link the generation before the current one."""
+        current = (self.directory / "mirror.db").resolve()
+        older = [one for one in sorted((self.directory / "generations").glob("*.db")) if one != current]
+        (self.directory / "mirror.db").unlink()
+        (self.directory / "mirror.db").symlink_to(f"generations/{older[-1].name}")
+
+    def move_source(self) -> None:
+        """Offer the same files under another address."""
+        self.source = self.source.rename(self.place / "moved")
+
     # What a reader sees
 
     def view(self, day: int) -> View | None:
@@ -171,21 +182,18 @@ class ClientMirror:
             found: tuple[str] = db.execute(_TOKEN).fetchone()
         return found[0]
 
+    def news_since_day(self, day: int) -> list[Line]:
+        code, out, err = self._run("changes", "--since", day_text(day), json_document=False)
+        assert code == 0, err
+        return [_line(json.loads(one)) for one in out.splitlines()]
+
     def news(self, token: str) -> News:
         code, out, err = self._run("changes", "--since", token, json_document=False)
         if code == 10:
             return News(lines=None, token=self.token())
         assert code == 0, err
         told = [json.loads(line) for line in out.splitlines()]
-        lines = tuple(
-            Line(
-                number=serial_index()[one["serial"]],
-                change=one["change"],
-                before=one["from"],
-                after=one["to"],
-            )
-            for one in told
-        )
+        lines = tuple(map(_line, told))
         return News(lines=lines, token=told[-1]["token"] if told else token)
 
     # How
@@ -202,6 +210,7 @@ class ClientMirror:
             position=None if position is None else day_number(position),
             quarantined=document.get("quarantined") if words[0] in _RUNS else None,
             applied=self._known(document.get("applied", ())),
+            codes=tuple(one["code"] for one in document.get("attention") or ()),
             text=err or _told(document),
         )
 
@@ -246,6 +255,11 @@ class ClientMirror:
         rows = {serial_index()[one["serial"]]: _row(one) for one in found}
         assert len(rows) == len(found), "an identity stands twice"
         return rows
+
+
+def _line(one: Document) -> Line:
+    number = serial_index()[one["serial"]]
+    return Line(number=number, change=one["change"], before=one["from"], after=one["to"])
 
 
 def _row(one: Mapping[str, Any]) -> Row:

@@ -80,6 +80,11 @@ class Extract:
         return all(record.defect is not Defect.BODY for record in self.records)
 
     @cached_property
+    def is_plain(self) -> bool:
+        """Whether every record can be read, and has the body that was issued."""
+        return all(record.defect is None and record.body == ISSUED for record in self.records)
+
+    @cached_property
     def content(self) -> bytes:
         """The bytes of the file."""
         if self.damage is Damage.EMPTY:

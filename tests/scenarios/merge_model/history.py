@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from scenarios.merge_model.extracts import Extract, Kind
-from scenarios.merge_model.mirrors import CURRENT, FINDING, Mirror, Outcome, View
+from scenarios.merge_model.mirrors import ATTENTION, CURRENT, FINDING, Mirror, Outcome, View
 from scenarios.merge_model.operators import Act, Step, perform
 from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
@@ -41,13 +41,22 @@ class Check(StrEnum):
     REPORT = "a report says otherwise than the mirror"
     AGAIN = "the same action a second time changed something"
     JOURNAL = "the journal, replayed, does not give the mirror"
+    HEALS = "an unproven mirror leaves a full aside that would prove it"
     DRIFT = "reconcile finds a difference that there is not"
     QUARANTINE = "the quarantine does not count what nobody has accepted"
     DIGEST = "two proven mirrors at one position have different digests"
 
 
 ALL = frozenset(Check)
-WITHOUT_REFERENCE = ALL - {Check.ROWS, Check.BODY, Check.MARKS, Check.MISSING, Check.PROVEN, Check.PROGRESS}
+WITHOUT_REFERENCE = ALL - {
+    Check.ROWS,
+    Check.BODY,
+    Check.MARKS,
+    Check.MISSING,
+    Check.PROVEN,
+    Check.PROGRESS,
+    Check.HEALS,
+}
 """Checks that know the truth and compare states, and not the rule."""
 
 
@@ -106,6 +115,7 @@ class History:
         self._token = ""
         self._kept: tuple[Told, set[tuple[Extract, int]]] | None = None
         self._accepted: set[tuple[Extract, int]] = set()
+        self._ever_accepted: set[tuple[Extract, int]] = set()  # a new lineage may know it or not
         self._was_put_back = False
 
     def run(self, steps: Sequence[Step]) -> list[Finding]:
@@ -139,6 +149,7 @@ class History:
         if outcome:
             self._judge_outcome(step, outcome, after)
             self._judge_drift(step, outcome, before)
+            self._judge_healing(step, outcome, after)
         if step.again and before:
             self._judge_again(step, before, after)
 
@@ -173,12 +184,12 @@ class History:
             full for day, full in sorted(self.told.fulls.items()) if day <= max(after.base, *self.told.fulls)
         ]
         newest = known[-1].day if known else -1
-        others = {
-            one.day: one
+        others = [
+            one
             for one in self.world.offer(step.day).values()
-            if one.kind is Kind.FULL and not one.damage and newest < one.day <= after.position + 1
-        }
-        return [known, *([*known, one] for one in others.values())]
+            if one.kind is Kind.FULL and not one.damage and newest <= one.day <= after.position + 1
+        ]
+        return [known, *([*(full for full in known if full.day != one.day), one] for one in others)]
 
     # What must hold
 
@@ -318,9 +329,12 @@ class History:
             self._say(Check.EXIT, step, "`status` ends with 0, and the mirror is unproven")
         if outcome.position is not None and outcome.position != after.position:
             self._say(Check.REPORT, step, f"position {outcome.position}, the mirror is at {after.position}")
+        if "other-digest" in outcome.codes and self.digests.get(after.position) == after.digest:
+            self._say(Check.REPORT, step, "it says that the digest is another than before")
         if step.act is Act.ACCEPT:
             files = (*self.told.fulls.values(), *self.told.deltas.values())
             self._accepted |= {(one, number) for one in files for number in range(len(one.records))}
+            self._ever_accepted |= self._accepted
         self._judge_quarantine(step, outcome, after)
         if step.act in RUNS and outcome.exit == CURRENT:
             self._judge_current(step, after)
@@ -340,7 +354,7 @@ class History:
         ]
         if newer:
             self._say(Check.EXIT, step, f"on offer and not applied: {', '.join(newer)}")
-        if rejected := self._rejected(after) - self._accepted:
+        if rejected := self._rejected(after) - self._ever_accepted:
             listed = "; ".join(f"{one}, record {number}" for one, number in rejected)
             self._say(Check.EXIT, step, f"records could not be understood: {listed}")
 
@@ -358,7 +372,7 @@ class History:
     def _judge_quarantine(self, step: Step, outcome: Outcome, after: View) -> None:
         if outcome.quarantined is None:
             return
-        rejected = self._rejected(after) - self._accepted
+        rejected = self._rejected(after) - self._ever_accepted
         if rejected and not outcome.quarantined:
             self._say(Check.QUARANTINE, step, "0, and a record since the last full was rejected")
         files = (*self.told.fulls.values(), *self.told.deltas.values())
@@ -383,6 +397,26 @@ class History:
         )
         if not odd and not self.world.options.read_until and not self._left_out(before):
             self._say(Check.DRIFT, step, outcome.text)
+
+    def _judge_healing(self, step: Step, outcome: Outcome, after: View) -> None:
+        """A run proves an unproven mirror with a full that it has caught up with."""
+        options = self.world.options
+        if (
+            step.act is not Act.SYNC
+            or step.skew
+            or options.agreed_day
+            or options.reconcile in ("never", "report")
+        ):
+            return
+        if not after.unproven or outcome.exit not in (CURRENT, ATTENTION):
+            return
+        healing = [
+            str(one)
+            for one in self.world.offer(step.day).values()
+            if one.kind is Kind.FULL and not one.damage and after.base < one.day <= after.position
+        ]
+        if healing:
+            self._say(Check.HEALS, step, f"{healing}; the mirror started from full {after.base}")
 
     def _judge_again(self, step: Step, before: View, after: View) -> None:
         if (before.position, before.missing, before.digest) != (after.position, after.missing, after.digest):

@@ -29,6 +29,7 @@ class Outcome:
     position: int | None = None
     quarantined: int | None = None
     applied: tuple[Extract, ...] = ()
+    codes: tuple[str, ...] = ()
     text: str = ""
 
 

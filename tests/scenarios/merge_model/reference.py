@@ -11,7 +11,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
-from scenarios.merge_model.certificates import FALSE
+from scenarios.merge_model.certificates import FALSE, ISSUED
 from scenarios.merge_model.extracts import IN_USE, Extract, Kind, Record
 
 
@@ -128,21 +128,25 @@ def _merge(
     from_base = rule.missing(base.day, applied, position)
     rows: dict[int, Row] = {}
     conflicts, rejected, open_marks, open_bodies = set(), set(), set(), set()
+    unproven = bool(missing or awaited)
+    is_plain = all(one.is_plain for one in (*fulls, *deltas))
     for number, told in statements.items():
-        bodies = {one.record.body for one in told if one.record and rule.accepts(one.record)}
-        body = min(bodies, default=-1)
-        if len(bodies) > 1:
-            body, is_open = _winner(told, rule)
-            conflicts.add(number)
-            open_bodies |= {number} if is_open else set()
-        understood = [one for one in told if _is_understood(one, body, rule)]
-        row = _row(understood, body, newest.day, rule, unproven=bool(missing or awaited))
+        understood, body = told, ISSUED
+        if not is_plain:
+            bodies = {one.record.body for one in told if one.record and rule.accepts(one.record)}
+            body = min(bodies, default=-1)
+            if len(bodies) > 1:
+                body, is_open = _winner(told, rule)
+                conflicts.add(number)
+                open_bodies |= {number} if is_open else set()
+            understood = [one for one in told if _is_understood(one, body, rule)]
+            if not _is_understood(told[-1], body, rule):
+                rejected.add(number)
+        row = _row(understood, body, newest.day, rule, unproven=unproven)
         if row:
             rows[number] = row
-            if _is_mark_open(understood, newest):
+            if (unproven or not newest.is_complete) and _is_mark_open(understood, newest):
                 open_marks.add(number)
-        if not _is_understood(told[-1], body, rule):
-            rejected.add(number)
     return Merged(
         rows=rows,
         missing=missing,
@@ -194,15 +198,13 @@ def _is_understood(one: Statement, body: int, rule: Rule) -> bool:
 
 
 def _row(understood: list[Statement], body: int, newest: int, rule: Rule, *, unproven: bool) -> Row | None:
-    explicit = [one for one in understood if one.record is not None]
-    if not explicit:
+    last = next((one.record for one in reversed(understood) if one.record is not None), None)
+    if last is None:
         return None
-    last = explicit[-1]
-    assert last.record is not None
     return Row(
-        status=last.record.status,
-        withdrawn=understood[-1].record is None and last.record.status == IN_USE,
-        manufacturing=last.record.manufacturing,
+        status=last.status,
+        withdrawn=understood[-1].record is None and last.status == IN_USE,
+        manufacturing=last.manufacturing,
         body=body,
         marked=unproven and _disagrees(understood, newest, rule),
     )
@@ -216,8 +218,8 @@ def _disagrees(understood: list[Statement], newest: int, rule: Rule) -> bool:
     said = [one for one in understood if one.is_full and one.day == newest]
     if not said:
         return False
-    listed = said[-1].record is not None
-    return listed != (last.record.status == IN_USE)
+    listed = said[-1].record
+    return (listed is not None and listed.status == IN_USE) != (last.record.status == IN_USE)
 
 
 def _is_mark_open(understood: list[Statement], newest: Extract) -> bool:

@@ -199,7 +199,8 @@ class ReferenceMirror:
             return books
         books = books.copy()
         changed = self._changed(books, sound)
-        if not full and not changed:
+        is_reread = sound.fulls.get(books.base.day, books.base) is not books.base
+        if not full and not changed and not is_reread:
             return books
         newest = sound.newest_full(books.base.day - 1, sound.today)
         if newest is None or not self._joins(newest, books, sound):

@@ -5,7 +5,7 @@ import pytest
 from scenarios.merge_model.runs import LIVES, run_clients, seeds
 
 HISTORIES = 200
-STEPS = 5
+STEPS = 4
 CHUNK = 40
 """Histories in one test, so that a long run shows progress."""
 

@@ -12,7 +12,7 @@ from scenarios.merge_model.reference_mirror import ReferenceMirror
 from scenarios.merge_model.runs import LIVES, SEED, Scratch
 from scenarios.merge_model.world import Faults, Options, World
 
-HISTORIES = 16
+HISTORIES = 10
 MODEL_SHARE = 20
 """With `make model` one in so many histories is of each kind here."""
 

@@ -5,16 +5,16 @@ from random import Random
 import pytest
 
 from scenarios.merge_model.extracts import Extract
-from scenarios.merge_model.history import WITHOUT_REFERENCE, Check
+from scenarios.merge_model.history import WITHOUT_REFERENCE
 from scenarios.merge_model.reference import merge
 from scenarios.merge_model.reference_mirror import ReferenceMirror
 from scenarios.merge_model.runs import LIVES, run_many, seeds
 from scenarios.merge_model.world import Options, World
 from scenarios.merge_model.wrong import WRONG
 
-HISTORIES = 1200
+HISTORIES = 600
 STEPS = 30
-MUTANT_HISTORIES = 120
+MUTANT_HISTORIES = 100
 
 
 def test_reference_is_never_wrong_without_a_mark() -> None:
@@ -36,11 +36,8 @@ def test_reference_is_never_marked_when_nothing_is_late_or_missing() -> None:
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda one: one.__name__)
 def test_checks_find_a_mirror_with_one_wrong_rule(wrong: type[ReferenceMirror]) -> None:
-    numbers = range(MUTANT_HISTORIES)
-    for start in range(0, len(numbers), 10):
-        summary = run_many(numbers[start : start + 10], wrong, most=STEPS, checks=WITHOUT_REFERENCE)
-        if summary.failed:
-            assert set(summary.checks) <= set(Check)
+    for seed in range(MUTANT_HISTORIES):
+        if run_many([seed], wrong, most=STEPS, checks=WITHOUT_REFERENCE).failed:
             return
     pytest.fail("no history finds it")
 

@@ -149,6 +149,8 @@ class Faults:
     repeated: float = 0.0
     conflict: float = 0.0
     misdated: float = 0.0
+    reread: float = 0.0
+    not_in_use: float = 0.0
     older: float = 0.0
 
     @classmethod
@@ -309,6 +311,8 @@ class World:
                     )
                 )
                 records.insert(0, other)
+        if extract.kind is Kind.FULL and rng.random() < faults.not_in_use:
+            records += self._not_in_use(extract)
         if records and rng.random() < faults.conflict:
             place = rng.randrange(len(records))
             if records[place].number != AUTHORITY:
@@ -332,6 +336,18 @@ class World:
         rng.shuffle(records)
         return Extract(kind=Kind.FULL, day=day, records=tuple(records))
 
+    def _not_in_use(self, full: Extract) -> list[Record]:
+        """Certificates that have not been In-Use for the whole time in which a full is read."""
+        until = full.day * HOURS + self.options.read_until
+        hours = range(full.day * HOURS - self.options.rule.overlap * HOURS, until)
+        records = []
+        for number in self.truth.numbers():
+            state = self.truth.at(number, until - 1)
+            states = [self.truth.at(number, hour) for hour in hours]
+            if state and not any(one is None or one.in_use for one in states):
+                records.append(Record(number=number, status=state.status, manufacturing=state.manufacturing))
+        return self._rng.sample(records, min(len(records), 2))
+
     def _publish_fulls(self) -> None:
         rng, faults = self._rng, self.faults
         kept = rng.choice((7, 7, 14))
@@ -347,7 +363,11 @@ class World:
                 until = rng.choice((first, first + 1, last))
                 self._add(sound.damaged(rng.choice((Damage.CUT, Damage.NOT_XML))), first, until)
                 first = until + 1
-            if first <= last:
+            if first < last and rng.random() < faults.reread:
+                at = min(last, first + rng.randrange(1, 6))
+                self._add(replace(self.full(day), edition=1), at, last)
+                self._add(sound, first, at - 1)
+            elif first <= last:
                 self._add(sound, first, last)
             if rng.random() < faults.older:
                 back = last + rng.randrange(1, 5)

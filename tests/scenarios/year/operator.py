@@ -254,7 +254,7 @@ class Operator:
 
     def _follow(self, mirror: Mirror) -> None:
         if self.consumer is None:
-            lineage = json.loads(self.ask("prove", "--json"))["lineage"]
+            lineage = json.loads(self.ask("manifest", "--json"))["lineage"]
             self.consumer = Consumer(plain_reader.standings(mirror), f"{lineage}:{len(mirror.journal)}")
         self.consumer.take(self.ask("changes", "--since", self.consumer.token, code=Exit.OK))
         assert self.consumer.standings == plain_reader.standings(mirror)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.cli import Ran, Shell
 
-from smki_sync.cli import COMMANDS
+from smki_sync.cli.commands import COMMANDS
 from smki_sync.simulator.repository import Repository
 
 STYLE = re.compile(rb"\x1b\[[0-9;]*m")

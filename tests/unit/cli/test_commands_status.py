@@ -42,21 +42,21 @@ def test_while_the_first_load_is_at_work_status_says_so_and_sends_nobody_to_sync
         "changes --since 0",
         "quarantine",
         "prune",
-        "prove",
+        "manifest",
         "verify",
         "backup copy.db",
         "report --output page.html",
         "export --format csv --output out.csv",
     ],
 )
-def test_a_mirror_that_cannot_be_looked_at_is_a_fault_of_the_mirror(smki: Shell, words: str) -> None:
+def test_command_exits_11_when_the_mirror_cannot_be_read(smki: Shell, words: str) -> None:
     """As for a user who may not enter its directory; a name beyond any limit shows it to root too."""
     ran = smki(*words.split(), "--mirror", "m" * 300)
-    assert (ran.code, ran.out) == (7, "")
+    assert (ran.code, ran.out) == (11, "")
     assert list(smki.place.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", ["verify", "prove", "find"])
+@pytest.mark.parametrize("words", ["verify", "manifest", "find"])
 def test_whoever_finds_the_mirror_damaged_is_told_what_mends_it(
     smki: Shell, own_mirror: Path, words: str
 ) -> None:
@@ -71,7 +71,7 @@ def test_whoever_finds_the_mirror_damaged_is_told_what_mends_it(
 def test_doctor_goes_on_past_a_lock_that_it_cannot_look_at(smki: Shell, original: Repository) -> None:
     ran = smki("doctor", "--mirror", "m" * 300, "--source", original.path.as_uri(), "--json")
     verdicts = {check["check"]: check["verdict"] for check in ran.document["checks"]}
-    assert (ran.code, verdicts["lock"], verdicts["sqlite"]) == (7, "fail", "ok")
+    assert (ran.code, verdicts["lock"], verdicts["sqlite"]) == (11, "fail", "ok")
 
 
 def test_after_a_sync_of_today_the_mirror_is_current(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_old_position_is_stale_and_the_bound_is_an_option(smki: Shell, own_mi
 
 def test_people_read_the_state_first(smki: Shell, own_mirror: Path) -> None:
     ran = smki("status", "--mirror", own_mirror, "--max-age", "1e9")
-    assert ran.out.startswith("The mirror is current.")
+    assert ran.out.startswith("The mirror is up to date.")
     assert "2026-11-11" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
     assert smki("status", "--mirror", own_mirror, "--max-age", "0").out.startswith("The mirror is STALE.")

@@ -119,7 +119,7 @@ def test_a_hole_in_the_deltas_ends_with_three_and_names_the_day(
     assert ran.document["position"] == "2026-11-11"
     said = smki(*sync, SMKI_SYNC_TODAY="2026-11-13").out
     assert "2026-11-12" in said
-    assert "NOT current" in said
+    assert "NOT up to date" in said
 
 
 def test_a_late_repository_ends_with_three_although_all_is_applied(
@@ -141,7 +141,41 @@ def test_an_empty_repository_ends_with_three_and_makes_no_mirror(smki: Shell) ->
     assert ran.code == 3
     assert ran.document["plan"] | {"action": "blocked", "reason": "no-full-available"} == ran.document["plan"]
     assert ran.document["position"] is None
+    assert "listing-empty" in [notice["code"] for notice in ran.document["attention"]]
     assert not (smki.place / "mirror" / "mirror.db").exists()
+
+
+def test_sync_exits_3_when_listing_becomes_empty(smki: Shell, own_mirror: Path, original: Repository) -> None:
+    words = ("sync", "--mirror", own_mirror, "--json", "--source")
+    (smki.place / "unmounted").mkdir()
+    ran = smki(*words, (smki.place / "unmounted").as_uri(), SMKI_SYNC_TODAY="2026-11-13")
+    assert ran.code == 3
+    assert "listing-empty" in [notice["code"] for notice in ran.document["attention"]]
+    again = smki(*words, original.path.as_uri(), SMKI_SYNC_TODAY="2026-11-13")
+    assert "listing-empty" not in [notice["code"] for notice in again.document["attention"]]
+
+
+def test_sync_reports_links_and_unreadable_checksum_files(smki: Shell, original: Repository) -> None:
+    place = smki.place / "archive"
+    place.mkdir()
+    files = sorted(path for path in original.path.glob("SMKIKR_*.xml.gz"))
+    for path in files:
+        (place / path.name).symlink_to(path)
+    linked = max(path.name for path in files if "DELT" in path.name)
+    for path in files:
+        if path.name != linked:
+            (place / path.name).unlink()
+            (place / path.name).write_bytes(path.read_bytes())
+    (place / f"{files[0].name}.sha256").write_text("not a checksum\n")
+    ran = smki(
+        "sync", "--mirror", "linked", "--json", "--source", place.as_uri(), SMKI_SYNC_TODAY="2026-11-13"
+    )
+    assert ran.code in {0, 3}
+    (strange,) = [one for one in ran.document["attention"] if one["code"] == "strange-names"]
+    assert f"{linked} (symbolic-link)" in strange["message"]
+    assert f"{files[0].name}.sha256 (checksum-unreadable)" in strange["message"]
+    assert linked not in [one["file"] for one in ran.document["applied"]]
+    assert ran.document["applied"]
 
 
 def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirror: Path) -> None:
@@ -157,8 +191,8 @@ def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirro
         )
     assert ran.code == 4
     assert str(port) in ran.error["message"]
-    assert "gave up after 2 attempts" in ran.error["message"]
-    assert "trying again in 0.0 s" in ran.err
+    assert "given up after 2 attempts" in ran.error["message"]
+    assert "Next attempt in 0.0 s" in ran.err
 
 
 def make_and_name_key(place: Path) -> Path:

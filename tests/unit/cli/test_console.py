@@ -131,17 +131,17 @@ def progress(talk: EventReporter, clock: HandClock, *, seconds: int) -> None:
 
 def test_each_decision_step_file_and_thing_to_know_is_one_line() -> None:
     assert said(*STORY) == [
-        "asking file:///media what it offers",
-        f"to build anew: there is no mirror yet (no-mirror); {FILE}",
-        f"finishing {FILE}: indexes",
-        f"applied {FILE}: 1,000 records: 1,000 new, in 2.0 s",
-        "ATTENTION repository-late: nothing new - ask the DCC",
+        "Listing file:///media",
+        f"Full resync: there is no mirror yet (no-mirror); {FILE}",
+        f"{FILE}: indexes",
+        f"Applied {FILE}: 1,000 records: 1,000 new, in 2.0 s",
+        "ATTENTION repository-late: nothing new ask the DCC",
         "note strange-names: 1 file left alone",
     ]
 
 
 def test_quiet_says_only_what_keeps_the_mirror_from_being_current() -> None:
-    assert said(*STORY, volume=Verbosity.QUIET) == ["ATTENTION repository-late: nothing new - ask the DCC"]
+    assert said(*STORY, volume=Verbosity.QUIET) == ["ATTENTION repository-late: nothing new ask the DCC"]
 
 
 def test_verbose_says_the_details_too_and_nothing_else_more() -> None:
@@ -158,10 +158,10 @@ TROUBLE: tuple[Event, ...] = (
 
 def test_what_a_download_meets_is_said_as_it_happens() -> None:
     assert said(*TROUBLE) == [
-        f"going on with {FILE} at 40.0 MB of 100.0 MB",
-        f"fetching {FILE} from its beginning: it is on offer with another size or time",
-        "nothing came (stalled, attempt 2 of 6); trying again in 15.0 s",
-        "the file has grown; looking again in 15.0 s",
+        f"Resuming {FILE} at 40.0 MB of 100.0 MB",
+        f"Restarting the download of {FILE}: it is on offer with another size or time",
+        "nothing came (stalled, attempt 2 of 6). Next attempt in 15.0 s.",
+        "the file has grown. Next check in 15.0 s.",
     ]
     assert said(*TROUBLE, volume=Verbosity.QUIET) == []
 
@@ -187,8 +187,8 @@ def test_without_a_terminal_progress_is_one_line_in_thirty_seconds(clock: HandCl
     with event_reporter_on(stream, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         progress(talk, clock, seconds=75)
     assert stream.getvalue().splitlines() == [
-        f"fetching {FILE}: 30 % of 100.0 MB, 1.0 MB/s, 1 min left",
-        f"fetching {FILE}: 60 % of 100.0 MB, 1.0 MB/s, 40.0 s left",
+        f"Downloading {FILE}: 30 % of 100.0 MB, 1.0 MB/s, 1 min left",
+        f"Downloading {FILE}: 60 % of 100.0 MB, 1.0 MB/s, 40.0 s left",
     ]
 
 
@@ -205,7 +205,7 @@ def test_reading_tells_its_records(clock: HandClock) -> None:
         talk.hear(Reading(file=FILE, records=0, done=0, size=0))
         clock.move(60)
         talk.hear(Reading(file=FILE, records=1_200_000, done=6_000_000, size=0))
-    assert stream.getvalue() == f"reading {FILE}: 1,200,000 records, 20,000 records/s\n"
+    assert stream.getvalue() == f"Reading {FILE}: 1,200,000 records, 20,000 records/s\n"
 
 
 def test_a_resumed_download_is_not_taken_for_a_fast_one(clock: HandClock) -> None:
@@ -214,7 +214,7 @@ def test_a_resumed_download_is_not_taken_for_a_fast_one(clock: HandClock) -> Non
     clock.move(50)
     speed = pace.take(Downloading(file=FILE, done=75_000_000, size=FULL.size))
     assert speed is not None
-    assert (speed.octets, speed.left) == (500_000, 50)
+    assert (speed.amount, speed.left) == (500_000, 50)
 
 
 def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
@@ -222,7 +222,7 @@ def test_a_phase_that_does_not_move_has_no_time_left(clock: HandClock) -> None:
     clock.move(40)
     speed = pace.take(Downloading(file=FILE, done=5, size=10))
     assert speed is not None
-    assert (speed.octets, speed.left) == (0, None)
+    assert (speed.amount, speed.left) == (0, None)
 
 
 def test_a_clock_that_is_set_back_does_not_silence_the_progress(clock: HandClock) -> None:
@@ -240,13 +240,13 @@ def test_a_name_from_outside_reaches_no_terminal_as_it_is(clock: HandClock) -> N
     screen = shown(*events[1:], Downloading(file=evil, done=1, size=2), clock=clock)
     assert evil not in screen
     assert "\x07" not in screen
-    assert f"fetching {written}" in screen
+    assert f"Downloading {written}" in screen
 
 
 def test_a_terminal_shows_a_bar_and_the_lines_above_it(clock: HandClock) -> None:
     bars = [Downloading(file=FILE, done=done, size=100) for done in (0, 25, 50)]
     screen = shown(*bars, LATE, clock=clock, step=1)
-    assert f"fetching {FILE}" in screen
+    assert f"Downloading {FILE}" in screen
     assert "25 %" in screen
     assert "50 %" in screen
     assert "ATTENTION repository-late" in screen
@@ -260,8 +260,8 @@ def test_a_bar_is_gone_once_its_file_is_in_the_mirror(clock: HandClock) -> None:
         talk.hear(COMMITTED)
         terminal.truncate(0)
         talk.hear(Reading(file="next", records=1, done=1, size=2))
-    assert "reading next" in terminal.getvalue()
-    assert f"reading {FILE}" not in terminal.getvalue()
+    assert "Reading next" in terminal.getvalue()
+    assert f"Reading {FILE}" not in terminal.getvalue()
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(

@@ -200,8 +200,8 @@ def test_a_defect_and_an_interruption_are_documents_too() -> None:
     assert defect["error"] == {
         "code": "unexpected",
         "exit": 1,
-        "message": "a defect in this program: ZeroDivisionError: oops",
-        "hint": "please report it, with what was run and what it said",
+        "message": "Internal error (bug): ZeroDivisionError: oops",
+        "hint": "Report this error, with the output of the same command with --verbose.",
     }
     stopped = failure("sync", KeyboardInterrupt(), Exit.INTERRUPTED)["error"]
     assert isinstance(stopped, dict)
@@ -210,7 +210,9 @@ def test_a_defect_and_an_interruption_are_documents_too() -> None:
 
 def test_people_are_told_what_happened_to_what_and_what_to_do() -> None:
     text = sync_text(report(LATE, ODD))
-    assert text.splitlines()[0] == "The mirror is NOT current, as of 2026-11-16; what to do stands below."
+    assert text.splitlines()[0] == (
+        "There is nothing new to apply: the Repository is late (position 2026-11-16)."
+    )
     for part in (
         "50 new",
         "2 withdrawn",
@@ -226,7 +228,7 @@ def test_people_are_told_what_happened_to_what_and_what_to_do() -> None:
 
 def test_people_read_that_a_current_mirror_needs_nothing() -> None:
     text = sync_text(report())
-    assert text.startswith("The mirror is current, as of 2026-11-16.")
+    assert text.startswith("The mirror is up to date (position 2026-11-16).")
     assert "ATTENTION" not in text
 
 
@@ -235,8 +237,8 @@ def test_a_dry_run_never_claims_to_have_done_anything(action: Action) -> None:
     text = sync_text(
         report(dry_run=True, plan=Plan(action=action, reason=Reason.REQUESTED, deltas=(delta(1),)))
     )
-    assert text.startswith("Dry run, nothing was changed.")
-    assert "would read    the delta of 2026-11-16; 26.4 GB in all" in text
+    assert text.startswith("Dry run: nothing was changed.")
+    assert "would read    the delta of 2026-11-16; 26.4 GB in total" in text
     assert "applied" not in text
 
 

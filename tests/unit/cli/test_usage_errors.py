@@ -9,16 +9,16 @@ from smki_sync.simulator.repository import Repository
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("restore --to yesterday", "--to: 'yesterday' is no date"),
-        ("restore --to 2026-02-30", "--to: '2026-02-30' is no date"),
-        ("simulate create z --start soon", "--start: 'soon' is no date"),
-        ("changes --since yesterday", "--since: 'yesterday' is no date"),
-        ("find --changed-since soon", "--changed-since: 'soon' is no date"),
-        ("find --expiring-within soon", "--expiring-within: 'soon' is no whole number"),
-        ("find --expiring-within 1.5", "--expiring-within: '1.5' is no whole number"),
+        ("restore --to yesterday", "--to: 'yesterday' is not a date"),
+        ("restore --to 2026-02-30", "--to: '2026-02-30' is not a date"),
+        ("simulate create z --start soon", "--start: 'soon' is not a date"),
+        ("changes --since yesterday", "--since: 'yesterday' is not a date"),
+        ("find --changed-since soon", "--changed-since: 'soon' is not a date"),
+        ("find --expiring-within soon", "--expiring-within: 'soon' is not a whole number"),
+        ("find --expiring-within 1.5", "--expiring-within: '1.5' is not a whole number"),
         ("find --limit -1", "--limit: '-1' is less than 0"),
         ("find --kind x", "--kind: 'x' is not one of 'device', 'organisation', 'oca', 'dca'."),
-        ("status --max-age old", "--max-age: 'old' is no number"),
+        ("status --max-age old", "--max-age: 'old' is not a number"),
         ("status --max-age nan", "--max-age: 'nan' is less than 0.0"),
         ("simulate serve z --port 99999", "--port: '99999' is more than 65535"),
         ("find --limit", "Option '--limit' requires an argument."),
@@ -34,16 +34,16 @@ def test_a_value_that_cannot_be_is_named_with_its_option(smki: Shell, line: str,
 
 def test_a_number_without_end_is_too_large(smki: Shell) -> None:
     ran = smki("find", "--limit", "9" * 5000, "--json", SMKI_SYNC_MIRROR="mirror")
-    assert ran.error["message"] == f"--limit: {'9' * 5000!r:.40} is too large a number"
+    assert ran.error["message"] == f"--limit: {'9' * 5000!r:.40} is too large."
 
 
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("find --kind x", "`smki-sync find --help` shows what it takes."),
-        ("simulate create", "`smki-sync simulate create --help` shows what it takes."),
-        ("snyc", "`smki-sync --help` shows what it takes."),
-        ("--mirror m sync", "Options stand after the command: `smki-sync COMMAND --mirror`."),
+        ("find --kind x", "Run `smki-sync find --help`."),
+        ("simulate create", "Run `smki-sync simulate create --help`."),
+        ("snyc", "Run `smki-sync --help`."),
+        ("--mirror m sync", "Write options after the command: `smki-sync COMMAND --mirror`."),
     ],
 )
 def test_the_hint_names_the_command_that_was_meant(smki: Shell, line: str, hint: str) -> None:
@@ -56,7 +56,7 @@ def test_the_hint_names_the_command_that_was_meant(smki: Shell, line: str, hint:
     "words",
     [
         ("show", "NAME"),
-        ("compare", "NAME", "NAME"),
+        ("manifest", "NAME", "--compare", "NAME"),
         ("backup", "NAME"),
         ("simulate", "create", "NAME"),
         ("simulate", "advance", "NAME"),

@@ -10,7 +10,7 @@ from support.exports import bodies, held
 from support.mirror_builders import build, entry
 
 from smki_sync.errors import OutputError, UsageError
-from smki_sync.export.export import Export, ExportFormat, export
+from smki_sync.export.export import ExportFormat, ExportRequest, export_certificates
 from smki_sync.files import MANIFEST, atomic_file, atomic_tree
 from smki_sync.mirror.queries import CertificateFilter
 from smki_sync.simulator.repository import Repository
@@ -163,8 +163,8 @@ def test_a_sync_meanwhile_changes_nothing_in_an_export(
         assert ran.code == 0, ran.err
 
     output = smki.place / "made"
-    job = Export(form=ExportFormat.PEM, output=output, wanted=CertificateFilter(any_status=True))
-    done = export(own_mirror / "mirror.db", job, told=meanwhile)
+    job = ExportRequest(form=ExportFormat.PEM, output=output, wanted=CertificateFilter(any_status=True))
+    done = export_certificates(own_mirror / "mirror.db", job, told=meanwhile)
     assert len(told) == 1
     assert bodies(output, "pem") == before != held(own_mirror, "TRUE")
     assert done.stamp.position < repository.today

@@ -14,7 +14,7 @@ from support.exports import ask_duckdb, bodies, held
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.export.export import ExportFormat
-from smki_sync.export.formats import path_of
+from smki_sync.export.formats import tree_path
 from smki_sync.files import MANIFEST
 from smki_sync.mirror.queries import Certificate
 from smki_sync.model.certificate import Flag
@@ -166,7 +166,7 @@ def certificate(serial: str, issuer: str) -> Certificate:
 
 @pytest.mark.parametrize("issuer", ["CN=../../etc/passwd", "CN=\0", "CN=" + "x" * 9000, "", "CN=a/b"])
 def test_a_path_in_a_tree_is_made_of_hex_digits_alone(issuer: str) -> None:
-    path = path_of(certificate("0A", issuer))
+    path = tree_path(certificate("0A", issuer))
     shard, second, name = path.parts
     assert (len(shard), len(second)) == (2, 2)
     assert name.startswith("0A-")
@@ -174,13 +174,13 @@ def test_a_path_in_a_tree_is_made_of_hex_digits_alone(issuer: str) -> None:
 
 
 def test_one_number_of_two_issuers_is_two_files_and_a_long_one_fits_a_name() -> None:
-    assert path_of(certificate("0A", "CN=1")) != path_of(certificate("0A", "CN=2"))
+    assert tree_path(certificate("0A", "CN=1")) != tree_path(certificate("0A", "CN=2"))
     longest, other = certificate("AB" * 500, "CN=1"), certificate("AB" * 500 + "CD", "CN=1")
-    assert path_of(longest) != path_of(other)
-    assert len(path_of(longest).name) < 255
+    assert tree_path(longest) != tree_path(other)
+    assert len(tree_path(longest).name) < 255
 
 
 @pytest.mark.parametrize("serial", ["", "../x", "0a", "0A\n", "0A/B"])
 def test_a_serial_number_that_is_not_hex_is_damage(serial: str) -> None:
     with pytest.raises(MirrorDamaged):
-        path_of(certificate(serial, "CN=1"))
+        tree_path(certificate(serial, "CN=1"))

@@ -12,6 +12,7 @@ from support.cli import Shell, surroundings
 
 from smki_sync.cli import build, certificate_view
 from smki_sync.cli.certificate_view import ShowRequest
+from smki_sync.cli.option_specs import SHOW_OPTIONS
 from smki_sync.model.certificate import Usage
 
 HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")
@@ -57,12 +58,14 @@ def test_another_command_loads_typer_so_that_the_test_before_could_fail(ask: She
     assert {"typer", "cryptography"} - loaded(ask.place, mirror, "find", "--limit", "1") == {"cryptography"}
 
 
-def test_every_option_of_show_is_read_as_typer_declares_it() -> None:
+def test_fast_show_and_typer_share_their_option_definitions() -> None:
     command = typer.main.get_command(build(["show"]))
     declared = {name: p for p in command.commands["show"].params for name in p.opts}  # type: ignore[attr-defined]  # a group has commands
-    for spelling, (parameter, convert) in certificate_view.OPTIONS.items():
-        assert declared[spelling].name == parameter
-        assert declared[spelling].is_flag == (convert is None)
+    assert set(declared) - {"identity"} == set(SHOW_OPTIONS)
+    for spelling, spec in SHOW_OPTIONS.items():
+        assert declared[spelling].name == spec.parameter
+        assert declared[spelling].is_flag == (spec.read is None)
+        assert declared[spelling].help == spec.help
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_every_option_of_show_is_read_as_typer_declares_it() -> None:
     ],
 )  # fmt: skip
 def test_a_plain_command_line_is_read(words: list[str], asked: ShowRequest) -> None:
-    assert certificate_view.read(words) == asked
+    assert certificate_view.parse_show_words(words) == asked
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,7 @@ def test_a_plain_command_line_is_read(words: list[str], asked: ShowRequest) -> N
     ],
 )
 def test_whatever_is_not_plain_is_left_to_typer(words: list[str]) -> None:
-    assert certificate_view.read(words) is None
+    assert certificate_view.parse_show_words(words) is None
 
 
 def test_typer_says_what_is_wrong_and_shows_the_help(ask: Shell) -> None:

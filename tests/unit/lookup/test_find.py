@@ -12,8 +12,8 @@ from cryptography import x509
 from support.cli import Json, Ran, Shell
 
 from smki_sync.cli.output import Column, table
-from smki_sync.cli.query import COLUMNS, TABLE_ROWS
-from smki_sync.export.formats import FLAT, csv_lines
+from smki_sync.cli.query import FIND_COLUMNS, TABLE_ROWS
+from smki_sync.export.formats import CSV_COLUMNS, csv_lines
 from smki_sync.model.certificate import Kind
 
 
@@ -87,8 +87,8 @@ def test_one_object_is_the_same_in_show_in_json_and_in_lines(ask: Shell, mirror:
 
 def test_csv_has_a_column_for_each_field_and_the_body(ask: Shell) -> None:
     lines = ask("find", "--kind", "oca", "--format", "csv").out.splitlines()
-    assert lines[0] == ",".join(FLAT)
-    assert set(FLAT) - {"der"} == set(
+    assert lines[0] == ",".join(CSV_COLUMNS)
+    assert set(CSV_COLUMNS) - {"der"} == set(
         json_lines(ask("find", "--kind", "oca", "--format", "jsonl"))[0].keys()
     ) - {"pem"}
 
@@ -213,5 +213,5 @@ def test_no_escape_reaches_a_terminal_and_no_cell_breaks_its_line() -> None:
 
 
 def test_every_kind_fits_its_column() -> None:
-    widths = {column.title: column.width for column in COLUMNS}
+    widths = {column.title: column.width for column in FIND_COLUMNS}
     assert max(map(len, Kind)) <= widths["kind"]

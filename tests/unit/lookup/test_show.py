@@ -89,7 +89,10 @@ def test_a_file_that_is_no_certificate_is_named_as_such(ask: Shell) -> None:
 @pytest.mark.parametrize("name", ["one.pem", "elsewhere/one", "ONE.CER"])
 def test_a_file_that_is_not_there_is_called_that_and_no_bad_eui(ask: Shell, name: str) -> None:
     ran = ask("show", name, "--json")
-    assert (ran.code, ran.error["message"]) == (2, f"{name!r}: it cannot be read: No such file or directory")
+    assert (ran.code, ran.error["message"]) == (
+        2,
+        f"{name!r}: the file cannot be read: No such file or directory",
+    )
 
 
 def test_digits_alone_are_looked_up_as_hex_and_as_decimal(ask: Shell, rows: list[sqlite3.Row]) -> None:
@@ -180,11 +183,11 @@ def test_a_no_says_how_old_the_mirror_is_and_that_others_are_not_in_use(
     said = " ".join(ran.err.split())
     assert ran.code == 10
     assert "2026-11-11 (12 days old)" in said
-    assert "1 not In-Use: --any-status" in said
+    assert "1 not In-Use: pass --any-status to show it." in said
 
 
 @pytest.mark.parametrize(
-    ("today", "word"), [("2026-11-11", "In-Use, unchanged since"), ("2100-01-01", "its validity ended 20")]
+    ("today", "word"), [("2026-11-11", "In-Use, unchanged since"), ("2100-01-01", "expired 20")]
 )
 def test_in_use_is_not_usable_where_the_validity_has_ended(
     ask: Shell, supplier: sqlite3.Row, today: str, word: str
@@ -223,7 +226,7 @@ def test_a_no_as_json_is_an_empty_list(ask: Shell) -> None:
         ("00-DB-12-34-56-78-90-XY", "'X' 'Y'"),
         ("serial:", "hex"),
         ("serial:12G4", "12G4"),
-        ("sha1:abcd", "20 octets"),
+        ("sha1:abcd", "20 bytes"),
         ("ski:xyz", "hex"),
         ("", "16 hex digits"),
     ],

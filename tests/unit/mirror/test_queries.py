@@ -83,7 +83,8 @@ def find(path: Path, identity: Identity, **narrowed: object) -> list[Certificate
 def test_the_view_has_the_promised_columns_first_and_in_order(path: Path) -> None:
     columns = [name for _, name, *_ in ask(path, "PRAGMA table_info(certificates)")]
     assert columns[: len(PROMISED)] == PROMISED
-    assert columns[len(PROMISED) :] == [*("flags", "file", "revoked", "revoked_by", "revocation_reason")]
+    later = [*("flags", "file", "revoked", "revoked_by", "revocation_reason", "issuer_revoked")]
+    assert columns[len(PROMISED) :] == later
 
 
 def test_a_device_reads_in_the_field_s_notation(path: Path) -> None:
@@ -109,6 +110,7 @@ def test_a_device_reads_in_the_field_s_notation(path: Path) -> None:
             der_of(1),
             0,
             "SMKIKR_FULL_2026-11-09.xml.gz",
+            None,
             None,
             None,
             None,

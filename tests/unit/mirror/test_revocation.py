@@ -1,10 +1,19 @@
-"""A list in force takes certificates out of In-Use, whatever their rows say, and however they came."""
+"""Lists in force, the rows that they revoke, revoked authorities, companion files."""
 
+import sqlite3
+from base64 import b64encode
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.list_builders import OTHER_KEY, SINCE, SINCE_TEXT, arrival, revoke
+from cryptography import x509
+from support.defects import PKI, Plan, certified, made, signer
+from support.list_builders import KEY, OTHER_KEY, SINCE, SINCE_TEXT, arrival, revoke
+from support.list_pki import ISSUING, Form, octets
 from support.mirror_builders import (
+    ISSUER,
+    NOW,
     OTHER_ISSUER,
     apply,
     ask,
@@ -20,18 +29,22 @@ from support.mirror_builders import (
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import revocation
+from smki_sync.mirror.connection import connect
 from smki_sync.mirror.journal import AfterLine, FromDate, read_changes, read_journal, start_after
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.store import MirrorStore
-from smki_sync.model.certificate import Kind
-from smki_sync.model.report import CertificateCounts
+from smki_sync.model.certificate import Claims, Entry, Kind, Serial
+from smki_sync.model.extract import RemoteFile, Revoked
+from smki_sync.model.report import CertificateCounts, NoticeCode
+from smki_sync.records import parse_record
+from smki_sync.trust.revocation_lists import Refusal, read_list
 
 SUPPLIER = entry(2, kind=Kind.ORGANISATION, role=2)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """1 a device, 2 a supplier, 3 of another issuer, 4 no longer In-Use."""
+    """A mirror: 1 is a device, 2 a supplier, 3 of another issuer, 4 not In-Use."""
     found = tmp_path / "000001.db"
     build(found, [entry(1), SUPPLIER, entry(3, issuer=OTHER_ISSUER)])
     apply(found, november(10), [entry(4, "N")])
@@ -39,7 +52,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def revoked(path: Path) -> dict[str, tuple[int, str]]:
-    """Serial to In-Use and since when, of those that a list revokes."""
+    """Serial number to In-Use and since when, of those that a list revokes."""
     rows = ask(path, "SELECT serial, in_use, revoked FROM certificates WHERE revoked IS NOT NULL")
     return {serial: (in_use, since) for serial, in_use, since in rows}
 
@@ -50,7 +63,7 @@ def census(path: Path) -> CertificateCounts:
 
 
 def check_books(path: Path) -> None:
-    """Digest and counts are those of the rows."""
+    """Check that digest and counts are those of the rows."""
     assert held_digest(path) == digest_anew(path)
     counted = ask(path, "SELECT count(*), coalesce(sum(in_use), 0) FROM certificates")
     known = census(path)
@@ -59,7 +72,7 @@ def check_books(path: Path) -> None:
     assert known.by_status.get("I", 0) == known.in_use
 
 
-def test_a_revoked_certificate_is_not_in_use_whatever_its_status_says(path: Path) -> None:
+def test_a_revoked_certificate_is_not_in_use(path: Path) -> None:
     before = census(path)
     revoke(path, arrival(2))
     assert revoked(path) == {serial_of(2): (0, SINCE_TEXT)}
@@ -71,14 +84,14 @@ def test_a_revoked_certificate_is_not_in_use_whatever_its_status_says(path: Path
     check_books(path)
 
 
-def test_the_position_and_the_ledger_are_untouched_by_a_list(path: Path) -> None:
+def test_apply_list_does_not_move_the_position(path: Path) -> None:
     with MirrorStore(path) as store:
         before = store.position()
         store.apply_list(arrival(2), day=november(20))
         assert store.position() == before
 
 
-def test_the_journal_says_what_a_list_revoked_and_which_list(path: Path) -> None:
+def test_apply_list_writes_the_journal(path: Path) -> None:
     ground = journal(path)
     revoke(path, arrival(2, 4))
     assert journal(path) == [
@@ -89,14 +102,14 @@ def test_the_journal_says_what_a_list_revoked_and_which_list(path: Path) -> None
     assert ask(path, "SELECT DISTINCT file FROM changes WHERE change = 'revoked'") == [("CRL.gz",)]
 
 
-def test_a_serial_number_of_another_issuer_is_another_certificate(path: Path) -> None:
+def test_a_list_revokes_only_certificates_of_its_issuer(path: Path) -> None:
     revoke(path, arrival(3))
     assert revoked(path) == {}
     revoke(path, arrival(3, issuer=OTHER_ISSUER))
     assert list(revoked(path)) == [serial_of(3)]
 
 
-def test_a_row_that_comes_later_for_a_revoked_serial_number_is_born_revoked(path: Path) -> None:
+def test_a_certificate_is_revoked_when_its_list_came_first(path: Path) -> None:
     revoke(path, arrival(7))
     apply(path, november(11), [entry(7), entry(8)])
     assert revoked(path) == {serial_of(7): (0, SINCE_TEXT)}
@@ -109,7 +122,7 @@ def test_a_row_that_comes_later_for_a_revoked_serial_number_is_born_revoked(path
 
 
 @pytest.mark.parametrize("status", ["I", "N", "R"])
-def test_what_a_delta_says_of_a_revoked_certificate_does_not_bring_it_back(path: Path, status: str) -> None:
+def test_a_delta_does_not_undo_a_revocation(path: Path, status: str) -> None:
     revoke(path, arrival(2, 4))
     apply(path, november(11), [entry(2, status, kind=Kind.ORGANISATION, role=2), entry(4, "I")])
     assert {serial: used for serial, (used, _) in revoked(path).items()} == {serial_of(2): 0, serial_of(4): 0}
@@ -117,7 +130,7 @@ def test_what_a_delta_says_of_a_revoked_certificate_does_not_bring_it_back(path:
     check_books(path)
 
 
-def test_what_a_newer_list_no_longer_names_is_usable_again(path: Path) -> None:
+def test_a_newer_list_can_undo_a_revocation(path: Path) -> None:
     before = census(path)
     revoke(path, arrival(2))
     revoke(path, arrival(number=2), day=21)
@@ -127,14 +140,14 @@ def test_what_a_newer_list_no_longer_names_is_usable_again(path: Path) -> None:
     check_books(path)
 
 
-def test_a_newer_list_that_names_the_same_changes_no_row(path: Path) -> None:
+def test_a_newer_list_with_the_same_entries_changes_no_row(path: Path) -> None:
     revoke(path, arrival(2))
     before = ask(path, "SELECT * FROM certificate"), journal(path), held_digest(path)
     assert revoke(path, arrival(2, number=2)) == []
     assert (ask(path, "SELECT * FROM certificate"), journal(path), held_digest(path)) == before
 
 
-def test_another_time_on_a_newer_list_is_shown_and_is_no_change(path: Path) -> None:
+def test_another_revocation_date_is_not_a_change(path: Path) -> None:
     revoke(path, arrival(2))
     lines = journal(path)
     assert revoke(path, arrival(2, number=2, since=SINCE - 60)) == []
@@ -143,7 +156,7 @@ def test_another_time_on_a_newer_list_is_shown_and_is_no_change(path: Path) -> N
     check_books(path)
 
 
-def test_lists_of_two_keys_under_one_name_are_both_in_force(path: Path) -> None:
+def test_lists_of_two_keys_are_both_in_force(path: Path) -> None:
     revoke(path, arrival(1, 2))
     revoke(path, arrival(2, key=OTHER_KEY, since=SINCE + 60))
     assert revoked(path) == {serial_of(1): (0, SINCE_TEXT), serial_of(2): (0, SINCE_TEXT)}
@@ -152,26 +165,26 @@ def test_lists_of_two_keys_under_one_name_are_both_in_force(path: Path) -> None:
     check_books(path)
 
 
-def test_a_serial_number_that_stands_twice_on_a_list_is_revoked_once(path: Path) -> None:
+def test_a_repeated_entry_revokes_once(path: Path) -> None:
     assert len(revoke(path, arrival(2, 2))) == 1
     check_books(path)
 
 
-def test_the_list_that_was_replaced_is_remembered_without_its_bytes(path: Path) -> None:
+def test_a_replaced_list_is_kept_without_its_content(path: Path) -> None:
     revoke(path, arrival(2))
     revoke(path, arrival(2, number=2))
     rows = ask(path, "SELECT number, in_force, der IS NULL FROM revocation_list ORDER BY id")
     assert rows == [("1", 0, 1), ("2", 1, 0)]
 
 
-def test_a_number_of_twenty_octets_is_kept_whole(path: Path) -> None:
+def test_a_number_of_20_bytes_is_stored(path: Path) -> None:
     revoke(path, arrival(2, number=2**159 - 1))
     with open_mirror(path) as db:
         (held,) = revocation.read_lists(db)
     assert held.number == 2**159 - 1
 
 
-def test_a_list_whose_signer_the_mirror_does_not_hold_in_use_says_so(path: Path) -> None:
+def test_signer_in_use_is_false_when_the_signer_is_unknown(path: Path) -> None:
     signer = arrival().list.issuer
     revoke(path, arrival(1))
     apply(path, november(11), [entry(0x41, kind=Kind.OCA, subject=signer)])
@@ -185,7 +198,7 @@ def test_a_list_whose_signer_the_mirror_does_not_hold_in_use_says_so(path: Path)
         ]
 
 
-def test_a_resync_carries_the_lists_over_and_says_nothing_new(path: Path, tmp_path: Path) -> None:
+def test_a_resync_keeps_the_lists(path: Path, tmp_path: Path) -> None:
     revoke(path, arrival(2, 3, 4))
     new = tmp_path / "000002.db"
     lines = journal(path)
@@ -197,9 +210,7 @@ def test_a_resync_carries_the_lists_over_and_says_nothing_new(path: Path, tmp_pa
     check_books(new)
 
 
-def test_a_revoked_certificate_that_a_full_no_longer_lists_is_withdrawn_too(
-    path: Path, tmp_path: Path
-) -> None:
+def test_a_revoked_certificate_is_withdrawn_when_it_is_unlisted(path: Path, tmp_path: Path) -> None:
     revoke(path, arrival(2))
     new = tmp_path / "000002.db"
     build(new, [entry(1), entry(3, issuer=OTHER_ISSUER)], day=november(16), old=path)
@@ -210,9 +221,7 @@ def test_a_revoked_certificate_that_a_full_no_longer_lists_is_withdrawn_too(
     check_books(new)
 
 
-def test_what_a_full_or_its_overlap_brings_for_a_revoked_serial_number_is_born_revoked(
-    path: Path, tmp_path: Path
-) -> None:
+def test_a_resync_revokes_new_certificates(path: Path, tmp_path: Path) -> None:
     revoke(path, arrival(7, 8))
     new = tmp_path / "000002.db"
     build(
@@ -227,9 +236,7 @@ def test_what_a_full_or_its_overlap_brings_for_a_revoked_serial_number_is_born_r
     check_books(new)
 
 
-def test_a_list_that_breaks_in_the_middle_leaves_everything_as_it_was(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_apply_list_changes_nothing_when_it_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = dump(path)
 
     def broken(*_: object, **__: object) -> None:
@@ -250,9 +257,7 @@ def test_a_list_that_breaks_in_the_middle_leaves_everything_as_it_was(
         (21, []),
     ],
 )
-def test_whoever_follows_the_journal_by_date_misses_no_revocation(
-    path: Path, day: int, expected: list[str]
-) -> None:
+def test_the_journal_by_date_contains_revocations(path: Path, day: int, expected: list[str]) -> None:
     apply(path, november(11), [entry(7)])
     revoke(path, arrival(7), day=20)
     apply(path, november(12), [entry(9)])
@@ -262,10 +267,266 @@ def test_whoever_follows_the_journal_by_date_misses_no_revocation(
         assert [line.change for line in read_changes(db, start)] == expected
 
 
-def test_a_line_of_a_list_has_its_place_among_the_others(path: Path) -> None:
+def test_the_journal_orders_revocations(path: Path) -> None:
     revoke(path, arrival(2))
     with open_mirror(path) as db:
         known = read_journal(db)
         assert start_after(db, known, AfterLine(sequence=known.last)) == known.last
         last = list(read_changes(db, known.last - 1))
     assert [(line.change, line.file, line.serial) for line in last] == [("revoked", "CRL.gz", serial_of(2))]
+
+
+# Names and serial numbers.
+
+
+@pytest.mark.parametrize("issuer", ["CN=e357", "CN= E357 ", "CN=\uff25357"])
+def test_a_list_revokes_certificates_with_an_equal_issuer_name(path: Path, issuer: str) -> None:
+    """RFC 5280 7.1. Whether the certificate comes before or after the list does not matter."""
+    apply(path, november(11), [entry(5, issuer=issuer)])
+    revoke(path, arrival(5, 6))
+    assert revoked(path) == {serial_of(5): (0, SINCE_TEXT)}
+    apply(path, november(12), [entry(6, issuer=issuer)])
+    assert list(revoked(path)) == [serial_of(5), serial_of(6)]
+    assert ask(path, "SELECT DISTINCT revoked_by FROM certificates WHERE revoked IS NOT NULL") == [
+        ("CRL.gz number 1",)
+    ]
+    check_books(path)
+
+
+def test_a_newer_list_replaces_one_with_an_equal_issuer_name(path: Path) -> None:
+    revoke(path, arrival(1, 2))
+    revoke(path, arrival(2, issuer="CN=e357", number=2))
+    assert list(revoked(path)) == [serial_of(2)]
+    revoke(path, arrival(number=3))
+    assert revoked(path) == {}
+    check_books(path)
+
+
+def test_a_resync_keeps_revocations_of_equal_issuer_names(path: Path, tmp_path: Path) -> None:
+    revoke(path, arrival(5))
+    new = tmp_path / "000002.db"
+    build(new, [entry(1), entry(5, issuer="CN=e357")], day=november(16), old=path)
+    assert list(revoked(new)) == [serial_of(5)]
+
+
+def test_a_negative_serial_number_is_another_one(path: Path) -> None:
+    negative, positive = Serial("-01"), Serial("FF")
+    both = [
+        entry(n)._replace(facts=entry(n).facts._replace(serial=serial), der=b"body %d" % n)
+        for n, serial in ((7, negative), (8, positive))
+    ]
+    apply(path, november(11), both)
+    assert ask(path, "SELECT count(*) FROM certificates WHERE serial IN ('-01', 'FF')") == [(2,)]
+    one = arrival()
+    crl = replace(one, list=replace(one.list, revoked=(Revoked(negative, SINCE),)))
+    revoke(path, crl)
+    assert list(revoked(path)) == [negative]
+
+
+# Scopes, and forgotten lists.
+
+
+def test_lists_of_different_scopes_are_in_force_together(path: Path) -> None:
+    revoke(path, arrival(1, 2, number=5))
+    partial = arrival(number=9)
+    revoke(path, replace(partial, list=replace(partial.list, scope="3003820101")))
+    assert list(revoked(path)) == [serial_of(1), serial_of(2)]
+    with open_mirror(path) as db:
+        assert sorted(held.scope for held in revocation.read_lists(db)) == ["", "3003820101"]
+    revoke(path, arrival(2, number=6))
+    assert list(revoked(path)) == [serial_of(2)]
+
+
+def test_a_forgotten_list_stays_in_force_until_it_is_replaced(path: Path) -> None:
+    revoke(path, arrival(1, 2, number=99))
+    with MirrorStore(path) as store:
+        assert store.mark_lists_forgotten("CN=other") == 0
+        assert store.mark_lists_forgotten(ISSUER.lower().replace("cn", "CN")) == 1
+    assert list(revoked(path)) == [serial_of(1), serial_of(2)]
+    with open_mirror(path) as db:
+        assert [held.forgotten for held in revocation.read_lists(db)] == [True]
+    revoke(path, arrival(2, number=1))
+    with MirrorStore(path) as store:
+        assert store.drop_forgotten_lists(day=november(20), at=NOW) == []
+    assert list(revoked(path)) == [serial_of(2)]
+    assert journal(path)[-1] == ("2026-11-20", "unrevoked", serial_of(1), None, "I")
+    check_books(path)
+
+
+def test_a_forgotten_list_without_successor_is_dropped(path: Path) -> None:
+    revoke(path, arrival(2, number=99))
+    with MirrorStore(path) as store:
+        assert store.mark_lists_forgotten(str(KEY).lower()) == 1
+        changed = store.drop_forgotten_lists(day=november(21), at=NOW)
+        assert store.drop_forgotten_lists(day=november(21), at=NOW) == []
+    assert [one.change for one in changed] == ["unrevoked"]
+    assert revoked(path) == {}
+    assert journal(path)[-2:] == [
+        ("2026-11-20", "revoked", serial_of(2), "I", None),
+        ("2026-11-21", "unrevoked", serial_of(2), None, "I"),
+    ]
+    check_books(path)
+
+
+def test_drop_forgotten_lists_does_nothing_without_lists(path: Path) -> None:
+    with MirrorStore(path) as store:
+        assert store.drop_forgotten_lists(day=november(21), at=NOW) == []
+
+
+# Revoked authorities.
+
+AUTHORITY_KEY = f"{0x41:016X}"
+
+
+def authority(status: str = "I", *, issuer: str = OTHER_ISSUER) -> Entry:
+    return entry(0x41, status, kind=Kind.OCA, role=7, subject=ISSUER, issuer=issuer)
+
+
+def issuer_revoked(path: Path) -> list[str]:
+    rows = ask(path, "SELECT serial FROM certificates WHERE issuer_revoked IS NOT NULL ORDER BY serial")
+    return [serial for (serial,) in rows]
+
+
+@pytest.mark.parametrize("by", ["status", "list"])
+def test_a_revoked_authority_marks_what_is_below_it(path: Path, by: str) -> None:
+    apply(path, november(11), [authority()])
+    assert issuer_revoked(path) == []
+    if by == "status":
+        apply(path, november(12), [authority("R")])
+    else:
+        revoke(path, arrival(0x41, issuer=OTHER_ISSUER))
+    below = [serial_of(1), serial_of(2), serial_of(4)]
+    assert issuer_revoked(path) == below
+    assert ask(path, "SELECT count(*) FROM certificate WHERE revoked IS NOT NULL") == [(by == "list",)]
+    with open_mirror(path) as db:
+        (impact,) = revocation.count_below_revoked(db)
+        above = revocation.revoked_above(db, serial_of(1), ISSUER)
+        assert revocation.revoked_above(db, serial_of(3), OTHER_ISSUER) is None
+    assert (impact.subject, impact.serial, impact.certificates) == (ISSUER, serial_of(0x41), 2)
+    assert above is not None
+    assert (above.subject, above.serial, above.since) == (ISSUER, serial_of(0x41), impact.since)
+    assert [line[1] for line in journal(path)][-1] in ("status", "revoked")
+    check_books(path)
+
+
+def test_an_authority_in_use_again_clears_the_mark(path: Path) -> None:
+    apply(path, november(11), [authority("R")])
+    assert issuer_revoked(path)
+    apply(path, november(12), [authority("I")])
+    assert issuer_revoked(path) == []
+    with open_mirror(path) as db:
+        assert revocation.count_below_revoked(db) == ()
+
+
+def test_a_revoked_root_marks_what_is_below_its_authorities(path: Path) -> None:
+    root = entry(0x42, "R", kind=Kind.OCA, role=0, subject=OTHER_ISSUER, issuer=OTHER_ISSUER)
+    apply(path, november(11), [authority(), root])
+    assert set(issuer_revoked(path)) >= {serial_of(1), serial_of(2), serial_of(0x41)}
+    assert ask(path, "SELECT DISTINCT serial FROM revoked_authority") == [(serial_of(0x42),)]
+
+
+def test_a_resync_keeps_the_mark(path: Path, tmp_path: Path) -> None:
+    apply(path, november(11), [authority("R")])
+    new = tmp_path / "000002.db"
+    build(new, [entry(1), SUPPLIER], day=november(16), old=path)
+    assert set(issuer_revoked(new)) >= {serial_of(1), serial_of(2)}
+
+
+def test_only_certificates_of_the_revoked_key_are_marked(tmp_path: Path) -> None:
+    """Real certificates, whose authority key identifiers tell two keys of one name apart."""
+    ours, theirs = (PKI.dca, signer(PKI.dca.name))
+    bodies = [certified(ours, PKI.dca_root), certified(theirs, PKI.dca_root)]
+    bodies += [made(Plan(), ours), made(Plan(), theirs), made(Plan(aki=None), theirs)]
+    records = [
+        parse_record(n, Claims(body=b64encode(der).decode(), status="R" if n == 1 else "I"))
+        for n, der in enumerate(bodies, 1)
+    ]
+    path = tmp_path / "000001.db"
+    build(path, records)
+    marked = ask(path, "SELECT der FROM certificates WHERE issuer_revoked IS NOT NULL ORDER BY rowid")
+    assert {der for (der,) in marked} == {bodies[2], bodies[4]}  # the last one names no key
+
+
+# Times that cannot be written.
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        (253_402_300_799 + 86_399, "9999-12-31T23:59:59Z"),
+        (-62_167_219_200, "0000-01-01T00:00:00Z"),
+        (-62_167_219_201, "0000-01-01T00:00:00Z"),
+        (10**17, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_every_stored_time_is_displayed(path: Path, stored: int, shown: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE certificate SET not_before = ?1, not_after = ?1, revoked = ?1", (stored,))
+    rows = ask(path, "SELECT DISTINCT not_before, not_after, revoked FROM certificates")
+    assert rows == [(shown, shown, shown)]
+
+
+# Upgrade.
+
+
+def test_upgrade_lists_fills_scope_and_equal_names(path: Path) -> None:
+    user = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
+    crl = read_list(octets(ISSUING, Form(extensions=((user, True),))))
+    revoke(path, replace(arrival(), list=crl))
+    revoke(path, arrival(5))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO issuer (name) VALUES ('CN=e357')")
+        db.execute("UPDATE revocation_list SET scope = ''")
+        db.execute("UPDATE issuer SET same_as = NULL")
+    with closing(connect(path)) as mirror, mirror:
+        revocation.upgrade_lists(mirror)
+    assert {scope for (scope,) in ask(path, "SELECT scope FROM revocation_list")} == {crl.scope, ""}
+    assert crl.scope
+    assert ask(path, "SELECT count(*) FROM issuer WHERE same_as IS NOT NULL") == [(1,)]
+
+
+# Companion files.
+
+
+def companion(name: str = "CRL.gz", content: bytes = b"content") -> revocation.StoredCompanion:
+    return revocation.StoredCompanion(file=RemoteFile(name=name, size=len(content)), content=content)
+
+
+REFUSAL = Refusal(code=NoticeCode.LIST_UNREADABLE, why="no")
+AT = "2026-11-20T00:00:00Z"
+
+
+def test_remove_other_companions_deletes_what_is_no_longer_offered(path: Path) -> None:
+    with MirrorStore(path) as store:
+        for name in ("a", "b", "c"):
+            store.store_companion(companion(name), at=AT)
+        store.remove_other_companions({"b"})
+    assert ask(path, "SELECT name FROM companion") == [("b",)]
+    with open_mirror(path) as db:
+        assert revocation.read_companion(db, "a") is None
+        assert revocation.read_companion(db, "b") == companion("b")
+
+
+def test_store_refused_bounds_the_evidence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocation, "EVIDENCE_BYTES", 100)
+    monkeypatch.setattr(revocation, "EVIDENCE_COUNT", 3)
+    with MirrorStore(path) as store:
+        for n in range(5):
+            store.store_refused_companion(companion(content=b"%d" % n), REFUSAL, at=AT)
+        assert ask(path, "SELECT content FROM refused_companion") == [(b"2",), (b"3",), (b"4",)]
+        store.store_refused_companion(companion(content=b"x" * 99), REFUSAL, at=AT)
+        assert ask(path, "SELECT length(content) FROM refused_companion") == [(1,), (99,)]
+        store.store_refused_companion(companion(content=b"x" * 999), REFUSAL, at=AT)
+    assert ask(path, "SELECT length(content) FROM refused_companion") == [(999,)]
+
+
+def test_known_refusal_remembers_bytes_of_this_parser_version(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MirrorStore(path) as store:
+        store.store_refused_companion(companion(), REFUSAL, at=AT)
+    with open_mirror(path) as db:
+        assert revocation.known_refusal(db, companion(), REFUSAL.code) == "no"
+        assert revocation.known_refusal(db, companion(content=b"other"), REFUSAL.code) is None
+        monkeypatch.setattr(revocation, "PARSER_VERSION", 99)
+        assert revocation.known_refusal(db, companion(), REFUSAL.code) is None

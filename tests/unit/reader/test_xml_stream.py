@@ -388,13 +388,26 @@ def test_elements_may_nest_as_deep_as_the_limit_and_no_deeper() -> None:
     assert reason_of(nested(17), limits=ReaderLimits(depth=17)) is None
 
 
-def test_a_value_may_be_as_long_as_the_limit_and_no_longer() -> None:
+@pytest.mark.parametrize("size", [41, 70_000, 300_000])
+def test_reader_rejects_only_the_record_with_a_long_value(size: int) -> None:
     limits = ReaderLimits(field_length=40)
     assert reason_of(gz(document(record(CertificateBody="A" * 40))), limits=limits) is None
-    failure = failure_of(gz(document(record(), record(CertificateBody="A" * 41))), limits=limits)
-    assert failure is not None
-    assert failure.reason == "field-too-long"
-    assert "record 2: CertificateBody" in failure.message
+    long = record(CertificateSerial="0a1b", CertificateBody="A" * size)
+    first, second, third = reader_of(gz(document(record(), long, record())), limits=limits)
+    assert not isinstance(first, Rejected)
+    assert not isinstance(third, Rejected)
+    assert isinstance(second, Rejected)
+    assert (second.reason, second.serial) == (RejectReason.FIELD_TOO_LONG, "0A1B")
+    assert "CertificateBody" in second.detail
+    assert second.xml
+
+
+@pytest.mark.parametrize("serial", ["", "no number", "1" * 300])
+def test_reader_gives_no_serial_number_when_the_claim_is_implausible(serial: str) -> None:
+    long = record(CertificateSerial=serial, CertificateBody="A" * 41)
+    (found,) = reader_of(gz(document(long)), limits=ReaderLimits(field_length=40))
+    assert isinstance(found, Rejected)
+    assert found.serial is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`reconcile`, `backup`, `prove` and `compare` as an operator meets them."""
+"""The commands `reconcile`, `backup`, `manifest` and `prune`."""
 
 import csv
 import json
@@ -67,17 +67,17 @@ def test_a_backup_is_a_mirror_that_compares_equal(smki: Shell, place: Path) -> N
     ran = smki("backup", "copy.db", "--json")
     assert ran.code == 0
     assert ran.document["bytes"] == (place / "copy.db").stat().st_size
-    ran = smki("compare", "mirror", "copy.db", "--json")
+    ran = smki("manifest", "mirror", "--compare", "copy.db", "--json")
     assert ran.code == 0
-    assert ran.document["equal"]
+    assert ran.document["comparison"]["equal"]
 
 
 def test_a_pipe_in_the_place_of_a_mirror_keeps_nobody_waiting(smki: Shell, place: Path) -> None:
     (place / "other").mkdir()
     os.mkfifo(place / "other" / "mirror.db")
-    ran = smki("compare", "mirror", "other", "--json")
+    ran = smki("manifest", "mirror", "--compare", "other", "--json")
     assert ran.code == 2
-    assert "other/mirror.db is not there" in ran.error["message"]
+    assert "other/mirror.db does not exist" in ran.error["message"]
 
 
 def test_a_backup_does_not_write_over_what_is_there_unless_told_to(smki: Shell, place: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_backup_does_not_write_over_what_is_there_unless_told_to(smki: Shell, 
     assert "--force" in ran.err
     assert (place / "copy.db").read_text() == "mine"
     assert smki("backup", "copy.db", "--force").code == 0
-    assert smki("compare", "mirror", "copy.db").code == 0
+    assert smki("manifest", "mirror", "--compare", "copy.db").code == 0
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_nothing_is_written_over_the_mirror_itself_even_where_force_is_said(
 
 
 def test_a_statement_names_the_files_with_their_hashes(smki: Shell, place: Path) -> None:
-    stated = smki("prove", "--json").document
+    stated = smki("manifest", "--json").document
     assert not stated["proven"]
     assert not stated["shards"]
     names = [file["file"] for file in stated["files"]]
     assert names[0] == "SMKIKR_FULL_2026-11-09.xml.gz"
     assert names[-1] == "SMKIKR_DELT_2026-11-11.xml.gz"
     assert stated["digest"] == smki("status", "--json").document["digest"]
-    said = smki("prove").out
+    said = smki("manifest").out
     assert all(file["sha256"] in said for file in stated["files"])
     assert (place / "mirror").is_dir()
 
@@ -129,11 +129,11 @@ def test_a_statement_names_the_files_with_their_hashes(smki: Shell, place: Path)
 def test_a_statement_with_shards_is_proven_by_the_rows_and_fails_where_they_do_not_make_it(
     smki: Shell, place: Path
 ) -> None:
-    stated = smki("prove", "--shards", "--json").document
+    stated = smki("manifest", "--shards", "--json").document
     assert stated["proven"]
     assert sum(shard["count"] for shard in stated["shards"]) == stated["certificates"]["in_use"]
     by_hand(place, f"DELETE FROM certificate WHERE serial = '{loaded(place)}'")
-    ran = smki("prove", "--shards", "--json")
+    ran = smki("manifest", "--shards", "--json")
     assert ran.code == 7
     assert ran.error["code"] == "digest-differs"
 
@@ -148,31 +148,34 @@ def test_two_mirrors_of_different_days_part_at_the_certificates_that_changed(
     after = set(repository.in_use())
     tomorrow = Shell(place=place, today=date(2026, 11, 12), variables=smki.variables)
     assert tomorrow("sync").code == 0
-    ran = tomorrow("compare", "yesterday.db", "mirror", "--json")
+    ran = tomorrow("manifest", "yesterday.db", "--compare", "mirror", "--json")
     assert ran.code == 10
-    assert not ran.document["equal"]
-    assert not ran.document["unread"]
-    assert len(ran.document["only_one"]) == len(before - after)
-    assert len(ran.document["only_other"]) == len(after - before) > 0
-    said = tomorrow("compare", "yesterday.db", "mirror").out
+    assert not ran.document["comparison"]["equal"]
+    assert not ran.document["comparison"]["unread"]
+    assert len(ran.document["comparison"]["only_one"]) == len(before - after)
+    assert len(ran.document["comparison"]["only_other"]) == len(after - before) > 0
+    said = tomorrow("manifest", "yesterday.db", "--compare", "mirror").out
     assert "Different." in said
     assert max(map(len, said.splitlines())) <= COLUMNS
 
 
 def test_a_mirror_and_a_statement_are_compared_as_far_as_the_statement_goes(smki: Shell, place: Path) -> None:
-    short = smki("prove", "--json").out
+    short = smki("manifest", "--json").out
     (place / "short.json").write_text(short)
-    (place / "shards.json").write_text(smki("prove", "--shards", "--json").out)
-    (place / "all.json").write_text(smki("prove", "--members", "all", "--json").out)
+    (place / "shards.json").write_text(smki("manifest", "--shards", "--json").out)
+    (place / "all.json").write_text(smki("manifest", "--members", "all", "--json").out)
     for name in ("short", "shards", "all"):
-        assert smki("compare", "mirror", f"{name}.json").code == 0
+        assert smki("manifest", "mirror", "--compare", f"{name}.json").code == 0
     Repository.open(place / "repository").advance(days=1)
     tomorrow = Shell(place=place, today=date(2026, 11, 12), variables=smki.variables)
     assert tomorrow("sync").code == 0
-    assert tomorrow("compare", "mirror", "short.json", "--json").document["shards"] == []
-    blind = tomorrow("compare", "mirror", "shards.json", "--json").document
+    assert (
+        tomorrow("manifest", "mirror", "--compare", "short.json", "--json").document["comparison"]["shards"]
+        == []
+    )
+    blind = tomorrow("manifest", "mirror", "--compare", "shards.json", "--json").document["comparison"]
     assert blind["shards"] == blind["unread"] != []
-    told = tomorrow("compare", "mirror", "all.json", "--json").document
+    told = tomorrow("manifest", "mirror", "--compare", "all.json", "--json").document["comparison"]
     assert not told["unread"]
     assert told["only_one"]
 
@@ -184,24 +187,24 @@ def test_a_mirror_and_a_statement_are_compared_as_far_as_the_statement_goes(smki
         b"not json",
         b"[]",
         b'{"schema": "smki-sync/sync/1"}',
-        json.dumps({"schema": "smki-sync/prove/1", "position": "soon"}).encode(),
+        json.dumps({"schema": "smki-sync/manifest/1", "position": "soon"}).encode(),
     ],
 )
 def test_a_file_that_is_neither_a_mirror_nor_a_statement_is_named(
     smki: Shell, place: Path, content: bytes
 ) -> None:
     (place / "other").write_bytes(content)
-    ran = smki("compare", "mirror", "other")
+    ran = smki("manifest", "mirror", "--compare", "other")
     assert ran.code == 2
-    assert "other is neither a mirror nor a statement" in ran.err
+    assert "other is neither a mirror nor a manifest" in ran.err
 
 
 def test_shards_that_do_not_exist_are_refused(smki: Shell) -> None:
     for wrong in ("1024", "-1", "x", "1;2"):
-        assert smki("prove", "--members", wrong).code == 2
+        assert smki("manifest", "--members", wrong).code == 2
 
 
-@pytest.mark.parametrize("words", [("backup", "copy.db"), ("prove",), ("reconcile",)])
+@pytest.mark.parametrize("words", [("backup", "copy.db"), ("manifest",), ("reconcile",)])
 def test_without_a_mirror_each_says_so_and_what_to_do(smki: Shell, words: tuple[str, ...]) -> None:
     ran = smki(*words, "--json", SMKI_SYNC_MIRROR="nowhere")
     assert ran.code == 7
@@ -227,5 +230,5 @@ def test_a_day_that_has_not_come_is_no_day_to_restore(smki: Shell, place: Path) 
     before = (place / "mirror" / "mirror.db").readlink()
     ran = smki("restore", "--to", "2026-11-12", "--json")
     assert ran.code == 2
-    assert ran.error["message"] == "--to: 2026-11-12 has not come yet"
+    assert ran.error["message"] == "--to: 2026-11-12 is in the future."
     assert (place / "mirror" / "mirror.db").readlink() == before

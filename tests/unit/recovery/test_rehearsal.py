@@ -1,4 +1,4 @@
-"""A drill: a restore that touches nothing, held against the live mirror, with a report that can be filed."""
+"""`restore --rehearse`: restores to a temporary directory, compares and writes a report."""
 
 import html
 import json
@@ -24,29 +24,32 @@ def everything(root: Path) -> Iterator[tuple[str, bytes]]:
         yield str(path.relative_to(root)), path.read_bytes()
 
 
-def test_a_drill_that_passes_leaves_the_mirror_alone_and_a_report(smki: Shell, place: Path) -> None:
+def test_rehearsal_writes_a_report_and_leaves_the_mirror_unchanged(smki: Shell, place: Path) -> None:
     before = dict(everything(place / "mirror" / "generations"))
-    ran = smki("drill", "--json")
+    ran = smki("restore", "--rehearse", "--json")
     assert ran.code == 0
     made = ran.document
+    assert made["schema"] == "smki-sync/restore/1"
     assert made["agrees"]
+    assert made["outcome"] == "current"
+    assert made["position"] == "2026-11-11"
     assert made["recovery_point"] == "2026-11-11"
     assert made["digest"] == made["live"]["digest"]
     assert [phase["phase"] for phase in made["phases"]] == ["list", "fetch", "build", "check"]
     assert made["files"][0]["file"] == "SMKIKR_FULL_2026-11-09.xml.gz"
     assert {"host", "cores", "python", "sqlite", "smki-sync"} <= set(made["machine"])
     assert dict(everything(place / "mirror" / "generations")) == before
-    assert not (place / "mirror" / "drill").exists()
+    assert not (place / "mirror" / "rehearsal").exists()
 
 
-def test_the_report_is_the_document_and_a_page_that_carries_its_hash(smki: Shell, place: Path) -> None:
-    ran = smki("drill", "--output", "evidence", "--json")
+def test_rehearsal_report_is_the_document_and_a_page_with_its_hash(smki: Shell, place: Path) -> None:
+    ran = smki("restore", "--rehearse", "--output", "evidence", "--json")
     (written,) = (place / "evidence").glob("*.json")
     (page,) = (place / "evidence").glob("*.html")
     assert json.loads(written.read_text()) == ran.document
     text = page.read_text()
     assert sha256(written.read_bytes()).hexdigest() in text
-    assert "Recovery drill: passed" in text
+    assert "Restore rehearsal: passed" in text
     assert "Reviewed by" in text
     for file in ran.document["files"]:
         assert file["sha256"] in text
@@ -56,8 +59,8 @@ def test_the_report_is_the_document_and_a_page_that_carries_its_hash(smki: Shell
 
 def report_of(place: Path) -> tuple[Json, str]:
     """The one report that was left: the document and the page."""
-    (written,) = (place / "mirror" / "drills").glob("*.json")
-    (page,) = (place / "mirror" / "drills").glob("*.html")
+    (written,) = (place / "mirror" / "rehearsals").glob("*.json")
+    (page,) = (place / "mirror" / "rehearsals").glob("*.html")
     assert sha256(written.read_bytes()).hexdigest() in page.read_text()
     return json.loads(written.read_text()), page.read_text()
 
@@ -89,74 +92,72 @@ DISASTERS: list[tuple[Callable[[Path], None], str, int]] = [
 
 
 @pytest.mark.parametrize(("disaster", "code", "cause"), DISASTERS)
-def test_a_drill_that_cannot_be_carried_out_is_a_finding_with_a_report(
+def test_rehearsal_exits_10_with_a_report_when_it_cannot_be_completed(
     smki: Shell, place: Path, disaster: Callable[[Path], None], code: str, cause: int
 ) -> None:
     disaster(place)
     before = dict(everything(place / "mirror" / "generations"))
-    ran = smki("drill", "--json")
+    ran = smki("restore", "--rehearse", "--json")
     assert ran.code == 10
     made, page = report_of(place)
     assert made == ran.document
     assert not made["agrees"]
     assert (made["error"]["code"], made["error"]["exit"]) == (code, cause)
     assert (made["live"] is None) == (disaster is noise)
-    assert "Not carried out" in page
+    assert "Not completed" in page
     assert html.escape(made["error"]["message"], quote=False) in page
-    assert not (place / "mirror" / "drill").exists()
+    assert not (place / "mirror" / "rehearsal").exists()
     assert dict(everything(place / "mirror" / "generations")) == before
 
 
-def test_people_are_told_what_kept_a_drill_from_being_carried_out(smki: Shell, place: Path) -> None:
+def test_rehearsal_prints_the_cause_when_it_cannot_be_completed(smki: Shell, place: Path) -> None:
     cut_delta(place)
-    ran = smki("drill", "--scratch", "scratch")
+    ran = smki("restore", "--rehearse", "--scratch", "scratch")
     assert ran.code == 10
-    assert "The drill FAILED: it could not be carried out." in ran.out
+    assert "The rehearsal FAILED: it could not be completed." in ran.out
     assert "SMKIKR_DELT_2026-11-11.xml.gz" in ran.out
     assert not (place / "scratch").exists()
 
 
-def test_where_the_scratch_place_cannot_be_made_the_report_says_so(smki: Shell, place: Path) -> None:
+def test_rehearsal_reports_a_directory_that_cannot_be_created(smki: Shell, place: Path) -> None:
     (place / "file").touch()
-    assert smki("drill", "--scratch", "file/scratch").code == 10
+    assert smki("restore", "--rehearse", "--scratch", "file/scratch").code == 10
     made, _page = report_of(place)
     assert made["error"]["code"] == "mirror-not-writable"
 
 
-def test_a_repository_that_would_not_lead_back_to_this_mirror_fails_the_drill(
-    smki: Shell, place: Path
-) -> None:
+def test_rehearsal_fails_when_the_source_restores_another_mirror(smki: Shell, place: Path) -> None:
     other = Repository.create(place / "other", devices=20, days=10, start=START, seed=10)
-    ran = smki("drill", "--source", other.path.as_uri(), "--json")
+    ran = smki("restore", "--rehearse", "--source", other.path.as_uri(), "--json")
     assert ran.code == 10
     assert not ran.document["agrees"]
     assert ran.document["only_live"] > 0
     assert ran.document["only_restored"] > 0
-    assert "Recovery drill: failed" in next((place / "mirror" / "drills").glob("*.html")).read_text()
+    assert "Restore rehearsal: failed" in next((place / "mirror" / "rehearsals").glob("*.html")).read_text()
 
 
-def test_a_scratch_place_that_is_in_use_is_left_alone(smki: Shell, place: Path) -> None:
+def test_rehearsal_exits_2_when_the_scratch_directory_is_in_use(smki: Shell, place: Path) -> None:
     (place / "scratch").mkdir()
     (place / "scratch" / "mine").write_text("mine")
-    ran = smki("drill", "--scratch", "scratch")
+    ran = smki("restore", "--rehearse", "--scratch", "scratch")
     assert ran.code == 2
     assert "scratch is in use" in ran.err
     assert (place / "scratch" / "mine").read_text() == "mine"
 
 
-def test_what_a_killed_drill_has_left_does_not_stand_in_the_way_of_the_next(smki: Shell, place: Path) -> None:
-    scratch = place / "mirror" / "drill"
+def test_rehearsal_removes_what_a_killed_rehearsal_left(smki: Shell, place: Path) -> None:
+    scratch = place / "mirror" / "rehearsal"
     scratch.mkdir()
     for name in (MARK, "lock", "half-a-generation"):
         (scratch / name).touch()
-    assert smki("drill").code == 0
+    assert smki("restore", "--rehearse").code == 0
     assert not scratch.exists()
 
 
-def test_a_drill_that_still_runs_is_left_alone_by_another(smki: Shell, place: Path) -> None:
-    scratch = place / "mirror" / "drill"
+def test_rehearsal_exits_9_when_another_rehearsal_runs(smki: Shell, place: Path) -> None:
+    scratch = place / "mirror" / "rehearsal"
     scratch.mkdir()
     (scratch / MARK).touch()
     with hold_lock(scratch / "lock", since=datetime.now(UTC)):
-        assert smki("drill").code == 9
+        assert smki("restore", "--rehearse").code == 9
         assert (scratch / MARK).exists()

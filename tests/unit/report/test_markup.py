@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from smki_sync.report.charts import document, element, table
+from smki_sync.report.charts import element, html_text, table
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -34,7 +34,7 @@ class Read(HTMLParser):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_comes_out_as_it_went_in_and_makes_no_element(text: str) -> None:
-    read = Read(document(element("p", text, element("b", text), text, title=text)))
+    read = Read(html_text(element("p", text, element("b", text), text, title=text)))
     assert read.tags == ["p", "b"]
     assert [t for t in read.texts if t.strip()] == [text] * 3
     assert read.attributes == [text]
@@ -42,7 +42,7 @@ def test_a_text_comes_out_as_it_went_in_and_makes_no_element(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_table_takes_any_text_as_caption_heading_and_cell(text: str) -> None:
-    read = Read(document(table(text, (text, text), [(text, text)], numbers=1)))
+    read = Read(html_text(table(text, (text, text), [(text, text)], numbers=1)))
     assert read.tags == ["div", "table", "caption", "thead", "tr", "th", "th", "tbody", "tr", "th", "td"]
     assert [t for t in read.texts if t.strip()] == [text] * 5
 
@@ -58,7 +58,7 @@ def test_a_table_takes_any_text_as_caption_heading_and_cell(text: str) -> None:
     ],
 )
 def test_what_does_not_print_is_written_out(text: str, shown: str) -> None:
-    written = document(element("p", text, title=text))
+    written = html_text(element("p", text, title=text))
     assert written.count(shown) == 2
     assert text not in written
     written.encode("utf-8")

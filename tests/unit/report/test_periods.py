@@ -6,8 +6,8 @@ from smki_sync.mirror.history import Run, StoredListing
 from smki_sync.mirror.inspection import LedgerFile
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.report import Outcome
-from smki_sync.report.charts import BY_DAY, lag_by_day, timeline
-from smki_sync.status import AvailableFiles, resync_deadline
+from smki_sync.report.charts import MAX_DAYS_SHOWN, lag_by_day, timeline
+from smki_sync.status import DeltaAvailability, resync_deadline
 
 FIRST = date(2026, 11, 2)
 
@@ -76,12 +76,12 @@ def test_a_late_overlap_does_not_take_the_position_back() -> None:
 
 
 def test_a_quarter_is_shown_by_day_and_more_by_week() -> None:
-    quarter = timeline(day(0), day(BY_DAY - 1), ledger=[], runs=[])
-    more = timeline(day(0), day(BY_DAY), ledger=[], runs=[])
+    quarter = timeline(day(0), day(MAX_DAYS_SHOWN - 1), ledger=[], runs=[])
+    more = timeline(day(0), day(MAX_DAYS_SHOWN), ledger=[], runs=[])
     assert (len(quarter.periods), quarter.by_week) == (92, False)
     assert (len(more.periods), more.by_week) == (14, True)
     assert [p.first.weekday() for p in more.periods] == [0] * 14
-    assert more.periods[-1].last == day(BY_DAY)
+    assert more.periods[-1].last == day(MAX_DAYS_SHOWN)
 
 
 def test_a_weeks_bar_is_the_sum_of_its_changes_and_the_worst_of_its_lag() -> None:
@@ -111,8 +111,8 @@ def test_what_nobody_looked_for_is_not_known_and_what_was_not_listed_is_not_on_o
     offer = StoredListing(at=f"{day(10)}T06:00:00Z", extracts=(full, listed))
     seen = {d.day: d.seen for d in resync_deadline(day(9), offer=offer, window=7, today=day(11)).days}
     assert (seen[day(8)], seen[day(9)], seen[day(10)], seen[day(11)]) == (
-        AvailableFiles.NO,
-        AvailableFiles.YES,
-        AvailableFiles.NO,
-        AvailableFiles.NOT_LOOKED,
+        DeltaAvailability.NOT_LISTED,
+        DeltaAvailability.LISTED,
+        DeltaAvailability.NOT_LISTED,
+        DeltaAvailability.UNKNOWN,
     )

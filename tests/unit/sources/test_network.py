@@ -1,20 +1,28 @@
-"""A line that goes wrong, between the client and a real OpenSSH: what is said, and what never happens."""
+"""Network faults between the client and a real OpenSSH server."""
 
+import gzip
 import os
+import sqlite3
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from datetime import date
 from pathlib import Path
 
 import pytest
+from support.cli import Shell, wait_until
 from support.needs import need
 from support.openssh import OpenSsh, openssh_server
 from support.proxy import Faults, Proxy, proxy_to
 from support.source_contract import NAME, SOME_BYTES, fill, read
 
+from smki_sync.download import DownloadOptions, ReconnectingSource, RetryPolicy, download
 from smki_sync.errors import SourceError, SourceUnreachable
 from smki_sync.events import NullListener
+from smki_sync.model.extract import Extract, ExtractKind
+from smki_sync.simulator.repository import Repository
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
 from smki_sync.sources.ssh_settings import SftpLogin
@@ -172,14 +180,113 @@ def far_source(server: OpenSsh, limits: Limits = LIMITS) -> Source:
     return open_source(server.url, login=login, limits=limits, events=NullListener())
 
 
-def test_transfer_completes_with_loss_and_delay_of_netem(far_server: OpenSsh) -> None:
-    command = [need("tc"), "qdisc", "add", "dev", "smki0", "root", "netem", "delay", "10ms", "loss", "1%"]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("this kernel has no netem; the proxy's delay stands in")
+@contextmanager
+def packet_loss(percent: int) -> Iterator[None]:
+    """Drop packets at random, in both directions, in the namespace of the server."""
+    nft = ("ip", "netns", "exec", SPACE, need("nft"))
+    condition = f"numgen random mod 100 < {percent} " if percent < 100 else ""
+    rules = "\n".join(
+        f"add chain inet loss {hook} {{ type filter hook {hook} priority 0; }}\n"
+        f"add rule inet loss {hook} {condition}drop"
+        for hook in ("input", "output")
+    )
+    subprocess.run([*nft, "-f", "-"], input=f"add table inet loss\n{rules}\n", text=True, check=True)
     try:
-        assert fetched(far_source(far_server, Limits())) == SOME_BYTES
+        yield
     finally:
-        subprocess.run(["tc", "qdisc", "del", "dev", "smki0", "root"], check=True, capture_output=True)
+        subprocess.run([*nft, "delete", "table", "inet", "loss"], check=True)
+
+
+@pytest.mark.parametrize("percent", [1, 5])
+def test_download_completes_with_packet_loss(far_server: OpenSsh, tmp_path: Path, percent: int) -> None:
+    options = DownloadOptions(retry=RetryPolicy(attempts=6, first_pause=0.1))
+    events = NullListener()
+    with (
+        packet_loss(percent),
+        ReconnectingSource(
+            lambda: far_source(far_server, Limits()), options=options, events=events
+        ) as source,
+    ):
+        listed = next(file for file in source.fetch_listing() if file.name == NAME)
+        extract = Extract(
+            kind=ExtractKind.FULL,
+            day=date(2026, 11, 15),
+            name=NAME,
+            size=listed.size,
+            modified=listed.modified,
+        )
+        downloaded = download(source, extract, tmp_path, events, options)
+    assert downloaded.path.read_bytes() == SOME_BYTES
+
+
+NOISE = 8 << 20
+"""Bytes of comments in the full: more than the server may send before the client reads it."""
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    place = tmp_path_factory.mktemp("made") / "repository"
+    made = Repository.create(place, devices=60, days=1, start=date(2026, 11, 2), seed=1)
+    (full,) = place.glob("SMKIKR_FULL_*")
+    times = full.stat()
+    first, *records = gzip.decompress(full.read_bytes()).split(b"<CertificateResponse>")
+    with gzip.open(full, "wb", compresslevel=0) as file:
+        file.write(first)
+        for record in records:
+            file.write(b"<!--" + b64encode(os.urandom(NOISE // len(records))) + b"-->")
+            file.write(b"<CertificateResponse>" + record)
+    os.utime(full, (times.st_atime, times.st_mtime))
+    return made
+
+
+def sync_words(server: OpenSsh, repository: Repository) -> tuple[object, ...]:
+    url = f"{server.url.removesuffix(str(server.directory))}{repository.path}"
+    return (
+        *("sync", "--json", "--mirror", "mirror", "--source", url, "--config", "smki-sync.toml"),
+        *("--identity-file", server.identity_file, "--known-hosts", server.known_hosts),
+    )
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    (tmp_path / "smki-sync.toml").write_text(
+        "[limits]\nstall_seconds = 3\nconnect_seconds = 3\nbanner_seconds = 5\nlogin_seconds = 10\n"
+        "[retry]\nattempts = 2\nfirst_pause_seconds = 0.1\n"
+    )
+    return Shell(place=tmp_path, today=date(2026, 11, 2))
+
+
+def test_sync_completes_or_exits_4_with_heavy_loss_and_next_run_completes(
+    far_server: OpenSsh, repository: Repository, shell: Shell
+) -> None:
+    words = sync_words(far_server, repository)
+    with packet_loss(20):
+        lossy = shell(*words)
+    assert lossy.code in {0, 3, 4}, lossy.err
+    clean = shell(*words)
+    assert clean.code in {0, 3}, clean.err
+    assert clean.document["certificates"]["in_use"] == len(repository.in_use())
+
+
+def test_sync_exits_4_when_network_is_interrupted_and_next_run_resumes(
+    far_server: OpenSsh, repository: Repository, shell: Shell
+) -> None:
+    words = sync_words(far_server, repository)
+    (full,) = repository.path.glob("SMKIKR_FULL_*")
+    part = shell.place / "mirror" / "downloads" / f"{full.name}.part"
+    rate = full.stat().st_size // 4
+    with shell.start(*words, "--bandwidth", rate) as running:
+        wait_until(lambda: part.exists() and part.stat().st_size > 0)
+        with packet_loss(100):
+            ended = running.ending()
+    assert ended.code == 4, ended.err
+    assert part.stat().st_size > 0
+    again = shell(*words)
+    assert again.code in {0, 3}, again.err
+    with closing(sqlite3.connect(shell.place / "mirror" / "history.db")) as db:
+        rows = db.execute("SELECT begin, outcome FROM download WHERE file = ?", (full.name,)).fetchall()
+    assert rows[-1][1] == "whole", rows
+    assert rows[-1][0] > 0, rows
 
 
 def test_transfer_stalls_when_link_goes_down(

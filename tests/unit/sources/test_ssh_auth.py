@@ -1,6 +1,7 @@
 """Host keys and logins: who is let through, what is refused, and how often the server was asked."""
 
 import base64
+import resource
 import socket
 import subprocess
 import threading
@@ -302,6 +303,17 @@ def test_refusal_shows_text_of_server_when_password_is_expired(
         assert error.reason == "login-refused"
         assert "Your password has expired. Change it at the portal.?[2J" in error.message
         assert server.seen.passwords == [PASSWORD]
+
+
+@pytest.mark.parametrize("prompts", [17, 2**32 - 1])
+def test_login_ends_when_server_states_too_many_prompts(folder: Path, tmp_path: Path, prompts: int) -> None:
+    with paramiko_server(folder, Behaviour(interactive=True, prompts=prompts)) as server:
+        login = SftpLogin(known_hosts=server.known_hosts(tmp_path / "known_hosts"), password=PASSWORD)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        error = refusal(server, login)
+        assert error.reason == "login-refused"
+        assert f"{prompts} prompts in one request" in error.message
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
 
 
 def test_login_is_refused_when_server_closes_after_password(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lists and slots beside the daily run: fetched when they change, judged, in force, and reported."""
+"""Lists and slot files in a run: downloaded when they change, checked, in force, and reported."""
 
 import gzip
 import os
@@ -42,7 +42,7 @@ REVOKING = DailyRates(**dict.fromkeys(STANDSTILL.__dataclass_fields__, 0) | {"or
 
 @dataclass
 class Watched:
-    """The files in a directory, and which of them were asked for. ``broken``: raised for a name."""
+    """The files in a directory, and which of them were downloaded. ``broken``: raised for a name."""
 
     inner: DirectorySource
     fetched: list[str] = field(default_factory=list)
@@ -129,7 +129,7 @@ def states(report: SyncReport) -> dict[str, ListState]:
     return {one.file: one.state for one in report.lists}
 
 
-def test_the_first_run_takes_full_deltas_and_lists(party: Party) -> None:
+def test_first_run_applies_full_deltas_and_lists(party: Party) -> None:
     report = party.sync(advance=False)
     assert (report.plan.action, codes(report)) == (Action.FULL, [])
     assert states(report) == {ARL: ListState.APPLIED, CRL: ListState.APPLIED}
@@ -145,7 +145,7 @@ def test_the_first_run_takes_full_deltas_and_lists(party: Party) -> None:
     assert party.in_use() == party.repository.in_use()
 
 
-def test_nothing_but_a_new_list_is_nothing_to_do_and_current(started: Party) -> None:
+def test_run_is_current_when_only_a_list_is_new(started: Party) -> None:
     crl = (started.repository.path / CRL).read_bytes()
     started.sync()
     (started.repository.path / CRL).write_bytes(crl)  # the delta is here, the list is of the day before
@@ -164,7 +164,7 @@ def test_nothing_but_a_new_list_is_nothing_to_do_and_current(started: Party) -> 
     assert report.census.in_use == len(started.in_use())
 
 
-def test_unchanged_companions_are_not_fetched_again(started: Party) -> None:
+def test_unchanged_companions_are_not_downloaded_again(started: Party) -> None:
     report = started.sync(advance=False)
     assert started.source.fetched == []
     assert set(states(report).values()) == {ListState.IN_FORCE}
@@ -174,7 +174,7 @@ def test_unchanged_companions_are_not_fetched_again(started: Party) -> None:
     assert started.source.fetched == [CRL]
 
 
-def test_an_overdue_list_is_fetched_again_whatever_its_listing_says(started: Party) -> None:
+def test_overdue_list_is_downloaded_again(started: Party) -> None:
     late = started.repository.today + 40 * DAY
     started.source.fetched.clear()
     report = run(started.job(late))
@@ -192,9 +192,7 @@ def test_an_overdue_list_is_fetched_again_whatever_its_listing_says(started: Par
         (Fault.CORRUPT_CRL, NoticeCode.LIST_UNREADABLE),
     ],
 )
-def test_a_bad_list_is_refused_kept_as_evidence_and_called_for_until_it_is_replaced(
-    started: Party, fault: Fault, code: NoticeCode
-) -> None:
+def test_bad_list_is_refused_until_it_is_replaced(started: Party, fault: Fault, code: NoticeCode) -> None:
     held = started.ask("SELECT number, sha256 FROM revocation_list WHERE kind = 'crl' AND in_force")
     for report in (started.sync(fault), started.sync(advance=False)):
         assert (report.outcome, codes(report)) == (Outcome.BEHIND, [code])
@@ -206,7 +204,7 @@ def test_a_bad_list_is_refused_kept_as_evidence_and_called_for_until_it_is_repla
     assert (report.outcome, states(report)[CRL]) == (Outcome.CURRENT, ListState.APPLIED)
 
 
-def test_a_certificate_that_only_the_list_revokes_is_out_of_use_and_comes_back(started: Party) -> None:
+def test_certificate_is_revoked_only_while_it_is_listed(started: Party) -> None:
     report = started.sync(Fault.LISTED_ALONE)
     assert report.outcome is Outcome.CURRENT
     ((serial, status, used),) = started.ask(
@@ -220,7 +218,7 @@ def test_a_certificate_that_only_the_list_revokes_is_out_of_use_and_comes_back(s
     assert lines[:2] == [("revoked", CRL), ("unrevoked", CRL)]
 
 
-def test_a_revocation_is_not_held_up_by_a_damaged_delta(started: Party) -> None:
+def test_list_is_applied_when_a_delta_is_damaged(started: Party) -> None:
     started.repository.advance(faults=[Fault.TRUNCATE])
     position = started.ask("SELECT position FROM mirror")
     with pytest.raises(BadExtract):
@@ -232,7 +230,7 @@ def test_a_revocation_is_not_held_up_by_a_damaged_delta(started: Party) -> None:
     ]
 
 
-def test_a_list_whose_signer_comes_with_the_same_run_is_applied_by_it(started: Party) -> None:
+def test_list_is_applied_when_its_signer_is_new(started: Party) -> None:
     with closing(sqlite3.connect(started.mirror / "mirror.db")) as db, db:
         db.execute("DELETE FROM revocation_list")
         db.execute("DELETE FROM revocation")
@@ -242,7 +240,7 @@ def test_a_list_whose_signer_comes_with_the_same_run_is_applied_by_it(started: P
     assert codes(report) == []
 
 
-def test_with_anchors_a_list_comes_into_force_once_its_signer_leads_to_one(party: Party) -> None:
+def test_list_is_applied_when_its_signer_has_an_anchor(party: Party) -> None:
     roots = party.repository.roots()
     ours, others = (roots[Kind.OCA],), (roots[Kind.DCA],)
     report = run(replace(party.job(), anchors=others))
@@ -254,10 +252,10 @@ def test_with_anchors_a_list_comes_into_force_once_its_signer_leads_to_one(party
     report = run(replace(party.job(), anchors=ours))
     assert report.outcome is Outcome.CURRENT
     assert states(report) == {ARL: ListState.APPLIED, CRL: ListState.APPLIED}
-    assert party.source.fetched == []  # judged anew, from the octets that were kept
+    assert party.source.fetched == []  # checked again, from the stored bytes
 
 
-def test_a_list_in_force_that_leads_to_no_anchor_stays_so_and_every_run_says_it(started: Party) -> None:
+def test_list_in_force_stays_when_it_has_no_anchor(started: Party) -> None:
     before = started.ask("SELECT * FROM revocation")
     others = (started.repository.roots()[Kind.DCA],)
     for _ in range(2):
@@ -265,7 +263,7 @@ def test_a_list_in_force_that_leads_to_no_anchor_stays_so_and_every_run_says_it(
     assert started.ask("SELECT * FROM revocation") == before
 
 
-def test_a_list_with_a_null_that_does_not_belong_there_comes_into_force(started: Party) -> None:
+def test_list_with_null_parameters_is_applied(started: Party) -> None:
     started.repository.advance(faults=(Fault.LISTED_ALONE,))
     path = started.repository.path / CRL
     with started.repository._opened() as (registry, _):
@@ -276,7 +274,7 @@ def test_a_list_with_a_null_that_does_not_belong_there_comes_into_force(started:
     assert started.ask("SELECT count(*) FROM certificates WHERE revoked <> '' AND status = 'I'") == [(1,)]
 
 
-def test_lists_that_are_no_longer_on_offer_are_missed_and_stay_in_force(started: Party) -> None:
+def test_missing_lists_stay_in_force(started: Party) -> None:
     revoked = started.ask("SELECT serial FROM certificates WHERE revoked IS NOT NULL")
     report = started.sync(Fault.WITHHOLD_LISTS)
     assert codes(report) == [NoticeCode.LIST_MISSING] * 2
@@ -284,7 +282,7 @@ def test_lists_that_are_no_longer_on_offer_are_missed_and_stay_in_force(started:
     assert codes(dry_run(started.job())) == [NoticeCode.LIST_MISSING] * 2
 
 
-def test_a_repository_without_lists_is_noted_unless_none_is_expected(party: Party) -> None:
+def test_missing_lists_are_reported_unless_none_is_expected(party: Party) -> None:
     for name in (ARL, CRL):
         party.repository.remove(name)
     report = party.sync(advance=False)
@@ -294,7 +292,7 @@ def test_a_repository_without_lists_is_noted_unless_none_is_expected(party: Part
     assert silent.attention == ()
 
 
-def test_the_operators_own_limit_makes_a_list_stale(started: Party) -> None:
+def test_list_is_stale_beyond_the_configured_age(started: Party) -> None:
     policy = ListPolicy(crl_max_age_days=2)
     job = replace(started.job(started.repository.today + 4 * DAY), lists=policy)
     stale = [a for a in run(job).attention if a.code is NoticeCode.LIST_STALE]
@@ -302,7 +300,7 @@ def test_the_operators_own_limit_makes_a_list_stale(started: Party) -> None:
     assert "more than 2 days ago" in stale[0].message
 
 
-def test_of_several_lists_of_one_key_on_offer_the_newest_counts(started: Party) -> None:
+def test_newest_of_several_lists_is_applied(started: Party) -> None:
     path = started.repository.path
     (path / "SMKIKR_CRL_before.crl.gz").write_bytes((path / CRL).read_bytes())
     report = started.sync()
@@ -311,7 +309,7 @@ def test_of_several_lists_of_one_key_on_offer_the_newest_counts(started: Party) 
     assert started.sync(advance=False).outcome is Outcome.CURRENT
 
 
-def test_a_companion_that_cannot_be_had_does_not_stop_the_run(started: Party) -> None:
+def test_run_continues_when_a_companion_is_missing(started: Party) -> None:
     started.source.broken = {
         CRL: SourceMissing("it has just left"),
         ARL: SourceRefused("no", code="permission-denied"),
@@ -323,14 +321,14 @@ def test_a_companion_that_cannot_be_had_does_not_stop_the_run(started: Party) ->
     assert started.sync(advance=False).outcome is Outcome.CURRENT
 
 
-def test_a_refused_login_stops_the_run(started: Party) -> None:
+def test_run_stops_when_the_login_is_refused(started: Party) -> None:
     started.source.broken = {CRL: SourceRefused("the password is wrong", code="login-refused")}
     with pytest.raises(SourceRefused):
         started.sync()
 
 
 @pytest.mark.parametrize("stated", [True, False], ids=["by its listing", "by its bytes"])
-def test_a_companion_beyond_the_limit_is_not_taken(
+def test_companion_above_the_limit_is_not_downloaded(
     started: Party, monkeypatch: pytest.MonkeyPatch, stated: bool
 ) -> None:
     size = (started.repository.path / CRL).stat().st_size
@@ -343,16 +341,16 @@ def test_a_companion_beyond_the_limit_is_not_taken(
     report = started.sync(advance=False, lists=ListPolicy(largest_bytes=size - 1))
     (told,) = (a for a in report.attention if a.code is NoticeCode.COMPANION_NOT_FETCHED)
     assert CRL in told.message
-    assert f"more than {size - 1:,} bytes" in told.message or f"more than {size - 1:,}" in told.message
+    assert f"{size - 1:,}" in told.message
     assert started.source.fetched == ([] if stated else [CRL])
 
 
-def test_a_bomb_is_unreadable(started: Party) -> None:
+def test_compressed_bomb_is_unreadable(started: Party) -> None:
     (started.repository.path / CRL).write_bytes(gzip.compress(b"\0" * 100_000_000))
     assert codes(started.sync(advance=False)) == [NoticeCode.LIST_UNREADABLE]
 
 
-def test_a_resync_keeps_lists_slots_and_evidence(started: Party) -> None:
+def test_resync_keeps_lists_slots_and_evidence(started: Party) -> None:
     started.sync(Fault.FORGED_CRL)
     tables = ("revocation_list", "companion", "refused_companion", "slot_publication", "slot_body")
     before = {table: started.ask(f"SELECT * FROM {table}") for table in tables}
@@ -366,7 +364,7 @@ def test_a_resync_keeps_lists_slots_and_evidence(started: Party) -> None:
 # Anchor slots.
 
 
-def test_slots_are_kept_with_their_history(started: Party) -> None:
+def test_slot_files_are_stored_with_their_history(started: Party) -> None:
     started.sync()
     started.sync(Fault.SLOTS_DIFFER)
     rows = started.ask("SELECT region, day FROM slot_publication WHERE region = 'NORTH' ORDER BY id")
@@ -376,7 +374,7 @@ def test_slots_are_kept_with_their_history(started: Party) -> None:
     assert regions == [("CENTRAL_SOUTH",), ("NORTH",)]
 
 
-def test_slots_that_differ_in_a_suppliers_certificate_call_for_attention(started: Party) -> None:
+def test_slot_files_that_differ_are_reported(started: Party) -> None:
     for report in (started.sync(Fault.SLOTS_DIFFER), started.sync(advance=False)):
         assert codes(report) == [NoticeCode.SLOTS_DIFFER]
         assert "supplier" in report.attention[0].message
@@ -396,7 +394,7 @@ def test_slots_that_differ_in_a_suppliers_certificate_call_for_attention(started
     ],
     ids=["empty", "a record without a body", "no extract"],
 )
-def test_a_slot_file_that_cannot_be_read_whole_is_not_taken(started: Party, xml: bytes) -> None:
+def test_unreadable_slot_file_is_refused(started: Party, xml: bytes) -> None:
     before = started.ask("SELECT * FROM slot_publication")
     (started.repository.path / ANCHORS_NORTH).write_bytes(gzip.compress(xml))
     assert codes(started.sync(advance=False)) == [NoticeCode.SLOTS_UNREADABLE]
@@ -404,9 +402,7 @@ def test_a_slot_file_that_cannot_be_read_whole_is_not_taken(started: Party, xml:
     assert started.ask("SELECT name, code FROM refused_companion") == [(ANCHORS_NORTH, "slots-unreadable")]
 
 
-def test_what_a_list_revokes_is_not_served_again_by_a_mirror_that_is_restored_from_nothing(
-    party: Party, tmp_path: Path
-) -> None:
+def test_restore_applies_the_lists(party: Party, tmp_path: Path) -> None:
     report = party.sync(Fault.LISTED_ALONE)
     before = party.in_use()
     party.mirror = tmp_path / "restored"
@@ -417,7 +413,7 @@ def test_what_a_list_revokes_is_not_served_again_by_a_mirror_that_is_restored_fr
     assert {one.state for one in restored.report.lists} == {ListState.APPLIED}
 
 
-def test_a_list_that_is_newer_than_the_mirror_before_makes_no_other_digest_of_a_restore(party: Party) -> None:
+def test_restore_accepts_a_newer_list(party: Party) -> None:
     party.sync()
     crl = party.repository.path / CRL
     older = crl.read_bytes(), crl.stat().st_mtime
@@ -438,8 +434,8 @@ def _put(path: Path, content: tuple[bytes, float]) -> None:
 
 
 @dataclass
-class Looker:
-    """Whoever looks into the mirror whenever the run tells of something."""
+class Reader:
+    """Reads the mirror at each event of a run."""
 
     party: Party
     seen: list[set[bytes]] = field(default_factory=list)
@@ -449,21 +445,21 @@ class Looker:
             self.seen.append(self.party.in_use())
 
 
-def test_whoever_looks_into_a_first_mirror_never_sees_what_its_lists_revoke(party: Party) -> None:
+def test_first_mirror_is_published_with_its_lists_applied(party: Party) -> None:
     party.repository.advance(faults=(Fault.LISTED_ALONE,))
-    looker = Looker(party)
-    report = run(replace(party.job(), hear=looker))
+    reader = Reader(party)
+    report = run(replace(party.job(), hear=reader))
     revoked = {
         der for (der,) in party.ask("SELECT der FROM certificates WHERE revoked <> '' AND status = 'I'")
     }
     assert len(revoked) == 1
-    assert len(looker.seen) > 1
-    assert not any(revoked & seen for seen in looker.seen)
+    assert len(reader.seen) > 1
+    assert not any(revoked & seen for seen in reader.seen)
     assert states(report) == {ARL: ListState.APPLIED, CRL: ListState.APPLIED}
     assert max(one.revoked for one in report.lists) > 1
 
 
-def test_the_lists_of_a_first_mirror_are_the_ground_of_its_journal_so_each_date_leads_to_its_own_lines(
+def test_lists_of_the_first_mirror_are_not_in_its_journal(
     party: Party,
 ) -> None:
     party.sync(advance=False)
@@ -481,7 +477,7 @@ def test_the_lists_of_a_first_mirror_are_the_ground_of_its_journal_so_each_date_
             assert min(line.day for line in lines) >= day.isoformat()
 
 
-def test_a_restore_to_a_day_in_the_past_says_that_its_lists_are_those_of_today(party: Party) -> None:
+def test_restore_to_a_date_says_that_its_lists_are_newer(party: Party) -> None:
     before = party.repository.today
     party.sync()
     party.sync(Fault.LISTED_ALONE)

@@ -36,6 +36,13 @@ def standing_at(day: date, *chain: Extract) -> Position:
 CURRENT = standing_at(TODAY)
 
 
+def test_listing_empty_is_reported_when_source_lists_nothing() -> None:
+    (said,) = told(listing_empty=True)
+    assert said.code is NoticeCode.LISTING_EMPTY
+    assert said.message == "The listing is empty."
+    assert "mounted" in said.hint
+
+
 def told(
     *,
     plan: Plan = UP_TO_DATE,
@@ -46,6 +53,7 @@ def told(
     policy: Policy = Policy(),  # noqa: B008  an immutable value
     history_lost: bool = False,
     beside: tuple[Notice, ...] = (),
+    listing_empty: bool = False,
 ) -> tuple[Notice, ...]:
     """What is said at the end of a run that had these facts."""
     job = SyncJob(
@@ -55,7 +63,7 @@ def told(
         policy=policy,
     )
     held = MirrorSnapshot(state=MirrorState.HEALTHY, position=position)
-    decision = Decision(held=held, catalogue=catalogue, plan=plan)
+    decision = Decision(held=held, catalogue=catalogue, plan=plan, listing_empty=listing_empty)
     return collect_notices(
         job,
         decision,
@@ -81,6 +89,7 @@ def test_a_mirror_at_today_has_nothing_to_say() -> None:
 
 BEHIND = {
     NoticeCode.BLOCKED,
+    NoticeCode.LISTING_EMPTY,
     NoticeCode.SOURCE_UNREACHED,
     NoticeCode.DELTAS_MISSING,
     NoticeCode.REPOSITORY_LATE,
@@ -128,7 +137,11 @@ OF_A_RESTORE = {NoticeCode.RESTORED_TO_DATE, NoticeCode.OTHER_DIGEST, NoticeCode
 
 BESIDE = [
     NoticeCode.NOT_ARCHIVED,
-    *(code for code in NoticeCode if "list" in code or "slots" in code or "companion" in code),
+    *(
+        code
+        for code in NoticeCode
+        if code.startswith(("list-", "no-lists")) or "slots" in code or "companion" in code
+    ),
 ]
 """Notices of the archive, lists and anchor slots; ``unit/recovery`` and ``unit/trust`` show when."""
 
@@ -334,6 +347,7 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         census=CertificateCounts(quarantined=1),
         oddities=odd,
         beside=tuple(Notice(code=code, message="m") for code in BESIDE),
+        listing_empty=True,
     )
     assert (
         set(codes(found))

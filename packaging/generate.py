@@ -1,8 +1,9 @@
-"""Generated reference, man page, units (move to packaging/)."""
+"""Generate docs/commands.md, the manual page, systemd units and the cron file from the code."""
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ import typer
 
 from smki_sync import __version__
 from smki_sync.cli import build
+from smki_sync.cli.arguments import EXAMPLES_HEADING
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.scheduler_units import DRILL, SERVICE_USER, SYNC, InstallationPaths, Scheduler, files
 from smki_sync.config.file import FILE_VARIABLE, PASSPHRASE_VARIABLE, PASSWORD_VARIABLE, SYSTEM_FILE
@@ -18,8 +20,8 @@ from smki_sync.config.loader import VARIABLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """An option or an argument. ``value``: the word for it, empty for a flag. ``names``: as it is written."""
+class DocumentedParameter:
+    """An option or an argument. ``value``: its metavar, empty for a flag. ``names``: of an option."""
 
     names: tuple[str, ...]
     value: str
@@ -33,18 +35,19 @@ class DocumentedCommand:
 
     name: str
     help: tuple[str, ...]
-    arguments: tuple[Parameter, ...]
-    options: tuple[Parameter, ...]
+    arguments: tuple[DocumentedParameter, ...]
+    options: tuple[DocumentedParameter, ...]
+    examples: tuple[str, ...]
 
     @property
     def usage(self) -> str:
-        """How it is called."""
+        """The synopsis."""
         values = (a.value if a.required else f"[{a.value}]" for a in self.arguments)
         return " ".join(("smki-sync", self.name, *values, *(["[OPTION]..."] if self.options else [])))
 
 
 def command_tree() -> Iterator[DocumentedCommand]:
-    """Every command that does something, in the order of the help."""
+    """Yield every command, in the order of the help."""
     return _below(typer.main.get_command(build()), ())
 
 
@@ -64,12 +67,20 @@ def _leaf(name: str, command: Any) -> DocumentedCommand:  # noqa: ANN401 - as ab
         help=tuple(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n")),
         arguments=tuple(one for kind, one in made if kind == "argument"),
         options=tuple(one for kind, one in made if kind == "option"),
+        examples=tuple(examples_of(command)),
     )
 
 
-def _parameter(p: Any, context: typer.Context) -> Parameter:  # noqa: ANN401 - as above
+def examples_of(command: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+    """Yield the examples at the end of the help of a command."""
+    heading, *examples = (command.epilog or "").split("\n")
+    if heading == EXAMPLES_HEADING:
+        yield from (example.strip() for example in examples)
+
+
+def _parameter(p: Any, context: typer.Context) -> DocumentedParameter:  # noqa: ANN401 - as above
     is_option = p.param_type_name == "option"
-    return Parameter(
+    return DocumentedParameter(
         names=tuple(p.opts) if is_option else (),
         value="" if is_option and p.is_flag else p.metavar or _words(p, context) or p.name.upper(),
         help=" ".join((p.help or "").split()),
@@ -78,7 +89,7 @@ def _parameter(p: Any, context: typer.Context) -> Parameter:  # noqa: ANN401 - a
 
 
 def _words(p: Any, context: typer.Context) -> str:  # noqa: ANN401 - as above
-    """The words that a value may be, where it is one of few."""
+    """Return the choices of a value, if there are any."""
     return "|".join(item.value for item in p.shell_complete(context, "") if item.type == "plain")
 
 
@@ -87,37 +98,63 @@ _HEAD: Final = """\
 
 <!-- Made by `make generate` from the commands; not edited by hand. -->
 
-Options follow the command. Data goes to stdout, messages to stderr. `smki-sync COMMAND --help` shows the same text.
-See also [Configuration](configuration.md) and [Exit codes](codes.md#exit-codes)."""
+Options follow the command. Data goes to stdout, messages to stderr. `smki-sync COMMAND --help` shows the same
+text. See also [Configuration](configuration.md) and [Exit codes](codes.md#exit-codes)."""
 
 _COLUMNS: Final = 118
-"""Width of a line of the page, as of the others in docs/."""
+"""Line width of the pages in docs/."""
+
+_SHARED: Final = 3
+"""An option with the same text in as many commands is described once."""
+
+_NOT_RUN: Final = "<!-- not run: tests/unit/cli/test_help.py does -->"
 
 
 def reference() -> str:
-    """The page."""
-    return "\n".join((_HEAD, *(line for leaf in command_tree() for line in _section(leaf)))) + "\n"
+    """Return docs/commands.md."""
+    commands = list(command_tree())
+    counts = Counter(option for command in commands for option in command.options)
+    shared = {option: None for option, count in counts.items() if count >= _SHARED}
+    lines = [_HEAD, "", "## smki-sync", *_table(_program_options())]
+    lines += ["", "## Shared options", *_table(shared)]
+    for command in commands:
+        lines += _section(command, shared)
+    return "\n".join(lines) + "\n"
 
 
-def _section(leaf: DocumentedCommand) -> Iterator[str]:
-    yield from ("", f"## {leaf.name}", "", f"`{leaf.usage}`")
-    for paragraph in leaf.help:
+def _program_options() -> Iterator[DocumentedParameter]:
+    program = typer.main.get_command(build())
+    return (_parameter(p, typer.Context(program)) for p in program.params)
+
+
+def _section(command: DocumentedCommand, shared: Container[DocumentedParameter]) -> Iterator[str]:
+    yield from ("", f"## {command.name}", "", f"`{command.usage}`")
+    for paragraph in command.help:
         yield from ("", textwrap.fill(_text(paragraph), _COLUMNS, break_on_hyphens=False))
-    rows = [*leaf.arguments, *leaf.options]
+    own = [*command.arguments, *(option for option in command.options if option not in shared)]
+    yield from _table(own)
+    if names := [f"`{option.names[0]}`" for option in command.options if option in shared]:
+        text = f"[Shared options](#shared-options): {', '.join(names)}."
+        yield from ("", textwrap.fill(text, _COLUMNS, break_on_hyphens=False))
+    yield from ("", _NOT_RUN, "```console", *(f"$ {example}" for example in command.examples), "```")
+
+
+def _table(parameters: Iterable[DocumentedParameter]) -> Iterator[str]:
+    rows = list(parameters)
     if rows:
-        yield from ("", "| argument or option | value | what it is, or does |", "|---|---|---|")
+        yield from ("", "| argument or option | value | meaning |", "|---|---|---|")
     for one in rows:
         names = ", ".join(f"`{name}`" for name in one.names or (one.value,))
         value = f"`{_text(one.value)}` " if one.names and one.value else ""
         yield f"| {names} | {value}| {_help(one)} |"
 
 
-def _help(one: Parameter) -> str:
+def _help(one: DocumentedParameter) -> str:
     return _text(one.help) + (" Required." if one.required and one.names else "")
 
 
 def _text(text: str) -> str:
-    """Text that stands in a cell, and is no markup."""
+    """Return text for a table cell, without markup."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -125,7 +162,7 @@ _LEADING: Final = ("'", ".")
 
 
 def manual() -> str:
-    """The page in roff, for man(1), section 1."""
+    """Return the manual page for section 1, in roff."""
     return "\n".join(_page()) + "\n"
 
 
@@ -135,10 +172,8 @@ def _page() -> Iterator[str]:
     yield from (".SH NAME", "smki\\-sync \\- a local mirror of the SMKI Repository")
     yield from (".SH SYNOPSIS", ".B smki\\-sync", ".I COMMAND", "[OPTION]...")
     yield ".SH DESCRIPTION"
-    yield _text_manual(
-        "Over SFTP it takes the weekly full extract and the daily deltas, and keeps a local SQLite mirror."
-    )
-    yield _text_manual("Run `smki-sync sync` once a day; it decides by itself what to do and says why.")
+    yield _text_manual("Keeps a local SQLite mirror of the SMKI Repository up to date, over SFTP.")
+    yield _text_manual("Run `smki-sync sync` once a day.")
     yield ".SH COMMANDS"
     for leaf in command_tree():
         yield from _command(leaf)
@@ -154,6 +189,9 @@ def _command(leaf: DocumentedCommand) -> Iterator[str]:
     for one in leaf.options:
         value = f" \\fI{_text_manual(one.value)}\\fR" if one.value else ""
         yield from (".TP", f"\\fB{_text_manual(', '.join(one.names))}\\fR{value}", _text_manual(one.help))
+    yield from (".PP", "Examples:")
+    for example in leaf.examples:
+        yield from (".br", _text_manual(example))
 
 
 def _tail() -> Iterator[str]:
@@ -161,7 +199,7 @@ def _tail() -> Iterator[str]:
     for code in Exit:
         yield from (".TP", f"\\fB{code.value}\\fR {code.name}", _text_manual(code.means) + ".")
     yield ".SH ENVIRONMENT"
-    never = "A secret; never an option."
+    never = "A secret. There is no option for it."
     known = {
         **{name: f"Sets {key}." for name, key in VARIABLES.items()},
         FILE_VARIABLE: "The configuration file.",
@@ -178,7 +216,7 @@ def _tail() -> Iterator[str]:
 
 
 def _text_manual(text: str) -> str:
-    """Text that roff prints as it stands."""
+    """Return text that roff prints unchanged."""
     plain = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{plain}" if plain.startswith(_LEADING) else plain
 
@@ -189,11 +227,11 @@ USUAL: Final = InstallationPaths(
     config=SYSTEM_FILE,
     own=(Path("/var/lib/smki-sync"),),
 )
-"""Where things are on a server that is set up as docs/scheduling-and-monitoring.md says."""
+"""Paths on a server that is set up as docs/scheduling-and-monitoring.md describes."""
 
 
 def generated_files() -> Mapping[str, str]:
-    """The files, by their path in the checkout."""
+    """Return the files, by their path in the checkout."""
     jobs = (SYNC, DRILL)
     return {
         **{f"packaging/systemd/{one.name}": one.text for one in files(Scheduler.SYSTEMD, USUAL, jobs)},
@@ -204,7 +242,7 @@ def generated_files() -> Mapping[str, str]:
 
 
 def main(checkout: Path) -> None:
-    """Write them all."""
+    """Write all files."""
     for name, text in generated_files().items():
         path = checkout / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,165 @@
+"""Parse the IDENTITY of `show`: an EUI-64, a prefixed or bare number or hash, or a certificate file."""
+
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from smki_sync.errors import UsageError
+from smki_sync.mirror.queries import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
+from smki_sync.model.certificate import (
+    KeyId,
+    Serial,
+    parse_eui,
+    parse_serial,
+    serial_from_decimal,
+)
+
+_HINT: Final = (
+    "Write an EUI-64, serial:HEX or serial:DECIMAL, ski:HEX, sha1: or sha256: with HEX or BASE64, or a"
+    " certificate file."
+)
+_FILE_SUFFIXES: Final = {".pem", ".der", ".crt", ".cer"}
+_HASH_BYTES: Final = {"sha1": 20, "sha256": 32}
+_MAX_DECIMAL_DIGITS: Final = 49
+"""Digits of the largest serial number: 20 bytes (RFC 5280 4.1.2.2)."""
+_EUI_DIGITS: Final = 16
+
+
+class Reading(NamedTuple):
+    """One way to read a text. ``prefix``: what a user writes to choose it."""
+
+    prefix: str
+    identity: Identity
+
+
+class FileCertificate(NamedTuple):
+    """A certificate of a file, as bytes, with its issuer and serial number."""
+
+    der: bytes
+    issuer: str
+    serial: Serial
+
+
+def parse_identity(text: str) -> list[Reading] | list[FileCertificate]:
+    """Return every way to read ``text``, or the certificates of a file; raises :class:`UsageError`."""
+    prefix, colon, rest = text.partition(":")
+    parser = _PARSERS.get(prefix.lower()) if colon else None
+    try:
+        if parser:
+            return [Reading(f"{prefix.lower()}:", parser(rest.strip()))]
+        if _looks_like_a_path(text) or Path(text).is_file():
+            return read_certificate_file(Path(text))
+        return _bare_readings(text) or [Reading("", EuiIs(eui=parse_eui(text)))]
+    except OSError as exc:
+        raise UsageError(f"{text!r:.80}: {exc.strerror}", hint=_HINT) from exc
+    except ValueError as exc:
+        raise UsageError(f"{text!r:.80}: {exc}", hint=_HINT) from exc
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """Return whether the text can only mean a file; Base64 also contains slashes."""
+    return Path(text).suffix.lower() in _FILE_SUFFIXES or ("/" in text and not _hash_readings(text))
+
+
+def _bare_readings(text: str) -> list[Reading]:
+    """Return the readings of a text without prefix that is not an EUI-64, by its length."""
+    readings = _hash_readings(text)
+    if text.isascii() and text.isdigit() and len(text) != _EUI_DIGITS and len(text) <= _MAX_DECIMAL_DIGITS:
+        readings.append(Reading("serial:", SerialIs(serials=(serial_from_decimal(text),))))
+    return readings
+
+
+def _hash_readings(text: str) -> list[Reading]:
+    """Return the hashes that ``text`` can be, in hex or Base64."""
+    readings = []
+    for algorithm, size in _HASH_BYTES.items():
+        digest = _hash_bytes(text, size)
+        if digest is not None:
+            readings.append(Reading(f"{algorithm}:", Fingerprint(algorithm=algorithm, digest=digest)))
+    return readings
+
+
+def _hash_bytes(text: str, size: int) -> bytes | None:
+    """Return a hash of ``size`` bytes from hex or Base64; ``None`` if the text is neither."""
+    for read in (_hex_bytes, _base64_bytes):
+        try:
+            digest = read(text)
+        except ValueError:
+            continue
+        if len(digest) == size:
+            return digest
+    return None
+
+
+def _serial(text: str) -> Identity:
+    """Digits alone may be hex or decimal, so both are looked up."""
+    digits = text.replace(":", "").replace(" ", "").removeprefix("0x")
+    serials = [parse_serial(digits)]
+    if digits.isdigit() and digits.isascii() and digits == text:
+        serials.append(serial_from_decimal(digits))
+    return SerialIs(serials=tuple(dict.fromkeys(serials)))
+
+
+def _ski(text: str) -> Identity:
+    return SkiIs(ski=KeyId(_hex_bytes(text).hex().upper()))
+
+
+def _fingerprint(algorithm: str) -> Callable[[str], Identity]:
+    def parse(text: str) -> Identity:
+        size = _HASH_BYTES[algorithm]
+        digest = _hash_bytes(text, size)
+        if digest is None:
+            raise ValueError(f"a {algorithm} hash has {size} bytes, in hex or Base64")
+        return Fingerprint(algorithm=algorithm, digest=digest)
+
+    return parse
+
+
+_PARSERS: Final[Mapping[str, Callable[[str], Identity]]] = {
+    "serial": _serial,
+    "ski": _ski,
+    "sha1": _fingerprint("sha1"),
+    "sha256": _fingerprint("sha256"),
+}
+
+
+def _hex_bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text.replace(":", "").replace("-", ""))
+    except ValueError as exc:
+        raise ValueError("this is not hex with two digits per byte") from exc
+
+
+def _base64_bytes(text: str) -> bytes:
+    return b64decode("".join(text.split()), validate=True)
+
+
+def read_certificate_file(path: Path) -> list[FileCertificate]:
+    """Read PEM with one or more certificates, DER, or Base64 without PEM lines; raises ``ValueError``."""
+    from smki_sync.x509 import NotACertificate, read_facts  # noqa: PLC0415 - only a file needs it
+
+    try:
+        bodies = _bodies(path.read_bytes())
+        facts = [read_facts(der) for der in bodies]
+    except OSError as exc:
+        raise ValueError(f"the file cannot be read: {exc.strerror}") from exc
+    except NotACertificate as exc:
+        raise ValueError(f"the file does not contain a certificate: {exc}") from exc
+    return [
+        FileCertificate(der=der, issuer=one.issuer, serial=one.serial)
+        for der, one in zip(bodies, facts, strict=True)
+    ]
+
+
+def _bodies(content: bytes) -> tuple[bytes, ...]:
+    """Return the DER of each certificate of a file."""
+    from smki_sync.x509.der import read_bundle  # noqa: PLC0415 - as above
+
+    bodies = read_bundle(content)
+    if bodies != (content,):
+        return bodies
+    try:
+        return (_base64_bytes(content.decode("ascii")),)
+    except ValueError:  # not Base64, so DER
+        return bodies
