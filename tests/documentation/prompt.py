@@ -19,6 +19,7 @@ from support.cli import PATIENCE_SECONDS, Shell
 from support.needs import need_all_of
 
 from documentation.worlds import TODAY
+from smki_sync.mirror.store import mark_published
 from smki_sync.simulator.sftp_server import serve
 from smki_sync.sources.ssh_settings import read_pins
 
@@ -140,6 +141,8 @@ def entered(original: Path, root: Path, *, below: str = "") -> Iterator[Prompt]:
     shutil.copytree(original, root, symlinks=True)
     for file in root.glob("*/**/smki-sync.toml"):
         file.write_text(file.read_text().replace(str(original), str(root)))
+    for generation in root.rglob("generations/*.db"):
+        mark_published(generation)  # otherwise the client sees that this is a copy
     with ExitStack() as stack:
         server = Server(stack, root) if (root / "srv").exists() else None
         prompt = Prompt(root=root, here=root / "home" / below, server=server)
