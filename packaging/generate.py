@@ -211,7 +211,7 @@ def _tail() -> Iterator[str]:
     }.items():
         yield from (".TP", f"\\fB{_text_manual(name)}\\fR", _text_manual(meaning))
     yield ".SH FILES"
-    places = "./smki-sync.toml, the user's configuration directory, then"
+    places = "smki-sync/smki-sync.toml in the user's configuration directory, then"
     yield _text_manual(f"{places} {SYSTEM_FILE}.")
 
 

@@ -12,10 +12,12 @@ from smki_sync.errors import MirrorError, ResourceError
 from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run, StoredListing
 from smki_sync.mirror.inspection import read_ledger
+from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror, read_counts, read_position
 from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.extract import ExtractKind
 from smki_sync.model.report import CertificateCounts, Outcome
+from smki_sync.planner import CLOCK_TOLERANCE
 
 _DAY: Final = timedelta(days=1)
 
@@ -98,9 +100,14 @@ def _why_empty(directory: MirrorDirectory) -> tuple[str, str]:
 
 
 def _last_runs(history: History) -> tuple[Run | None, Run | None]:
-    """Return the last run and the last success; both unknown if the history cannot be read."""
+    """Return the last run and the last success; both unknown if the history cannot be read.
+
+    Times from the future were recorded while the clock was wrong. They do not count.
+    """
     with suppress(MirrorError):
-        return history.last(), history.last(outcome=Outcome.CURRENT)
+        # Runs are recorded with the time of the clock, not with the date of a rehearsal.
+        now = utc(datetime.now(UTC) + CLOCK_TOLERANCE)
+        return history.last(until=now), history.last(outcome=Outcome.CURRENT, until=now)
     return None, None
 
 
@@ -182,7 +189,10 @@ def freshness_of(
 
 def _last_listing(history: History) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
-        return history.offer(), history.fetch_rate()
+        listing = history.offer()
+        if listing and listing.at > utc(datetime.now(UTC) + CLOCK_TOLERANCE):
+            listing = None  # stored while the clock was wrong
+        return listing, history.fetch_rate()
     return None, None
 
 

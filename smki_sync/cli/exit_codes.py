@@ -192,6 +192,8 @@ def _resource_error(error: OSError) -> ResourceError:
     """Return the error of a system call that no adapter translated."""
     place = error.filename2 or error.filename
     message = f"{place}: {error.strerror}" if place else f"The operating system reports: {error}"
+    if not place and isinstance(error, FileNotFoundError):
+        message = "The working directory does not exist any more."
     return ResourceError(
         message,
         hint="Check that the path exists, and that space and permissions suffice.",

@@ -12,7 +12,16 @@ from smki_sync.mirror.apply import MOVE_CENSUS, Held, find_held
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
 from smki_sync.mirror.ledger import SetDigest
-from smki_sync.mirror.rows import Row, conflict_of, date_of, quarantine_record, read_evidence, row_of
+from smki_sync.mirror.rows import (
+    INSERT,
+    Row,
+    conflict_of,
+    date_of,
+    quarantine_record,
+    read_evidence,
+    row_of,
+    values_of,
+)
 from smki_sync.model.certificate import Claims, Entry, Flag, Status
 from smki_sync.records import parse_record
 
@@ -101,11 +110,12 @@ def settle_bodies(
     found: list[tuple[Any, ...]] = db.execute(_IDENTITIES).fetchall()
     for serial, issuer in found:
         held = find_held(db, serial, issuer)
-        if held is None:
-            continue
         others: dict[bytes, list[_Record]] = {}
         for record in map(_Record._make, db.execute(_RECORDS, (serial, issuer)).fetchall()):
             others.setdefault(record.der, []).append(record)
+        if held is None:
+            _admit(db, verify_body, issuer, others, digest=digest, journal=journal)
+            continue
         others.pop(held.der, None)
         bodies = [_body_of(db, held), *(min(map(_Record.body, said), key=_order) for said in others.values())]
         ders = [held.der, *others]
@@ -116,6 +126,49 @@ def settle_bodies(
         chosen = ders[choose_body(judged)]
         if chosen != held.der:
             _exchange(db, held, others[chosen], digest=digest, journal=journal)
+
+
+def _admit(
+    db: apsw.Connection,
+    verify_body: VerifyBody,
+    issuer: int,
+    others: dict[bytes, list[_Record]],
+    *,
+    digest: SetDigest,
+    journal: Journal,
+) -> None:
+    """Serve a body of a certificate whose first body was refused for its signature."""
+    found = [(der, said, verify_body(db, der)) for der, said in others.items()]
+    found = [one for one in found if one[2] is not False]
+    if not found:
+        return
+    bodies = [
+        min(map(_Record.body, said), key=_order)._replace(sha256=der, verifies=verified)
+        for der, said, verified in found
+    ]
+    _, said, _ = found[choose_body(bodies)]
+    last = max(said, key=_rank)
+    row = last.row()
+    if row is None:
+        return
+    stamps = {"first": _first_seen(said), "changed": last.day, "extract": last.extract}
+    db.execute(INSERT, values_of(row, issuer, **stamps))
+    number = db.last_insert_rowid()
+    db.executemany("DELETE FROM quarantine WHERE id = ?", [(record.id,) for record in said])
+    db.execute(MOVE_CENSUS, (row.kind, row.status, 0, 1))
+    if row.status == Status.IN_USE:
+        digest.add(row.der)
+    if rows.holds_devices(db) or row.kind != rows.DEVICE:
+        rows.add(db, number, row.der)
+    journal(JournalEntry(row=number, change=ChangeKind.ADDED, before=None, after=row.status))
+
+
+def _rank(record: _Record) -> tuple[int, int, int]:
+    return record.day, record.is_delta, record.id
+
+
+def _first_seen(said: list[_Record]) -> int:
+    return min(record.day if record.first_seen is None else record.first_seen for record in said)
 
 
 def _order(body: Body) -> tuple[Any, ...]:
@@ -132,17 +185,16 @@ def _exchange(
     db: apsw.Connection, held: Held, said: list[_Record], *, digest: SetDigest, journal: Journal
 ) -> None:
     """Serve another body, and keep the one that was served as evidence."""
-    last = max(said, key=lambda record: (record.day, record.is_delta, record.id))
+    last = max(said, key=_rank)
     row = last.row()
     if row is None:
         return
-    first_seen = min(record.day if record.first_seen is None else record.first_seen for record in said)
     stored: Any = db.execute(_STORED, (held.id,)).fetchone()
     served = Row._make((*stored, SERVED_BEFORE))
     evidence = conflict_of(served)
     quarantine_record(db, evidence, extract=held.last_statement, first_seen=held.first_seen)
     db.executemany("DELETE FROM quarantine WHERE id = ?", [(record.id,) for record in said])
-    db.execute(_REPLACE, (*row[2:-1], first_seen, last.day, last.extract, held.id))
+    db.execute(_REPLACE, (*row[2:-1], _first_seen(said), last.day, last.extract, held.id))
     write_disagreement(db, held.id, None)
     _count(db, served, held, -1)
     _count(db, row, held, 1)

@@ -249,7 +249,7 @@ IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
 """Whether row ``c`` of ``certificate`` is In-Use."""
 
 MARKED: Final = """EXISTS (
-           SELECT 1 FROM disagreement AS d JOIN mirror AS m
+           SELECT 1 FROM disagreement AS d JOIN mirror AS m ON m.one = 1
             WHERE d.certificate = c.id AND m.unproven_since IS NOT NULL
               AND CASE d.says WHEN 'silent' THEN 0 WHEN 'unclear' THEN m.until_full ELSE m.missing <> '' END)"""
 """Whether row ``c`` is marked: a delta that would explain what the full says may be missing."""

@@ -61,10 +61,18 @@ class Prompt:
                 self.variables[name] = value
                 return Output(code=0, text="")
             case ["smki-sync", *rest] if not _FOR_BASH.search(line):
-                ran = Shell(place=self.here, variables=self.variables)(*rest)
+                ran = Shell(place=self.here, variables=self._variables_for(rest))(*rest)
                 return Output(code=ran.code, text=self._to_page(ran.err + ran.out))
             case _:
                 return self._in_bash(line)
+
+    def _variables_for(self, words: list[str]) -> dict[str, str]:
+        """Return the variables of a command. As root, ``init`` would write to the real ``/etc/smki-sync``."""
+        if os.geteuid() or words[0] != "init" or "--config" in words:
+            return self.variables
+        file = self.root / "home" / ".config" / "smki-sync" / "smki-sync.toml"
+        file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        return {**self.variables, "SMKI_SYNC_CONFIG": str(file)}
 
     def _in_bash(self, line: str) -> Output:
         need_all_of(line)
@@ -145,7 +153,4 @@ def entered(original: Path, root: Path, *, below: str = "") -> Iterator[Prompt]:
         mark_published(generation)  # otherwise the client sees that this is a copy
     with ExitStack() as stack:
         server = Server(stack, root) if (root / "srv").exists() else None
-        prompt = Prompt(root=root, here=root / "home" / below, server=server)
-        if (root / "home" / "smki-sync.toml").exists():
-            prompt.variables["SMKI_SYNC_CONFIG"] = str(root / "home" / "smki-sync.toml")
-        yield prompt
+        yield Prompt(root=root, here=root / "home" / below, server=server)

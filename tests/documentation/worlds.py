@@ -92,8 +92,10 @@ def _live(repository: Path) -> None:
 
 
 def _configure(home: Path) -> None:
-    (home / "smki-sync.toml").write_text(
-        f'[repository]\nurl = "{(home / "repository").as_uri()}"\n[mirror]\npath = "mirror"\n'
+    file = home / ".config" / "smki-sync" / "smki-sync.toml"
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.write_text(
+        f'[repository]\nurl = "{(home / "repository").as_uri()}"\n[mirror]\npath = "{home / "mirror"}"\n'
     )
 
 

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,51 @@ def test_a_hook_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert "correct horse" not in (tmp_path / "env").read_text()
 
 
+def test_hook_ends_with_its_process_and_its_background_jobs_keep_running(tmp_path: Path) -> None:
+    script = f"(echo ready >&2; sleep 600) & echo $! > {tmp_path}/pid"
+    assert call_hook(["sh", "-c", script], "{}", seconds=30) is None
+    child = int((tmp_path / "pid").read_text())
+    try:
+        os.kill(child, 0)
+    finally:
+        os.killpg(os.getpgid(child), signal.SIGKILL)
+
+
+def test_background_job_can_write_to_stderr_after_the_run(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    script = (
+        f"(trap '' HUP; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; echo late >&2 && touch {done}) &"
+    )
+    assert call_hook(["sh", "-c", script], "{}", seconds=30) is None
+    (tmp_path / "go").touch()
+    wait_until(done.exists)
+
+
+def test_failed_hook_is_reported_with_the_last_line_of_stderr() -> None:
+    fault = call_hook(["sh", "-c", "seq 100000 >&2; echo no room >&2; exit 7"], "{}", seconds=30)
+    assert fault == "sh ended with 7: no room"
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_metrics_file_is_readable_for_others_whatever_the_umask(smki: Shell, toml: Path, umask: int) -> None:
+    add(toml, '[metrics]\ntextfile = "smki.prom"\n')
+    before = os.umask(umask)
+    try:
+        assert smki.cold("sync").code == Exit.OK
+    finally:
+        os.umask(before)
+    assert (smki.place / "smki.prom").stat().st_mode & 0o777 == 0o644
+
+
+def test_metrics_file_replaces_a_link_without_following_it(smki: Shell, toml: Path) -> None:
+    add(toml, '[metrics]\ntextfile = "smki.prom"\n')
+    (smki.place / "victim").write_text("unchanged")
+    (smki.place / "smki.prom").symlink_to("victim")
+    assert smki("sync").code == Exit.OK
+    assert (smki.place / "victim").read_text() == "unchanged"
+    assert metrics(smki.place / "smki.prom")["smki_sync_run_exit_code"] == 0
+
+
 def test_a_hook_that_hangs_is_stopped_with_what_it_has_started(tmp_path: Path) -> None:
     fault = call_hook(["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"], "{}", seconds=1.5)
     assert fault == "sh was stopped after 1.5 s"
@@ -177,6 +224,17 @@ def test_status_has_two_clocks_the_cliff_and_a_forecast(smki: Shell, toml: Path)
     assert fresh["cliff"] == {"next_delta": "2026-11-12", "leaves": "2026-11-19", "days_left": 7}
     assert fresh["forecast"]["full_bytes"] > 0
     assert fresh["forecast"]["full_seconds"] > 0
+
+
+def test_times_from_the_future_do_not_count_in_status(smki: Shell, toml: Path) -> None:
+    assert toml.exists()
+    smki("sync")
+    with closing(sqlite3.connect(smki.place / "mirror" / "history.db")) as db:
+        db.execute("UPDATE run SET at = '2036-01-01T00:00:00Z'")
+        db.execute("UPDATE offer SET at = '2036-01-01T00:00:00Z'")
+        db.commit()
+    status = smki("status", "--json").document
+    assert status["last_run"] is status["last_success"] is status["looked"] is None
 
 
 def test_before_the_first_sync_nothing_is_forecast(smki: Shell, toml: Path) -> None:

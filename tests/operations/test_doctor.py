@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,7 +170,9 @@ def test_a_broken_set_up_is_named_at_the_step_that_fails(
     network = ["name resolution", "connection", "handshake", "host key", "login", "listing"]
     if step in network:
         assert {seen[later] for later in network[network.index(step) + 1 :]} <= {"skipped"}
-        assert {seen[name] for name in ("mirror directory", "lock", "mirror", "sqlite")} == {"ok"}
+        assert {seen[name] for name in ("mirror directory", "file system", "lock", "mirror", "sqlite")} == {
+            "ok"
+        }
 
 
 @pytest.fixture
@@ -229,12 +232,16 @@ def test_what_is_configured_beside_is_looked_at_and_hinders_nothing(
 
 
 def test_what_is_sound_beside_is_named(smki: Shell, site: Path, repository: Path) -> None:
-    beside = f'fallbacks = ["{repository.as_uri()}"]\n[archive]\npath = "a"\n[metrics]\ntextfile = "m"\n'
+    beside = f'fallbacks = ["{repository.as_uri()}"]\n[archive]\npath = "a"\n[metrics]\ntextfile = "m/m"\n'
+    (site.parent / "m").mkdir()
+    (site.parent / "m").chmod(0o755)
     site.write_text(site.read_text().replace("[mirror]", beside + '[hooks]\nafter_run = ["true"]\n[mirror]'))
     ran = smki("doctor", "--json")
     assert ran.code == Exit.OK, ran.out
     assert {"fallback 1", "archive", "metrics", "hooks"} <= verdicts(ran).keys()
     assert not (site.parent / "a").exists()
+    (site.parent / "m").chmod(0o700)
+    assert verdicts(smki("doctor", "--json"))["metrics"] == "warn"
 
 
 @pytest.mark.usefixtures("site")
@@ -309,6 +316,16 @@ def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -
     assert logins.refused("party@two:22", since="") == ()
 
 
+@pytest.mark.usefixtures("site")
+def test_login_refused_in_2036_blocks_no_run_once_the_clock_is_right(smki: Shell, site: Path) -> None:
+    mirror = site.parent / "mirror"
+    mirror.mkdir(mode=0o750)
+    account = re.search(r"party@[^/\"]+", site.read_text())
+    assert account
+    RefusedLogins(mirror / "history.db").remember(account[0], at="2036-01-01T00:00:00Z")
+    assert smki("sync").code == Exit.OK
+
+
 def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Path) -> None:
     mirror = site.parent / "mirror"
     mirror.mkdir()
@@ -323,7 +340,9 @@ def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Pat
     if os.geteuid() == 0:  # nobody else can give it away
         os.chown(mirror, 65534, -1)
         told = checks(smki("doctor", "--json"))["mirror directory"]
-        assert (told["verdict"], "belongs to user 65534" in told["seen"]) == ("warn", True)
+        assert (told["verdict"], told["code"]) == ("fail", "wrong-user")
+        assert "(65534)" in told["seen"]
+        assert "root (0)" in told["seen"]
 
 
 def test_what_another_user_s_run_has_left_is_named_with_how_to_take_it_back(
@@ -343,6 +362,6 @@ def test_what_another_user_s_run_has_left_is_named_with_how_to_take_it_back(
                 os.chown(path, 65534, -1, follow_symlinks=False)
             os.setuid(65534)
         found = check_directory(MirrorDirectory(Path()))
-        told = found.verdict is CheckOutcome.FAIL and "mirror.db" in found.seen and "chown -R" in found.mend
+        told = found.outcome is CheckOutcome.FAIL and "mirror.db" in found.message and "chown -R" in found.fix
     finally:
         os._exit(not told)

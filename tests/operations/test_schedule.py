@@ -261,7 +261,7 @@ def test_what_the_user_of_the_service_cannot_reach_is_said() -> None:
             program=(str(program),), user="nobody-like-this", config=closed / "toml", own=(closed / "mirror",)
         )
         (said,) = hindrances(place)
-        assert said == f"{program} is out of reach for nobody-like-this, who may not enter {closed}."
+        assert said == f"User nobody-like-this cannot reach {program}: {closed} is closed to it."
         assert not list(hindrances(replace(place, user=pwd.getpwuid(os.geteuid()).pw_name)))
         closed.chmod(0o755)
         assert not list(hindrances(place))
@@ -271,7 +271,8 @@ def test_what_the_user_of_the_service_cannot_reach_is_said() -> None:
 
 
 def words(repository: Path, *more: str) -> list[str]:
-    return ["init", "--source", repository.as_uri(), "--mirror", "mirror", *more]
+    options = ("--config", "smki-sync.toml", "--source", repository.as_uri(), "--mirror", "mirror")
+    return ["init", *options, *more]
 
 
 def test_what_init_writes_for_systemd_is_taken_and_what_it_starts_makes_a_mirror(

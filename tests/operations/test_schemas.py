@@ -79,7 +79,7 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
         ],
         "restore": [say("restore", "--mirror", "other"), say("restore", "--to", "2026-11-10")],
         "prune": [say("prune", "--mirror", "odd"), say("prune")],
-        "init": [say("init", "--source", place.as_uri(), "--mirror", "m", "--output", "new.toml")],
+        "init": [say("init", "--source", place.as_uri(), "--mirror", "m", "--config", "new.toml")],
         "schedule": [say("schedule", "--print"), *(say("schedule", "--into", ".") for _ in range(2))],
         "failure": [say("nonsense"), *_failed(say)],
     }
@@ -105,7 +105,7 @@ FAILING: dict[str, tuple[str, ...]] = {
     "anchors": ("--mirror", "none"),
     "restore": ("--to", "2020-01-01"),
     "prune": ("--mirror", "none"),
-    "init": ("--source", "file:///nowhere", "--mirror", "m", "--output", "new.toml"),
+    "init": ("--source", "file:///nowhere", "--mirror", "m", "--config", "new.toml"),
     "schedule": ("--config", "none"),
 }
 """What each command that has a document is asked so that it fails."""

@@ -53,8 +53,8 @@ def eui_of(der: bytes) -> str | None:
 
 def write(directory: Path, kind: str, day: date, records: list[Record], shape: XmlShape) -> None:
     name = f"SMKIKR_{kind}_{day}.xml.gz"
-    content = file_format.octets(records, shape, Random(7))
-    publish(directory, kind, day, b"".join(file_format.octets_gz(content, GzShape(), name)))
+    content = file_format.xml_chunks(records, shape, Random(7))
+    publish(directory, kind, day, b"".join(file_format.gzip_chunks(content, GzShape(), name)))
 
 
 def as_record(der: bytes, serial: str, status: str = "I") -> Record:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ Row = tuple[Any, ...]
 
 def clock() -> datetime:
     return NOW
+
+
+def clock_on(day: date) -> Callable[[], datetime]:
+    """A clock that stands at 07:30 of a day."""
+    return lambda: datetime.combine(day, time(7, 30), UTC)
 
 
 def november(day: int) -> date:
@@ -142,7 +147,9 @@ def build(
     """
     given = dict(overlap)
     days = [] if bare else [day - timedelta(days=back) for back in (2, 1, 0)]
-    with GenerationBuilder(path, full=day, old=old, clock=clock, step=step, limits=ANY_FULL) as builder:
+    with GenerationBuilder(
+        path, full=day, old=old, clock=clock_on(day), step=step, limits=ANY_FULL
+    ) as builder:
         builder.load(full(day), records, gate=gate)
         for one in sorted({*days, *given}):
             builder.apply_delta(delta(one), given.get(one, ()))
@@ -152,7 +159,7 @@ def build(
 def apply(path: Path, day: date, records: Iterable[Record], *, content: str = "") -> ChangeCounts:
     """One delta onto a finished generation."""
     with MirrorStore(path) as store:
-        return store.apply_delta(delta(day, content=content), records, clock=clock)
+        return store.apply_delta(delta(day, content=content), records, clock=clock_on(day))
 
 
 def ask(path: Path, sql: str, *values: object) -> list[Row]:

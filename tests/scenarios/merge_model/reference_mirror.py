@@ -3,7 +3,7 @@
 It keeps every file that it has used and works the rows out anew each time, so that nothing can be forgotten.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scenarios.merge_model.extracts import IN_USE, Extract, Kind
 from scenarios.merge_model.mirrors import ATTENTION, CURRENT, FINDING, Line, News, Offer, Outcome, View
@@ -164,7 +164,7 @@ class ReferenceMirror:
             position=self.books.position,
             base=self.books.base.day,
             used=(self.books.base, *self.books.deltas.values()),
-            rows=merged.rows,
+            rows=dict(self._rows),
             missing=merged.missing if merged.unproven else None,
             digest=str(sorted(merged.in_use)),
             status_exit=ATTENTION if merged.unproven else CURRENT,
@@ -266,6 +266,9 @@ class ReferenceMirror:
         """Make it the mirror, and write what it changes into the journal."""
         after = dict(self._merged(books).rows)
         if not is_first:
+            for number in self._rows.keys() - after.keys():  # a file that was published anew leaves it out
+                old = self._rows[number]
+                after[number] = replace(old, withdrawn=old.status == IN_USE, marked=False)
             self.journal += _lines(self._rows, after)
         self.books, self._rows = books, after
 

@@ -88,7 +88,7 @@ class World:
         """Tomorrow, in its last seconds, a certificate has another status, whatever it had."""
         self.touches += 1
         with self.repository._opened() as (registry, _):
-            numbers = [certificate.number for certificate, _ in registry.lives()]
+            numbers = [certificate.number for certificate, _ in registry.histories()]
             registry.change(numbers[number % len(numbers)], end(self.today + DAY) - self.touches, status)
 
     def publish_again(self, ago: int) -> None:

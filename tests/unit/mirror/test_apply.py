@@ -34,6 +34,7 @@ from support.mirror_builders import (
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Flag, RejectReason, Usage
+from smki_sync.model.extract import ExtractKind
 from smki_sync.model.report import ChangeCounts
 
 NEXT = november(10)
@@ -68,10 +69,13 @@ def test_a_certificate_that_comes_into_use_joins_the_digest(mirror: Path) -> Non
     assert len(ask(mirror, "SELECT 1 FROM certificates WHERE in_use")) == 3
 
 
-def test_a_record_that_says_nothing_new_writes_nothing(mirror: Path) -> None:
-    before = ask(mirror, "SELECT * FROM certificate ORDER BY id")
+def test_confirmation_is_stored_as_the_last_statement_and_changes_nothing_else(mirror: Path) -> None:
+    columns = "status, withdrawn, first_seen, last_changed, extract"
+    before = ask(mirror, f"SELECT {columns} FROM certificate ORDER BY id")
     assert apply(mirror, NEXT, [entry(1), entry(3, "N")]) == ChangeCounts(records=2, unchanged=2)
-    assert ask(mirror, "SELECT * FROM certificate ORDER BY id") == before
+    assert ask(mirror, f"SELECT {columns} FROM certificate ORDER BY id") == before
+    delta_id = ask(mirror, "SELECT max(id) FROM extract")[0][0]
+    assert ask(mirror, "SELECT stated FROM certificate ORDER BY id") == [(delta_id,), (None,), (delta_id,)]
     assert journal(mirror) == []
 
 
@@ -86,12 +90,12 @@ def test_a_record_that_says_nothing_new_writes_nothing(mirror: Path) -> None:
     ],
     ids=["eui", "role", "usage", "manufacturing", "flags"],
 )
-def test_other_claims_update_the_row_without_a_line_in_the_journal(mirror: Path, record: Record) -> None:
+def test_other_claims_update_the_row_and_are_journaled_as_claims(mirror: Path, record: Record) -> None:
     before, digest = ask(mirror, "SELECT * FROM certificate WHERE id = 1"), held_digest(mirror)
     assert apply(mirror, NEXT, [record]) == ChangeCounts(records=1, updated=1)
     assert ask(mirror, "SELECT * FROM certificate WHERE id = 1") != before
     assert ask(mirror, "SELECT last_changed FROM certificates WHERE serial = ?", serial_of(1)) == [(TODAY,)]
-    assert journal(mirror) == []
+    assert journal(mirror) == [(TODAY, "claims", serial_of(1), "I", "I")]
     assert held_digest(mirror) == digest
 
 
@@ -177,11 +181,15 @@ def test_the_ledger_remembers_the_delta_with_all_its_counts(mirror: Path) -> Non
     ticks = iter([NOW, NOW.replace(minute=31)])
     with MirrorStore(mirror) as store:
         store.apply_delta(file, [entry(4), entry(1, "R"), entry(2), rejected(4)], clock=lambda: next(ticks))
-        assert store.position().chain == (full(), file)
+        assert [one.extract for one in store.position().applied] == [
+            full().extract,
+            *(delta(november(day)).extract for day in (7, 8, 9)),
+            file.extract,
+        ]
     assert ask(
         mirror,
         "SELECT name, kind, day, size, sha256, records, inserted, updated, unchanged, withdrawn,"
-        " quarantined, committed, seconds FROM extract WHERE id = 2",
+        " quarantined, committed, seconds FROM extract WHERE id = 5",
     ) == [
         (file.extract.name, "delta", TODAY, 1234, file.sha256, 4, 1, 1, 1, 0, 1, "2026-11-20T07:31:00Z", 60.0)
     ]
@@ -202,14 +210,13 @@ def test_a_delta_a_second_time_changes_nothing(mirror: Path) -> None:
     assert dump(mirror) == before
 
 
-@pytest.mark.parametrize("day", [8, 9, 11], ids=["older than the full", "the full's own", "a day is skipped"])
-def test_a_delta_that_does_not_follow_is_refused_and_not_even_read(mirror: Path, day: int) -> None:
+@pytest.mark.parametrize("day", [6, 10, 13], ids=["before the overlap", "other bytes", "a day is skipped"])
+def test_delta_is_refused_unread_when_it_does_not_follow(mirror: Path, day: int) -> None:
     apply(mirror, NEXT, [])
     apply(mirror, november(11), [])
     before = dump(mirror)
-    other = {8: 8, 9: 9, 11: 13}[day]
     with pytest.raises(MirrorError, match="does not follow the position 2026-11-11"):
-        apply(mirror, november(other), _never())
+        apply(mirror, november(day), _never(), content="other bytes")
     assert dump(mirror) == before
 
 
@@ -221,38 +228,90 @@ def test_a_delta_of_a_known_day_with_other_bytes_is_refused(mirror: Path) -> Non
     assert dump(mirror) == before
 
 
-def test_an_overlap_delta_may_come_while_the_mirror_stands_at_its_full(mirror: Path) -> None:
-    with MirrorStore(mirror) as store:
-        (counts,) = store.replay_overlap([(delta(november(8)), [entry(1, "R")])], clock=clock)
-        assert store.position().day == FULL_DAY
-    assert counts.updated == 1
-    assert statuses(mirror)[serial_of(1)] == "R"
-    assert held_digest(mirror) == digest_anew(mirror)
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A full of 9 November without any delta."""
+    path = tmp_path / "000001.db"
+    build(path, [entry(1), entry(2), entry(3, "N")], bare=True)
+    return path
 
 
-def test_overlap_deltas_are_replayed_all_or_none_of_them(mirror: Path) -> None:
-    before = dump(mirror)
-    bad = failing_after([], 0, BadExtract("gone bad"))
-    files = [(delta(november(7)), [entry(1, "R")]), (delta(november(8)), bad)]
-    with pytest.raises(BadExtract), MirrorStore(mirror) as store:
-        store.replay_overlap(files, clock=clock)
-    assert dump(mirror) == before
+def unproven(path: Path) -> tuple[str, str] | None:
+    found = ask(path, "SELECT unproven_since, missing FROM mirror")[0]
+    return found if found[0] else None
 
 
-def test_an_overlap_delta_that_is_held_is_replayed_again_behind_an_older_one(mirror: Path) -> None:
-    newer = (delta(FULL_DAY), [entry(1, "I")])
-    with MirrorStore(mirror) as store:
-        store.replay_overlap([newer], clock=clock)
-        store.replay_overlap([(delta(november(8)), [entry(1, "R")]), newer], clock=clock)
-    assert statuses(mirror)[serial_of(1)] == "I"
+def marked(path: Path) -> list[str]:
+    return [serial for (serial,) in ask(path, "SELECT serial FROM certificates WHERE unproven")]
 
 
-def test_an_overlap_comes_too_late_once_a_later_delta_is_applied(mirror: Path) -> None:
-    apply(mirror, november(10), [])
-    before = dump(mirror)
-    with pytest.raises(MirrorError, match="does not follow"), MirrorStore(mirror) as store:
-        store.replay_overlap([(delta(november(8)), [entry(1, "R")])], clock=clock)
-    assert dump(mirror) == before
+def test_full_leads_to_the_day_before_and_is_unproven_without_its_deltas(bare: Path) -> None:
+    with MirrorStore(bare) as store:
+        position = store.position()
+    assert (position.day, position.full) == (november(8), FULL_DAY)
+    assert unproven(bare) == ("2026-11-09", "2026-11-07 2026-11-08 2026-11-09")
+
+
+def test_late_delta_wins_over_the_full_and_does_not_move_the_position(bare: Path) -> None:
+    assert apply(bare, november(7), [entry(1, "R"), entry(4)]) == ChangeCounts(
+        records=2, inserted=1, updated=1
+    )
+    with MirrorStore(bare) as store:
+        assert store.position().day == november(8)
+    assert statuses(bare) == {serial_of(1): "R", serial_of(2): "I", serial_of(3): "N", serial_of(4): "I"}
+    assert marked(bare) == [serial_of(1), serial_of(4)]
+    assert held_digest(bare) == digest_anew(bare)
+
+
+def test_marks_disappear_when_the_last_missing_delta_arrives(bare: Path) -> None:
+    apply(bare, november(7), [entry(1, "R")])
+    apply(bare, november(9), [])
+    assert (unproven(bare), marked(bare)) == (("2026-11-09", "2026-11-08"), [serial_of(1)])
+    apply(bare, november(8), [])
+    assert (unproven(bare), marked(bare)) == (None, [])
+
+
+def test_late_delta_loses_to_a_later_statement_even_if_that_changed_nothing(bare: Path) -> None:
+    apply(bare, november(9), [entry(1)])
+    assert apply(bare, november(8), [entry(1, "R")]) == ChangeCounts(records=1, unchanged=1)
+    assert statuses(bare)[serial_of(1)] == "I"
+
+
+def test_late_delta_lowers_first_seen(bare: Path) -> None:
+    apply(bare, november(9), [entry(1)])
+    apply(bare, november(7), [entry(1), entry(2)])
+    seen = ask(bare, "SELECT first_seen FROM certificates ORDER BY serial")
+    assert seen == [("2026-11-07",), ("2026-11-07",), ("2026-11-09",)]
+
+
+@pytest.mark.parametrize("order", [(7, 8, 9), (9, 8, 7), (8, 9, 7)])
+def test_order_of_arrival_does_not_matter(tmp_path: Path, order: tuple[int, ...]) -> None:
+    path = tmp_path / "000001.db"
+    build(path, [entry(1), entry(2), entry(3)], bare=True)
+    files = {
+        7: [entry(1, "R"), entry(2, manufacturing=True), entry(5)],
+        8: [entry(1), entry(3, "N"), entry(5, "P")],
+        9: [entry(2), entry(6)],
+    }
+    for day in order:
+        apply(path, november(day), files[day])
+    columns = "serial, status, in_use, manufacturing, first_seen, unproven"
+    assert ask(path, f"SELECT {columns} FROM certificates ORDER BY serial") == [
+        (serial_of(1), "I", 1, None, "2026-11-07", 0),
+        (serial_of(2), "I", 1, None, "2026-11-07", 0),
+        (serial_of(3), "N", 0, None, "2026-11-08", 0),
+        (serial_of(5), "P", 0, None, "2026-11-07", 0),
+        (serial_of(6), "I", 1, None, "2026-11-09", 0),
+    ]
+    assert unproven(path) is None
+    assert held_digest(path) == digest_anew(path)
+
+
+def test_delta_after_the_full_may_follow_when_that_of_the_full_is_gone(bare: Path) -> None:
+    apply(bare, november(10), [entry(1, "R")])
+    with MirrorStore(bare) as store:
+        assert store.position().day == november(10)
+    assert unproven(bare) == ("2026-11-09", "2026-11-07 2026-11-08 2026-11-09")
 
 
 RECORDS: list[Record] = [
@@ -303,6 +362,9 @@ def test_an_accepted_quarantine_stays_as_evidence_and_no_longer_counts(mirror: P
     assert ask(mirror, "SELECT accepted FROM quarantine") == [("2026-11-20T07:30:00Z",)]
     apply(mirror, november(11), [rejected(1)])
     with MirrorStore(mirror) as store:
+        assert store.census().quarantined == 0
+    apply(mirror, november(12), [rejected(1, RejectReason.STATUS_MISSING)])
+    with MirrorStore(mirror) as store:
         assert store.census().quarantined == 1
 
 
@@ -311,18 +373,19 @@ def test_another_time_for_the_same_bytes_is_remembered(mirror: Path) -> None:
     later = delta(NEXT, modified=NOW).extract
     with MirrorStore(mirror) as store:
         store.note_modified(later)
-        assert store.position().chain[-1].extract == later
+        assert store.position().applied[-1].extract == later
         store.note_modified(delta(NEXT).extract)
-        assert store.position().chain[-1].extract == later
+        assert store.position().applied[-1].extract == later
 
 
 def test_an_incident_is_remembered_from_when_it_was_first_seen(mirror: Path) -> None:
     with MirrorStore(mirror) as store:
-        store.note_incidents(["a"], NOW)
-        store.note_incidents(["a", "b"], NOW.replace(hour=9))
-    assert ask(mirror, "SELECT * FROM incident") == [
-        ("a", "2026-11-20T07:30:00Z"),
-        ("b", "2026-11-20T09:30:00Z"),
+        store.note_incidents({delta(FULL_DAY).extract.key: None}, NOW)
+        both = {delta(FULL_DAY).extract.key: "ab", full().extract.key: None, (ExtractKind.DELTA, NEXT): None}
+        store.note_incidents(both, NOW.replace(hour=9))
+    assert ask(mirror, "SELECT * FROM incident ORDER BY kind") == [
+        ("delta", "2026-11-09", "2026-11-20T07:30:00Z", delta(FULL_DAY).sha256, "ab"),
+        ("full", "2026-11-09", "2026-11-20T09:30:00Z", full().sha256, None),
     ]
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import apsw
 import pytest
 from support.mirror_builders import (
+    FULL_DAY,
     OTHER_ISSUER,
     apply,
     ask,
     build,
     clock,
+    delta,
     der_of,
     entry,
     full,
@@ -38,8 +40,11 @@ def path(tmp_path: Path) -> Path:
 def indexed(tmp_path: Path) -> Path:
     """One whose operator asked for devices to be indexed too."""
     found = tmp_path / "000001.db"
-    with GenerationBuilder(found, old=None, clock=clock, step=lambda _: None, index_devices=True) as builder:
+    with GenerationBuilder(
+        found, full=FULL_DAY, old=None, clock=clock, step=lambda _: None, index_devices=True
+    ) as builder:
         builder.load(full(), [entry(DEVICE), entry(SUPPLIER, kind=Kind.ORGANISATION)])
+        builder.apply_delta(delta(FULL_DAY), [])
         builder.finish()
     apply(found, november(10), [entry(6)])
     return found

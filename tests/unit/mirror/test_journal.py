@@ -6,7 +6,18 @@ from pathlib import Path
 
 import apsw
 import pytest
-from support.mirror_builders import apply, ask, build, clock, delta, entry, november, serial_of
+from support.mirror_builders import (
+    apply,
+    ask,
+    build,
+    clock,
+    clock_on,
+    delta,
+    entry,
+    full,
+    november,
+    serial_of,
+)
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.build import GenerationBuilder
@@ -57,7 +68,7 @@ def gap(path: Path, place: Place) -> JournalGapError:
 def prune(path: Path, day: date, *, keep: int) -> None:
     """One more delta, after which so many days of the journal are left."""
     with MirrorStore(path, keep_changes_days=keep) as store:
-        store.apply_delta(delta(day), [entry(day.day + 100)], clock=clock)
+        store.apply_delta(delta(day), [entry(day.day + 100)], clock=clock_on(day))
 
 
 def lineage(path: Path) -> str:
@@ -93,7 +104,7 @@ def test_each_line_after_the_last_seen_comes_once_and_in_order(
 @pytest.mark.parametrize(
     ("day", "expected"), [(10, [1, 2, 3, 4]), (11, [2, 3, 4]), (12, [4]), (13, [4]), (14, []), (30, [])]
 )
-def test_a_date_begins_with_the_first_line_of_its_extract_or_a_later_one(
+def test_date_begins_with_the_first_line_recorded_on_it_or_later(
     path: Path, day: int, expected: list[int]
 ) -> None:
     assert numbers(path, FromDate(day=november(day))) == expected
@@ -159,12 +170,20 @@ def test_pruning_leaves_whole_days_and_says_what_it_no_longer_has(path: Path) ->
 def test_a_journal_that_was_pruned_empty_goes_on_counting_after_a_resync(path: Path, tmp_path: Path) -> None:
     new = tmp_path / "000002.db"
     listed = [entry(1), entry(3), entry(4), entry(5)]
-    with GenerationBuilder(new, old=path, clock=clock, step=lambda _: None, keep_changes_days=1) as builder:
-        builder.load(delta(november(30)), [*listed, entry(2)])
+    last_day = november(30)
+    with GenerationBuilder(
+        new, full=last_day, old=path, clock=clock_on(last_day), step=lambda _: None, keep_changes_days=1
+    ) as builder:
+        builder.load(full(last_day), [*listed, entry(2)])
+        builder.apply_delta(delta(last_day), [])
         builder.finish()
     third = tmp_path / "000003.db"
-    with GenerationBuilder(third, old=new, clock=clock, step=lambda _: None, keep_changes_days=1) as builder:
-        builder.load(delta(date(2026, 12, 7)), [*listed, entry(2)])
+    later = date(2026, 12, 7)
+    with GenerationBuilder(
+        third, full=later, old=new, clock=clock_on(later), step=lambda _: None, keep_changes_days=1
+    ) as builder:
+        builder.load(full(later), [*listed, entry(2)])
+        builder.apply_delta(delta(later), [])
         builder.finish()
     assert ask(third, "SELECT * FROM change") == []
     last = ask(new, "SELECT max(sequence) FROM change")[0][0]

@@ -37,24 +37,36 @@ lives = st.lists(
 
 @dataclass
 class Model:
-    """What a mirror must hold: serial to status, who is withdrawn, and what the list in force names."""
+    """Content that a mirror must have: status by serial number, and withdrawn and listed certificates.
+
+    ``stated``: date of the last delta statement.
+    """
 
     status: dict[str, str] = field(default_factory=dict)
+    stated: dict[str, date] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
 
-    def delta(self, records: Said) -> None:
+    def delta(self, records: Said, day: date) -> None:
         for n, status in records:
-            self.status[serial_of(n)] = status
-            self.withdrawn.discard(serial_of(n))
+            serial = serial_of(n)
+            if self.stated.get(serial, day) <= day:
+                self.status[serial], self.stated[serial] = status, day
+                self.withdrawn.discard(serial)
 
-    def full(self, records: Said, overlap: list[Said]) -> None:
-        before = dict(self.status)
-        listed = {serial_of(n) for n, _ in [*records, *(r for o in overlap for r in o)]}
-        self.delta(records)
-        for replayed in overlap:
-            self.delta(replayed)
-        self.withdrawn |= {s for s, status in before.items() if status == "I" and s not in listed}
+    def full(self, records: Said, overlap: list[Said], day: date) -> None:
+        listed = {serial_of(n) for n, _ in records}
+        standing = {serial for serial, stated in self.stated.items() if stated >= day - 2 * DAY}
+        for serial in listed - standing:
+            self.status[serial] = "I"
+            self.withdrawn.discard(serial)
+            self.stated.pop(serial, None)
+        left = {s for s, status in self.status.items() if status == "I"} - listed - standing
+        self.withdrawn |= left
+        for serial in left:
+            self.stated.pop(serial, None)
+        for number, replayed in enumerate(overlap):
+            self.delta(replayed, day - (len(overlap) - 1 - number) * DAY)
 
     def list(self, records: Said) -> None:
         self.named = {serial_of(n) for n, _ in records}
@@ -75,7 +87,7 @@ def test_after_any_life_the_mirror_is_the_model_and_its_books_are_right(
         numbers = (Path(directory) / f"{n:06d}.db" for n in count(1))
         model, day, path = Model(), FULL_DAY, next(numbers)
         build(path, _records(first), day=day)
-        model.full(first, [])
+        model.full(first, [], day)
         ground = model.shown()
         for kind, records, overlap in life:
             day += DAY
@@ -85,7 +97,7 @@ def test_after_any_life_the_mirror_is_the_model_and_its_books_are_right(
                 model.list(records)
             else:
                 path = _step(path, next(numbers), day, (kind, records, overlap))
-                (model.delta(records) if kind == "delta" else model.full(records, overlap))
+                model.delta(records, day) if kind == "delta" else model.full(records, overlap, day)
             _compare(path, model, ground, day)
 
 

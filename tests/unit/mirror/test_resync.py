@@ -1,6 +1,7 @@
 """A new generation over an old one: what is carried on, what is withdrawn, what the journal says of it."""
 
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from support.mirror_builders import (
 from smki_sync.errors import BadExtract, MirrorDamaged
 from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.store import MirrorStore
+from smki_sync.model.certificate import RejectReason
 from smki_sync.model.report import ChangeCounts
 
 NEWER = november(16)
@@ -131,7 +133,7 @@ def test_a_withdrawn_certificate_that_gets_a_status_is_no_longer_withdrawn(old: 
     assert apply(new, november(17), [entry(2, "E")]) == ChangeCounts(records=1, updated=1)
     assert statuses(new)[serial_of(2)] == "E"
     assert ask(new, "SELECT in_use, withdrawn FROM certificates WHERE status = 'E'") == [(0, None)]
-    assert journal(new)[-1] == ("2026-11-17", "status", serial_of(2), "I", "E")
+    assert journal(new)[-1] == ("2026-11-17", "status", serial_of(2), None, "E")
     assert held_digest(new) == digest_anew(new)
     _check_census(new)
 
@@ -189,40 +191,74 @@ def test_a_full_settles_what_was_seen_of_changed_deltas(old: Path, new: Path) ->
     assert ask(new, "SELECT * FROM incident") == []
 
 
-def test_the_chain_begins_anew_with_the_full(old: Path, new: Path) -> None:
+def test_applied_files_begin_with_the_newest_full(old: Path, new: Path) -> None:
     build(new, [entry(1)], day=NEWER, old=old, overlap=[(NEWER, [])])
     with MirrorStore(new) as store:
-        assert store.position().chain == (full(NEWER), delta(NEWER))
+        assert store.position().applied == (full(NEWER), *(delta(november(day)) for day in (14, 15, 16)))
         assert store.position().day == NEWER
 
 
-def test_another_body_than_the_one_held_goes_to_the_quarantine(old: Path, new: Path) -> None:
+def test_another_body_in_a_full_goes_to_the_quarantine_and_replaces_none(old: Path, new: Path) -> None:
     counts = build(new, [entry(1, body=b"another"), entry(2)], day=NEWER, old=old)
-    assert counts.quarantined == 1
-    assert ask(new, "SELECT count(*) FROM certificates WHERE serial = ?", serial_of(1)) == [(1,)]
+    assert counts == ChangeCounts(records=2, unchanged=1, quarantined=1, withdrawn=1)
+    assert ask(new, "SELECT der, in_use FROM certificates WHERE serial = ?", serial_of(1)) == [(der_of(1), 1)]
     ((xml,),) = ask(new, "SELECT xml FROM quarantine WHERE reason = 'identity-conflict'")
-    ((served,),) = ask(new, "SELECT der FROM certificates WHERE serial = ?", serial_of(1))
-    assert {served, _body_of(xml)} == {b"another", der_of(1)}
+    assert _body_of(xml) == b"another"
+    assert seen(new, 1) == ("2026-11-09", "2026-11-09", "SMKIKR_FULL_2026-11-09.xml.gz")
     assert held_digest(new) == digest_anew(new)
-
-
-def test_a_body_that_replaces_another_is_a_change_of_the_full_s_date(old: Path, new: Path) -> None:
-    build(new, [entry(1, body=b"another"), entry(2)], day=NEWER, old=old)
-    ((served,),) = ask(new, "SELECT der FROM certificates WHERE serial = ?", serial_of(1))
-    assert served == der_of(1) or seen(new, 1)[1:] == (NEWER_DAY, "SMKIKR_FULL_2026-11-16.xml.gz")
 
 
 @pytest.mark.parametrize("held_first", [True, False])
-def test_of_a_held_body_listed_beside_another_one_is_served_and_one_is_evidence(
-    old: Path, new: Path, held_first: bool
-) -> None:
+def test_held_body_stays_when_a_full_lists_another_one_too(old: Path, new: Path, held_first: bool) -> None:
     both = [entry(1), entry(1, body=b"another", number=2)]
     counts = build(new, both if held_first else both[::-1], day=NEWER, old=old)
-    ((served,),) = ask(new, "SELECT der FROM certificates WHERE serial = ?", serial_of(1))
+    assert ask(new, "SELECT der FROM certificates WHERE serial = ?", serial_of(1)) == [(der_of(1),)]
     kept = {_body_of(x) for (x,) in ask(new, "SELECT xml FROM quarantine WHERE reason = 'identity-conflict'")}
-    assert (served, kept) == (both[not held_first].der, {both[held_first].der})
-    assert counts.quarantined == len(ask(new, "SELECT 1 FROM quarantine WHERE reason = 'identity-conflict'"))
+    assert kept == {b"another"}
+    assert counts.quarantined == 1
     assert held_digest(new) == digest_anew(new)
+
+
+def test_unreadable_record_of_a_full_protects_its_certificate(old: Path, new: Path) -> None:
+    unreadable = replace(rejected(2, RejectReason.STATUS_UNKNOWN), serial=serial_of(2), issuer=ISSUER)
+    counts = build(new, [entry(1), unreadable], day=NEWER, old=old)
+    assert counts.withdrawn == 1
+    assert statuses(new) == {
+        serial_of(1): "I",
+        serial_of(2): "I",
+        serial_of(3): "N",
+        serial_of(4): "withdrawn",
+    }
+    assert ask(new, "SELECT unproven_since, until_full FROM mirror") == [(None, 0)]
+
+
+def test_full_with_an_unknown_record_withdraws_nothing(old: Path, new: Path) -> None:
+    counts = build(new, [entry(1), rejected(2)], day=NEWER, old=old)
+    assert counts.withdrawn == 0
+    assert statuses(new)[serial_of(2)] == statuses(new)[serial_of(4)] == "I"
+    assert ask(new, "SELECT unproven_since, missing, until_full FROM mirror") == [(NEWER_DAY, "", 1)]
+    assert ask(new, "SELECT serial FROM certificates WHERE unproven ORDER BY 1") == [
+        (serial_of(2),),
+        (serial_of(4),),
+    ]
+    assert held_digest(new) == digest_anew(new)
+
+
+def test_statement_of_the_overlap_survives_a_second_rebuild_without_its_delta(old: Path, new: Path) -> None:
+    build(new, [entry(1), entry(2)], day=NEWER, old=old, overlap=[(NEWER, [entry(2, "R"), entry(5)])])
+    third = new.with_name("000003.db")
+    build(third, [entry(1), entry(2)], day=NEWER, old=new, bare=True)
+    assert statuses(third) == statuses(new)
+    assert ask(third, "SELECT position, unproven_since FROM mirror") == [(NEWER_DAY, None)]
+    assert journal(third) == journal(new)
+    assert held_digest(third) == digest_anew(third)
+
+
+def test_confirmation_in_the_overlap_keeps_an_unlisted_certificate(old: Path, new: Path) -> None:
+    apply(old, november(11), [])
+    build(old.with_name("000002.db"), [entry(1), entry(2)], day=november(12), old=old, overlap=[])
+    build(new.with_name("000003.db"), [entry(1)], day=NEWER, old=new, overlap=[(november(15), [entry(2)])])
+    assert statuses(new.with_name("000003.db"))[serial_of(2)] == "I"
 
 
 def test_a_known_certificate_twice_in_a_newer_full_stays_known(old: Path, new: Path) -> None:
@@ -247,7 +283,7 @@ def test_the_overlap_leaves_only_true_differences_in_the_journal(old: Path, new:
     )
     assert counts.withdrawn == 0
     assert journal(new)[len(journal(old)) :] == [
-        (NEWER_DAY, "status", serial_of(2), "I", "N"),
+        ("2026-11-15", "status", serial_of(2), "I", "N"),
         (NEWER_DAY, "added", serial_of(6), None, "R"),
     ]
     assert statuses(new) == dict(zip(map(serial_of, (1, 2, 3, 4, 6)), "INNIR", strict=True))
@@ -302,7 +338,7 @@ def test_an_old_generation_that_is_damaged_is_named_and_no_new_one_stays(tmp_pat
     noise = tmp_path / "noise.db"
     noise.write_bytes(b"noise" * 1000)
     with pytest.raises(MirrorDamaged):
-        GenerationBuilder(new, old=noise, clock=clock, step=lambda _: None)
+        GenerationBuilder(new, full=NEWER, old=noise, clock=clock, step=lambda _: None)
     assert [p.name for p in tmp_path.iterdir()] == ["noise.db"]
 
 

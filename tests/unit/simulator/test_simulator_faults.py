@@ -36,14 +36,17 @@ def today_path(repository: Repository) -> Path:
     return delta_path(repository.path, repository.today)
 
 
-def test_a_withheld_delta_is_never_published_and_its_changes_happened(repository: Repository) -> None:
+def test_withheld_delta_is_never_published_but_its_changes_happen(repository: Repository) -> None:
     before = repository.truth()
+    deltas = days_of(repository.path, "DELT")
     repository.advance(faults=[Fault.WITHHOLD_DELTA])
     withheld = today_path(repository)
     repository.advance(2)
     assert not withheld.exists()
     assert repository.at(repository.today - 2 * DAY).truth() != before
-    assert len(days_of(repository.path, "DELT")) == 5
+    today = repository.today
+    kept = [day for day in deltas if day > today - 7 * DAY]
+    assert days_of(repository.path, "DELT") == [*kept, today - DAY, today]
 
 
 def test_a_late_delta_comes_with_the_next_and_is_whole(repository: Repository) -> None:
@@ -187,7 +190,7 @@ def test_a_stray_file_is_sound_stays_and_moves_nothing_else(
     repository: Repository, fault: Fault, name: str
 ) -> None:
     repository.advance(faults=[fault])
-    strays = {n for n in files(repository.path) if "_2026-11-" not in n}
+    strays = {n for n in files(repository.path) if "_2026-11-" not in n and "_2026-10-" not in n}
     assert {n for n in strays if "FULL" in n or "DELT" in n} == {name}
     assert parse(repository.path / name)
     repository.advance(14)
@@ -208,9 +211,10 @@ def test_no_fault_touches_the_truth(tmp_path: Path, fault: Fault) -> None:
     assert statuses[0] == statuses[1]
 
 
-def test_changing_a_delta_needs_one(tmp_path: Path) -> None:
+def test_change_of_a_delta_fails_when_no_delta_is_published(tmp_path: Path) -> None:
     repository = create(tmp_path, days=1)
-    repository.remove(today_path(repository).name)
+    for path in repository.path.glob("SMKIKR_DELT_*"):
+        repository.remove(path.name)
     before, today = files(tmp_path), repository.today
     with pytest.raises(UsageError):
         repository.advance(faults=[Fault.SAME_SIZE_CHANGE])

@@ -32,7 +32,7 @@ AUTHORITIES = {Kind.OCA, Kind.DCA}
 def issued(path: Path, quirks: Quirks) -> list[Certificate]:
     Repository.create(path, devices=60, days=3, start=date(2026, 11, 2), seed=1, quirks=quirks)
     with Registry.open(path / ".simulator" / "registry.db") as registry:
-        return [certificate for certificate, _ in registry.lives()]
+        return [certificate for certificate, _ in registry.histories()]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from smki_sync.model.certificate import Kind
 from smki_sync.simulator import file_format
 from smki_sync.simulator.file_format import Body, GzShape, Namespace, Record, Serials, Shapes, XmlShape
 from smki_sync.simulator.pki import SOME_QUIRKS
-from smki_sync.simulator.population import STANDSTILL
+from smki_sync.simulator.population import NO_CHANGES
 from smki_sync.simulator.repository import Repository
 
 START = date(2026, 11, 2)
@@ -68,8 +68,8 @@ XML_SHAPES = {
 
 GZ_SHAPES = {
     **{f"level {level}": GzShape(level=level) for level in file_format.LEVELS},
-    "members": GzShape(member_octets=300),
-    "empty members": GzShape(member_octets=300, empty_members=True),
+    "members": GzShape(member_bytes=300),
+    "empty members": GzShape(member_bytes=300, empty_members=True),
     "bare header": GzShape(name=False),
     "every header field": GzShape(extra=True, comment=True, header_crc=True, modified=1),
 }
@@ -88,7 +88,7 @@ def ten_days(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @pytest.mark.parametrize("shape", XML_SHAPES.values(), ids=XML_SHAPES)
 def test_every_xml_shape_says_the_same(shape: XmlShape) -> None:
-    rows = parse_xml(b"".join(file_format.octets(RECORDS, shape, Random(1))))
+    rows = parse_xml(b"".join(file_format.xml_chunks(RECORDS, shape, Random(1))))
     assert [(r.status, r.der) for r in rows] == [(r.status, r.body) for r in RECORDS]
     assert [int(r.serial, 16) for r in rows] == [int(r.serial, 16) for r in RECORDS]
     assert rows[0].claims["CertificateSubjectAltName"] == RECORDS[0].alt_name
@@ -99,39 +99,40 @@ def test_every_xml_shape_says_the_same(shape: XmlShape) -> None:
 
 
 def test_no_two_xml_shapes_give_the_same_octets() -> None:
-    files = [b"".join(file_format.octets(RECORDS, shape, Random(1))) for shape in XML_SHAPES.values()]
+    files = [b"".join(file_format.xml_chunks(RECORDS, shape, Random(1))) for shape in XML_SHAPES.values()]
     assert len(set(files)) == len(files)
 
 
 def test_a_list_of_no_records_is_well_formed() -> None:
-    assert parse_xml(b"".join(file_format.octets([], XmlShape(), Random(1)))) == []
+    assert parse_xml(b"".join(file_format.xml_chunks([], XmlShape(), Random(1)))) == []
 
 
 @pytest.mark.parametrize("shape", GZ_SHAPES.values(), ids=GZ_SHAPES)
 def test_every_gz_shape_gives_the_content_back(shape: GzShape) -> None:
     chunks = [bytes([n]) * 100 for n in range(10)]
-    data = b"".join(file_format.octets_gz(iter(chunks), shape, "content.xml"))
+    data = b"".join(file_format.gzip_chunks(iter(chunks), shape, "content.xml"))
     assert gzip.decompress(data) == b"".join(chunks)
     assert (b"content.xml" in data) == shape.name
 
 
 def test_the_header_checksum_is_that_of_the_header() -> None:
-    data = b"".join(file_format.octets_gz([b"x"], GzShape(name=False, header_crc=True), ""))
+    data = b"".join(file_format.gzip_chunks([b"x"], GzShape(name=False, header_crc=True), ""))
     assert data[3] == 0b10
     assert data[10:12] == (zlib.crc32(data[:10]) & 0xFFFF).to_bytes(2, "little")
 
 
 def test_members_are_counted_as_the_shape_says() -> None:
     chunks, magic = [b"a" * 100] * 10, b"\x1f\x8b\x08"
-    one = b"".join(file_format.octets_gz(chunks, GzShape(), ""))
-    four = b"".join(file_format.octets_gz(chunks, GzShape(member_octets=300), ""))
-    padded = b"".join(file_format.octets_gz(chunks, GzShape(member_octets=300, empty_members=True), ""))
+    one = b"".join(file_format.gzip_chunks(chunks, GzShape(), ""))
+    four = b"".join(file_format.gzip_chunks(chunks, GzShape(member_bytes=300), ""))
+    padded = b"".join(file_format.gzip_chunks(chunks, GzShape(member_bytes=300, empty_members=True), ""))
     assert [data.count(magic) for data in (one, four, padded)] == [1, 4, 9]
 
 
-def test_the_first_day_has_a_full_and_a_delta(tmp_path: Path) -> None:
+def test_first_day_has_a_full_and_the_deltas_that_prove_it(tmp_path: Path) -> None:
     repository = create(tmp_path, days=1)
-    assert days_of(tmp_path, "FULL") == days_of(tmp_path, "DELT") == [START] == [repository.today]
+    assert days_of(tmp_path, "FULL") == [START] == [repository.today]
+    assert days_of(tmp_path, "DELT") == [START - 2 * DAY, START - DAY, START]
 
 
 def test_a_full_comes_every_seven_days_and_the_newest_two_stay(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_the_same_seed_gives_the_same_life_whatever_the_steps(tmp_path: Path) ->
 
 
 def test_at_a_standstill_deltas_are_empty(tmp_path: Path) -> None:
-    Repository.create(tmp_path, devices=5, days=2, start=START, pace=STANDSTILL)
+    Repository.create(tmp_path, devices=5, days=2, start=START, pace=NO_CHANGES)
     assert parse(delta_path(tmp_path, START + DAY)) == []
 
 

@@ -27,7 +27,7 @@ from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.recovery import restore
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.pki import OCA
-from smki_sync.simulator.population import STANDSTILL, DailyRates
+from smki_sync.simulator.population import NO_CHANGES, DailyRates
 from smki_sync.simulator.publisher import ANCHORS_NORTH, ARL, CRL
 from smki_sync.simulator.repository import Repository
 from smki_sync.sources.base import Chunks, Limits
@@ -36,7 +36,7 @@ from smki_sync.sync import SyncJob, dry_run, run
 
 DAY = timedelta(days=1)
 START = date(2026, 3, 2)
-REVOKING = DailyRates(**dict.fromkeys(STANDSTILL.__dataclass_fields__, 0) | {"organisation_revoked": 1.0})
+REVOKING = DailyRates(**dict.fromkeys(NO_CHANGES.__dataclass_fields__, 0) | {"organisation_revoked": 1.0})
 """Every day one organisation certificate is revoked and replaced, and nothing else happens."""
 
 
