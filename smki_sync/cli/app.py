@@ -46,11 +46,11 @@ def run(words: Sequence[str]) -> int:
 
 
 def _exit_code(words: Sequence[str], result: int) -> int:
-    """Return the exit code for what typer returned."""
+    """Return our exit code for a result of typer."""
     if result == Exit.INTERRUPTED:  # typer returns this for a KeyboardInterrupt
         return interrupted(words)
     if result == 1 and {"--show-completion", "--install-completion"} & {*words}:
-        return Exit.USAGE  # typer does not know this shell, and said so
+        return Exit.USAGE  # typer does not know this shell, and printed a message
     return result
 
 

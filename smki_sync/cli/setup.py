@@ -86,7 +86,7 @@ def register_init(app: typer.Typer) -> None:
         init,
         examples=(
             "smki-sync init",
-            "smki-sync init --source file:///media/smki --mirror /srv/smki --schedule none",
+            "smki-sync init --source file:///media/smki --mirror /var/lib/smki --schedule none",
         ),
     )
 

@@ -281,8 +281,8 @@ def check_changes(
 ) -> None:
     """Raise ``BadExtract`` if a delta changed more than the limits allow.
 
-    ``before``: In-Use certificates before it. ``is_new``: it moves the position. A delta of the overlap repeats
-    what the full lists, and does not prove that it is a full under the name of a delta.
+    ``before``: In-Use certificates before it. ``is_new``: it moves the position. A delta of the overlap
+    repeats what the full lists, and does not prove that it is a full under the name of a delta.
     """
     if is_new and not applier.is_late:
         limits.check_delta(extract.name, repeated=applier.unchanged, held=before)

@@ -66,8 +66,8 @@ SELECT c.id, {", ".join("i.name" if name == "issuer" else f"c.{name}" for name i
 class RepeatedRecord:
     """A row to remove, because another row has its identity.
 
-    ``conflict``: it has another body than the row that stays. ``contradicts``: it has the same body and another
-    status.
+    ``conflict``: it has another body than the row that stays. ``contradicts``: it has the same body and
+    another status.
     """
 
     row: int
@@ -269,8 +269,8 @@ Step = Callable[[str], None]
 class GenerationBuilder:
     """Builds a generation from a full. A context manager: unless it is finished, leaving it removes the file.
 
-    Call :meth:`load_batches` and :meth:`finalise_full` once, :meth:`apply_delta` for each delta, :meth:`finish`
-    once. The first call may run in any thread while the full is still being downloaded.
+    Call :meth:`load_batches` and :meth:`finalise_full` once, :meth:`apply_delta` for each delta,
+    :meth:`finish` once. The first call may run in any thread while the full is still being downloaded.
     """
 
     def __init__(
@@ -383,7 +383,7 @@ class GenerationBuilder:
             ledger.write_baseline(self._db, self._baseline, is_unclear=bool(is_unclear))
 
     def apply_delta(self, file: AppliedFile, records: Records) -> ChangeCounts:
-        """Apply a delta before readers see the generation; raises what ``records`` raises, with nothing done."""
+        """Apply a delta before readers see the generation; if ``records`` raises, nothing is done."""
         digest = self._loader.digest.dump()
         day = file.extract.day
         try:

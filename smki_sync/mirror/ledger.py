@@ -201,7 +201,7 @@ def utc(moment: datetime) -> str:
 
 
 def read_digest_of(db: apsw.Connection, day: date) -> str | None:
-    """Return the last set digest of this mirror at a position, 64 hex digits; ``None`` if it was never there."""
+    """Return the last digest of this mirror at a position, 64 hex digits; ``None`` if it was never there."""
     found = db.execute(_DIGEST_OF, (day.isoformat(),)).get
     return None if found is None else str(found)
 
@@ -332,7 +332,7 @@ def note_incidents(
 
 
 def note_modified(db: apsw.Connection, extract: Extract) -> None:
-    """Record another modification time of the same bytes, so that they are not downloaded and hashed again."""
+    """Record another modification time of the same bytes, so that they are not downloaded again."""
     if extract.modified:
         db.execute(
             "UPDATE extract SET modified = ? WHERE iif(kind = 'repair', 'full', kind) = ? AND day = ?",

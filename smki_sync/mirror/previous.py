@@ -208,8 +208,8 @@ class PreviousGeneration:
     def carry_unlisted(self, baseline: Baseline, *, extract: int, digest: SetDigest) -> int:
         """Copy the rows that the full does not list; return how many the full withdraws.
 
-        ``extract``: ledger id of the full. ``digest``: gets the rows that stay In-Use, because a delta says so or
-        the full is not clear. What the full says about them is recorded.
+        ``extract``: ledger id of the full. ``digest``: gets the rows that stay In-Use, because a delta says
+        so or the full is not clear. What the full says about them is recorded.
         """
         rejected = RejectedIdentities(self._db, extract)
         self._db.executemany("INSERT INTO rejected VALUES (?)", [(serial,) for serial in rejected.serials])

@@ -86,8 +86,8 @@ INSERT INTO difference VALUES ({", ".join("?" * 10)})
 class DriftDifferences:
     """What a comparison found, in a scratch file; a context manager that removes it.
 
-    One entry for each certificate: the last record of a full counts. Besides the differences: what the full says
-    about contested rows, and the records that are not served.
+    One entry for each certificate: the last record of a full counts. Besides the differences: what the full
+    says about contested rows, and the records that are not served.
     """
 
     def __init__(self, path: Path) -> None:

@@ -159,8 +159,8 @@ def quarantine_record(
 ) -> None:
     """Keep a record that is not served, as evidence. A record that an operator has accepted stays accepted.
 
-    ``later``: the body that is served came earlier in the same file. ``first_seen``: days since 1970, earliest
-    date of this body if it is not the date of the file.
+    ``later``: the body that is served came earlier in the same file. ``first_seen``: days since 1970,
+    earliest date of this body if it is not the date of the file.
     """
     mark = sha256(f"{record.reason}\0".encode() + record.xml).digest()[:_RECORD_BYTES]
     what = (record.number, record.reason.value, record.detail, record.xml, record.serial, record.issuer)

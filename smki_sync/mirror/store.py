@@ -182,8 +182,8 @@ class MirrorStore:
     def apply_delta(self, file: AppliedFile, records: Records, *, clock: Clock) -> ChangeCounts:
         """Apply one delta in one transaction; raises what ``records`` raises, with nothing done.
 
-        It may be the next delta, or a late one of the overlap, which does not move the position. A delta that was
-        applied with the same bytes changes nothing. Raises :class:`InternalError` for any other delta.
+        It may be the next delta, or a late one of the overlap, which does not move the position. A delta that
+        was applied with the same bytes changes nothing. Raises :class:`InternalError` for any other delta.
         """
         with disk_errors(self.path), self._db:
             position = ledger.read_position(self._db)
@@ -205,7 +205,8 @@ class MirrorStore:
         """Record applied files that have other bytes now, until a rebuild.
 
         Args:
-            changed: their keys, and the other SHA-256 if it is known. The evidence leaves the seven-day window;
+            changed: their keys, and the other SHA-256 if it is known. The evidence leaves the seven-day
+            window;
                 what was applied from it does not.
             now: the time.
         """

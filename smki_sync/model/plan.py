@@ -87,8 +87,8 @@ class AppliedFile:
 class Unproven:
     """Why nothing proves that the mirror agrees with its newest full.
 
-    ``since``: date of the full, or of an upgrade, since which this is so. ``missing``: dates of overlap deltas
-    that were never applied; empty if only the next full can tell.
+    ``since``: date of the full, or of an upgrade, since which this is so. ``missing``: dates of overlap
+    deltas that were never applied; empty if only the next full can tell.
     """
 
     since: date
@@ -164,7 +164,10 @@ class Plan:
 
 
 class VerifyPolicy(StrEnum):
-    """Checks on new certificates. ``NEW``: the issuer must have signed each. ``ALL``: also verify the mirror."""
+    """Checks on new certificates.
+
+    ``NEW``: the issuer must have signed each. ``ALL``: also verify the mirror.
+    """
 
     OFF = "off"
     NEW = "new"

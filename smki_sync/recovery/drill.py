@@ -1,7 +1,7 @@
 """Rehearse a restore in a temporary directory, and compare the result with the live mirror.
 
-The live mirror is only read. A rehearsal that fails because the mirror, an extract or a disk is damaged, or the
-Repository did not answer, has a result too: it has found what rehearsals are made to find.
+The live mirror is only read. A rehearsal that fails because the mirror, an extract or a disk is damaged, or
+the Repository did not answer, has a result too: it has found what rehearsals are made to find.
 """
 
 import os
@@ -26,8 +26,9 @@ from smki_sync.verify.manifest import ManifestComparison, compare_manifests, ope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalResult:
-    """One rehearsal. ``live``: the state of the mirror when it began. ``machine``: where it ran, name to value.
+    """One rehearsal.
 
+    ``live``: the state of the mirror when it began. ``machine``: where it ran, name to value.
     ``parted``: the differences, ``None`` if the two are equal.
     """
 

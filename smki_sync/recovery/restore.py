@@ -55,8 +55,8 @@ def as_of(job: SyncJob, until: date | None) -> SyncJob:
 def plan_restore(job: SyncJob, source: Source, until: date | None) -> Decision:
     """Plan as if there were no mirror. The previous generation is merged unless the restore goes back.
 
-    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` if the restore would go
-    back without a date.
+    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` if the restore would
+    go back without a date.
     """
     held = inspect_mirror(job.directory)
     job.hear.hear(Listing(source=source.title))

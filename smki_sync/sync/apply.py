@@ -89,7 +89,8 @@ class Archiver:
             code=NoticeCode.NOT_ARCHIVED,
             message=f"The archive could not be written: {first.message}."
             + (f" These applied files are not archived yet: {names}." if names else ""),
-            hint="The files wait in `downloads`, and the next run tries again. Check free space and permissions"
+            hint="The files wait in `downloads`, and the next run tries again. Check free space and"
+            " permissions"
             " of the archive.",
         )
 
@@ -157,15 +158,15 @@ class GenerationCheck(Protocol[Checked_co]):
     """Checks a new generation before readers see it; an error prevents that."""
 
     def __call__(self, generation: Path, *, is_first: bool) -> Checked_co:
-        """``is_first``: it takes nothing over from another generation; its journal begins with its content."""
+        """``is_first``: it takes nothing over from another one; its journal begins with its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionResult(Generic[Checked]):
     """What the execution of a plan has done.
 
-    ``generation``: the current one afterwards. ``history_lost``: there was a mirror, and its journal and ledger
-    could not be copied. ``checked``: the result of the check of a new generation.
+    ``generation``: the current one afterwards. ``history_lost``: there was a mirror, and its journal and
+    ledger could not be copied. ``checked``: the result of the check of a new generation.
     """
 
     generation: Path | None
@@ -256,10 +257,12 @@ class PlanExecutor(Generic[Checked]):
         *,
         history_lost: bool = False,
     ) -> "_Built[Checked]":
-        """Build and publish a generation. ``inside``: deltas to apply before. ``remaining``: those to apply after.
+        """Build and publish a generation.
 
-        A delta of the overlap that cannot be used is missing. After any other one, none is applied, unless its
-        statements are in the previous generation.
+        ``inside``: deltas to apply before it is published. ``remaining``: those to apply afterwards.
+
+        A delta of the overlap that cannot be used is missing. After any other one, none is applied, unless
+        its statements are in the previous generation.
         """
         plan = decision.plan
         assert plan.full is not None
@@ -416,7 +419,7 @@ class _Built(Generic[Checked]):
 
 
 def _without_gap(plan: Plan) -> tuple[tuple[Extract, ...], tuple[Extract, ...]]:
-    """Deltas before the full, and those that follow it without a gap, if no previous generation knows the rest."""
+    """Deltas before the full, and those that follow it without a gap."""
     assert plan.full is not None
     day = plan.full.day
     every = {delta.day: delta for delta in (*plan.overlap, *plan.deltas)}

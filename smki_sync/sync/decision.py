@@ -36,9 +36,9 @@ class MirrorSnapshot:
 class Decision:
     """Everything that a run needs to know before it acts.
 
-    ``changed``: applied files that have other bytes now, and their SHA-256 if it is known. ``unchanged``: applied
-    files with a new modification time and the same bytes. ``unusable``: listed files that could not be used.
-    ``listing_empty``: whether the source lists nothing.
+    ``changed``: applied files that have other bytes now, and their SHA-256 if it is known. ``unchanged``:
+    applied files with a new modification time and the same bytes. ``unusable``: listed files that could not
+    be used. ``listing_empty``: whether the source lists nothing.
     """
 
     held: MirrorSnapshot

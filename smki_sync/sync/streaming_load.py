@@ -219,7 +219,7 @@ class StreamingLoad:
 def download_all(
     job: SyncJob, source: ReconnectingSource, extracts: Iterable[Extract], streaming: StreamingLoad
 ) -> tuple[dict[str, DownloadedFile], tuple[UnusableFile, ...]]:
-    """Download files in order, and load a large full meanwhile; return them by name, and the unusable ones."""
+    """Download files in order, and load a large full meanwhile; return them, and the unusable ones."""
     files: dict[str, DownloadedFile] = {}
     damaged: list[UnusableFile] = []
     for extract in extracts:

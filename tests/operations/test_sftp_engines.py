@@ -10,7 +10,7 @@ import paramiko
 import pytest
 from support.cli import Shell
 from support.openssh import openssh_server
-from support.rogue import PASSWORD, Hung, Script, rogue_server
+from support.rogue import PASSWORD, ClientGone, Script, rogue_server
 
 from smki_sync.simulator.repository import Repository
 
@@ -69,7 +69,7 @@ class AcceptsFew(Script):
         self.seen[-1] = max(self.seen[-1], len(self._waiting))
         if len(self._waiting) > 2:
             self._channel.get_transport().close()
-            raise Hung
+            raise ClientGone
         time.sleep(0.02 if not self._channel.recv_ready() else 0)
         if not self._channel.recv_ready():
             for request in self._waiting:

@@ -279,7 +279,7 @@ def test_another_key_of_ours_is_refused(party: Party) -> None:
     assert_failed(party, Refusal(code=5, reason="login-refused"), key=other, mend=ask_the_doctor)
 
 
-def test_another_user_is_refused(party: Party) -> None:
+def test_login_as_another_user_is_refused(party: Party) -> None:
     url = party.service.url.replace("party@", "nobody@")
     assert_failed(party, Refusal(code=5, reason="login-refused"), url=url)
 

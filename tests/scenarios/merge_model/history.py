@@ -110,6 +110,7 @@ class History:
         self.told = Told()
         self.view: View | None = None
         self.digests: dict[int, str] = {}
+        self._digests_before: dict[int, str] = {}
         self._steps: list[tuple[Step, Outcome | None, View | None]] = []
         self._known: dict[int, Standing] = {}
         self._token = ""
@@ -129,7 +130,7 @@ class History:
 
     def _take(self, step: Step) -> None:
         before = self.view
-        prior = self._books()
+        prior, self._digests_before = self._books(), dict(self.digests)
         outcome = perform(step, self.world, self.mirror, before.position if before else None)
         after = self.mirror.view(step.day)
         self._steps.append((step, outcome, after))
@@ -329,7 +330,7 @@ class History:
             self._say(Check.EXIT, step, "`status` ends with 0, and the mirror is unproven")
         if outcome.position is not None and outcome.position != after.position:
             self._say(Check.REPORT, step, f"position {outcome.position}, the mirror is at {after.position}")
-        if "other-digest" in outcome.codes and self.digests.get(after.position) == after.digest:
+        if "other-digest" in outcome.codes and self._digests_before.get(after.position) == after.digest:
             self._say(Check.REPORT, step, "it says that the digest is another than before")
         if step.act is Act.ACCEPT:
             files = (*self.told.fulls.values(), *self.told.deltas.values())

@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,8 +80,7 @@ class Prompt:
 @contextmanager
 def prompt(name: str, place: Path) -> Iterator[Prompt]:
     """An interactive shell that has loaded its script, with somebody at the keyboard."""
-    path = shutil.which("bash") if name == "bash" else need(name)
-    assert path is not None
+    path = need(name)
     for rc in ("rc", ".zshrc"):
         (place / rc).write_text(RC[name] + ECHO_WORDS)
     master, slave = pty.openpty()

@@ -1,4 +1,4 @@
-"""The OpenSSH engine: its error codes, what it never does, and that it leaves nothing behind."""
+"""The OpenSSH engine: error codes, options, and no process left behind."""
 
 import getpass
 import os

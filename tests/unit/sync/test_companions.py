@@ -266,7 +266,7 @@ def test_list_in_force_stays_when_it_has_no_anchor(started: Party) -> None:
 def test_list_with_null_parameters_is_applied(started: Party) -> None:
     started.repository.advance(faults=(Fault.LISTED_ALONE,))
     path = started.repository.path / CRL
-    with started.repository._opened() as (registry, _):
+    with started.repository._open_registry() as (registry, _):
         authority = registry.authorities()[OCA]
     path.write_bytes(gzip.compress(with_null(gzip.decompress(path.read_bytes()), authority)))
     report = run(started.job())

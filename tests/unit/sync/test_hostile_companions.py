@@ -93,7 +93,7 @@ class Party:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Party:
     place = tmp_path_factory.mktemp("prepared")
     repository = Repository.create(place / "repository", devices=3, days=5, start=START, seed=4)
-    with repository._opened() as (registry, _):
+    with repository._open_registry() as (registry, _):
         authority = registry.authorities()[OCA]
     party = Party(place, authority, repository.today, (), repository.roots()[Kind.OCA])
     party.sync()
