@@ -95,7 +95,7 @@ docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -aE -b html docs build/docs
 	@echo build/docs/index.html
 
-generate: setup  ## generate docs/cli.md, the manual page, units and the cron file from the code
+generate: setup  ## generate docs/commands.md, the manual page, units and the cron file from the code
 	$(BIN)/python packaging/generate.py .
 
 sample: setup  ## make sample_data/ again from its seed

@@ -19,7 +19,7 @@ _HELP: Final = """Keep a local SQLite mirror of the SMKI Repository up to date.
 
 Run `smki-sync demo` to see it work. Run `smki-sync init` to set it up, then `smki-sync sync` once a day.
 
-Exit codes: 0 = done, 3 = read the report, 4 = try again later. See docs/exit-codes.md for all codes.
+Exit codes: 0 = done, 3 = read the report, 4 = try again later. See docs/codes.md for all codes.
 """
 _HELP_OPTIONS: Final = ["-h", "--help"]
 

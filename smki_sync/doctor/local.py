@@ -72,7 +72,7 @@ def skipped(check: str, reason: str) -> CheckResult:
 
 _MB: Final = 1_000_000
 SAFE_SQLITE: Final = (3, 51, 3)
-"""The first version of SQLite without the WAL-reset bug (docs/decisions/0002-libraries.md)."""
+"""The first version of SQLite without the WAL-reset bug (docs/decisions/0001-architecture.md)."""
 
 
 def check_directory(directory: MirrorDirectory) -> CheckResult:

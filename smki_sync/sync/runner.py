@@ -76,7 +76,7 @@ class DownloadLedger:
 
 BUILD_FACTOR: Final = 4.5
 """Bytes of a new generation for each byte of its full as .gz: a record takes about 200 there, 620 in the
-mirror with its indexes, and some 200 while they are sorted (docs/benchmarks.md)."""
+mirror with its indexes, and some 200 while they are sorted (docs/contributing.md)."""
 
 DEVICE_INDEX_FACTOR: Final = 1.0
 """The same for the indexes of ``mirror.index_devices``: 104 bytes for each certificate, and as much while

@@ -58,7 +58,7 @@ def test_exactly_the_documented_metrics_exist(smki: Shell, toml: Path) -> None:
     smki("sync")
     smki("sync", SMKI_SYNC_TODAY="2026-11-15")
     families = text_string_to_metric_families((smki.place / "smki.prom").read_text())
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "scheduling-and-monitoring.md").read_text()
     written = re.findall(r"^\| `(smki_sync_\w+)`", page, re.MULTILINE)
     assert sorted(written) == sorted(family.name for family in families)
 

@@ -38,7 +38,7 @@ TYPED = [
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The script for each shell, as docs/other-tools.md says."""
+    """The script for each shell, as docs/querying.md says."""
     shell = Shell(place=tmp_path_factory.mktemp("scripts"))
     return {name: shell.cold(_SMKI_SYNC_COMPLETE=f"source_{name}").out for name in ("bash", "zsh", "fish")}
 

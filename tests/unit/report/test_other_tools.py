@@ -22,7 +22,7 @@ from support.mirror_copies import copy_mirror
 from smki_sync.simulator.repository import Repository
 from smki_sync.x509.der import read_pem_or_der
 
-PAGE = DOCS / "other-tools.md"
+PAGE = DOCS / "querying.md"
 ASSETS = DOCS / "datasette"
 QUESTIONS = [
     (c.line, c.output) for fence in fences(PAGE) for c in commands(fence) if c.line.startswith("sqlite3")

@@ -1,8 +1,8 @@
-"""The comparison of output: what differs from run to run passes, what means something else does not."""
+"""Compare output with a page: changing values pass, other meanings fail."""
 
 import pytest
 
-from documentation.saying import says
+from documentation.comparison import matches
 
 SHOWN = """\
 The mirror is current, as of 2026-11-13.
@@ -20,8 +20,8 @@ The mirror is current, as of 2026-11-13.
 """
 
 
-def test_sizes_digests_and_line_breaks_may_be_others() -> None:
-    assert says(SHOWN, SAID)
+def test_matches_ignores_sizes_digests_and_line_breaks() -> None:
+    assert matches(SHOWN, SAID)
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_sizes_digests_and_line_breaks_may_be_others() -> None:
         ("The mirror", "note no-lists\nThe mirror"),
     ],
 )
-def test_another_word_figure_or_line_is_seen(this: str, that: str) -> None:
+def test_matches_fails_when_a_word_figure_or_line_differs(this: str, that: str) -> None:
     assert this in SAID
-    assert not says(SHOWN, SAID.replace(this, that, 1))
+    assert not matches(SHOWN, SAID.replace(this, that, 1))
 
 
-def test_a_part_may_stand_anywhere_in_what_was_said_but_has_to_stand_there() -> None:
-    assert says("1,133 new", SAID, somewhere=True)
-    assert not says("1,134 new", SAID, somewhere=True)
-    assert not says("1,133 new", SAID)
+def test_matches_finds_a_part_only_if_it_is_there() -> None:
+    assert matches("1,133 new", SAID, somewhere=True)
+    assert not matches("1,134 new", SAID, somewhere=True)
+    assert not matches("1,133 new", SAID)

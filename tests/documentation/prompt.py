@@ -1,8 +1,7 @@
-"""Somebody at a prompt in a world, and a page's words for what lies there.
+"""Run the commands of a page in a world, and translate between the page's names and the real ones.
 
-For: typing in what a page shows. ``/var``, ``/etc``, ``/media`` and ``/opt`` lie below a temporary directory;
-the Repository, ``smki.example``, is a server on loopback, and a fingerprint in a command is its own. What is
-said comes back in the page's words. Refuses: to know what a command should say.
+``/var``, ``/etc``, ``/media`` and ``/opt`` are below a temporary directory. The Repository, ``smki.example``,
+is a server on loopback, and a fingerprint in a command is replaced by its own.
 """
 
 import os
@@ -20,11 +19,12 @@ from support.cli import PATIENCE_SECONDS, Shell
 from support.needs import need_all_of
 
 from documentation.worlds import TODAY
+from smki_sync.mirror.store import mark_published
 from smki_sync.simulator.sftp_server import serve
 from smki_sync.sources.ssh_settings import read_pins
 
 HOST, PORT, LOOPBACK = "smki.example", "2222", "127.0.0.1"
-"""The Repository in the pages, and where it is here."""
+"""Host and port of the Repository in the pages, and the real host."""
 
 _PATH = re.compile(r"(?<![\w.}-])/(?=(?:etc|var|media|opt)\b)")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -32,8 +32,8 @@ _FOR_BASH = re.compile(r"[$|<>&;*`]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """How a command ended, and all that it said, talk first."""
+class Output:
+    """Exit code and output of a command, stderr first."""
 
     code: int
     text: str
@@ -41,40 +41,40 @@ class Said:
 
 @dataclass(slots=True, kw_only=True)
 class Prompt:
-    """``root``: stands for ``/``. ``here``: where somebody stands. ``server``: the Repository's, if any."""
+    """``root``: stands for ``/``. ``here``: the current directory. ``server``: the Repository's, if any."""
 
     root: Path
     here: Path
     server: "Server | None"
     variables: dict[str, str] = field(default_factory=lambda: {"SMKI_SYNC_TODAY": TODAY.isoformat()})
 
-    def type_in(self, line: str) -> Said:
-        """Run one command to its end; ``cd`` and ``export`` last."""
+    def run(self, line: str) -> Output:
+        """Run one command to its end. ``cd`` and ``export`` affect later commands."""
         line = self._from_page(line).replace("\\\n", " ")
         words = shlex.split(line, comments=True)
         match words:
             case ["cd", directory]:
                 self.here = self.here / directory
-                return Said(code=0, text="")
+                return Output(code=0, text="")
             case ["export", assignment]:
                 name, _, value = assignment.partition("=")
                 self.variables[name] = value
-                return Said(code=0, text="")
+                return Output(code=0, text="")
             case ["smki-sync", *rest] if not _FOR_BASH.search(line):
                 ran = Shell(place=self.here, variables=self._variables_for(rest))(*rest)
-                return Said(code=ran.code, text=self._to_page(ran.err + ran.out))
+                return Output(code=ran.code, text=self._to_page(ran.err + ran.out))
             case _:
                 return self._in_bash(line)
 
     def _variables_for(self, words: list[str]) -> dict[str, str]:
-        """The variables of a command. As root, ``init`` would write to the real ``/etc/smki-sync``."""
+        """Return the variables of a command. As root, ``init`` would write to the real ``/etc/smki-sync``."""
         if os.geteuid() or words[0] != "init" or "--config" in words:
             return self.variables
         file = self.root / "home" / ".config" / "smki-sync" / "smki-sync.toml"
         file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
         return {**self.variables, "SMKI_SYNC_CONFIG": str(file)}
 
-    def _in_bash(self, line: str) -> Said:
+    def _in_bash(self, line: str) -> Output:
         need_all_of(line)
         environment = Shell(place=self.here, variables=self.variables).environment({})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -89,7 +89,7 @@ class Prompt:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
-        return Said(code=done.returncode, text=self._to_page(done.stdout))
+        return Output(code=done.returncode, text=self._to_page(done.stdout))
 
     def _from_page(self, text: str) -> str:
         text = _PATH.sub(f"{self.root}/", text)
@@ -108,7 +108,7 @@ class Prompt:
 
 
 class Server:
-    """The Repository's server, and what the DCC does to it in the course of a page."""
+    """The Repository's server, and what the DCC changes on it during a page."""
 
     def __init__(self, stack: ExitStack, root: Path) -> None:
         self._stack = stack
@@ -122,7 +122,7 @@ class Server:
 
     @property
     def fingerprint(self) -> str:
-        """Of its host key, as it is now."""
+        """Fingerprint of its current host key."""
         text = (self._keys / "known_hosts").read_text()
         (key,) = read_pins(text, host=LOOPBACK, port=self.port).keys
         return key.fingerprint
@@ -134,7 +134,7 @@ class Server:
             (self._keys / "host_ed25519").unlink()
         else:
             name = what.removesuffix(" is the key that may log in")
-            assert name != what, f"nobody knows how to do that: {what}"
+            assert name != what, f"unknown note: {what}"
             shutil.copy(self._root / "home" / name, self._keys / "client_ed25519")
         self._start()
 
@@ -145,10 +145,12 @@ class Server:
 
 @contextmanager
 def entered(original: Path, root: Path, *, below: str = "") -> Iterator[Prompt]:
-    """Somebody in a copy of a world, in a directory below home; its server runs until the block ends."""
+    """Enter a copy of a world, in a directory below home; its server runs until the block ends."""
     shutil.copytree(original, root, symlinks=True)
     for file in root.glob("*/**/smki-sync.toml"):
         file.write_text(file.read_text().replace(str(original), str(root)))
+    for generation in root.rglob("generations/*.db"):
+        mark_published(generation)  # otherwise the client sees that this is a copy
     with ExitStack() as stack:
         server = Server(stack, root) if (root / "srv").exists() else None
         yield Prompt(root=root, here=root / "home" / below, server=server)
