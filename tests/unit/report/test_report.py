@@ -1,13 +1,12 @@
 """``smki-sync report``: the page says what is so, whatever stands in the mirror, and is whole or absent."""
 
 import re
-import subprocess
-import sys
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from resilience.kill.disks import fill, small_disk
 from support.cli import Ran, Shell
 from support.report_year import HOSTILE, write_year
 
@@ -270,18 +269,13 @@ def test_a_page_that_cannot_be_written_is_an_error_that_names_it(
     assert list(smki.place.iterdir()) == []
 
 
-def test_report_exits_11_and_keeps_the_old_page_when_it_cannot_be_written(smki: Shell, mirror: Path) -> None:
-    (smki.place / "page.html").write_text("yesterday's")
-    words = ("-m", "smki_sync", "report", "--mirror", str(mirror), "--output", "page.html")
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'ulimit -f 1; exec "$0" "$@"', sys.executable, *words],
-        cwd=smki.place,
-        env=smki.environment({}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 11, done.stderr
-    assert "File too large" in done.stderr
-    assert (smki.place / "page.html").read_text() == "yesterday's"
-    assert [path.name for path in smki.place.iterdir()] == ["page.html"]
+def test_report_exits_11_and_keeps_the_old_page_when_the_disk_is_full(smki: Shell, mirror: Path) -> None:
+    with small_disk(1) as disk:
+        (disk / "page.html").write_text("yesterday's")
+        fill(disk)
+        before = sorted(path.name for path in disk.iterdir())
+        ran = smki("report", "--mirror", mirror, "--output", disk / "page.html")
+        assert ran.code == 11
+        assert "No space left" in ran.err
+        assert (disk / "page.html").read_text() == "yesterday's"
+        assert sorted(path.name for path in disk.iterdir()) == before
