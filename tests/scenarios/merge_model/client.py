@@ -211,6 +211,7 @@ class ClientMirror:
             position=None if position is None else day_number(position),
             quarantined=document.get("quarantined") if is_run else None,
             applied=self._known(document.get("applied", ())),
+            missing=tuple(map(day_number, document["plan"]["missing"])) if "plan" in document else None,
             codes=tuple(one["code"] for one in document.get("attention") or ()),
             text=err or _told(document),
         )
