@@ -1,6 +1,6 @@
 """A local mirror of the SMKI Repository of Great Britain's smart meter system.
 
-The package is laid out in layers; nothing imports upward (``docs/decisions/0001-house.md``):
+The package is laid out in layers; nothing imports upward (``docs/decisions/0001-architecture.md``):
 
 0. words: :mod:`smki_sync.errors`, :mod:`smki_sync.model`, :mod:`smki_sync.events`
 1. rules: :mod:`smki_sync.catalogue`, :mod:`smki_sync.planner`, :mod:`smki_sync.x509`

@@ -1,27 +1,39 @@
-"""Prometheus textfile and hooks called after a run."""
+"""The Prometheus textfile, and the command that is called after a run."""
 
 import os
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryFile
+from typing import IO, Final
 
-from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from smki_sync.files import atomic_file
+
 PREFIX: Final = "smki_sync_"
+
+PUBLIC_FILE: Final = 0o644
+"""Mode of the metrics file. The collector is another user, so the umask does not apply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSnapshot:
-    """What is told. Of the run: when, how, how long. Of the mirror: ``None`` where it cannot be read.
+    """The figures of a run and of the mirror. A figure is ``None`` if it is not known.
 
-    ``in_use`` and the like: certificates. ``days_left``: until the next delta may be gone.
+    Args:
+        began: Start of the run.
+        success: Start of the last run that ended with a current mirror.
+        looked: When the Repository was last listed.
+        days_left: Days until the next delta may be removed from the Repository.
+        total: Certificates in the mirror; also ``in_use`` and ``by_status``.
+        attention: Notices of the run by code.
     """
 
     version: str
@@ -52,75 +64,88 @@ class _SnapshotCollector(Collector):
     snapshot: MetricsSnapshot
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every metric that has a value."""
-        yield from _of_run(self.snapshot)
-        yield from _of_mirror(self.snapshot)
+        """Return the metrics that have a value."""
+        yield from _run_metrics(self.snapshot)
+        yield from _mirror_metrics(self.snapshot)
 
 
 def write_metrics(path: Path, snapshot: MetricsSnapshot) -> None:
-    """Replace the file; raises ``OSError``, and then the old file stands."""
+    """Replace the metrics file in one step. It is readable for other users regardless of the umask.
+
+    Raises:
+        UsageError: The file cannot be written. The old file is unchanged.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_SnapshotCollector(snapshot))
-    write_to_textfile(str(path), registry)
+    text = generate_latest(registry).decode()
+    with atomic_file(path, force=True, mode=PUBLIC_FILE, umask=False) as file:
+        file.write(text)
 
 
-def _of_run(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
+def _run_metrics(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
     info = {"version": s.version, "command": s.command, "outcome": s.outcome, "reason": s.reason}
-    yield _labelled(
-        "run_info", "How the last run ended, as labels; always 1.", tuple(info), [(tuple(info.values()), 1)]
+    yield _labelled_gauge(
+        "run_info",
+        "How the last run ended, as labels. The value is always 1.",
+        tuple(info),
+        [(tuple(info.values()), 1)],
     )
-    yield _plain("run_start_timestamp_seconds", "When the last run began.", s.began.timestamp())
-    yield _plain("run_duration_seconds", "How long it took.", s.seconds)
-    yield _plain("run_exit_code", "Its exit code: 0 is done and current.", s.exit)
+    yield _gauge("run_start_timestamp_seconds", "Start of the last run.", s.began.timestamp())
+    yield _gauge("run_duration_seconds", "Duration of the last run.", s.seconds)
+    yield _gauge("run_exit_code", "Exit code of the last run; 0 means that the mirror is current.", s.exit)
     applied = [((kind,), count) for kind, count in s.applied.items()]
-    yield _labelled("run_applied_files", "Files that it applied, by kind.", ("kind",), applied)
-    yield _plain("run_applied_bytes", "Their size as served.", s.applied_bytes)
+    yield _labelled_gauge("run_applied_files", "Files applied by the last run, by kind.", ("kind",), applied)
+    yield _gauge("run_applied_bytes", "Size of these files in the Repository.", s.applied_bytes)
     attention = [((code,), count) for code, count in s.attention.items()]
-    yield _labelled("run_attention", "What it called attention to, by code.", ("code",), attention)
-    yield from _optional(
-        "success_timestamp_seconds", "When the last run began that ended current.", _at(s.success)
+    yield _labelled_gauge("run_attention", "Notices of the last run, by code.", ("code",), attention)
+    yield from _optional_gauge(
+        "success_timestamp_seconds",
+        "Start of the last run that ended with a current mirror.",
+        _timestamp(s.success),
     )
-    yield from _optional("looked_timestamp_seconds", "When the Repository was last listed.", _at(s.looked))
+    yield from _optional_gauge(
+        "looked_timestamp_seconds", "When the Repository was last listed.", _timestamp(s.looked)
+    )
 
 
-def _of_mirror(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
+def _mirror_metrics(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
     midnight = datetime.combine(s.position, time(), tzinfo=UTC) if s.position else None
-    yield from _optional(
-        "position_timestamp_seconds", "00:00 UTC of the day that the mirror has reached.", _at(midnight)
+    yield from _optional_gauge(
+        "position_timestamp_seconds", "00:00 UTC of the position of the mirror.", _timestamp(midnight)
     )
-    yield from _optional(
-        "days_left", "Days until the next delta may be gone; then a full is needed.", s.days_left
+    yield from _optional_gauge(
+        "days_left", "Days until the next delta may be removed; after that a full is needed.", s.days_left
     )
-    yield from _optional("certificates", "Certificates in the mirror.", s.total)
-    yield from _optional("certificates_in_use", "Certificates that are In-Use.", s.in_use)
+    yield from _optional_gauge("certificates", "Certificates in the mirror.", s.total)
+    yield from _optional_gauge("certificates_in_use", "Certificates that are In-Use.", s.in_use)
     statuses = [((status,), count) for status, count in s.by_status.items()]
-    yield _labelled("certificates_by_status", "Certificates by status.", ("status",), statuses)
-    yield from _optional(
-        "quarantined_records", "Records that could not be understood and were not accepted.", s.quarantined
+    yield _labelled_gauge("certificates_by_status", "Certificates by status.", ("status",), statuses)
+    yield from _optional_gauge(
+        "quarantined_records", "Unreadable records that are in quarantine.", s.quarantined
     )
-    yield from _optional(
+    yield from _optional_gauge(
         "unproven", "1 if the mirror is unproven until the next full, otherwise 0.", s.unproven
     )
-    yield from _optional(
+    yield from _optional_gauge(
         "missing_deltas", "Overlap deltas of the newest full that were never applied.", s.missing_deltas
     )
-    yield from _optional("mirror_bytes", "Size of the mirror with its write-ahead log.", s.mirror_bytes)
+    yield from _optional_gauge("mirror_bytes", "Size of the mirror with its write-ahead log.", s.mirror_bytes)
 
 
-def _at(moment: datetime | None) -> float | None:
-    return moment.timestamp() if moment else None
+def _timestamp(time_of: datetime | None) -> float | None:
+    return time_of.timestamp() if time_of else None
 
 
-def _optional(name: str, meaning: str, value: float | None) -> Iterator[GaugeMetricFamily]:
+def _optional_gauge(name: str, meaning: str, value: float | None) -> Iterator[GaugeMetricFamily]:
     if value is not None:
-        yield _plain(name, meaning, value)
+        yield _gauge(name, meaning, value)
 
 
-def _plain(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(PREFIX + name, meaning, value=value)
 
 
-def _labelled(
+def _labelled_gauge(
     name: str, meaning: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], int]]
 ) -> GaugeMetricFamily:
     family = GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
@@ -129,49 +154,68 @@ def _labelled(
     return family
 
 
-_KEPT: Final = 200  # characters of what a hook said that are repeated
+_STDERR_CHARACTERS: Final = 200
+"""Length of the last line of a command's stderr that a message repeats."""
+
+_STDERR_BYTES: Final = 4_096
+"""Size of the end of stderr in which the last line is searched."""
+
 _SECRETS: Final = ("SMKI_SYNC_PASSWORD", "SMKI_SYNC_KEY_PASSPHRASE")
 
 
-def call_hook(words: Sequence[str], document: str, *, seconds: float) -> str | None:
-    """Run a hook to its end; ``None`` where it went well, else what went wrong.
+def call_hook(command: Sequence[str], document: str, *, seconds: float) -> str | None:
+    """Run a command with a document on its stdin and wait for it, but not for its background processes.
 
-    Its stdout is dropped. It and what it started are killed after ``seconds``. The secrets of the
-    environment are not handed on.
+    Its stdout is discarded. It does not get the secrets in the environment. If it does not end in time, it is
+    killed with all its background processes; otherwise they keep running.
+
+    Args:
+        command: The program and its arguments.
+        document: The content of stdin.
+        seconds: The time limit.
+
+    Returns:
+        What went wrong, or ``None``.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    try:
-        process = subprocess.Popen(
-            list(words),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-            text=True,
-            errors="replace",
-        )
-    except (OSError, ValueError) as exc:
-        return f"{words[0]} could not be started ({getattr(exc, 'strerror', None) or exc})"
-    try:
-        _, said = process.communicate(document, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return f"{words[0]} was stopped after {seconds:g} s"
-    finally:
-        _end(process)
-    if process.returncode:
-        return f"{words[0]} ended with {process.returncode}{_quoted(said)}"
-    return None
+    with ExitStack() as stack:
+        try:
+            # Files, not pipes: a background process may hold them open without blocking this program, and
+            # may write to them after this program has ended.
+            stdin = stack.enter_context(os.fdopen(os.memfd_create("document"), "w+b"))
+            stdin.write(document.encode())
+            stdin.seek(0)
+            stderr = stack.enter_context(TemporaryFile())
+            process = subprocess.Popen(
+                list(command),
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as exc:
+            return f"{command[0]} could not be started ({getattr(exc, 'strerror', None) or exc})"
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            return f"{command[0]} was stopped after {seconds:g} s"
+        except BaseException:  # Ctrl-C and SIGTERM
+            _kill(process)
+            raise
+        return f"{command[0]} ended with {code}{_last_line(stderr)}" if code else None
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Leave nothing of it behind, also not what it has started and forgotten."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and the processes that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    with process:  # closes its pipes and takes its exit code
-        pass
+    process.wait()
 
 
-def _quoted(said: str) -> str:
-    last = said.strip().splitlines()[-1:] or [""]
-    return f": {last[0][:_KEPT]}" if last[0] else ""
+def _last_line(stderr: IO[bytes]) -> str:
+    size = stderr.seek(0, os.SEEK_END)
+    stderr.seek(max(size - _STDERR_BYTES, 0))
+    lines = stderr.read().decode(errors="replace").strip().splitlines()
+    return f": {lines[-1][:_STDERR_CHARACTERS]}" if lines else ""

@@ -12,10 +12,12 @@ from smki_sync.errors import MirrorError, ResourceError
 from smki_sync.mirror.directory import MirrorDirectory, find_holder
 from smki_sync.mirror.history import History, Run, StoredListing
 from smki_sync.mirror.inspection import read_ledger
+from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import open_mirror, read_counts, read_position
 from smki_sync.mirror.signature_cache import LastVerification, last_verification
 from smki_sync.model.extract import ExtractKind
 from smki_sync.model.report import CertificateCounts, Outcome
+from smki_sync.planner import CLOCK_TOLERANCE
 
 _DAY: Final = timedelta(days=1)
 
@@ -54,7 +56,7 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
 
     Raises :class:`ResourceError` if this user may not read the mirror: that is not damage.
     """
-    last, success = _last_runs(History(directory.history))
+    last, success = _last_runs(History(directory.history), now)
     try:
         generation = directory.current()
         if generation is None:
@@ -97,10 +99,14 @@ def _why_empty(directory: MirrorDirectory) -> tuple[str, str]:
     return "", "Run `smki-sync sync`."
 
 
-def _last_runs(history: History) -> tuple[Run | None, Run | None]:
-    """Return the last run and the last success; both unknown if the history cannot be read."""
+def _last_runs(history: History, now: datetime) -> tuple[Run | None, Run | None]:
+    """Return the last run and the last success; both unknown if the history cannot be read.
+
+    Times from the future were recorded while the clock was wrong. They do not count.
+    """
     with suppress(MirrorError):
-        return history.last(), history.last(outcome=Outcome.CURRENT)
+        until = utc(now + CLOCK_TOLERANCE)
+        return history.last(until=until), history.last(outcome=Outcome.CURRENT, until=until)
     return None, None
 
 
@@ -168,7 +174,7 @@ def freshness_of(
     directory: MirrorDirectory, *, position: date | None, window_days: int, today: date
 ) -> Freshness:
     """Return the freshness; a mirror or history that cannot be read leaves its values unknown."""
-    offer, rate = _last_listing(History(directory.history))
+    offer, rate = _last_listing(History(directory.history), today)
     full, taken = _newest_full(directory, offer) if position else (None, None)
     return Freshness(
         looked=offer.at if offer else None,
@@ -180,9 +186,12 @@ def freshness_of(
     )
 
 
-def _last_listing(history: History) -> tuple[StoredListing | None, float | None]:
+def _last_listing(history: History, today: date) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
-        return history.offer(), history.fetch_rate()
+        listing = history.offer()
+        if listing and date.fromisoformat(listing.at[:10]) > today + CLOCK_TOLERANCE:
+            listing = None  # stored while the clock was wrong
+        return listing, history.fetch_rate()
     return None, None
 
 

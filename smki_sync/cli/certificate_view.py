@@ -41,7 +41,7 @@ from smki_sync.model.certificate import ROLE_NAMES, Status, Usage
 from smki_sync.text import days_text, visible, wrapped
 
 if TYPE_CHECKING:
-    from smki_sync.verify.inspector import Explanation
+    from smki_sync.verify.explanation import Explanation
 
 _ROLE_NUMBERS: Final = {name.lower(): number for number, name in ROLE_NAMES.items()}
 
@@ -208,7 +208,8 @@ def _explanations(request: ShowRequest, found: Sequence[Certificate]) -> "list[E
     """Return an explanation of each certificate, in their order; empty without --explain."""
     if not request.explain:
         return []
-    from smki_sync.verify.inspector import chain_validator, explain  # noqa: PLC0415 - loads cryptography
+    from smki_sync.verify.explanation import explain  # noqa: PLC0415 - loads cryptography
+    from smki_sync.verify.inspector import chain_validator  # noqa: PLC0415 - as above
 
     settings = configure(mirror=request.mirror, config=request.config)
     with open_mirror(link_in(settings.need_mirror())) as db:
@@ -377,7 +378,7 @@ def usability_text(c: Certificate, now: datetime) -> str:
         return f"In-Use, unchanged since {c.last_changed}"
     if c.revoked:
         reason = f": {c.revocation_reason}" if c.revocation_reason else ""
-        return f"NOT In-Use: revoked {c.revoked} by {c.revoked_by}{reason}"
+        return f"NOT In-Use: revoked since {c.revoked} by {c.revoked_by}{reason}"
     if c.withdrawn:
         return f"NOT In-Use: withdrawn, not in the full extract of {c.withdrawn}"
     return f"NOT In-Use: status {_STATUSES[c.status]} ({c.status}) since {c.last_changed}"

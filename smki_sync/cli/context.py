@@ -1,7 +1,4 @@
-"""Configuration and the date, for every command: what is cheap to load.
-
-For: ``configure`` and ``now_here``. Refuses: to import what only a sync needs.
-"""
+"""The configuration and the date of a command. Imports nothing slow, because lookups use it."""
 
 import os
 from collections.abc import Mapping
@@ -15,25 +12,27 @@ if TYPE_CHECKING:
 
 
 TODAY_VARIABLE: Final = "SMKI_SYNC_TODAY"
-"""For rehearsals on a simulated repository: the date to judge age, lateness and the window by."""
+"""The current date in a rehearsal on a simulated repository, for age, lateness and the window."""
 
 LAST: Final = time(23, 59, 59)
+"""The time of a rehearsal: files of that day exist already, some of them published late in the evening."""
 
 
 def configure(**options: object) -> "Config":
-    """The configuration for this process; an option that was not given is ``None``."""
-    from smki_sync.config.loader import load_here  # noqa: PLC0415 - the table of settings; a look-up does without
+    """Load the configuration of this process. An option that is ``None`` was not given."""
+    from smki_sync.config.loader import load_here  # noqa: PLC0415 - slow; a lookup does not need it
 
     return load_here({name: value for name, value in options.items() if value is not None})
 
 
 def now_here(environ: Mapping[str, str] = os.environ) -> datetime:
-    """The time in UTC; the last second of the date that a rehearsal sets, if one does.
+    """Return the time in UTC, or the last second of the date that a rehearsal sets.
 
-    What a simulated day brings is of that day, and some of it late in the evening.
+    Raises:
+        ConfigError: The variable is not a date.
     """
     given = environ.get(TODAY_VARIABLE)
     try:
         return datetime.combine(date.fromisoformat(given), LAST, UTC) if given else datetime.now(UTC)
     except ValueError as exc:
-        raise ConfigError(f"{TODAY_VARIABLE} is no date: write YYYY-MM-DD") from exc
+        raise ConfigError(f"{TODAY_VARIABLE} is not a date.", hint="Write YYYY-MM-DD.") from exc

@@ -127,7 +127,7 @@ def exit_of_outcome(outcome: "Outcome") -> Exit:
 
 
 def table() -> str:
-    """Return the codes as the Markdown table of docs/exit-codes.md, without a final newline."""
+    """Return the codes as the Markdown table of docs/codes.md, without a final newline."""
     head = ("| code | name | means | a wrapper should |", "|---|---|---|---|")
     return "\n".join((*head, *(f"| {e.value} | {e.name} | {e.means} | {e.wrapper} |" for e in Exit)))
 
@@ -192,6 +192,8 @@ def _resource_error(error: OSError) -> ResourceError:
     """Return the error of a system call that no adapter translated."""
     place = error.filename2 or error.filename
     message = f"{place}: {error.strerror}" if place else f"The operating system reports: {error}"
+    if not place and isinstance(error, FileNotFoundError):
+        message = "The working directory does not exist any more."
     return ResourceError(
         message,
         hint="Check that the path exists, and that space and permissions suffice.",

@@ -1,7 +1,6 @@
 """The commands `export` and `report`."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,9 +21,8 @@ from smki_sync.cli.output import (
     schema_of,
 )
 from smki_sync.cli.status import EXITS, hours_of
-from smki_sync.errors import UsageError
 from smki_sync.export.export import ExportFormat, ExportRequest, ExportResult, export_certificates
-from smki_sync.files import output_error
+from smki_sync.files import atomic_file
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.report.data import read_page_facts
 from smki_sync.report.page import status_page
@@ -159,15 +157,6 @@ def report(
 
 
 def _write_page(output: Path, page: str) -> None:
-    """Write to a temporary file and rename it, so that a reader sees the old page or the new one."""
-    path = output.resolve()
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{output} is not a regular file.", hint="Name a file, or - for standard output.")
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as exc:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise output_error(output, exc) from exc
+    """Replace the page in one step. A reader sees the old page or the new one."""
+    with atomic_file(output, force=True) as file:
+        file.write(page)

@@ -35,7 +35,7 @@ from smki_sync.download.retry import (
     PAUSE_FACTOR,
     PAUSE_JITTER,
 )
-from smki_sync.errors import Locked, SmkiSyncError
+from smki_sync.errors import Locked, ResourceError, SmkiSyncError
 from smki_sync.events import Detail, EventListener, Logged
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.history import History, RefusedLogins, RequestLimits, Run
@@ -180,6 +180,8 @@ def source_config_of(config: Config, url: str | None = None) -> SourceConfig:
         key_passphrase=secrets.key_passphrase,
         allow_agent=repository.allow_agent,
         legacy_algorithms=repository.legacy_algorithms,
+        engine=repository.engine,
+        ssh_config=repository.ssh_config,
     )
     return SourceConfig(url=url or config.need_url(), login=login, limits=config.limits.source_limits())
 
@@ -205,11 +207,10 @@ def _update_metrics(config: Config, outcome: RunOutcome) -> tuple[Notice, ...]:
     try:
         _write_metrics(path, config, outcome)
     except Exception as error:  # noqa: BLE001 - a run never fails because of its metrics
-        reason = (isinstance(error, OSError) and error.strerror) or error
         return (
             Notice(
                 code=NoticeCode.METRICS_NOT_WRITTEN,
-                message=f"The metrics could not be written to {path}: {reason}.",
+                message=f"The metrics file was not replaced: {str(error).rstrip('.')}.",
                 hint="Give the user that runs smki-sync write access, or change metrics.textfile.",
             ),
         )
@@ -286,7 +287,8 @@ def _run_document(outcome: RunOutcome) -> str:
 def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], SyncReport]) -> SyncReport:
     """Run ``action``, record its outcome in the history, and notify monitoring.
 
-    A run that finds the mirror locked is not recorded: the run that holds the lock is.
+    A run that finds the mirror locked is not recorded: the run that holds the lock is. A run as another user
+    than the owner of the mirror writes nothing there.
     """
     started = job.clock()
     try:
@@ -294,6 +296,8 @@ def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], 
     except Locked:
         raise
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, ResourceError) and error.reason == "wrong-user":
+            raise
         run = _failed_run(job, started, command, error)
         _record(job, run)
         for notice in notify(config, RunOutcome(run=run, error=error)):

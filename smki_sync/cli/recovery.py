@@ -288,8 +288,10 @@ def _write_report(directory: Path, document: Json) -> Path:
     page = directory / f"{stem}.html"
     with disk_errors(directory):
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        (directory / f"{stem}.json").write_text(text, encoding="utf-8")
-        page.write_text(rehearsal_page(document, sha256=sha256(text.encode()).hexdigest()), encoding="utf-8")
+    with atomic_file(directory / f"{stem}.json", force=True) as file:
+        file.write(text)
+    with atomic_file(page, force=True) as file:
+        file.write(rehearsal_page(document, sha256=sha256(text.encode()).hexdigest()))
     return page
 
 
@@ -324,7 +326,7 @@ def _completed(done: RehearsalResult) -> Json:
 
 
 _UNKNOWN_FIELDS: Final = (
-    *("plan", "position", "certificates", "quarantined", "digest"),
+    *("plan", "position", "certificates", "quarantined", "unproven", "digest"),
     *("recovery_seconds", "recovery_point", "recovery_point_age_days", "only_live", "only_restored"),
 )
 _EMPTY_FIELDS: Final = ("applied", "files", "phases", "checks", "attention", "lists")

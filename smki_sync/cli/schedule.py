@@ -1,4 +1,4 @@
-"""schedule: write, and what is left to do by hand."""
+"""The command `schedule`: files for systemd or cron, and the commands that remain to be run."""
 
 import os
 import pwd
@@ -30,7 +30,7 @@ from smki_sync.cli.scheduler_units import (
     installation_paths_at,
     state_name,
 )
-from smki_sync.config.file import FILE_VARIABLE, user_config_directory
+from smki_sync.config.file import FILE_VARIABLE, current_directory, user_config_directory
 from smki_sync.config.loader import Config, load
 from smki_sync.errors import OutputError, UsageError
 from smki_sync.files import atomic_file
@@ -39,28 +39,33 @@ from smki_sync.text import visible, wrapped
 
 
 def steps(
-    scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[ScheduledJob], files: Sequence[Path]
+    scheduler: Scheduler, paths: InstallationPaths, jobs: Sequence[ScheduledJob], files: Sequence[Path]
 ) -> tuple[str, ...]:
-    """Give the commands, in order; each is one line for a shell. ``files``: where they were put."""
-    words = (*_rights(scheduler, place), *_enabling(scheduler, jobs, files))
-    return tuple(map(shlex.join, words))
+    """Return the remaining shell commands, in order. ``files``: where the written files are."""
+    commands = (*_access_steps(scheduler, paths), *_enable_steps(scheduler, jobs, files))
+    return tuple(map(shlex.join, commands))
 
 
-def _rights(scheduler: Scheduler, place: InstallationPaths) -> Iterator[list[str]]:
-    owner = _number_of(place.user)
+def _access_steps(scheduler: Scheduler, paths: InstallationPaths) -> Iterator[list[str]]:
+    """Return the commands that create the user and give it access to files and directories."""
+    owner = _user_number(paths.user)
     if owner is None:
-        home = str(place.own[0])
-        yield ["useradd", "--system", "--home-dir", home, "--shell", "/usr/sbin/nologin", place.user]
-    secret = [str(path) for path in (place.config, *place.read) if _is_closed_to(path, owner)]
+        home = str(paths.own[0])
+        yield ["useradd", "--system", "--home-dir", home, "--shell", "/usr/sbin/nologin", paths.user]
+    if _is_unreadable(paths.config, owner):  # it stays root's, so that other commands accept it
+        yield ["chgrp", paths.user, str(paths.config)]
+        yield ["chmod", "0640", str(paths.config)]
+    secret = [str(path) for path in paths.read if _is_unreadable(path, owner)]
     if secret:
-        yield ["chown", f"{place.user}:", *secret]
-    for path in place.own:
-        yield from _ownership(scheduler, path, place.user, owner)
+        yield ["chown", f"{paths.user}:", *secret]
+    for path in paths.own:
+        yield from _directory_steps(scheduler, path, paths.user, owner)
 
 
-def _enabling(
+def _enable_steps(
     scheduler: Scheduler, jobs: Sequence[ScheduledJob], files: Sequence[Path]
 ) -> Iterator[list[str]]:
+    """Return the commands that install the files and enable the timers."""
     elsewhere = [str(path) for path in files if path.parent != scheduler.directory]
     if elsewhere:
         yield ["install", "-m", "0644", *elsewhere, str(scheduler.directory)]
@@ -79,38 +84,38 @@ def _enabling(
             assert_never(scheduler)
 
 
-def _ownership(scheduler: Scheduler, path: Path, user: str, owner: int | None) -> Iterator[list[str]]:
+def _directory_steps(scheduler: Scheduler, path: Path, user: str, owner: int | None) -> Iterator[list[str]]:
     if scheduler is Scheduler.SYSTEMD and state_name(path):
-        return  # systemd makes it, and gives it to the user
+        return  # systemd creates it for the user
     if not path.exists():
-        hand_over = [] if owner == os.geteuid() else ["-o", user]
-        yield ["install", "-d", "-m", "0750", *hand_over, str(path)]
+        options = [] if owner == os.geteuid() else ["-o", user]
+        yield ["install", "-d", "-m", "0750", *options, str(path)]
     elif path.stat().st_uid != owner:
         yield ["chown", "-R", f"{user}:", str(path)]
 
 
-def hindrances(place: InstallationPaths) -> Iterator[str]:
-    """Say what the user of the service cannot reach, and it could not start without.
+def hindrances(paths: InstallationPaths) -> Iterator[str]:
+    """Describe the paths that the service needs to start but its user cannot reach.
 
-    The mirror's directory counts with the one above it: the last is made by a step, or by systemd.
+    For the mirror, the directory above is enough: a step, or systemd, creates the mirror directory.
     """
-    above = (place.config.parent, *(path.parent for path in place.own))
-    said = set[Path]()
-    for path in (*place.started, *above):
-        closed = next((one for one in (*reversed(path.parents), path) if _keeps_out(one, place.user)), None)
-        if closed and closed not in said:
-            said.add(closed)
-            yield f"{path} is out of reach for {place.user}, who may not enter {closed}."
+    above = (paths.config.parent, *(path.parent for path in paths.own))
+    reported = set[Path]()
+    for path in (*paths.required, *above):
+        closed = next((p for p in (*reversed(path.parents), path) if _is_closed(p, paths.user)), None)
+        if closed and closed not in reported:
+            reported.add(closed)
+            yield f"User {paths.user} cannot reach {path}: {closed} is closed to it."
 
 
-def _keeps_out(path: Path, user: str) -> bool:
-    """Whether a file or directory is there that ``user`` may neither enter nor run."""
+def _is_closed(path: Path, user: str) -> bool:
+    """Whether a file or directory exists that ``user`` cannot enter or execute."""
     try:
         found = path.stat()
         account = pwd.getpwnam(user)
     except OSError:
         return False
-    except KeyError:  # yet to be made, so it will own nothing
+    except KeyError:  # the user does not exist yet, so it owns nothing
         return not found.st_mode & stat.S_IXOTH
     if account.pw_uid in {0, found.st_uid}:
         return account.pw_uid != 0 and not found.st_mode & stat.S_IXUSR
@@ -118,15 +123,15 @@ def _keeps_out(path: Path, user: str) -> bool:
     return not found.st_mode & (stat.S_IXGRP if found.st_gid in groups else stat.S_IXOTH)
 
 
-def _number_of(user: str) -> int | None:
+def _user_number(user: str) -> int | None:
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
         return None
 
 
-def _is_closed_to(path: Path, owner: int | None) -> bool:
-    """Whether a file is there, and readable by somebody else alone."""
+def _is_unreadable(path: Path, owner: int | None) -> bool:
+    """Whether a file exists that belongs to another user and that others cannot read."""
     try:
         found = path.stat()
     except OSError:
@@ -134,12 +139,12 @@ def _is_closed_to(path: Path, owner: int | None) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid != owner and not found.st_mode & stat.S_IROTH
 
 
-Agree = Callable[[Path], bool]
-"""Asked whether a file that differs may be replaced."""
+ConfirmReplace = Callable[[Path], bool]
+"""Returns whether a file with other content may be replaced."""
 
 
 class FileState(StrEnum):
-    """What is the matter with a file: not there, there word for word, or there and different."""
+    """What was found at the path of a file: nothing, the same content, or other content."""
 
     NEW = "new"
     UNCHANGED = "unchanged"
@@ -148,7 +153,7 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFile:
-    """One file, and where it belongs."""
+    """One file, its content and what was found there."""
 
     path: Path
     text: str
@@ -157,63 +162,72 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """What runs the jobs: the files, and what they were made from."""
+    """The files of a scheduler, and what they were generated from."""
 
     scheduler: Scheduler
-    place: InstallationPaths
+    paths: InstallationPaths
     jobs: tuple[ScheduledJob, ...]
-    made: tuple[WrittenFile, ...]
+    files: tuple[WrittenFile, ...]
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The commands that are left to do, as the machine is now."""
-        return steps(self.scheduler, self.place, self.jobs, [one.path for one in self.made])
+        """The remaining commands, for the present state of this machine."""
+        return steps(self.scheduler, self.paths, self.jobs, [file.path for file in self.files])
 
     @property
     def hindrances(self) -> tuple[str, ...]:
-        """What would keep it from starting, as the machine is now."""
-        return tuple(hindrances(self.place))
+        """What would stop the service from starting, in the present state of this machine."""
+        return tuple(hindrances(self.paths))
 
 
 def schedule_of(
-    scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[ScheduledJob], *, into: Path | None
+    scheduler: Scheduler, paths: InstallationPaths, jobs: Sequence[ScheduledJob], *, into: Path | None
 ) -> Schedule:
-    """Make the files for ``into``, or for where the scheduler looks; nothing is written yet."""
+    """Generate the files for the directory ``into``, or for that of the scheduler. Writes nothing."""
     directory = (into or scheduler.directory).absolute()
-    texts = {directory / file.name: file.text for file in files(scheduler, place, jobs)}
-    made = (WrittenFile(path=path, text=text, state=_state(path, text)) for path, text in texts.items())
-    return Schedule(scheduler=scheduler, place=place, jobs=tuple(jobs), made=tuple(made))
+    texts = {directory / file.name: file.text for file in files(scheduler, paths, jobs)}
+    written = (WrittenFile(path=path, text=text, state=_state(path, text)) for path, text in texts.items())
+    return Schedule(scheduler=scheduler, paths=paths, jobs=tuple(jobs), files=tuple(written))
 
 
-def prepare(schedule: Schedule, *, agree: Agree) -> None:
-    """Refuse now what would fail later; raises ``UsageError``: ``output-exists``, ``output-not-writable``."""
-    for one in schedule.made:
-        if one.state is FileState.REPLACED and not (one.path.is_file() and agree(one.path)):
+def check_writable(schedule: Schedule, *, confirm: ConfirmReplace) -> None:
+    """Check that all files can be written, before the first one is.
+
+    Raises:
+        UsageError: ``output-exists``, or the directory does not exist (``output-not-writable``).
+        OutputError: ``output-not-writable``.
+    """
+    for file in schedule.files:
+        if file.state is FileState.REPLACED and not (file.path.is_file() and confirm(file.path)):
             raise UsageError(
-                f"{one.path} exists, differs, and is left as it is",
-                hint="Give --force to `smki-sync schedule`, or --into another directory.",
+                f"{file.path} already exists with other content, and is unchanged.",
+                hint="Use --force with `smki-sync schedule`, or --into for another directory.",
                 code="output-exists",
             )
-    directory = schedule.made[0].path.parent
+    directory = schedule.files[0].path.parent
     if schedule.scheduler is Scheduler.SYSTEMD_USER:
-        with suppress(OSError):  # said below
+        with suppress(OSError):  # the check below reports it
             directory.mkdir(parents=True, exist_ok=True)
     if not os.access(directory, os.W_OK | os.X_OK):
-        fault = "may not be written by you" if directory.is_dir() else "is no directory"
-        kind = OutputError if directory.is_dir() else UsageError
-        raise kind(
-            f"{directory} {fault}",
-            hint="Run `smki-sync schedule` as root, or give --into DIR and copy the files from there.",
+        fault = "is not writable for you" if directory.is_dir() else "is not a directory"
+        error = OutputError if directory.is_dir() else UsageError
+        raise error(
+            f"{directory} {fault}.",
+            hint="Run `smki-sync schedule` as root, or use --into DIR and copy the files from there.",
             code="output-not-writable",
         )
 
 
-def write(schedule: Schedule) -> None:
-    """Write what is not there as it should be; raises ``UsageError``: ``output-not-writable``."""
-    for one in schedule.made:
-        if one.state is not FileState.UNCHANGED:
-            with atomic_file(one.path, force=one.state is FileState.REPLACED) as file:
-                file.write(one.text)
+def write_schedule(schedule: Schedule) -> None:
+    """Write the files that do not exist with the same content.
+
+    Raises:
+        UsageError: ``output-not-writable``.
+    """
+    for file in schedule.files:
+        if file.state is not FileState.UNCHANGED:
+            with atomic_file(file.path, force=file.state is FileState.REPLACED) as stream:
+                stream.write(file.text)
 
 
 def _state(path: Path, text: str) -> FileState:
@@ -226,7 +240,7 @@ def _state(path: Path, text: str) -> FileState:
 
 
 class Scheduling(StrEnum):
-    """What shall run the sync by itself: as :class:`Scheduler`, or nothing."""
+    """The scheduler that `init` sets up: one of :class:`Scheduler`, or none."""
 
     SYSTEMD = Scheduler.SYSTEMD.value
     SYSTEMD_USER = Scheduler.SYSTEMD_USER.value
@@ -234,8 +248,8 @@ class Scheduling(StrEnum):
     NONE = "none"
 
 
-def offered(
-    given: Scheduling | None,
+def schedule_for_init(
+    option: Scheduling | None,
     into: Path | None,
     *,
     config: Path,
@@ -243,52 +257,57 @@ def offered(
     mirror: Path,
     read: Sequence[Path | None],
 ) -> Schedule | None:
-    """Make the files for a configuration that is yet to be written; ``None`` where they are not wanted.
+    """Generate the files for a configuration that is not yet written, or return ``None`` if not wanted.
 
-    Nothing is written. Raises ``UsageError`` for what would keep them from being written.
+    Writes nothing.
+
+    Raises:
+        UsageError: The files could not be written.
     """
-    scheduler = _chosen(given, into)
+    scheduler = _choose_scheduler(option, into)
     if scheduler is None:
         return None
     address = parse_address(source)
     directory = address.path if isinstance(address, DirectoryAddress) else None
-    place = installation_paths_at(
+    paths = installation_paths_at(
         user=scheduler.user,
         config=config,
         own=[mirror.expanduser()],
         read=[path.expanduser() for path in (*read, directory) if path],
     )
-    made = schedule_of(scheduler, place, [SYNC], into=into)
-    prepare(made, agree=may_replace)
-    return made
+    schedule = schedule_of(scheduler, paths, [SYNC], into=into)
+    check_writable(schedule, confirm=confirm_replace)
+    return schedule
 
 
-def may_replace(path: Path) -> bool:
-    """Ask; where nobody can be asked, it may not."""
-    question = f"{visible(str(path))} exists and differs. Replace it?"
-    return _can_ask() and typer.confirm(question, err=True)
+def confirm_replace(path: Path) -> bool:
+    """Ask whether a file may be replaced. Without a terminal the answer is no."""
+    question = f"{visible(str(path))} already exists with other content. Replace it?"
+    return _is_interactive() and typer.confirm(question, err=True)
 
 
-def _chosen(given: Scheduling | None, into: Path | None) -> Scheduler | None:
-    """What the option says; without it, what somebody says, where there is a systemd."""
-    if given:
-        return None if given is Scheduling.NONE else Scheduler(given.value)
-    if not _can_ask() or not shutil.which("systemctl"):
+def _choose_scheduler(option: Scheduling | None, into: Path | None) -> Scheduler | None:
+    """Return the scheduler of the option, or ask on a terminal of a machine with systemd."""
+    if option:
+        return None if option is Scheduling.NONE else Scheduler(option.value)
+    if not _is_interactive() or not shutil.which("systemctl"):
         return None
     scheduler = Scheduler.SYSTEMD_USER if os.geteuid() else Scheduler.SYSTEMD
-    place = visible(str(into or scheduler.directory))
-    question = f"Write a timer of systemd into {place}, which runs the sync once a day?"
+    directory = visible(str(into or scheduler.directory))
+    question = f"Write a systemd timer for a daily sync to {directory}?"
     return scheduler if typer.confirm(question, err=True) else None
 
 
-def _can_ask() -> bool:
+def _is_interactive() -> bool:
     return bool(sys.stdin) and sys.stdin.isatty()
 
 
 Into = Annotated[
     Path | None,
     typer.Option(
-        "--into", metavar="DIR", help="Where units or the cron file go, instead of their own place."
+        "--into",
+        metavar="DIR",
+        help="Directory for the units or the cron file (default: that of the scheduler).",
     ),
 ]
 
@@ -305,67 +324,69 @@ def schedule(
         Scheduler,
         typer.Argument(
             metavar="SCHEDULER",
-            help="systemd (the machine's), systemd-user (your own), or cron (/etc/cron.d).",
+            help="systemd (for the machine), systemd-user (for your user) or cron (/etc/cron.d)"
+            " (default: systemd).",
         ),
     ] = Scheduler.SYSTEMD,
     *,
     drill: Annotated[
-        bool, typer.Option("--drill", help="Also the recovery drill, on the first Saturday of a month.")
+        bool,
+        typer.Option("--drill", help="Also schedule the recovery drill, on the first Saturday of a month."),
     ] = False,
     into: Into = None,
-    show: Annotated[bool, typer.Option("--print", help="Print the files; write nothing.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that differ, without asking.")
-    ] = False,
+    show: Annotated[bool, typer.Option("--print", help="Print the files and write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files without asking.")] = False,
     config: arguments.ConfigFile = None,
     as_json: arguments.Json = False,
 ) -> None:
     """Write systemd units or a cron line for daily runs.
 
-    The paths are those of the configuration file and of this installation. The last lines say which
-    commands are left to do; nothing is enabled.
+    Uses the paths of the configuration file and of this installation. Enables nothing: the last lines of the
+    output are the commands that remain to be run.
     """
-    place = installation_paths(_alone(config), user=scheduler.user)
-    made = schedule_of(scheduler, place, (SYNC, DRILL) if drill else (SYNC,), into=into)
+    paths = installation_paths(_load_file_only(config), user=scheduler.user)
+    generated = schedule_of(scheduler, paths, (SYNC, DRILL) if drill else (SYNC,), into=into)
     if not show:
-        prepare(made, agree=lambda path: force or may_replace(path))
-        write(made)
+        check_writable(generated, confirm=lambda path: force or confirm_replace(path))
+        write_schedule(generated)
     if as_json:
-        print_json(schedule_document(made))
+        print_json(schedule_document(generated))
     else:
-        print_text("\n".join(_printed(made) if show else schedule_lines(made)))
+        print_text("\n".join(_contents(generated) if show else schedule_lines(generated)))
     raise typer.Exit(Exit.OK)
 
 
-def _alone(config: Path | None) -> Config:
-    """The configuration as what runs by itself will see it: no options, and nothing from this environment."""
+def _load_file_only(config: Path | None) -> Config:
+    """Load the configuration as the service will: without options and environment."""
     environ = {FILE_VARIABLE: os.environ.get(FILE_VARIABLE, "")}
-    return load({"config": config}, environ, cwd=Path.cwd(), user_dir=user_config_directory())
+    return load({"config": config}, environ, cwd=current_directory(), user_dir=user_config_directory())
 
 
-def schedule_document(made: Schedule) -> Json:
-    """The document of ``schedule --json``; ``state``: what was found before."""
+def schedule_document(schedule: Schedule) -> Json:
+    """Return the document of ``schedule --json``. ``state``: what was found before."""
     return {
         "schema": schema_of("schedule"),
-        "scheduler": made.scheduler.value,
-        "user": made.place.user,
-        "files": [{"path": str(one.path), "state": one.state.value, "text": one.text} for one in made.made],
-        "steps": list(made.steps),
-        "hindrances": list(made.hindrances),
+        "scheduler": schedule.scheduler.value,
+        "user": schedule.paths.user,
+        "files": [
+            {"path": str(file.path), "state": file.state.value, "text": file.text} for file in schedule.files
+        ],
+        "steps": list(schedule.steps),
+        "hindrances": list(schedule.hindrances),
     }
 
 
-def schedule_lines(made: Schedule) -> Iterator[str]:
-    """What was done, and what is left to do, for people."""
-    for one in made.made:
-        word = "There:  " if one.state is FileState.UNCHANGED else "Written:"
-        yield f"{word} {visible(str(one.path))}"
-    for number, step in enumerate(made.steps):
-        yield f"{'' if number else 'Then:':<8} {step}"
-    for hindrance in made.hindrances:
+def schedule_lines(schedule: Schedule) -> Iterator[str]:
+    """Return the output for people: what was written, and what remains to be done."""
+    for file in schedule.files:
+        label = "Exists: " if file.state is FileState.UNCHANGED else "Written:"
+        yield f"{label} {visible(str(file.path))}"
+    for number, step in enumerate(schedule.steps):
+        yield f"{'' if number else 'Run:':<8} {step}"
+    for hindrance in schedule.hindrances:
         yield from wrapped(f"LOOK:    {hindrance}", hanging=9)
 
 
-def _printed(made: Schedule) -> Iterator[str]:
-    for one in made.made:
-        yield from (f"# {visible(str(one.path))}", one.text)
+def _contents(schedule: Schedule) -> Iterator[str]:
+    for file in schedule.files:
+        yield from (f"# {visible(str(file.path))}", file.text)

@@ -1,4 +1,4 @@
-"""systemd units and cron lines for this machine."""
+"""The text of systemd units and cron files for this machine."""
 
 import os
 import pwd
@@ -25,11 +25,16 @@ from smki_sync.sources.base import DirectoryAddress, parse_address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationPaths:
-    """Where things are; every path is absolute.
+    """The paths that a scheduled job uses. All are absolute.
 
-    ``program``: the words that start it. ``user``: as whom it runs. ``own``: directories that are the
-    program's alone, the mirror first. ``shared``: directories of others in which it leaves a file.
-    ``read``: what it only reads. ``interpreter``: where the Python is that runs it.
+    Args:
+        program: The command that starts the program, as words.
+        user: The user that runs it.
+        config: The configuration file.
+        own: Directories that belong to the program; the mirror is the first.
+        shared: Directories of others in which the program writes a file.
+        read: Files and directories that it only reads.
+        interpreter: Where Python is.
     """
 
     program: tuple[str, ...]
@@ -41,34 +46,35 @@ class InstallationPaths:
     interpreter: tuple[Path, ...] = ()
 
     @property
-    def started(self) -> tuple[Path, ...]:
-        """Every path without which it does not even start."""
+    def required(self) -> tuple[Path, ...]:
+        """Paths without which the program cannot start."""
         words = tuple(Path(word) for word in self.program if word.startswith("/"))
         return (*words, *(word.resolve() for word in words), *self.interpreter)
 
     @property
-    def everything(self) -> tuple[Path, ...]:
-        """Every path that has to be in sight: as it is written, and where its links lead."""
-        written = (self.config, *self.own, *self.shared, *self.read)
-        return (*written, *(path.resolve() for path in written), *self.started)
+    def all(self) -> tuple[Path, ...]:
+        """All paths, as configured and with links resolved."""
+        configured = (self.config, *self.own, *self.shared, *self.read)
+        return (*configured, *(path.resolve() for path in configured), *self.required)
 
 
 def installation_paths(config: Config, *, user: str) -> InstallationPaths:
-    """Read the paths off a configuration that came from a file alone.
+    """Return the paths in a configuration that was loaded from a file only.
 
-    Raises ``ConfigError`` where no file was read, it names no mirror, or as :func:`installation_paths_at`.
+    Raises:
+        ConfigError: There is no file or no mirror, or as :func:`installation_paths_at`.
     """
     if config.file is None:
         raise ConfigError(
-            "no configuration file was found, and what runs by itself needs one",
-            hint="Write one with `smki-sync init`, or name it with --config.",
+            "No configuration file was found. A scheduled job needs one.",
+            hint="Run `smki-sync init` to create one, or name one with --config.",
         )
     return installation_paths_at(
         user=user,
         config=config.file,
         own=[path for path in (config.need_mirror(), config.archive.path) if path],
         shared=[config.metrics.textfile.parent] if config.metrics.textfile else [],
-        read=[*_named_in(config), *_directories_of(config)],
+        read=[*_paths_in(config), *_source_directories(config)],
     )
 
 
@@ -80,60 +86,73 @@ def installation_paths_at(
     shared: Sequence[Path] = (),
     read: Sequence[Path] = (),
 ) -> InstallationPaths:
-    """Put a place together for this very installation, each path absolute and once.
+    """Return the paths for this installation, absolute and without duplicates.
 
-    Raises ``ConfigError`` where a path holds what does not print: no unit and no crontab could name it.
+    Raises:
+        ConfigError: A path contains characters that units and cron files do not allow.
     """
-    written = {_plain(path) for path in own}
-    place = InstallationPaths(
+    written = {_normalised(path) for path in own}
+    paths = InstallationPaths(
         program=_program(),
         interpreter=(Path(sys.executable).resolve(), Path(sys.base_prefix)),
         user=user,
-        config=_plain(config),
-        own=tuple(dict.fromkeys(map(_plain, own))),
-        shared=tuple(map(_plain, shared)),
-        read=tuple(path for path in map(_plain, read) if path not in written),
+        config=_normalised(config),
+        own=tuple(dict.fromkeys(map(_normalised, own))),
+        shared=tuple(map(_normalised, shared)),
+        read=tuple(path for path in map(_normalised, read) if path not in written),
     )
-    for path in place.everything:
+    for path in paths.all:
         if not str(path).isprintable():
-            raise ConfigError(f"{str(path)!r} cannot stand in a unit", hint="Give it a name that prints.")
-    return place
+            raise ConfigError(
+                f"{str(path)!r} contains characters that systemd units and cron files do not allow.",
+                hint="Use a path with printable characters.",
+            )
+    return paths
 
 
-def _named_in(config: Config) -> Iterator[Path]:
-    """Every path that a key holds."""
+def _paths_in(config: Config) -> Iterator[Path]:
+    """Return every path in the configuration."""
     for name in KEYS:
         section, _, key = name.partition(".")
         value = getattr(getattr(config, section), key)
-        for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, Path):
-                yield one
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Path):
+                yield item
 
 
-def _directories_of(config: Config) -> Iterator[Path]:
+def _source_directories(config: Config) -> Iterator[Path]:
     for url in (config.repository.url, *config.repository.fallbacks):
         address = parse_address(url) if url else None
         if isinstance(address, DirectoryAddress):
             yield address.path
 
 
-def _plain(path: Path) -> Path:
-    """Without ``..``, which systemd refuses."""
+def _normalised(path: Path) -> Path:
+    """Return an absolute path without ``..``, which systemd does not accept."""
     return Path(os.path.normpath(path.absolute()))
 
 
 def _program() -> tuple[str, ...]:
-    """The words that start it from anywhere: its script, or its interpreter."""
+    """Return the command that starts the program: its script, or Python with the module."""
     script = Path(sysconfig.get_path("scripts"), "smki-sync")
     return (str(script),) if os.access(script, os.X_OK) else (sys.executable, "-m", "smki_sync")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledJob:
-    """A command that runs by itself.
+    """A command that a scheduler runs.
 
-    ``name``: of its units. ``ending``: what its exit codes mean to systemd. ``calendar``: as systemd writes
-    times; ``cron``: as crontab(5) does, without the minute; ``unless``: a shell's test that comes first.
+    Args:
+        name: Name of its units.
+        command: The subcommand.
+        about: First comment of the service.
+        timing: First comment of the timer.
+        description: ``Description=`` of the units.
+        often: End of the description of the timer.
+        calendar: ``OnCalendar=`` of the timer.
+        cron: The fields of crontab(5) after the minute.
+        unless: A shell test before the command in a cron file.
+        ending: Lines of the service about its exit codes.
     """
 
     name: str
@@ -152,20 +171,20 @@ SYNC: Final = ScheduledJob(
     name="smki-sync",
     command="sync",
     about="The daily sync.",
-    timing="Once a day, at a time drawn once for this machine; what was missed while it was off is made up"
-    " for.",
+    timing="Once a day, at a random time that stays the same for this machine. A run that was missed while"
+    " the machine was off starts later.",
     description="Bring the mirror of the SMKI Repository up to date",
     often="daily",
     calendar="*-*-* 06:00:00 UTC",
     cron="6 * * *",
-    ending="# 3: the mirror can be used and is behind; the report says why. A monitor reads the exit code"
-    " from the metrics.\nSuccessExitStatus=3\n",
+    ending="# 3: the mirror is usable but not up to date. The report says why, and the metrics contain the"
+    " exit code.\nSuccessExitStatus=3\n",
 )
 DRILL: Final = ScheduledJob(
     name="smki-sync-drill",
     command="restore --rehearse",
-    about="The recovery drill: a restore that touches nothing, with a report.",
-    timing="Once a month, on its first Saturday, well away from the daily sync.",
+    about="The recovery drill: a restore into a temporary directory, with a report.",
+    timing="Once a month, on its first Saturday, at another time than the daily sync.",
     description="Rehearse the recovery of the mirror of the SMKI Repository",
     often="monthly",
     calendar="Sat *-*-01..07 12:00:00 UTC",
@@ -180,27 +199,27 @@ _PLAIN: Final = re.compile(r"[\w./:@+,=-]+", re.ASCII)
 
 
 def unit_word(text: str) -> str:
-    """One word of a unit's value (systemd.syntax): quoted where it must be, no specifier in it."""
+    """Return a word for a value in a unit (systemd.syntax): quoted if necessary, without specifiers."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return escaped if _PLAIN.fullmatch(escaped) else f'"{escaped}"'
 
 
 def unit_command(words: Iterable[str]) -> str:
-    """A command line of a unit (systemd.service): no variable is put in for what looks like one."""
+    """Return a command line for a unit (systemd.service). Nothing in it is expanded as a variable."""
     program, *rest = words
     return " ".join((unit_word(program), *(unit_word(word.replace("$", "$$")) for word in rest)))
 
 
 def cron_command(words: Iterable[str]) -> str:
-    """A command of a crontab (crontab(5)): for the shell, and ``%`` is no line end."""
+    """Return a command for a crontab (crontab(5)), quoted for the shell, with ``%`` escaped."""
     return shlex.join(words).replace("%", "\\%")
 
 
 _STATE: Final = Path("/var/lib")
 _HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
-"""What ``ProtectHome=`` hides (systemd.exec)."""
+"""Directories that ``ProtectHome=`` hides (systemd.exec)."""
 _TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - nothing is written there
-"""What ``PrivateTmp=`` hides (systemd.exec)."""
+"""Directories that ``PrivateTmp=`` hides (systemd.exec)."""
 _STATE_NAME: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 _AFTER: Final = """\
 Wants=network-online.target
@@ -209,56 +228,56 @@ After=network-online.target nss-lookup.target time-sync.target
 
 
 class Scope(Enum):
-    """Whose service manager runs it: the machine's, or a user's own."""
+    """The service manager that runs a unit: that of the machine or of a user."""
 
     SYSTEM = auto()
     USER = auto()
 
 
-def service_facts(scope: Scope, place: InstallationPaths, words: Sequence[str]) -> dict[str, str]:
-    """What the template of a service is filled with that depends on the machine."""
+def service_fields(scope: Scope, paths: InstallationPaths, words: Sequence[str]) -> dict[str, str]:
+    """Return the fields of the service template that depend on the machine."""
     system = scope is Scope.SYSTEM
     return {
         "after": _AFTER if system else "",
         "command": unit_command(words),
-        "user": f"User={unit_word(place.user)}\n" if system else "",
-        "writable": "\n".join(_writable(scope, place)),
-        "homes": "read-only" if _any_below(place, _HOMES) else "yes",
-        "temporary": "no" if _any_below(place, _TEMPORARY) else "yes",
+        "user": f"User={unit_word(paths.user)}\n" if system else "",
+        "writable": "\n".join(_writable(scope, paths)),
+        "homes": "read-only" if _any_below(paths, _HOMES) else "yes",
+        "temporary": "no" if _any_below(paths, _TEMPORARY) else "yes",
     }
 
 
-def _writable(scope: Scope, place: InstallationPaths) -> Iterator[str]:
-    """Say what may be written; what systemd can make and hand over by itself is left to it."""
-    states = [name for path in place.own if (name := state_name(path))] if scope is Scope.SYSTEM else []
+def _writable(scope: Scope, paths: InstallationPaths) -> Iterator[str]:
+    """Return the lines that allow writing. systemd creates directories below ``/var/lib`` itself."""
+    states = [name for path in paths.own if (name := state_name(path))] if scope is Scope.SYSTEM else []
     for name in states:
         yield f"StateDirectory={name}"
     if states:
         yield "StateDirectoryMode=0750"
-    for path in (*place.own, *place.shared):
-        if not (path in place.own and state_name(path) in states):
+    for path in (*paths.own, *paths.shared):
+        if not (path in paths.own and state_name(path) in states):
             yield f"ReadWritePaths={unit_word(str(path))}"
 
 
 def state_name(path: Path) -> str | None:
-    """Give the name by which systemd makes and owns a directory below ``/var/lib``, if it can."""
+    """Return the name for ``StateDirectory=``, or ``None`` if the path is not below ``/var/lib``."""
     if not path.is_relative_to(_STATE) or path == _STATE:
         return None
     name = str(path.relative_to(_STATE))
     return name if _STATE_NAME.fullmatch(name) else None
 
 
-def _any_below(place: InstallationPaths, tops: Sequence[Path]) -> bool:
-    every = {*tops, *(top.resolve() for top in tops)}  # /home is a link on some machines
-    return any(path.is_relative_to(top) for path in place.everything for top in every)
+def _any_below(paths: InstallationPaths, tops: Sequence[Path]) -> bool:
+    resolved = {*tops, *(top.resolve() for top in tops)}  # /home is a link on some machines
+    return any(path.is_relative_to(top) for path in paths.all for top in resolved)
 
 
 SERVICE_USER: Final = "smki-sync"
-"""A user who has nothing else."""
+"""A user that has no other purpose."""
 
 
 class Scheduler(StrEnum):
-    """What can run it once a day."""
+    """A program that runs a job once a day."""
 
     SYSTEMD = "systemd"
     SYSTEMD_USER = "systemd-user"
@@ -266,7 +285,7 @@ class Scheduler(StrEnum):
 
     @property
     def directory(self) -> Path:
-        """Where it looks for what it runs."""
+        """The directory of its files."""
         match self:
             case Scheduler.SYSTEMD:
                 return Path("/etc/systemd/system")
@@ -279,10 +298,9 @@ class Scheduler(StrEnum):
 
     @property
     def user(self) -> str:
-        """As whom it runs: whoever sets it up; a user of its own where root does that for the machine."""
+        """The user that runs the job: the present one, or a separate user if root sets it up."""
         number = os.geteuid()
-        alone = number == 0 and self is not Scheduler.SYSTEMD_USER
-        if alone:
+        if number == 0 and self is not Scheduler.SYSTEMD_USER:
             return SERVICE_USER
         try:
             return pwd.getpwuid(number).pw_name
@@ -292,36 +310,36 @@ class Scheduler(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file for a scheduler: its name, and its text."""
+    """One file for a scheduler: its name and its content."""
 
     name: str
     text: str
 
 
-def files(scheduler: Scheduler, place: InstallationPaths, jobs: Sequence[ScheduledJob]) -> tuple[File, ...]:
-    """Make what ``scheduler`` needs in order to run ``jobs``."""
+def files(scheduler: Scheduler, paths: InstallationPaths, jobs: Sequence[ScheduledJob]) -> tuple[File, ...]:
+    """Return the files with which ``scheduler`` runs ``jobs``."""
     match scheduler:
         case Scheduler.SYSTEMD:
-            return tuple(_units(Scope.SYSTEM, place, jobs))
+            return tuple(_units(Scope.SYSTEM, paths, jobs))
         case Scheduler.SYSTEMD_USER:
-            return tuple(_units(Scope.USER, place, jobs))
+            return tuple(_units(Scope.USER, paths, jobs))
         case Scheduler.CRON:
-            lines = "\n".join(_line(place, job) for job in jobs)
+            lines = "\n".join(_line(paths, job) for job in jobs)
             return (File(name="smki-sync", text=filled("cron", lines=lines)),)
         case _:
             assert_never(scheduler)
 
 
-def _units(scope: Scope, place: InstallationPaths, jobs: Sequence[ScheduledJob]) -> Iterator[File]:
+def _units(scope: Scope, paths: InstallationPaths, jobs: Sequence[ScheduledJob]) -> Iterator[File]:
     for job in jobs:
-        words = (*place.program, *job.command.split(), "--config", str(place.config), "--log-format", "json")
+        words = (*paths.program, *job.command.split(), "--config", str(paths.config), "--log-format", "json")
         text = filled(
             "service",
             about=job.about,
             description=job.description,
             ending=job.ending,
             closed=template("closed"),
-            **service_facts(scope, place, words),
+            **service_fields(scope, paths, words),
         )
         yield File(name=f"{job.name}.service", text=text)
         text = filled(
@@ -330,22 +348,22 @@ def _units(scope: Scope, place: InstallationPaths, jobs: Sequence[ScheduledJob])
         yield File(name=f"{job.name}.timer", text=text)
 
 
-def _line(place: InstallationPaths, job: ScheduledJob) -> str:
-    words = (*place.program, *job.command.split(), "--quiet", "--config", str(place.config))
-    return f"{minute_of(place)} {job.cron} {place.user} {job.unless}{cron_command(words)}"
+def _line(paths: InstallationPaths, job: ScheduledJob) -> str:
+    words = (*paths.program, *job.command.split(), "--quiet", "--config", str(paths.config))
+    return f"{minute_of(paths)} {job.cron} {paths.user} {job.unless}{cron_command(words)}"
 
 
-def minute_of(place: InstallationPaths) -> int:
-    """A minute that stays the same for a mirror, and is not everybody's."""
-    return zlib.crc32(f"{place.user} {place.own[0]}".encode()) % 60
+def minute_of(paths: InstallationPaths) -> int:
+    """Return a minute that stays the same for a mirror and differs between mirrors."""
+    return zlib.crc32(f"{paths.user} {paths.own[0]}".encode()) % 60
 
 
 def template(name: str) -> str:
-    """The text of one template, without the newline at its end."""
+    """Return a template without its final newline."""
     path = resources("smki_sync.cli") / "templates" / name
     return path.read_text(encoding="utf-8").rstrip("\n")
 
 
-def filled(name: str, **facts: str) -> str:
-    """One template with every place in it filled."""
-    return Template(template(name)).substitute(facts) + "\n"
+def filled(name: str, **fields: str) -> str:
+    """Return a template with its fields filled in."""
+    return Template(template(name)).substitute(fields) + "\n"

@@ -15,16 +15,32 @@ from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit, exit_of
 from smki_sync.cli.job import login_lockout_of, source_config_of
 from smki_sync.cli.output import Json, print_json, print_text, schema_of
-from smki_sync.cli.schedule import Into, Schedule, Scheduling, offered, schedule_lines, write
-from smki_sync.config.file import expand_home
+from smki_sync.cli.schedule import (
+    Into,
+    Schedule,
+    Scheduling,
+    schedule_for_init,
+    schedule_lines,
+    write_schedule,
+)
+from smki_sync.config.file import (
+    FILE_VARIABLE,
+    current_directory,
+    expand_home,
+    find_config_file,
+    new_config_file,
+    untrusted_directories,
+    user_config_directory,
+)
 from smki_sync.config.loader import Config
 from smki_sync.config.schema import example
 from smki_sync.doctor import CheckContext, CheckOutcome, CheckResult, ConfiguredPaths, examine
 from smki_sync.doctor.local import failed, passed
-from smki_sync.doctor.remote import OpenHeard
+from smki_sync.doctor.remote import OpenWithEvents
 from smki_sync.download import MANUAL_LOGIN_LIMIT, LoginGuard
 from smki_sync.errors import ConfigError, SourceRefused, UsageError
 from smki_sync.events import EventListener
+from smki_sync.files import atomic_file
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.sources import fetch_host_key
@@ -32,21 +48,47 @@ from smki_sync.sources.base import Address, Limits, SftpAddress, Source, parse_a
 from smki_sync.sources.ssh_settings import HostKey
 from smki_sync.text import wrapped
 
-PRIVATE: Final = 0o600
-"""Mode of every file made here: its owner alone reads it."""
+PRIVATE_FILE: Final = 0o600
+"""Mode of the files that `init` writes: only the owner can read them."""
+
+PRIVATE_DIRECTORY: Final = 0o700
+"""Mode of the user's configuration directory."""
+
+SYSTEM_DIRECTORY: Final = 0o755
+"""Mode of the configuration directory of the machine. Other users can see which files it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What the configuration shall say. ``key``: pinned beside it; ``None`` where nothing is to be pinned."""
+    """What the new configuration contains.
+
+    Args:
+        file: The configuration file to write.
+        named: Whether the user named the file.
+        host_key: The key to write to ``known_hosts``, or ``None``.
+    """
 
     file: Path
+    named: bool
     source: str
     mirror: Path
     identity_file: Path | None
     password_file: Path | None
     known_hosts: Path | None
-    key: HostKey | None
+    host_key: HostKey | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """The options of `init` about the configuration; ``None`` if not given."""
+
+    config: Path | None
+    source: str | None
+    mirror: Path | None
+    identity_file: Path | None
+    password_file: Path | None
+    known_hosts: Path | None
+    fingerprint: str | None
 
 
 def register_init(app: typer.Typer) -> None:
@@ -57,7 +99,7 @@ def register_init(app: typer.Typer) -> None:
         init,
         examples=(
             "smki-sync init",
-            "smki-sync init --source file:///media/smki --mirror /srv/smki --schedule none",
+            "smki-sync init --source file:///media/smki --mirror /var/lib/smki --schedule none",
         ),
     )
 
@@ -69,7 +111,7 @@ def init(
     identity_file: arguments.IdentityFile = None,
     password_file: Annotated[
         Path | None,
-        typer.Option("--password-file", metavar="FILE", help="File that holds the password, mode 0600."),
+        typer.Option("--password-file", metavar="FILE", help="File that contains the password, mode 0600."),
     ] = None,
     known_hosts: arguments.KnownHosts = None,
     accept_fingerprint: Annotated[
@@ -77,104 +119,138 @@ def init(
         typer.Option(
             "--accept-fingerprint",
             metavar="SHA256:…",
-            help="Pin the server's key if it has this fingerprint, which the DCC gave you.",
+            help="Trust the host key of the server if it has this fingerprint, which the DCC gave you.",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The file to write.")] = Path(
-        "smki-sync.toml"
-    ),
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="File to write (default: smki-sync/smki-sync.toml in your configuration directory; for root"
+            " /etc/smki-sync/smki-sync.toml).",
+        ),
+    ] = None,
     schedule: Annotated[
         Scheduling | None,
         typer.Option(
-            "--schedule", help="What runs the sync once a day: as `smki-sync schedule` writes it, or none."
+            "--schedule", help="Also write what `smki-sync schedule` writes for this scheduler, or none."
         ),
     ] = None,
     into: Into = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Write a configuration file and pin the host key.
+    """Write a configuration file and trust the host key of the server.
 
-    The file has comments and is readable only by its owner. On a terminal, the command asks for missing
-    values. It never overwrites a file. It pins a key only after confirmation, or if its fingerprint is that
-    of --accept-fingerprint. It also offers a systemd timer.
+    The file has comments and is readable only for you. On a terminal, the command asks for missing values. It
+    never overwrites a file. It trusts a host key only after you confirm its fingerprint, or if
+    --accept-fingerprint gives it. It also offers a systemd timer.
     """
-    _check_absent(output)
-    url = source or _ask("Where do extracts come from (sftp://user@host:port/path)?", "--source")
-    address = parse_address(url)
-    if isinstance(address, SftpAddress) and known_hosts is None:
-        _check_absent(
-            output.with_name("known_hosts"),
-            hint="Give it as --known-hosts, if the key that it pins is the right one, or move it away.",
+    answers = _complete(
+        _Options(
+            config=config,
+            source=source,
+            mirror=mirror,
+            identity_file=identity_file,
+            password_file=password_file,
+            known_hosts=known_hosts,
+            fingerprint=accept_fingerprint,
         )
-    place = mirror or Path(_ask("In which directory shall the mirror be?", "--mirror"))
-    if isinstance(address, SftpAddress) and not identity_file and not password_file:
-        identity_file = Path(_ask("Which file holds the private key for the login?", "--identity-file"))
-    key = _compared(address, accept_fingerprint) if known_hosts is None else None
-    answers = Answers(
-        file=output,
-        source=url,
-        mirror=place,
-        identity_file=identity_file,
-        password_file=password_file,
-        known_hosts=known_hosts or (output.with_name("known_hosts") if key else None),
-        key=key,
     )
-    made = offered(
+    scheduled = schedule_for_init(
         schedule,
         into,
-        config=output,
-        source=url,
-        mirror=place,
-        read=(identity_file, password_file, answers.known_hosts),
+        config=answers.file,
+        source=answers.source,
+        mirror=answers.mirror,
+        read=(answers.identity_file, password_file, answers.known_hosts),
     )
     _write(answers)
-    if made:
-        write(made)
-    print_json(init_document(answers, made)) if as_json else print_text("\n".join(_lines(answers, made)))
+    if scheduled:
+        write_schedule(scheduled)
+    if as_json:
+        print_json(init_document(answers, scheduled))
+    else:
+        print_text("\n".join(_init_lines(answers, scheduled)))
     raise typer.Exit(Exit.OK)
 
 
+def _complete(options: _Options) -> Answers:
+    """Ask for what no option gives, and confirm the host key."""
+    file, named = _file_to_write(options.config)
+    _check_absent(file)
+    url = options.source or _ask("Repository URL (sftp://user@host:port/path):", "--source")
+    address = parse_address(url)
+    is_sftp = isinstance(address, SftpAddress)
+    if is_sftp and options.known_hosts is None:
+        _check_absent(
+            file.with_name("known_hosts"),
+            hint="Name it with --known-hosts if its key is the right one, or move it away.",
+        )
+    directory = options.mirror or Path(_ask("Mirror directory:", "--mirror"))
+    identity_file = options.identity_file
+    if is_sftp and not identity_file and not options.password_file:
+        identity_file = Path(_ask("Private key file for the login:", "--identity-file"))
+    host_key = None if options.known_hosts else _confirmed_host_key(address, options.fingerprint)
+    return Answers(
+        file=file,
+        named=named,
+        source=url,
+        mirror=directory,
+        identity_file=identity_file,
+        password_file=options.password_file,
+        known_hosts=options.known_hosts or (file.with_name("known_hosts") if host_key else None),
+        host_key=host_key,
+    )
+
+
+def _file_to_write(option: Path | None) -> tuple[Path, bool]:
+    """Return the configuration file to write, and whether the user named it."""
+    name = option or os.environ.get(FILE_VARIABLE)
+    return (Path(name), True) if name else (new_config_file(), False)
+
+
 def _ask(question: str, option: str) -> str:
-    """Ask on the terminal; without one, say which option answers."""
+    """Ask on the terminal.
+
+    Raises:
+        UsageError: There is no terminal.
+    """
     if not sys.stdin or not sys.stdin.isatty():
-        raise UsageError(f"{option} is not given, and nobody can be asked", hint=f"Give {option}.")
+        raise UsageError(f"{option} is required when not running on a terminal.", hint=f"Give {option}.")
     answer: str = typer.prompt(question, prompt_suffix=" ", err=True)
     return answer
 
 
-def _check_absent(*paths: Path, hint: str = "Name another file with --output, or move it away.") -> None:
+def _check_absent(*paths: Path, hint: str = "Name another file with --config, or move it away.") -> None:
     for path in paths:
         if os.path.lexists(path):
-            raise ConfigError(
-                f"{path} is there already, and is not overwritten",
-                hint=hint,
-                code="would-overwrite",
-            )
+            raise ConfigError(f"{path} already exists.", hint=hint, code="would-overwrite")
 
 
-def _compared(address: Address, fingerprint: str | None) -> HostKey | None:
-    """The server's key, once somebody has compared it; no login is tried."""
+def _confirmed_host_key(address: Address, fingerprint: str | None) -> HostKey | None:
+    """Return the server's host key after the user or the option has confirmed it. It does not log in."""
     if not isinstance(address, SftpAddress):
         return None
     key = fetch_host_key(address, limits=Limits())
-    shown = f"{address.peer} shows the host key {key.fingerprint} ({key.kind})"
+    shown = f"{address.peer} has the host key {key.fingerprint} ({key.kind})"
     if fingerprint is not None:
         if fingerprint != key.fingerprint:
             raise SourceRefused(
-                f"{shown}, and --accept-fingerprint gives {fingerprint}",
+                f"{shown}, but --accept-fingerprint gives {fingerprint}.",
                 code="host-key-differs",
-                hint="Do not go on. Ask the DCC which fingerprint is the right one.",
+                hint="Stop. Ask the DCC which fingerprint is right.",
             )
         return key
     if not sys.stdin or not sys.stdin.isatty():
         raise UsageError(
-            f"{shown}; nobody can be asked whether it is the right one",
-            hint="Compare it with the one that the DCC gave you; then give it as --accept-fingerprint.",
+            f"{shown}. Cannot ask for confirmation: not a terminal.",
+            hint="Compare it with the fingerprint from the DCC, then pass it as --accept-fingerprint.",
         )
     sys.stderr.write("\n".join(wrapped(f"{shown}.")) + "\n")
-    if not typer.confirm("Is this the fingerprint that the DCC gave you by another way?", err=True):
+    if not typer.confirm("Did the DCC give you the same fingerprint in another way?", err=True):
         raise SourceRefused(
-            "The host key was not accepted; nothing was written",
+            "The host key was not accepted. Nothing was written.",
             code="host-key-differs",
             hint="Ask the DCC for the fingerprint, then run `smki-sync init` again.",
         )
@@ -182,13 +258,35 @@ def _compared(address: Address, fingerprint: str | None) -> HostKey | None:
 
 
 def _write(answers: Answers) -> None:
-    """Both files, or none where one is there already."""
-    pins = [answers.known_hosts] if answers.key and answers.known_hosts else []
-    _check_absent(answers.file, *pins)
-    if answers.key and answers.known_hosts:
-        _create(answers.known_hosts, answers.key.line + "\n")
-    _create(answers.file, example(_values(answers)))
-    configure(config=answers.file)  # what was written is read, as a sync will
+    """Write both files, or neither if one exists."""
+    new_known_hosts = answers.known_hosts if answers.host_key else None
+    _check_absent(answers.file, *filter(None, [new_known_hosts]))
+    _prepare_directory(answers)
+    if answers.host_key and new_known_hosts:
+        with atomic_file(new_known_hosts, force=False, mode=PRIVATE_FILE) as file:
+            file.write(answers.host_key.line + "\n")
+    with atomic_file(answers.file, force=False, mode=PRIVATE_FILE) as file:
+        file.write(example(_values(answers)))
+    configure(config=answers.file)  # check that it can be loaded, as a sync will do
+
+
+def _prepare_directory(answers: Answers) -> None:
+    """Create the default configuration directory, and check that commands will accept a file in it."""
+    if answers.named:
+        return
+    directory = answers.file.parent
+    mode = PRIVATE_DIRECTORY if directory == user_config_directory() else SYSTEM_DIRECTORY
+    with disk_errors(directory):
+        missing = [path for path in (directory, *directory.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(mode=mode, exist_ok=True)
+        reason = untrusted_directories(answers.file)
+    if reason:
+        raise ConfigError(
+            f"{answers.file} would not be used: {reason}.",
+            hint="Correct this, or name a file with --config.",
+            code="config-untrusted",
+        )
 
 
 def _values(answers: Answers) -> dict[str, object]:
@@ -199,7 +297,7 @@ def _values(answers: Answers) -> dict[str, object]:
         "repository.known_hosts": answers.known_hosts,
         "mirror.path": answers.mirror,
     }
-    # Options are relative to where we stand, the file's values to where it stands.
+    # Options are relative to the current directory, but values of the file to its own directory.
     return {
         key: expand_home(value).absolute() if isinstance(value, Path) else value
         for key, value in given.items()
@@ -207,38 +305,39 @@ def _values(answers: Answers) -> dict[str, object]:
     }
 
 
-def _create(path: Path, text: str) -> None:
-    """Make a file that was not there, for its owner alone; what a symlink points at is not touched."""
-    with disk_errors(path):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-
-
-def init_document(answers: Answers, made: Schedule | None) -> Json:
-    """The document of ``init --json``."""
+def init_document(answers: Answers, scheduled: Schedule | None) -> Json:
+    """Return the document of ``init --json``."""
     return {
         "schema": schema_of("init"),
         "file": str(answers.file.absolute()),
         "known_hosts": str(answers.known_hosts.absolute()) if answers.known_hosts else None,
-        "pinned": answers.key.fingerprint if answers.key else None,
-        "scheduled": [str(one.path) for one in made.made] if made else [],
-        "steps": list(made.steps) if made else [],
-        "hindrances": list(made.hindrances) if made else [],
+        "pinned": answers.host_key.fingerprint if answers.host_key else None,
+        "scheduled": [str(file.path) for file in scheduled.files] if scheduled else [],
+        "steps": list(scheduled.steps) if scheduled else [],
+        "hindrances": list(scheduled.hindrances) if scheduled else [],
     }
 
 
-def _lines(answers: Answers, made: Schedule | None) -> Iterator[str]:
+def _init_lines(answers: Answers, scheduled: Schedule | None) -> Iterator[str]:
     yield f"Written: {answers.file}"
-    if answers.key:
-        yield f"Pinned:  {answers.key.fingerprint} in {answers.known_hosts}"
-    named_so = "" if answers.file == Path("smki-sync.toml") else f" --config {answers.file}"
-    yield f"Next:    smki-sync doctor{named_so}"
-    if made:
-        yield from schedule_lines(made)
+    if answers.host_key:
+        yield f"Trusted: {answers.host_key.fingerprint} in {answers.known_hosts}"
+    option = "" if _is_found(answers.file) else f" --config {answers.file}"
+    yield f"Next:    smki-sync doctor{option}"
+    if scheduled:
+        yield from schedule_lines(scheduled)
         return
-    yield f"         smki-sync sync{named_so}"
-    yield f"         smki-sync schedule{named_so}"
+    yield f"         smki-sync sync{option}"
+    yield f"         smki-sync schedule{option}"
+
+
+def _is_found(file: Path) -> bool:
+    """Whether commands find this file without --config."""
+    try:
+        found = find_config_file(None, os.environ, cwd=current_directory(), user_dir=user_config_directory())
+    except ConfigError:
+        return False
+    return bool(found and found.path == file.absolute())
 
 
 def register_doctor(app: typer.Typer) -> None:
@@ -260,84 +359,89 @@ def doctor(
     Connects once and logs in once. Exit code 0 if a sync would succeed, 3 if it would succeed with warnings,
     otherwise the exit code of the first problem.
     """
-    findings = []
-    for finding in _findings(
+    results = []
+    for result in _check_results(
         mirror=mirror, source=source, identity_file=identity_file, known_hosts=known_hosts, config=config
     ):
-        findings.append(finding)
+        results.append(result)
         if not as_json:
-            _say(finding)
-    code = exit_of_findings(findings)
-    print_json(doctor_document(findings, code)) if as_json else print_text(
-        _CLOSING.get(code, "A sync would fail.")
-    )
+            _print_result(result)
+    code = exit_of_results(results)
+    if as_json:
+        print_json(doctor_document(results, code))
+    else:
+        print_text(_SUMMARIES.get(code, "A sync would fail."))
     raise typer.Exit(code)
 
 
-_CLOSING = {
-    Exit.OK: "Nothing would stop a sync.",
-    Exit.ATTENTION: "A sync would work; look at what is marked.",
+_SUMMARIES = {
+    Exit.OK: "A sync would succeed.",
+    Exit.ATTENTION: "A sync would succeed, with warnings (see LOOK).",
 }
 
 
-def _findings(**given: Path | str | None) -> Iterator[CheckResult]:
+def _check_results(**options: Path | str | None) -> Iterator[CheckResult]:
     try:
-        settings = configure(**given)
-        patient = _check_context(settings)
+        config = configure(**options)
+        context = _check_context(config)
     except ConfigError as error:
         yield failed("configuration", error)
         return
-    named = f"{settings.file} was read" if settings.file else "no file; options and environment"
-    yield passed("configuration", f"{named}; {len(settings.origins)} keys are set")
-    yield from examine(patient)
+    origin = f"{config.file} was read" if config.file else "no file; options and environment"
+    count = len(config.origins)
+    yield passed("configuration", f"{origin}; {count} key{'s are' if count != 1 else ' is'} set")
+    yield from examine(context)
 
 
-def _check_context(settings: Config) -> CheckContext:
-    """The configured set-up; raises ``ConfigError`` for what shows without looking further."""
-    settings.secrets()
-    settings.trust.read_anchors()
+def _check_context(config: Config) -> CheckContext:
+    """Return what the checks need.
+
+    Raises:
+        ConfigError: A value cannot be used: the password file, a trust anchor, a URL.
+    """
+    config.secrets()
+    config.trust.read_anchors()
     return CheckContext(
-        address=parse_address(settings.need_url()),
-        open_source=lambda hear: _watched(settings, hear),
-        directory=MirrorDirectory(settings.need_mirror()),
-        names=settings.repository.file_names(),
-        policy=settings.policy.planner_policy(),
+        address=parse_address(config.need_url()),
+        open_source=lambda events: _guarded_source(config, events),
+        directory=MirrorDirectory(config.need_mirror()),
+        names=config.repository.file_names(),
+        policy=config.policy.planner_policy(),
         now=now_here(),
-        places=_places(settings),
+        paths=_configured_paths(config),
     )
 
 
-def _places(settings: Config) -> ConfiguredPaths:
-    """What is configured beside; raises ``ConfigError`` for a fallback that is no address."""
-
-    def opener(url: str) -> OpenHeard:
+def _configured_paths(config: Config) -> ConfiguredPaths:
+    def opener(url: str) -> OpenWithEvents:
         parse_address(url)
-        return lambda hear: _watched(settings, hear, url)
+        return lambda events: _guarded_source(config, events, url)
 
     return ConfiguredPaths(
-        fallbacks=tuple(map(opener, settings.repository.fallbacks)),
-        archive=settings.archive.path,
-        textfile=settings.metrics.textfile,
-        after_run=settings.hooks.after_run,
+        fallbacks=tuple(map(opener, config.repository.fallbacks)),
+        archive=config.archive.path,
+        textfile=config.metrics.textfile,
+        after_run=config.hooks.after_run,
     )
 
 
-def _watched(settings: Config, hear: EventListener, url: str | None = None) -> Source:
-    source = source_config_of(settings, url).open(hear)
-    lockout = login_lockout_of(settings, url=url, max_refused=MANUAL_LOGIN_LIMIT)
+def _guarded_source(config: Config, events: EventListener, url: str | None = None) -> Source:
+    """Return a source that does not lock the account. ``doctor`` may try more often than a run."""
+    source = source_config_of(config, url).open(events)
+    lockout = login_lockout_of(config, url=url, max_refused=MANUAL_LOGIN_LIMIT)
     return LoginGuard(source, lockout=lockout) if lockout else source
 
 
-def exit_of_findings(findings: list[CheckResult]) -> Exit:
-    """The code of the first cause; attention where there are only warnings."""
-    causes = [finding.error for finding in findings if finding.error]
-    if causes:
-        return exit_of(causes[0])
-    return Exit.ATTENTION if any(f.verdict is CheckOutcome.WARN for f in findings) else Exit.OK
+def exit_of_results(results: list[CheckResult]) -> Exit:
+    """Return the exit code of the first failure, or that of warnings, or OK."""
+    errors = [result.error for result in results if result.error]
+    if errors:
+        return exit_of(errors[0])
+    return Exit.ATTENTION if any(r.outcome is CheckOutcome.WARN for r in results) else Exit.OK
 
 
-def doctor_document(findings: list[CheckResult], code: Exit) -> Json:
-    """The document of ``doctor --json``."""
+def doctor_document(results: list[CheckResult], code: Exit) -> Json:
+    """Return the document of ``doctor --json``."""
     outcome = {Exit.OK: "ready", Exit.ATTENTION: "attention"}.get(code, "hindered")
     return {
         "schema": schema_of("doctor"),
@@ -345,14 +449,14 @@ def doctor_document(findings: list[CheckResult], code: Exit) -> Json:
         "exit": int(code),
         "checks": [
             {
-                "check": f.check,
-                "verdict": f.verdict.value,
-                "code": f.error.reason if f.error else None,
-                "exit": int(exit_of(f.error)) if f.error else 0,
-                "seen": f.seen,
-                "mend": f.mend,
+                "check": result.check,
+                "verdict": result.outcome.value,
+                "code": result.error.reason if result.error else None,
+                "exit": int(exit_of(result.error)) if result.error else 0,
+                "seen": result.message,
+                "mend": result.fix,
             }
-            for f in findings
+            for result in results
         ],
     }
 
@@ -371,10 +475,10 @@ _MARKS = {
 }
 
 
-def _say(finding: CheckResult) -> None:
-    head = f"{_MARKS[finding.verdict]:<5}{finding.check:<17} {finding.seen}"
+def _print_result(result: CheckResult) -> None:
+    head = f"{_MARKS[result.outcome]:<5}{result.check:<17} {result.message}"
     first, *more = wrapped(head.replace("\n", "; "), hanging=23)
-    print_text(first, colour=_COLOURS[finding.verdict])
-    lines = [*more, *(wrapped(f"mend: {finding.mend}", indent=" " * 23, hanging=2) if finding.mend else [])]
-    if lines:
-        print_text("\n".join(lines))
+    print_text(first, colour=_COLOURS[result.outcome])
+    fix = wrapped(f"fix: {result.fix}", indent=" " * 23, hanging=2) if result.fix else []
+    if more or fix:
+        print_text("\n".join([*more, *fix]))

@@ -1,4 +1,4 @@
-"""Locate and parse the file; secrets."""
+"""The configuration file: where it is, who may have written it, its content; and the secrets."""
 
 import os
 import stat
@@ -16,29 +16,54 @@ from smki_sync.errors import ConfigError
 FILE_NAME: Final = "smki-sync.toml"
 SYSTEM_FILE: Final = Path("/etc/smki-sync") / FILE_NAME
 FILE_VARIABLE: Final = "SMKI_SYNC_CONFIG"
+MIRROR_VARIABLE: Final = "SMKI_SYNC_MIRROR"
+PASSWORD_VARIABLE: Final = "SMKI_SYNC_PASSWORD"  # noqa: S105 - the variable's name, not a password
+PASSPHRASE_VARIABLE: Final = "SMKI_SYNC_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not a passphrase
+
 MAX_FILE_BYTES: Final = 1_000_000
-"""Longest configuration file, in bytes: the full example has a few thousand; more is another file."""
+"""Largest configuration file, in bytes. The complete example has about ten thousand."""
+
+MAX_PASSWORD_BYTES: Final = 1024
+"""Longest password, in bytes. OpenSSH does not accept a longer one."""
+
+_GROUP_OR_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_ROOT: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFile:
-    """A configuration file, parsed but not judged."""
+    """A configuration file. ``tree``: its content as TOML, not yet checked."""
 
     path: Path
     tree: Mapping[str, object]
 
     @property
     def origin(self) -> str:
-        """The file as the origin of a value."""
+        """The origin of its values, for messages."""
         return f"file {self.path}"
 
 
 def user_config_directory() -> Path:
-    """The directory of this user's configuration; the machine's, where nobody knows a home of this user's."""
+    """Return the user's configuration directory, or that of the machine if the user has no home."""
     try:
-        return platformdirs.user_config_path("smki-sync")
-    except RuntimeError:  # neither HOME nor a line in passwd, as in a container that runs as any number
+        path = platformdirs.user_config_path("smki-sync")
+    except RuntimeError:  # no HOME and no entry in passwd: a container that runs with any user number
         return SYSTEM_FILE.parent
+    # A relative HOME or XDG_CONFIG_HOME would mean the current directory, which is never searched.
+    return path if path.is_absolute() else SYSTEM_FILE.parent
+
+
+def current_directory() -> Path:
+    """Return the current directory. If it was deleted, relative paths in it do not exist."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/proc/self/cwd")
+
+
+def new_config_file() -> Path:
+    """Return where ``init`` writes: for root the file of the machine, otherwise that of the user."""
+    return SYSTEM_FILE if os.geteuid() == _ROOT else user_config_directory() / FILE_NAME
 
 
 def find_config_file(
@@ -49,42 +74,55 @@ def find_config_file(
     user_dir: Path,
     system_file: Path = SYSTEM_FILE,
 ) -> ConfigFile | None:
-    """The file that the option names, else the environment, else the first that is found.
+    """Return the file named by the option or the environment, otherwise the first one found.
 
-    ``option``: the value of ``--config`` or ``None``. ``cwd``: where relative paths start, and the first
-    place for a file; then come ``user_dir`` and ``system_file``. Errors as :func:`read_file`.
+    The current directory is never searched: another user may have put a file there.
+
+    Args:
+        option: The value of ``--config`` or ``None``.
+        environ: The environment.
+        cwd: Where a relative name starts.
+        user_dir: Searched first.
+        system_file: Searched second.
+
+    Raises:
+        ConfigError: The file cannot be read, or it was found and another user can change it.
     """
     if option is not None:
-        return read_file(cwd / expand_home(Path(str(option))), hint="it was named by option --config")
+        return read_file(cwd / expand_home(Path(str(option))), hint="The option --config names it.")
     if name := environ.get(FILE_VARIABLE):
-        return read_file(cwd / expand_home(Path(name)), hint=f"it was named by environment {FILE_VARIABLE}")
-    return find_file((cwd / FILE_NAME, user_dir / FILE_NAME, system_file))
+        return read_file(cwd / expand_home(Path(name)), hint=f"The variable {FILE_VARIABLE} names it.")
+    return _find_trusted((user_dir / FILE_NAME, system_file))
 
 
 def expand_home(path: Path) -> Path:
-    """``path`` with ``~`` made the home that it means; ``ConfigError`` where nobody knows that."""
+    """Replace ``~`` in a path.
+
+    Raises:
+        ConfigError: The home directory is not known.
+    """
     try:
         return path.expanduser()
     except RuntimeError as exc:
         raise ConfigError(
-            f"{path} starts with a home directory, and which one that is, is not known",
-            hint="Write the path from / on, or set HOME.",
+            f"{path} starts with a home directory that is not known.",
+            hint="Write an absolute path, or set HOME.",
         ) from exc
 
 
-def find_file(places: Iterable[Path]) -> ConfigFile | None:
-    """Read the first file that is there; ``None`` where there is none. Errors as :func:`read_file`.
+def _find_trusted(paths: Iterable[Path]) -> ConfigFile | None:
+    """Read the first file that exists.
 
-    A directory that this user may not enter holds no file for this user, so that a job which starts
-    in another's home directory goes on to the next place. A file that is seen must be readable.
+    A directory that this user may not enter has no file for this user, so that a job that starts in
+    another user's environment uses the next path. A file that exists must be readable.
     """
-    seen = (path for path in places if _is_there(path))
-    return next(
-        (read_file(path, hint=f"{path} stands where a configuration is looked for") for path in seen), None
-    )
+    for path in paths:
+        if _exists(path):
+            return _read_trusted(path)
+    return None
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         path.stat()
     except OSError:
@@ -92,147 +130,222 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+def _read_trusted(path: Path) -> ConfigFile:
+    """Read a file that the user has not named, after checking that only this user and root can change it."""
+    hint = f"{path} was found. Remove it, or name a file with --config."
+    try:
+        # O_NONBLOCK: opening a pipe without a writer must not block before it is rejected.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            reason = _untrusted_file(os.fstat(file.fileno())) or untrusted_directories(path)
+            if reason:
+                raise ConfigError(
+                    f"The configuration file {path} was found but is not used: {reason}.",
+                    hint=f"Correct this, or name the file with --config {path} if you trust it.",
+                    code="config-untrusted",
+                )
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise _unreadable(path, exc, hint) from exc
+    return _parsed(path, data, hint)
+
+
+def _untrusted_file(found: os.stat_result) -> str:
+    """Say why the content of a file is not trusted; empty if it is."""
+    if not stat.S_ISREG(found.st_mode):
+        return "it is not a regular file"
+    if found.st_uid not in {_ROOT, os.geteuid()}:
+        return f"it belongs to user {found.st_uid}, not to you ({os.geteuid()}) or root"
+    if found.st_mode & _GROUP_OR_OTHERS_WRITE:
+        return f"other users can change it (mode {stat.S_IMODE(found.st_mode):04o})"
+    return ""
+
+
+def untrusted_directories(path: Path) -> str:
+    """Say which directory above ``path``, or above the target of a link, lets another user replace it."""
+    own = {path.absolute().parent, path.resolve().parent}
+    for directory in dict.fromkeys(
+        above for start in (path.absolute(), path.resolve()) for above in start.parents
+    ):
+        found = directory.stat()
+        if found.st_uid not in {_ROOT, os.geteuid()}:
+            return f"its directory {directory} belongs to user {found.st_uid}"
+        # A sticky directory such as /tmp protects the entries of others.
+        protected = found.st_mode & stat.S_ISVTX and directory not in own
+        if found.st_mode & _GROUP_OR_OTHERS_WRITE and not protected:
+            return f"other users can change its directory {directory}"
+    return ""
+
+
 def read_file(path: Path, *, hint: str = "") -> ConfigFile:
-    """Read and parse one file; raises ``ConfigError`` where it is absent, unreadable or no TOML."""
+    """Read and parse one file that the user named.
+
+    Raises:
+        ConfigError: The file cannot be read or is not TOML.
+    """
     try:
         with path.open("rb") as file:
-            octets = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as exc:
-        raise ConfigError(f"the configuration file {path} cannot be read: {exc.strerror}", hint=hint) from exc
-    if len(octets) > MAX_FILE_BYTES:
+        raise _unreadable(path, exc, hint) from exc
+    return _parsed(path, data, hint)
+
+
+def _unreadable(path: Path, exc: OSError, hint: str) -> ConfigError:
+    return ConfigError(f"The configuration file {path} cannot be read: {exc.strerror}.", hint=hint)
+
+
+def _parsed(path: Path, data: bytes, hint: str) -> ConfigFile:
+    import tomllib  # noqa: PLC0415 - only if there is a file
+
+    if len(data) > MAX_FILE_BYTES:
         raise ConfigError(
-            f"{path} is no configuration: it is longer than {MAX_FILE_BYTES:,} bytes", hint=hint
+            f"{path} is not a configuration file: it has more than {MAX_FILE_BYTES:,} bytes.", hint=hint
         )
-    return ConfigFile(path=path, tree=_parse(path, octets))
-
-
-def _parse(path: Path, octets: bytes) -> Mapping[str, object]:
-    import tomllib  # noqa: PLC0415 - only where there is a file
-
     try:
-        return tomllib.loads(octets.decode("utf-8-sig"))  # -sig: an editor may have put a BOM before it
+        return ConfigFile(path=path, tree=tomllib.loads(data.decode("utf-8-sig")))  # -sig: byte order mark
     except UnicodeDecodeError as exc:
         fault = f"not UTF-8 at byte {exc.start}"
     except (ValueError, RecursionError) as exc:
-        fault = f"not TOML: {exc}"
+        fault = f"not valid TOML: {exc}"
     raise ConfigError(
-        f"the configuration file {path} is {fault}",
-        hint="mend it; docs/configuration.md has a complete example",
+        f"The configuration file {path} is {fault}.",
+        hint="Fix the syntax. See docs/configuration.md for an example.",
     )
-
-
-PASSWORD_VARIABLE = "SMKI_SYNC_PASSWORD"  # noqa: S105 - the variable's name, not a password
-PASSPHRASE_VARIABLE = "SMKI_SYNC_KEY_PASSPHRASE"  # noqa: S105 - the variable's name, not a passphrase
-
-MAX_PASSWORD_BYTES = 1024
-"""Longest password file, in bytes: OpenSSH takes no longer password; a larger file is another file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """What a login may need; ``None`` where it was not given."""
+    """The secrets of a login; ``None`` if not given."""
 
     password: str | None = field(default=None, repr=False)
     key_passphrase: str | None = field(default=None, repr=False)
 
 
 def secrets_in(environ: Mapping[str, str]) -> Secrets:
-    """Take the secrets that the environment holds; an empty variable is as good as none."""
-    found = Secrets(
+    """Return the secrets in the environment. An empty variable counts as not set."""
+    secrets = Secrets(
         password=environ.get(PASSWORD_VARIABLE) or None,
         key_passphrase=environ.get(PASSPHRASE_VARIABLE) or None,
     )
-    if found.password or found.key_passphrase:
+    if secrets.password or secrets.key_passphrase:
         forbid_core_dumps()
-    return found
+    return secrets
+
+
+def check_variables(secrets: Secrets) -> None:
+    """Reject a secret of the environment that no server accepts, before anything is sent.
+
+    Raises:
+        ConfigError: A secret contains a control character.
+    """
+    named = {PASSWORD_VARIABLE: secrets.password, PASSPHRASE_VARIABLE: secrets.key_passphrase}
+    for name, secret in named.items():
+        if secret and _has_control_character(secret):
+            raise ConfigError(
+                f"The variable {name} contains a line break or another control character.",
+                hint="Set it to the secret only.",
+            )
 
 
 def forbid_core_dumps() -> None:
-    """Let this process, and what it starts, leave no core behind: memory holds what a login needs.
+    """Set the soft limit of core dumps to zero, because memory will contain a secret.
 
-    The soft limit alone, so that who looks for a defect can raise it again in a process that is started.
+    The hard limit is unchanged, so that a debugger can raise the limit in a child process.
     """
-    import resource  # noqa: PLC0415 - a command that asks no repository does without it
+    import resource  # noqa: PLC0415 - a command without a repository does not need it
 
-    _, most = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def read_password(path: Path) -> str:
-    """Read a password file: one line of UTF-8, without its line end and without a byte order mark.
+    """Read a password file: one line of UTF-8. The line end and a byte order mark are not part of it.
 
-    Raises ``ConfigError`` if it cannot be read, is not a regular file, can be read by others than its owner,
-    or does not contain exactly one line without control characters.
+    Raises:
+        ConfigError: ``password-file``. The file cannot be read, is not regular, belongs to another user,
+            others have access to it, or it does not contain exactly one line.
     """
     try:
-        # O_NONBLOCK: opening a pipe that nobody writes to must not hang before it is refused.
+        # O_NONBLOCK: opening a pipe without a writer must not block before it is rejected.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            _check_mode(path, os.fstat(file.fileno()).st_mode)
-            octets = file.read(MAX_PASSWORD_BYTES + 1)
+            _check_private(path, os.fstat(file.fileno()))
+            data = file.read(MAX_PASSWORD_BYTES + 1)
     except OSError as exc:
-        raise _refused(path, f"cannot be read: {exc.strerror}") from exc
-    return _one_line(path, octets)
+        raise _password_error(path, f"cannot be read: {exc.strerror}") from exc
+    return _only_line(path, data)
 
 
-def _check_mode(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise _refused(path, "is no regular file")
-    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise _refused(path, f"can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}")
+def _check_private(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _password_error(path, "is not a regular file")
+    if found.st_uid not in {_ROOT, os.geteuid()}:
+        raise _password_error(
+            path,
+            f"belongs to user {found.st_uid}, not to you ({os.geteuid()}) or root",
+            "Run smki-sync as the owner of the file.",
+        )
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise _password_error(path, f"can be used by others (mode {mode:04o})", f"Run `chmod 600 {path}`.")
 
 
-def _one_line(path: Path, octets: bytes) -> str:
+def _only_line(path: Path, data: bytes) -> str:
     try:
-        text = octets.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused(path, "is not UTF-8") from None  # the cause would show the bytes
+        raise _password_error(path, "is not UTF-8") from None  # the cause would contain the data
     password = text.removesuffix("\n").removesuffix("\r")
-    if len(octets) > MAX_PASSWORD_BYTES or not password or "\n" in password:
-        raise _refused(path, f"does not contain one line of at most {MAX_PASSWORD_BYTES} bytes")
-    if any(unicodedata.category(letter) in _NOT_IN_A_PASSWORD for letter in password):
-        raise _refused(path, "contains control characters", "Save the password as one line of UTF-8 text.")
+    if len(data) > MAX_PASSWORD_BYTES or not password or "\n" in password:
+        raise _password_error(path, f"does not contain one line of at most {MAX_PASSWORD_BYTES} bytes")
+    if _has_control_character(password):
+        hint = "Save the password as one line of UTF-8 text."
+        raise _password_error(path, "contains control characters", hint)
     return password
 
 
 _NOT_IN_A_PASSWORD: Final = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
-"""Unicode categories of control and format characters: an editor or a wrong encoding leaves them."""
+"""Unicode categories of control and format characters. An editor or a wrong encoding leaves them."""
 
 
-def _refused(path: Path, why: str, hint: str = "") -> ConfigError:
+def _has_control_character(text: str) -> bool:
+    return any(unicodedata.category(letter) in _NOT_IN_A_PASSWORD for letter in text)
+
+
+def _password_error(path: Path, reason: str, hint: str = "") -> ConfigError:
     return ConfigError(
-        f"the password file {path} (repository.password_file) {why}", hint=hint, code="password-file"
+        f"The password file {path} (repository.password_file) {reason}.", hint=hint, code="password-file"
     )
 
 
-MIRROR_VARIABLE: Final = "SMKI_SYNC_MIRROR"
-
-
 def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
-    """The mirror's directory for this process: option before environment before file.
+    """Return the mirror directory for this process. Precedence: option, environment, file.
 
-    Raises ``ConfigError`` where none is given, and where a file cannot be read or is no TOML.
+    It reads only ``mirror.path`` of the file, so that an error in another section does not stop a lookup.
+
+    Raises:
+        ConfigError: No mirror is configured, or the file cannot be read or is not TOML.
     """
-    cwd = Path.cwd()
+    cwd = current_directory()
     file = find_config_file(config, os.environ, cwd=cwd, user_dir=user_config_directory())
     section = file.tree.get("mirror") if file else None
-    written = section.get("path") if isinstance(section, dict) else None
-    with suppress(ValueError, RuntimeError):  # whoever loads all of it says what is wrong
+    configured = section.get("path") if isinstance(section, dict) else None
+    with suppress(ValueError, RuntimeError):  # the loader below describes what is wrong
         if given := mirror or os.environ.get(MIRROR_VARIABLE):
-            return _place(str(given), cwd)
-        if file and written is not None:
-            return _place(written, file.path.parent)
-    from smki_sync.config.loader import load_here  # noqa: PLC0415 - see above
+            return cwd / parse_path(str(given)).expanduser()
+        if file and configured is not None:
+            return file.path.parent / parse_path(configured).expanduser()
+    from smki_sync.config.loader import load_here  # noqa: PLC0415 - slow, and only an error needs it
 
     return load_here({"mirror": mirror, "config": config}).need_mirror()
 
 
 def parse_path(value: object) -> Path:
-    """Make a path of a text; an empty one would mean the current directory. Raises ``ValueError``."""
+    """Return text as a path.
+
+    Raises:
+        ValueError: It is not text, is empty (which would mean the current directory), or is not UTF-8.
+    """
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError
-    value.encode()  # SQLite and JSON want UTF-8; UnicodeEncodeError is a ValueError
+    value.encode()  # SQLite and JSON require UTF-8; UnicodeEncodeError is a ValueError
     return Path(value)
-
-
-def _place(value: object, base: Path) -> Path:
-    return base / parse_path(value).expanduser()

@@ -12,6 +12,8 @@ from smki_sync.config.file import (
     SYSTEM_FILE,
     ConfigFile,
     Secrets,
+    check_variables,
+    current_directory,
     find_config_file,
     forbid_core_dumps,
     read_password,
@@ -100,9 +102,11 @@ class Config:
         It also disables core dumps, because this process will then hold a key or a password in memory.
 
         Raises:
-            ConfigError: ``password-file``. The file cannot be read or others have access to it.
+            ConfigError: A variable has impossible content, or the password file cannot be used
+                (``password-file``).
         """
         forbid_core_dumps()
+        check_variables(self.environment)
         file = self.repository.password_file
         if self.environment.password is not None or file is None:
             return self.environment
@@ -208,7 +212,7 @@ class _Setting:
 
 def load_here(options: Mapping[str, object]) -> Config:
     """Load the configuration with the environment and the current directory of this process."""
-    return load(options, os.environ, cwd=Path.cwd(), user_dir=user_config_directory())
+    return load(options, os.environ, cwd=current_directory(), user_dir=user_config_directory())
 
 
 def load(

@@ -1,16 +1,16 @@
-"""All checks, in the order a sync would meet them."""
+"""All checks of `doctor`, in the order in which a sync depends on them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from smki_sync.catalogue import FileNames
+from smki_sync.catalogue import FileNames, read_catalogue
 from smki_sync.doctor import local, remote
 from smki_sync.doctor.local import CheckOutcome, CheckResult, skipped
 from smki_sync.doctor.remote import (
     LISTING,
     ConfiguredPaths,
-    OpenHeard,
+    OpenWithEvents,
     RemoteCheck,
     check_archive,
     check_fallback,
@@ -27,65 +27,70 @@ from smki_sync.sources.base import Address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
-    """A set-up. ``now``: UTC."""
+    """What is checked. ``now`` is in UTC."""
 
     address: Address
-    open_source: OpenHeard
+    open_source: OpenWithEvents
     directory: MirrorDirectory
     names: FileNames
     policy: Policy
     now: datetime
-    places: ConfiguredPaths
+    paths: ConfiguredPaths
 
 
-def examine(patient: CheckContext) -> Iterator[CheckResult]:
-    """Look at everything; each finding comes as soon as it is known."""
-    journey = RemoteCheck(address=patient.address, open_source=patient.open_source)
-    yield from journey.steps()
+def examine(context: CheckContext) -> Iterator[CheckResult]:
+    """Run all checks. Each result is available as soon as its check ends."""
+    source = RemoteCheck(address=context.address, open_source=context.open_source)
+    yield from source.steps()
     fulls: tuple[Extract, ...] = ()
-    if journey.files is None:
-        yield from (skipped(check, f"not tried: {LISTING}") for check in ("names", "clock"))
+    if source.files is None:
+        yield from (skipped(check, f"not checked: {LISTING} failed") for check in ("names", "clock"))
     else:
-        catalogue = remote.read_offer(journey.files, patient.names)
+        catalogue = read_catalogue(source.files, context.names)
         fulls = catalogue.fulls
-        yield remote.check_names(catalogue, patient.names)
-        yield remote.check_clock(journey.files, catalogue, patient.now)
-    yield from _beside(patient.places, patient.names)
-    yield from _local(patient, fulls or _remembered(patient.directory))
+        yield remote.check_names(catalogue, context.names)
+        yield remote.check_clock(source.files, catalogue, context.now)
+    yield from _check_configured_paths(context.paths, context.names)
+    yield from _check_mirror(context, fulls or _last_listed_fulls(context.directory))
 
 
-def _beside(places: ConfiguredPaths, names: FileNames) -> Iterator[CheckResult]:
-    for number, open_source in enumerate(places.fallbacks, start=1):
+def _check_configured_paths(paths: ConfiguredPaths, names: FileNames) -> Iterator[CheckResult]:
+    for number, open_source in enumerate(paths.fallbacks, start=1):
         yield check_fallback(number, open_source, names)
-    if places.archive:
-        yield check_archive(places.archive)
-    if places.textfile:
-        yield check_metrics_file(places.textfile)
-    if places.after_run:
-        yield check_hook(places.after_run)
+    if paths.archive:
+        yield check_archive(paths.archive)
+    if paths.textfile:
+        yield check_metrics_file(paths.textfile)
+    if paths.after_run:
+        yield check_hook(paths.after_run)
 
 
-def _local(patient: CheckContext, fulls: tuple[Extract, ...]) -> Iterator[CheckResult]:
-    directory = patient.directory
-    yield local.check_directory(directory)
+def _check_mirror(context: CheckContext, fulls: tuple[Extract, ...]) -> Iterator[CheckResult]:
+    directory = context.directory
+    writable = local.check_directory(directory)
+    yield writable
+    if writable.outcome is CheckOutcome.FAIL:
+        yield skipped("file system", "not checked: mirror directory failed")
+    else:
+        yield local.check_file_system(directory)
     yield local.check_disk_space(directory, max((full.size for full in fulls), default=None))
     yield local.check_lock(directory)
-    finding, held = local.check_mirror(directory)
-    yield finding
-    if finding.verdict is CheckOutcome.FAIL:
-        yield skipped("age", "not tried: mirror")
+    result, snapshot = local.check_mirror(directory)
+    yield result
+    if result.outcome is CheckOutcome.FAIL:
+        yield skipped("age", "not checked: mirror failed")
     else:
-        yield local.check_age(held, patient.policy, patient.now)
+        yield local.check_age(snapshot, context.policy, context.now)
     yield local.check_sqlite()
 
 
-def _remembered(directory: MirrorDirectory) -> tuple[Extract, ...]:
-    """The fulls that were on offer when a run last asked."""
+def _last_listed_fulls(directory: MirrorDirectory) -> tuple[Extract, ...]:
+    """Return the fulls in the last listing that a run has stored."""
     try:
-        offered = History(directory.history).offer()
+        listing = History(directory.history).offer()
     except MirrorError:
         return ()
-    return tuple(x for x in offered.extracts if x.kind is ExtractKind.FULL) if offered else ()
+    return tuple(x for x in listing.extracts if x.kind is ExtractKind.FULL) if listing else ()
 
 
 __all__ = ["CheckContext", "CheckOutcome", "CheckResult", "ConfiguredPaths", "examine"]

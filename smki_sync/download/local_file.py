@@ -1,16 +1,16 @@
 """A complete downloaded file and its sidecar; reading one that is still arriving."""
 
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
-from os import fsync
 from pathlib import Path
 from typing import Final
 
 from smki_sync.download.partial_file import timestamp_of
 from smki_sync.errors import SourceUnreachable
-from smki_sync.files import disk_errors
+from smki_sync.files import disk_errors, open_own_file
 from smki_sync.model.extract import Extract, ExtractKind
 from smki_sync.model.plan import AppliedFile
 
@@ -86,10 +86,11 @@ def find_leftover(path: Path, applied: Collection[AppliedFile]) -> DownloadedFil
 
 def write_sidecar(downloaded: DownloadedFile) -> None:
     """Write the sidecar, durably, before the file gets its final name."""
-    with sidecar_of(downloaded.path).open("w") as sidecar:
+    handle = open_own_file(sidecar_of(downloaded.path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with os.fdopen(handle, "w", encoding="utf-8") as sidecar:
         json.dump(_sidecar_content(downloaded), sidecar)
         sidecar.flush()
-        fsync(sidecar.fileno())
+        os.fsync(sidecar.fileno())
 
 
 def _sidecar_content(downloaded: DownloadedFile) -> dict[str, object]:

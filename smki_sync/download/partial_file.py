@@ -10,7 +10,7 @@ from typing import Final, Protocol, Self
 
 import msgspec
 
-from smki_sync.files import disk_errors, sync_directory
+from smki_sync.files import disk_errors, open_own_file, sync_directory
 from smki_sync.model.extract import Extract
 
 PART: Final = ".part"
@@ -88,7 +88,7 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[Checkpoint]:
 def write_checkpoints(path: Path, version: FileVersion, checkpoints: Iterable[Checkpoint]) -> None:
     """Replace a checkpoint file atomically and durably."""
     temporary = path.with_name(path.name + ".next")
-    with temporary.open("wb") as file:
+    with os.fdopen(open_own_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.writelines(msgspec.json.encode(line) + b"\n" for line in (version, *checkpoints))
         file.flush()
         os.fsync(file.fileno())
@@ -98,7 +98,7 @@ def write_checkpoints(path: Path, version: FileVersion, checkpoints: Iterable[Ch
 
 def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Add one checkpoint, durably."""
-    with path.open("ab") as file:
+    with os.fdopen(open_own_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as file:
         file.write(msgspec.json.encode(checkpoint) + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -136,7 +136,7 @@ class PartialFile:
         self.replaced = stored is not None and stored.version != self.version
         if self.replaced or not self.path.exists():
             discard_partial_file(path)
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._handle = open_own_file(self.path, os.O_RDWR | os.O_CREAT)
         self._reset()
 
     def __enter__(self) -> Self:

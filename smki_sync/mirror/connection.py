@@ -104,6 +104,8 @@ def _fault(exc: apsw.Error, path: Path) -> SmkiSyncError:
         return MirrorNotWritable(f"{path} cannot be written: {text}", hint=_advice(exc))
     if isinstance(exc, apsw.NoMemError):
         return OutOfMemory(f"SQLite ran out of memory on {path}: {text}")
+    if isinstance(exc, apsw.ConnectionClosedError):  # a program used a closed smki_sync.Mirror
+        return MirrorError(f"{path} was closed: {text}", hint="Open the mirror again.")
     for kinds, problem, hint in _RESOURCE_ERRORS:
         if isinstance(exc, kinds):
             return ResourceError(f"{problem} {path}: {text}", hint=hint)

@@ -8,7 +8,7 @@ import shlex
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import Locked, MirrorDamaged, ResourceError
+from smki_sync.files import check_file_system, open_own_file, sync_directory, user_name
 from smki_sync.mirror.connection import disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
@@ -94,10 +95,35 @@ class MirrorDirectory:
 
     @_translated_errors
     def prepare(self) -> None:
-        """Create what is missing; private to the owner and its group."""
+        """Create missing directories, private to the owner and its group, and check who owns them.
+
+        Before the first generation exists, it also checks that the file system has what a mirror needs.
+        """
+        self.check_owner()
         for path in self._rooms:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.check_closed()
+        if not self.link.is_symlink():
+            check_file_system(self.root)
+
+    @_translated_errors
+    def check_owner(self) -> None:
+        """Check that this user owns the directories.
+
+        A run as another user would leave files that the owner cannot replace, and a directory of another
+        user may contain links to files of this user.
+
+        Raises:
+            ResourceError: ``wrong-user``.
+        """
+        for path in self._rooms:
+            if path.exists() and (owner := path.stat().st_uid) != os.geteuid():
+                raise ResourceError(
+                    f"{path} belongs to user {user_name(owner)}, but this run is user"
+                    f" {user_name(os.geteuid())}.",
+                    hint=f"Run smki-sync as user {user_name(owner)}, or use another mirror directory.",
+                    code="wrong-user",
+                )
 
     @_translated_errors
     def check_closed(self) -> None:
@@ -254,15 +280,6 @@ def _marker(generation: Path) -> Path:
     return generation.with_name(generation.name + "-damaged")
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames and new names in a directory durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 _CARD_BYTES: Final = 4_096  # of a card that is read: ours has a tenth of that
 _WORDS: Final = 200  # characters of a command line that are kept: enough to tell a `--full` from a daily run
 
@@ -271,14 +288,15 @@ _WORDS: Final = 200  # characters of a command line that are kept: enough to tel
 def hold_lock(path: Path, *, since: datetime) -> Iterator[None]:
     """Hold the lock at ``path``; :class:`Locked` says who holds it since when, and what it does."""
     with disk_errors(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        handle = open_own_file(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
         _take(handle, path)
         with disk_errors(path):
             os.truncate(handle, 0)
             os.pwrite(handle, _lock_record(since), 0)
         yield
-        os.truncate(handle, 0)
+        with suppress(OSError):  # the lock itself ends with the descriptor
+            os.truncate(handle, 0)
     finally:
         os.close(handle)
 
@@ -288,11 +306,13 @@ def find_holder(path: Path) -> str | None:
     with disk_errors(path):
         if not path.exists():
             return None
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _holder(os.pread(handle, _CARD_BYTES, 0))
+    except OSError as exc:
+        raise _no_locks(path, exc) from exc
     finally:
         os.close(handle)
     return None
@@ -306,6 +326,16 @@ def _take(handle: int, path: Path) -> None:
             f"Another run holds the mirror {path.parent}: {_holder(os.pread(handle, _CARD_BYTES, 0))}",
             hint="Wait until it has ended; queries are served all the while.",
         ) from exc
+    except OSError as exc:
+        raise _no_locks(path, exc) from exc
+
+
+def _no_locks(path: Path, exc: OSError) -> ResourceError:
+    return ResourceError(
+        f"{path} cannot be locked: {exc.strerror}.",
+        hint="Use a directory on a local file system such as ext4 or XFS (mirror.path).",
+        code="file-system",
+    )
 
 
 def _lock_record(since: datetime) -> bytes:

@@ -68,6 +68,8 @@ class ComparisonRecord:
 
 
 _COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
+_END_OF_TIME: Final = "9999"
+"""Later than any stored time."""
 _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
 
 
@@ -103,15 +105,19 @@ class History:
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("download").insert(asdict(download))
 
-    def last(self, *, outcome: str | None = None) -> Run | None:
+    def last(self, *, outcome: str | None = None, until: str = _END_OF_TIME) -> Run | None:
         """The newest run, or the newest with that outcome; ``None`` where there is none.
+
+        ``until``: ISO 8601, UTC; a later run was recorded while the clock was wrong and does not count.
 
         Raises :class:`MirrorError` where the file cannot be read as a history.
         """
         with history_errors(self._path):
             if not self._path.exists():
                 return None
-        where, args = ("outcome = ?", [outcome]) if outcome else (None, [])
+        where, args = "at <= ?", [until]
+        if outcome:
+            where, args = f"{where} AND outcome = ?", [until, outcome]
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
                 return None
@@ -189,11 +195,13 @@ class History:
             (row["end"] - row["begin"], row["started"], row["ended"])
             for row in self._rows("download", None, [])
         ]
-        octets = sum(size for size, _, _ in ends[-_MEASURED:])
-        seconds = sum(
-            (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-            for _, start, end in ends[-_MEASURED:]
-        )
+        measured = [
+            (size, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+            for size, start, end in ends[-_MEASURED:]
+        ]
+        # A negative time means that the clock was set back during the download.
+        measured = [(size, seconds) for size, seconds in measured if seconds >= 0]
+        octets, seconds = sum(size for size, _ in measured), sum(seconds for _, seconds in measured)
         return octets / seconds if seconds else None
 
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from smki_sync.errors import MirrorDamaged
+from smki_sync.files import publish_file, temporary_file
 from smki_sync.mirror import ledger
 from smki_sync.mirror.connection import connect_to_read, disk_errors
-from smki_sync.mirror.directory import sync_directory
 from smki_sync.mirror.inspection import StoredRow, each_row
 from smki_sync.mirror.ledger import SetDigest, expand, read_digest
 from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
@@ -241,24 +241,17 @@ def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
     ``count``: told what is counted now. ``told``: how far it is, in pages and then in certificates.
     Raises :class:`MirrorDamaged` where the copy, or so the mirror, is not sound; then there is no copy.
     """
-    aside = target.with_name(f".{target.name}.part")
-    try:
+    with disk_errors(target), temporary_file(target) as copy:
         count("pages copied")
-        _copy(link, aside, told)
+        _copy(link, copy, told)
         count("certificates of the copy read again")
-        stamp = _check(aside, told)
-        with disk_errors(target):
-            _sync(aside)
-            aside.replace(target)
-            sync_directory(target.parent)
-    finally:
-        with disk_errors(target):
-            aside.unlink(missing_ok=True)
+        stamp = _check(copy, told)
+        _sync(copy)
+        publish_file(copy, target, replace=True)
     return stamp
 
 
 def _copy(link: Path, aside: Path, told: Told) -> None:
-    aside.unlink(missing_ok=True)
     with disk_errors(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
         ledger.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew

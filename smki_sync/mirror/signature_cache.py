@@ -5,7 +5,7 @@ issuer's key. It is remembered as a *mark*: eight octets of BLAKE2b over the cer
 the issuer's key (its SPKI) and keyed with a secret of this file, so that nobody can make a certificate that
 looks proven. A mark holds for these octets and this key, in whatever generation they stand. What did not
 prove is not remembered, and neither is anything about dates, status or anchors. Refuses: to be the only
-place of anything; the file may be deleted, and is made anew (``docs/decisions/0010-trust.md``).
+place of anything; the file may be deleted, and is made anew (``docs/decisions/0006-certificates-and-trust.md``).
 """
 
 import json

@@ -1,8 +1,7 @@
-"""gz + Annex B XML → records, as a stream with flat memory.
+"""Read an extract (gzip + Annex B XML) as a stream of records with constant memory.
 
-For: turning the bytes of a full or a delta (Appendix O 2.3.3) into what the rules make of them. Refuses:
-to trust a file (every size has a bound, an end must be proven), to understand a certificate (a rule
-is handed in), to write. Only this package imports lxml and isal.
+A file is not trusted: every size has a limit, and its end must be proven. This package does not parse
+certificates: a rule is passed in. Only this package imports lxml and isal.
 """
 
 from smki_sync.errors import Fault

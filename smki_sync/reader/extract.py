@@ -1,9 +1,8 @@
-"""One extract, from the bytes of its .gz to understood and rejected records.
+"""One extract, from the bytes of its .gz to entries and rejected records.
 
-For: the stream that a mirror is fed from, with counts to show progress by. Refuses: to end normally
-unless the whole file was proven good, so commit nothing before it has::
+Iteration ends normally only if the whole file is proven good, so commit nothing before that::
 
-    reader = ExtractReader(chunks, name=extract.name, understand=understand)
+    reader = ExtractReader(chunks, name=extract.name, understand=parse_record)
     for record in reader:
         ...
 """
@@ -30,16 +29,16 @@ from smki_sync.reader.xml_stream import (
 )
 
 Made = TypeVar("Made")
-"""What a rule makes of a record that it does not reject."""
+"""Result of a rule for a record that it does not reject."""
 
 Understand = Callable[[int, Claims], Made | Rejected]
-"""A rule: a record's number in its file, from 1, and its claims → what is to be made of it."""
+"""A rule: the number of a record in its file, from 1, and its claims → result or rejection."""
 
 DEFAULT_LIMITS = ReaderLimits()
 
 
 class ExtractReader(Generic[Made]):
-    """One extract being read: iterate once. ``rejected``: records that were not understood so far."""
+    """Reads one extract; iterate once. ``rejected``: number of rejected records so far."""
 
     def __init__(
         self,
@@ -49,9 +48,9 @@ class ExtractReader(Generic[Made]):
         understand: Understand[Made],
         limits: ReaderLimits = DEFAULT_LIMITS,
     ) -> None:
-        """Prepare to read ``chunks``, the bytes of the .gz in order; ``name`` it in every message."""
-        self._gunzip = GzipStream(chunks, name=name, limits=limits)
-        self._annexb = XmlRecordStream(name=name, limits=limits)
+        """Prepare to read ``chunks``, the bytes of the .gz in order. Messages contain ``name``."""
+        self._gzip = GzipStream(chunks, name=name, limits=limits)
+        self._xml = XmlRecordStream(name=name, limits=limits)
         self._name = name
         self._understand = understand
         self._limits = limits
@@ -60,54 +59,54 @@ class ExtractReader(Generic[Made]):
 
     @property
     def records(self) -> int:
-        """How many records have been read."""
-        return self._annexb.records
+        """Number of records that were read."""
+        return self._xml.records
 
     @property
     def compressed_bytes(self) -> int:
-        """How many bytes of the .gz have been unpacked; all of them after a normal end."""
-        return self._gunzip.compressed_bytes
+        """Bytes of the .gz that were unpacked: all of them after a normal end."""
+        return self._gzip.compressed_bytes
 
     @property
     def xml_bytes(self) -> int:
-        """How many bytes of XML have been parsed."""
-        return self._annexb.xml_bytes
+        """Bytes of XML that were parsed."""
+        return self._xml.xml_bytes
 
     @property
     def inner_name(self) -> str | None:
-        """The name that the .gz gives its content, as it stands there; ``None`` if it gives none."""
-        return self._gunzip.inner_name
+        """Name of the content according to the .gz, ``None`` if it has none."""
+        return self._gzip.inner_name
 
     def near(self) -> tuple[NearLimit, ...]:
-        """Name the limits that the file came near; complete after a normal end."""
-        taken = LimitUsage(
-            decompressed_bytes=self._gunzip.decompressed_bytes,
-            ratio=self._gunzip.ratio,
-            records=self._annexb.records,
-            record_bytes=self._annexb.longest_wait,
+        """Return the limits that the file came near. Complete after a normal end."""
+        usage = LimitUsage(
+            decompressed_bytes=self._gzip.decompressed_bytes,
+            ratio=self._gzip.ratio,
+            records=self._xml.records,
+            record_bytes=self._xml.longest_wait,
             field_length=self._lengths.longest,
-            depth=self._annexb.deepest if self._annexb.deepest > FLAT else 0,
+            depth=self._xml.deepest if self._xml.deepest > FLAT else 0,
         )
-        return taken.near(self._limits)
+        return usage.near(self._limits)
 
     def __iter__(self) -> Iterator[Made | Rejected]:
-        """Yield every record in the file's order; raises ``BadExtract``."""
-        for number, record in enumerate(self._annexb.read(self._gunzip), start=1):
-            found = self._judge(number, record)
+        """Yield each record in the order of the file. Raises ``BadExtract``."""
+        for number, record in enumerate(self._xml.read(self._gzip), start=1):
+            found = self._parse(number, record)
             if isinstance(found, Rejected):
                 self.rejected += 1
                 found = replace(found, xml=evidence(record, limit=self._limits.evidence_bytes))
             yield found
         self._check_share()
 
-    def _judge(self, number: int, record: _Element) -> Made | Rejected:
+    def _parse(self, number: int, record: _Element) -> Made | Rejected:
         try:
-            claims = read_claims(record, lengths=self._lengths, nested=self._annexb.nested)
+            claims = read_claims(record, lengths=self._lengths, nested=self._xml.nested)
         except Repeated as exc:
             return Rejected(
                 number=number,
                 reason=RejectReason.ELEMENT_REPEATED,
-                detail=f"{exc} stands more than once in the record",
+                detail=f"{exc} occurs more than once in the record",
             )
         except FieldTooLong as exc:
             return Rejected(
@@ -119,11 +118,10 @@ class ExtractReader(Generic[Made]):
         return self._understand(number, claims)
 
     def _check_share(self) -> None:
-        """Refuse a file of which too much was not understood."""
+        """Refuse a file with too many rejected records."""
         limits = self._limits
-        few = self.rejected <= max(limits.quarantine_allowance, limits.quarantine_share * self.records)
-        if not few:
-            what = f"{self.rejected} of its {self.records} records could not be understood"
+        if self.rejected > max(limits.quarantine_allowance, limits.quarantine_share * self.records):
+            what = f"{self.rejected} of its {self.records} records cannot be read"
             raise bad_extract(Fault.TOO_MANY_REJECTED, self._name, what)
 
 
@@ -136,7 +134,7 @@ def read_extract(
 ) -> Iterator[Made | Rejected]:
     """Read one extract from the ``chunks`` of its .gz, in constant memory.
 
-    Yields every record in the file's order. Raises :class:`~smki_sync.errors.BadExtract`, its reason
-    one of :class:`~smki_sync.errors.Fault`; until it has ended normally nothing is proven.
+    Yields each record in the order of the file. Raises :class:`~smki_sync.errors.BadExtract` with a reason
+    of :class:`~smki_sync.errors.Fault`. Nothing is proven until the iteration has ended normally.
     """
     return iter(ExtractReader(chunks, name=name, understand=understand, limits=limits))

@@ -14,31 +14,32 @@ MIB = 1024 * KIB
 TIB = 1024 * 1024 * MIB
 
 NEAR_PERCENT: Final = 40
-"""Percent of a limit from which a file is said to come near it. Early enough: extracts grow by some percent
-a year, and whoever is told at two fifths has years to ask whether it is right."""
+"""Percent of a limit from which a file comes near it. Extracts grow by some percent a year, so that
+operators have years to ask whether the growth is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderLimits:
-    """Bounds on one extract. A file at a bound is read; one beyond it raises ``BadExtract``.
+    """Limits for one extract. A file at a limit is read. One beyond it raises ``BadExtract``.
 
-    ``decompressed_bytes``: of XML in all. Today's full is put at 180 GB at most; five times that.
-    ``ratio``: decompressed over compressed bytes. Real extracts have 4 to 5, a gzip bomb 1 000.
+    ``decompressed_bytes``: of XML. A full has at most 180 GB today; the limit is five times that.
+    ``ratio``: decompressed by compressed bytes. Real extracts have 4 to 5, a gzip bomb 1,000.
     ``ratio_floor``: bytes of XML below which the ratio does not count: small files may repeat.
-    ``records``: in one file. Today's full is put at 200 million at most; five times that.
-    ``record_bytes``: of XML without the end of a record, known to within two steps of 64 KiB. A
-    record has about 911 bytes. What is not yet ended is held in memory: this keeps it flat.
-    ``field_length``: of one claim, in characters, white space included. A body has about 560.
-    ``depth``: of nested elements, the root being 1. Annex B has 3; libxml2 itself stops at 256.
-    ``leading_bytes``: of XML, white space and comments before the root's start tag has ended.
-    ``names``: distinct ones of elements, attributes and namespaces, and runs of white space, put at a
-    multiple of those that looks at a few steps see (:mod:`.names`). An extract has some twenty; the XML
-    library keeps each in 30 to 130 octets for the life of the process.
+    ``records``: in one file. A full has at most 200 million today; the limit is five times that.
+    ``record_bytes``: of XML without the end of a record, to within two steps of 64 KiB. A record has
+    about 911 bytes. An unfinished record is held in memory, so that this limits the memory.
+    ``field_length``: characters of one element with white space. A longer one rejects its record. A body
+    has about 560.
+    ``depth``: of nested elements. The root has 1, Annex B has 3, and libxml2 stops at 256.
+    ``leading_bytes``: of XML, white space and comments before the end of the root's start tag.
+    ``names``: distinct names of elements, attributes and namespaces, and runs of white space, estimated
+    from samples (:class:`.xml_stream.ElementNames`). An extract has about twenty. The XML library keeps
+    each in 30 to 130 bytes until the process ends.
     ``evidence_bytes``: of XML kept for a rejected record.
-    ``quarantine_share``: of all records that may be rejected, from 0 to 1. Beyond it the format has
-    changed, and a mirror made from the rest would lack what its users need.
-    ``quarantine_allowance``: of rejected records whatever their share, so that one poison record
-    does not stop a small delta.
+    ``quarantine_share``: share of records that may be rejected, from 0 to 1. With more, the format has
+    changed, and a mirror of the rest would lack what its users need.
+    ``quarantine_allowance``: rejected records that are always allowed, so that one bad record does not
+    stop a small delta.
     """
 
     decompressed_bytes: int = TIB
@@ -68,9 +69,9 @@ KEYS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitUsage:
-    """What one file took of the limits of :data:`KEYS`, each the most of it.
+    """How much one file used of the limits of :data:`KEYS`.
 
-    A figure may be 0 or too small as long as it is not near: what is far from its limit is not measured.
+    A figure that is not near its limit may be 0 or too small: it is not measured exactly.
     """
 
     decompressed_bytes: int
@@ -81,7 +82,7 @@ class LimitUsage:
     depth: int
 
     def near(self, limits: ReaderLimits) -> tuple[NearLimit, ...]:
-        """Name the limits of which a share of :data:`NEAR_PERCENT` or more was taken."""
+        """Return the limits of which :data:`NEAR_PERCENT` or more was used."""
         figures = ((key, getattr(self, name), getattr(limits, name)) for name, key in KEYS.items())
         return tuple(
             NearLimit(key=key, figure=figure, limit=limit)
@@ -91,16 +92,16 @@ class LimitUsage:
 
 
 def near_of(limit: int) -> int:
-    """Give the smallest whole figure that is near ``limit``."""
+    """Return the smallest whole figure that is near ``limit``."""
     return -(-limit * NEAR_PERCENT // 100)
 
 
 STEP = 64 * 1024
-"""Bytes handled at a time: larger gains no speed, smaller costs it."""
+"""Bytes processed at a time. More is not faster, fewer are slower."""
 
 
 def rechunk(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
-    """Cut and join ``chunks`` so that each has ``size`` bytes, but for the last, which may have fewer."""
+    """Split and join ``chunks`` so that each has ``size`` bytes, except the last one."""
     pending = bytearray()
     for chunk in chunks:
         pending += chunk
@@ -112,7 +113,7 @@ def rechunk(chunks: Iterable[bytes], size: int = STEP) -> Iterator[bytes]:
 
 
 class PeekableStream:
-    """A stream of bytes that can be looked at before it is taken."""
+    """A stream of bytes that can be inspected before it is consumed."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         """Read from ``chunks``, of any size, as needed."""
@@ -120,19 +121,19 @@ class PeekableStream:
         self._ahead = b""
 
     def peek(self, size: int) -> bytes:
-        """Look at the next ``size`` bytes; fewer only where the stream ends."""
+        """Return the next ``size`` bytes without consuming them, fewer only at the end of the stream."""
         while len(self._ahead) < size and (step := next(self._steps, b"")):
             self._ahead += step
         return self._ahead[:size]
 
     def take(self) -> bytes:
-        """Take the next few bytes; none only at the end."""
-        taken = self._ahead or next(self._steps, b"")
+        """Consume and return the next bytes, none only at the end."""
+        step = self._ahead or next(self._steps, b"")
         self._ahead = b""
-        return taken
+        return step
 
     def give_back(self, rest: bytes) -> None:
-        """Put the end of what was just taken back."""
+        """Put back the end of what was just consumed."""
         self._ahead = rest
 
 
@@ -140,19 +141,19 @@ MAGIC = b"\x1f\x8b\x08"
 """Identification and the only compression method (RFC 1952 2.3.1)."""
 
 HEADER = 128 * KIB
-"""Bytes that hold any honest header: 10 fixed, an extra field up to 64 KiB, a name and a comment.
+"""Bytes of the largest plausible header: 10 fixed, an extra field of up to 64 KiB, a name and a comment.
 
-A member's header is given to isal in one piece: cut in two, isal 1.9 finds its checksum (FHCRC)
-wrong when it is right.
+isal gets the header of a member in one piece: if it is split, isal 1.9 calls a right checksum (FHCRC)
+wrong.
 """
 
 _FIXED, _EXTRA, _NAME = 10, 4, 8
-_GZIP_WINDOW = 31  # zlib's wbits for a gzip wrapper around a 32 KiB window
+_GZIP_WINDOW = 31  # wbits of zlib for a gzip wrapper around a 32 KiB window
 _Damaged: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub calls the class an instance
 
 
 def inner_name(head: bytes) -> str | None:
-    """Read the original file name (FNAME, Latin-1) from the start of a .gz; ``None`` if it has none."""
+    """Read the original file name (FNAME, Latin-1) from the start of a .gz. ``None``: it has none."""
     if len(head) < _FIXED or not head[3] & _NAME:
         return None
     start = _FIXED
@@ -163,16 +164,15 @@ def inner_name(head: bytes) -> str | None:
 
 
 class GzipStream:
-    """One .gz being unpacked: iterate once over its contents.
+    """Unpacks one .gz; iterate once over its content.
 
-    ``compressed_bytes``, ``decompressed_bytes``: so far. ``ratio``: the largest so far, in whole
-    numbers, where it counts. ``inner_name``: known from the first piece on, ``None`` where the file
-    does not say.
+    ``compressed_bytes``, ``decompressed_bytes``: so far. ``ratio``: the largest one so far that counts, as
+    a whole number. ``inner_name``: known from the first piece on, ``None`` if the file has none.
     """
 
     def __init__(self, chunks: Iterable[bytes], *, name: str, limits: ReaderLimits) -> None:
-        """Prepare; ``name`` of the file is for messages."""
-        self._tape = PeekableStream(chunks)
+        """Prepare to unpack ``chunks``. Messages contain ``name``."""
+        self._stream = PeekableStream(chunks)
         self._name = name
         self._limits = limits
         self.compressed_bytes = 0
@@ -181,8 +181,8 @@ class GzipStream:
         self.inner_name: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield what the members hold, in pieces of at most 64 KiB; raises ``BadExtract``."""
-        head = self._tape.peek(HEADER)
+        """Yield the content in pieces of at most 64 KiB. Raises ``BadExtract``."""
+        head = self._stream.peek(HEADER)
         if not head:
             raise bad_extract(Fault.EMPTY_FILE, self._name, "the file has no bytes")
         if not MAGIC.startswith(head[: len(MAGIC)]):
@@ -190,21 +190,21 @@ class GzipStream:
         self.inner_name = inner_name(head)
         while head and MAGIC.startswith(head[: len(MAGIC)]):
             yield from self._member()
-            head = self._tape.peek(HEADER)
+            head = self._stream.peek(HEADER)
         self._check_padding()
 
     def _member(self) -> Iterator[bytes]:
-        """Unpack one member, trailer included."""
+        """Unpack one member with its trailer."""
         engine = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
         while not engine.eof:
-            portion = self._tape.take()
+            portion = self._stream.take()
             if not portion:
                 raise self._fault(Fault.TRUNCATED, "the file ends before its last gzip member does")
             yield from self._inflate(engine, portion)
-        self._tape.give_back(engine.unused_data)
+        self._stream.give_back(engine.unused_data)
 
     def _inflate(self, engine: isal_zlib.Decompress, data: bytes) -> Iterator[bytes]:
-        """Give ``data`` to the engine, and take all that it makes of it, a step at a time."""
+        """Unpack ``data`` step by step."""
         while True:
             try:
                 piece = engine.decompress(data, STEP)
@@ -214,13 +214,13 @@ class GzipStream:
             self._count(len(data) - len(left), len(piece))
             if piece:
                 yield piece
-            # The engine may hold output back though it has taken all input: a full step says so.
+            # After a full step, the engine may have more output although it has consumed all input.
             if engine.eof or not (left or len(piece) == STEP):
                 return
             data = left
 
     def _count(self, taken: int, made: int) -> None:
-        """Keep count, and refuse what grows beyond the limits."""
+        """Count, and refuse what exceeds the limits."""
         limits = self._limits
         self.compressed_bytes += taken
         self.decompressed_bytes += made
@@ -236,8 +236,8 @@ class GzipStream:
         self.ratio = max(self.ratio, size // self.compressed_bytes)
 
     def _check_padding(self) -> None:
-        """Read to the end of the file, where only zeros may follow the last member."""
-        while rest := self._tape.take():
+        """Read to the end of the file. Only zeros may follow the last member."""
+        while rest := self._stream.take():
             clean = len(rest) - len(rest.lstrip(b"\0"))
             self.compressed_bytes += clean
             if clean < len(rest):

@@ -1,4 +1,4 @@
-"""Annex B XML as a bounded stream of records."""
+"""Annex B XML as a stream of records with bounded memory."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,54 +14,54 @@ from smki_sync.errors import BadExtract, Fault, bad_extract
 from smki_sync.model.certificate import SERIAL_SIZE_LIMIT, Claims, Serial, parse_serial
 from smki_sync.reader.gzip_stream import PeekableStream, ReaderLimits, near_of
 
-ONE_IN: Final = 32
-"""Steps of 64 KiB for each that is looked at: the looks take 2 % of the time."""
+SAMPLE_INTERVAL: Final = 32
+"""Steps of 64 KiB for each one whose names are counted, which takes 2 % of the time."""
 
-LONG: Final = 64
-"""Characters of a name that count as one name: a longer one counts once for each 64 of them."""
+LONG_NAME: Final = 64
+"""Characters of a name. A longer name counts once for each 64 characters."""
 
-SPACES: Final = 60
-"""Characters of white space from which the library does not remember it (libxml2, xmlSAX2TextNode)."""
+LONG_SPACE: Final = 60
+"""Characters of white space that libxml2 does not intern any more (xmlSAX2TextNode)."""
 
 _INSTRUCTION: Final = re.compile(rb"<\?([^\s?]{1,256})")
 _NUL: Final = b"\0"
 
 
 class ElementNames:
-    """The distinct names of one file. ``count``: how many it has, put at :data:`ONE_IN` times those seen."""
+    """Counts the distinct names of one file. ``count``: an estimate from samples."""
 
     def __init__(self, *, name: str, limit: int) -> None:
-        """Allow ``limit`` names; ``name`` of the file is for messages."""
+        """Allow ``limit`` names. Messages contain ``name``."""
         self._name = name
         self._limit = limit
-        self._chance = Random()  # noqa: S311 - no secret: it need only not be known to who writes the file
+        self._random = Random()  # noqa: S311 - not a secret: the author of a file must not know it
         self._seen: set[int] = set()
         self.count = 0
 
-    def look(self, root: _Element, step: bytes) -> None:
-        """Look at a step, or not; ``root``: with all that stands below it now. Raises ``BadExtract``."""
-        if self._chance.randrange(ONE_IN):
+    def sample(self, root: _Element, step: bytes) -> None:
+        """Perhaps count the names of a step, which are now below ``root``. Raises ``BadExtract``."""
+        if self._random.randrange(SAMPLE_INTERVAL):
             return
         for found in _names_in(root, step):
             mark = hash(found)
             if mark not in self._seen:
                 self._seen.add(mark)
-                self.count += ONE_IN * (1 + len(found) // LONG)
+                self.count += SAMPLE_INTERVAL * (1 + len(found) // LONG_NAME)
         if self.count > self._limit:
             what = f"it has more than {self._limit} distinct names of elements, attributes or namespaces"
             raise bad_extract(Fault.TOO_MANY_NAMES, self._name, what)
 
 
 def _names_in(root: _Element, step: bytes) -> Iterator[str | bytes]:
-    """All that the library has to remember of a step, some of it several times."""
-    plain = step.replace(_NUL, b"")  # what it finds is ASCII, in UTF-16 too
+    """Yield what the library interns of a step, some of it several times."""
+    plain = step.replace(_NUL, b"")  # the pattern is ASCII, also in UTF-16
     yield from _INSTRUCTION.findall(plain)
     declares_namespaces = b"xmlns" in plain
     for element in root.iter():
         for name in (element.tag, *element.attrib):
             yield from name.removeprefix("{").split("}")
         for text in (element.text, element.tail):
-            if text and len(text) < SPACES and text.isspace():
+            if text and len(text) < LONG_SPACE and text.isspace():
                 yield text
         if declares_namespaces:
             yield from (word for pair in element.nsmap.items() for word in pair if word)
@@ -71,16 +71,16 @@ XML_ERR_DOCUMENT_EMPTY = 4  # no "<" where the first should be (libxml2, xmlerro
 XML_ERR_RESOURCE_LIMIT = 114  # its own bounds: 256 elements deep, 10 MB of lookahead
 
 
-@lru_cache(maxsize=256)  # an extract has a dozen names; a hostile one shall not fill the memory
+@lru_cache(maxsize=256)  # an extract has a dozen names; a hostile one must not fill the memory
 def local_name(tag: str) -> str:
-    """Drop the namespace of ``{namespace}name``."""
+    """Remove the namespace of ``{namespace}name``."""
     return tag.rpartition("}")[2]
 
 
 def malformed(exc: XMLSyntaxError, *, name: str, where: str) -> BadExtract:
-    """Translate a syntax error; ``name`` is the file, ``where`` the place in it, for people."""
+    """Translate a syntax error. ``name``: of the file. ``where``: the place in it, for people."""
     code: int = exc.code  # type: ignore[attr-defined]  # lxml-stubs lack it
-    logged = exc.error_log.last_error  # type: ignore[attr-defined]  # as above; the log says more than msg
+    logged = exc.error_log.last_error  # type: ignore[attr-defined]  # as above; the log has more details
     found = f"line {logged.line}: {' '.join(logged.message.split())}" if logged else exc.msg
     fault = Fault.NOT_WELL_FORMED
     if code == XML_ERR_DOCUMENT_EMPTY:
@@ -91,10 +91,10 @@ def malformed(exc: XMLSyntaxError, *, name: str, where: str) -> BadExtract:
 
 
 RECORD = "CertificateResponse"
-"""The element that holds one certificate (Annex B)."""
+"""Element with one certificate and its claims (Annex B)."""
 
 BODY = "CertificateBody"
-"""The element that holds the certificate itself."""
+"""Element with the certificate itself."""
 
 FIELDS = {
     "CertificateSubjectAltName": "name",
@@ -106,21 +106,21 @@ FIELDS = {
     "CertificateUsage": "usage",
     "ManufacturingFlag": "manufacturing",
 }
-"""Element → field of ``Claims``; ``other_name`` stands in for a ``name`` that is not there."""
+"""Element → field of ``Claims``. ``other_name`` replaces a missing ``name``."""
 
 _SERIAL_LENGTH: Final = 4 * SERIAL_SIZE_LIMIT
 """Characters of a serial number with blanks and leading zeros."""
 
 _ANY_RECORD = f"{{*}}{RECORD}"
-_XML_SPACE = " \t\r\n"  # what XML calls white space; Python's own strip() takes more
+_XML_SPACE = " \t\r\n"  # white space of XML; strip() of Python removes more
 
 
 class FieldTooLong(Exception):
-    """A claim is longer than the limit; the message names its element."""
+    """A claim is longer than the limit. The message is the name of its element."""
 
 
 class FieldLengths:
-    """How long claims may be. ``longest``: the longest so far of those that came near the limit."""
+    """Limits the length of claims. ``longest``: the longest one so far that came near the limit."""
 
     __slots__ = ("_limit", "longest", "near")
 
@@ -130,40 +130,39 @@ class FieldLengths:
         self.near = near_of(limit)
         self.longest = 0
 
-    def take(self, length: int, tag: str) -> None:
-        """Look at a claim that is not short; raises ``FieldTooLong``."""
+    def check(self, length: int, tag: str) -> None:
+        """Check a claim that comes near the limit. Raises ``FieldTooLong``."""
         if length > self._limit:
             raise FieldTooLong(local_name(tag))
         self.longest = max(self.longest, length)
 
 
 class Repeated(Exception):
-    """An element stands in a record once too often; the message names it."""
+    """An element occurs twice in a record. The message is its name."""
 
 
 def read_claims(record: _Element, *, lengths: FieldLengths, nested: bool) -> Claims:
-    """Read what stands in a record; an empty element claims nothing.
+    """Read the claims of a record. An empty element claims nothing.
 
-    Two elements may name the subject. Where a record has both, ``CertificateSubjectAltName`` is
-    taken: it is the one that holds an EUI-64. Raises ``Repeated`` for a known element that stands
-    twice and for a record in a record, ``FieldTooLong`` as ``lengths`` says. ``nested``: whether fields
-    may have elements in them.
+    Two elements can name the subject. If a record has both, ``CertificateSubjectAltName`` counts: it
+    contains an EUI-64. ``nested``: whether fields may contain elements. Raises ``Repeated`` for a known
+    element that occurs twice and for a record in a record, and ``FieldTooLong`` as ``lengths`` says.
     """
     near = lengths.near
     claims: dict[str, str | None] = {}
     for child in record:
         tag = child.tag
         field = FIELDS.get(tag) or FIELDS.get(local_name(tag))
-        holds = nested and len(child)
-        if field is None or holds:
+        has_children = nested and len(child)
+        if field is None or has_children:
             _check_for_record(child)
         if field is None:
             continue
         if field in claims:
             raise Repeated(local_name(tag))
-        text = (_own_text(child) if holds else child.text) or ""
+        text = (_own_text(child) if has_children else child.text) or ""
         if len(text) >= near:
-            lengths.take(len(text), tag)
+            lengths.check(len(text), tag)
         claims[field] = text.strip(_XML_SPACE) or None
     if "other_name" in claims:
         other = claims.pop("other_name")
@@ -181,23 +180,23 @@ def read_serial(record: _Element) -> Serial | None:
 
 
 def _check_for_record(child: _Element) -> None:
-    """Find a record in a record, however deep."""
+    """Raise ``Repeated`` for a record in a record, at any depth."""
     if next(child.iter(_ANY_RECORD), None) is not None:
         raise Repeated(RECORD)
 
 
 def _own_text(element: _Element) -> str:
-    """Join an element's text around the unknown elements in it."""
+    """Join the text of an element around the unknown elements in it."""
     return "".join([element.text or "", *(child.tail or "" for child in element)])
 
 
 def evidence(record: _Element, *, limit: int) -> bytes:
-    """Write a record as it stood, comments apart, in UTF-8, cut at ``limit`` bytes."""
+    """Write a record in UTF-8, without comments, cut at ``limit`` bytes."""
     return tostring(record, encoding="utf-8", with_tail=False)[:limit]
 
 
 ROOT = "CertificateDataResponse"
-"""The root of every extract, in any namespace or none (Annex B)."""
+"""Root of each extract, in any namespace or none (Annex B)."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -207,7 +206,7 @@ _DECLARED = re.compile(
 _PLAIN = re.compile(
     rb"utf-?(8|16(le|be)?)|(us-)?ascii|iso[-_]8859-\d+|latin-?1|(windows-|cp)125\d", re.IGNORECASE
 )
-"""Encodings in which markup is ASCII, or ASCII with a NUL beside each octet."""
+"""Encodings in which markup is ASCII, or ASCII with a NUL next to each byte."""
 
 
 class _DoctypeBegins(Exception):
@@ -215,7 +214,7 @@ class _DoctypeBegins(Exception):
 
 
 class _PrologTarget:
-    """A parser target that keeps the root's tag and stops at a DOCTYPE."""
+    """A parser target that keeps the tag of the root and stops at a DOCTYPE."""
 
     def __init__(self) -> None:
         self.root: str | None = None
@@ -227,20 +226,20 @@ class _PrologTarget:
         self.root = self.root or tag
 
     def close(self) -> None:
-        """Every target has one; this parser is dropped before its end."""
+        """Do nothing: this parser is dropped before its end, but each target needs this method."""
 
 
 def check_prolog(head: bytes, *, name: str, limit: int) -> None:
-    """Look at the first ``limit`` bytes of an XML, or at all of it where it has fewer.
+    """Check the first ``limit`` bytes of an XML document.
 
-    Raises ``BadExtract``: nothing there, no XML, a DOCTYPE, an encoding in which markup can be
-    hidden, another root, or no root within ``limit``.
-    An XML that ends before its root does pass: the parser proper says best what is wrong with it.
+    Raises ``BadExtract`` for an empty file, another format, a DOCTYPE, an encoding in which markup can
+    be hidden, another root, or no root within ``limit``. XML that ends before its root passes: the main
+    parser reports it best.
     """
     if not head:
-        raise bad_extract(Fault.EMPTY_FILE, name, "the .gz holds nothing")
+        raise bad_extract(Fault.EMPTY_FILE, name, "the .gz is empty")
     if head.startswith(_GZIP_MAGIC):
-        raise bad_extract(Fault.NOT_XML, name, "the .gz holds another .gz, not XML")
+        raise bad_extract(Fault.NOT_XML, name, "the .gz contains another .gz, not XML")
     root = _find_root(head, name)
     if root is None and len(head) >= limit:
         raise bad_extract(Fault.LEADING_TOO_LONG, name, f"no root element within the first {limit} bytes")
@@ -250,17 +249,17 @@ def check_prolog(head: bytes, *, name: str, limit: int) -> None:
 
 
 def check_root(tag: str, *, name: str) -> None:
-    """Raise ``BadExtract`` for another root than an extract's, in whatever namespace."""
+    """Raise ``BadExtract`` unless the root is that of an extract, in any namespace."""
     if local_name(tag) != ROOT:
         raise bad_extract(Fault.NOT_AN_EXTRACT, name, f"the root is {tag:.80}, not {ROOT}")
 
 
 def _check_encoding(head: bytes, *, name: str) -> None:
-    """Raise ``BadExtract`` for an encoding that can write ``<`` in more than one way, as UTF-7 can.
+    """Raise ``BadExtract`` for an encoding that can write ``<`` in several ways, such as UTF-7.
 
-    Whoever looks at octets, as the bound on names does, would see another document than the parser.
+    Checks of bytes, such as the limit on names, would see another document than the parser.
     """
-    declaration = head.replace(b"\0", b"").partition(b"?>")[0]  # it is ASCII, in UTF-16 too
+    declaration = head.replace(b"\0", b"").partition(b"?>")[0]  # it is ASCII, also in UTF-16
     found = _DECLARED.search(declaration)
     if found and not _PLAIN.fullmatch(found[1]):
         what = f"its encoding is {found[1][:40].decode('ascii', 'replace')}, and an extract has UTF-8"
@@ -268,11 +267,11 @@ def _check_encoding(head: bytes, *, name: str) -> None:
 
 
 def _find_root(head: bytes, name: str) -> str | None:
-    """Give the root's tag; ``None`` where the bytes end before it."""
-    look = _PrologTarget()
-    # lxml needs only the methods that are there; its stub asks for all.
+    """Return the tag of the root, ``None`` if the bytes end before it."""
+    target = _PrologTarget()
+    # lxml needs only these methods; its stub requires all.
     parser = etree.XMLParser(
-        target=look,  # type: ignore[arg-type]
+        target=target,  # type: ignore[arg-type]
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -282,31 +281,31 @@ def _find_root(head: bytes, name: str) -> str | None:
     except _DoctypeBegins:
         raise bad_extract(Fault.DOCTYPE, name, "it has a DOCTYPE, which no extract needs") from None
     except etree.XMLSyntaxError as exc:
-        if look.root is None:
+        if target.root is None:
             raise malformed(exc, name=name, where="before the root element") from exc
-    return look.root
+    return target.root
 
 
 RESPONSE_CODE = "ResponseCode"
 SUCCESS = "200"
-"""What ``ResponseCode`` says of an extract that is one, where it is there at all (Annex B)."""
+"""Value of ``ResponseCode`` in an extract, if it has one (Annex B)."""
 
 
 FLAT = 3
-"""Elements inside one another in an extract as Annex B has it: root, record, field."""
+"""Depth of elements in an extract of Annex B: root, record, field."""
 
 
 class XmlRecordStream:
-    """One XML being parsed. ``records``: so far. ``xml_bytes``: given to the parser so far.
+    """Parses one XML document. ``records``: number so far. ``xml_bytes``: parsed so far.
 
-    ``deepest``: elements inside one another so far, not less than Annex B's own three. ``longest_wait``:
-    the most bytes so far without the end of a record, in whole steps; 0 where each step had one.
-    ``nested``: whether anything stands deeper than the fields of records directly below the root; asked
-    once a step, so that it need not be asked for each field of each record.
+    ``deepest``: depth of elements so far, at least the three of Annex B. ``longest_wait``: most bytes so
+    far without the end of a record, in whole steps; 0 if each step had one. ``nested``: whether any
+    element is deeper than the fields of records below the root. It is found once for each step, because
+    that costs less than once for each field.
     """
 
     def __init__(self, *, name: str, limits: ReaderLimits) -> None:
-        """Prepare; ``name`` of the file is for messages."""
+        """Prepare to parse. Messages contain ``name``."""
         self._name = name
         self._limits = limits
         self._parser = etree.XMLPullParser(
@@ -333,20 +332,20 @@ class XmlRecordStream:
         self.nested = True
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[_Element]:
-        """Yield every ``CertificateResponse`` as it ends; raises ``BadExtract``."""
-        tape = PeekableStream(pieces)
+        """Yield each ``CertificateResponse`` when it ends. Raises ``BadExtract``."""
+        stream = PeekableStream(pieces)
         limit = self._limits.leading_bytes
-        check_prolog(tape.peek(limit), name=self._name, limit=limit)
-        while step := tape.take():
+        check_prolog(stream.peek(limit), name=self._name, limit=limit)
+        while step := stream.take():
             yield from self._read_step(step)
         root = self._close()
-        check_root(root.tag, name=self._name)  # the first look may not have seen it end
+        check_root(root.tag, name=self._name)  # it may not end within the first bytes
         self._check_for_strays(root)
 
     def _check_for_strays(self, root: _Element) -> None:
-        """Refuse certificates without a single record around them: a changed format is no quiet day."""
+        """Refuse certificates without records: the format has changed."""
         if not self.records and next(root.iter(f"{{*}}{BODY}"), None) is not None:
-            what = f"it holds certificates, and no {RECORD} around any of them"
+            what = f"it contains certificates, but no {RECORD}"
             raise self._fault(Fault.NOT_AN_EXTRACT, what)
 
     def _close(self) -> _Element:
@@ -356,7 +355,7 @@ class XmlRecordStream:
             raise malformed(exc, name=self._name, where=f"{self._where()}, at its end") from exc
 
     def _read_step(self, step: bytes) -> Iterator[_Element]:
-        """Parse some bytes, yield the records that end in them, and let go of what is done with."""
+        """Parse some bytes, yield the records that end in them, and free what is finished."""
         broken = self._feed(step)
         self.nested = self._root is None or bool(self._beyond_fields(self._root))
         last = None
@@ -365,17 +364,17 @@ class XmlRecordStream:
         if broken:
             raise malformed(broken, name=self._name, where=self._where()) from broken
         if self._root is not None:
-            self._names.look(self._root, step)
+            self._names.sample(self._root, step)
             if self.nested:
                 self._measure_depth(self._root)
         if last is None:
             self._wait(len(step))
         else:
             self._waiting = 0
-            self._forget_before(last)
+            self._free_before(last)
 
     def _feed(self, step: bytes) -> etree.XMLSyntaxError | None:
-        """Parse some bytes; an error is given back, for the records before it are still to be read."""
+        """Parse some bytes. Return a syntax error, because the records before it are still to be read."""
         self.xml_bytes += len(step)
         try:
             self._parser.feed(step)
@@ -416,7 +415,7 @@ class XmlRecordStream:
                 raise self._fault(Fault.TOO_DEEP, f"elements nest deeper than {self._limits.depth}")
 
     def _wait(self, size: int) -> None:
-        """Bound what is held while no record ends."""
+        """Limit what is held in memory while no record ends."""
         self._waiting += size
         self.longest_wait = max(self.longest_wait, self._waiting)
         if self._waiting > self._limits.record_bytes:
@@ -425,10 +424,10 @@ class XmlRecordStream:
                 f"more than {self._limits.record_bytes} bytes without the end of a record",
             )
 
-    def _forget_before(self, record: _Element) -> None:
-        """Drop all that stands before ``record``, in its wrappers too.
+    def _free_before(self, record: _Element) -> None:
+        """Free everything before ``record``, also in the elements around it.
 
-        The record itself stays until the next has ended: libxml2 may still be writing its tail.
+        The record itself stays until the next one has ended: libxml2 may still write its tail.
         """
         element, parent = record, record.getparent()
         while parent is not None:
@@ -436,7 +435,7 @@ class XmlRecordStream:
             element, parent = parent, parent.getparent()
 
     def _where(self) -> str:
-        return f"after record {self.records}, by byte {self.xml_bytes} of the XML"
+        return f"after record {self.records}, at byte {self.xml_bytes} of the XML"
 
     def _fault(self, fault: Fault, what: str) -> BadExtract:
         return bad_extract(fault, self._name, f"{self._where()}: {what}")

@@ -1,12 +1,16 @@
 """Create sources: open_source(url), fetch_host_key()."""
 
-from typing import assert_never
+from collections.abc import Callable
+from typing import TYPE_CHECKING, assert_never
 
 from smki_sync.events import EventListener
 from smki_sync.sources.base import DirectoryAddress, Limits, SftpAddress, Source, parse_address
 from smki_sync.sources.directory import DirectorySource
 from smki_sync.sources.sftp_protocol import RequestLimit
-from smki_sync.sources.ssh_settings import HostKey, SftpLogin, host_name
+from smki_sync.sources.ssh_settings import HostKey, SftpLogin, SshEngine, host_name
+
+if TYPE_CHECKING:
+    from smki_sync.sources.sftp import Connection
 
 
 def fetch_host_key(address: SftpAddress, *, limits: Limits) -> HostKey:
@@ -33,12 +37,30 @@ def open_source(
     """
     match parse_address(url):
         case SftpAddress() as address:
-            from smki_sync.sources.sftp import SftpSource  # noqa: PLC0415 - paramiko takes 0.1 s to load
+            from smki_sync.sources import sftp  # noqa: PLC0415 - paramiko takes 0.1 s to load
 
-            return SftpSource(
-                address, login=login, limits=limits, events=events, requests=requests or RequestLimit()
+            return sftp.SftpSource(
+                address,
+                connect=_connector(address, login, limits),
+                limits=limits,
+                events=events,
+                requests=requests or RequestLimit(),
             )
         case DirectoryAddress(path=path):
             return DirectorySource(path, limits=limits)
+        case unknown:
+            assert_never(unknown)
+
+
+def _connector(address: SftpAddress, login: SftpLogin, limits: Limits) -> Callable[[], "Connection"]:
+    """Return what connects with the configured engine; raises ``ConfigError`` if it cannot log in."""
+    from smki_sync.sources import openssh, ssh_connect  # noqa: PLC0415 - paramiko takes 0.1 s to load
+
+    match login.engine:
+        case SshEngine.PARAMIKO:
+            return lambda: ssh_connect.connect(address, login=login, limits=limits)
+        case SshEngine.OPENSSH:
+            openssh.check_login(login)
+            return lambda: openssh.connect(address, login=login, limits=limits)
         case unknown:
             assert_never(unknown)

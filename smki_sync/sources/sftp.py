@@ -47,8 +47,6 @@ from smki_sync.sources.sftp_protocol import (
     read_version,
     string,
 )
-from smki_sync.sources.ssh_connect import connect
-from smki_sync.sources.ssh_settings import SftpLogin
 
 DEFAULT_READ_BYTES: Final = 32 * 1024
 """Bytes of a read request that every server must accept (filexfer-02, section 3)."""
@@ -203,14 +201,17 @@ class SftpSource:
         self,
         address: SftpAddress,
         *,
-        login: SftpLogin,
+        connect: Callable[[], Connection],
         limits: Limits,
         events: EventListener,
         requests: RequestLimit,
     ) -> None:
-        """Store the address and options; nothing is read or sent before entering."""
+        """Store the address and options; nothing is read or sent before entering.
+
+        ``connect``: connects, checks the host key and logs in.
+        """
         self._address = address
-        self._connect: Callable[[], Connection] = lambda: connect(address, login=login, limits=limits)
+        self._connect = connect
         self._limits = limits
         self._events = events
         self._requests = requests

@@ -235,6 +235,9 @@ class TimedChannel:
         self._channel.settimeout(min(self._limits.stall, left))
         try:
             return step()
+        except SourceError:
+            self.failed = True
+            raise
         except TimeoutError as exc:
             raise (self._stalled() if left > self._limits.stall else self._over_deadline()) from exc
         except (EOFError, OSError) as exc:

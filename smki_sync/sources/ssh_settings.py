@@ -258,6 +258,13 @@ def helpful_legacy_algorithms(ours: AlgorithmOffer, theirs: AlgorithmOffer) -> t
     )
 
 
+class SshEngine(StrEnum):
+    """What implements SSH: the library paramiko, or the system's ``ssh`` program."""
+
+    PARAMIKO = "paramiko"
+    OPENSSH = "openssh"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftpLogin:
     """How to log in. A key is tried before a password; one refusal ends the login (SEC Appendix P).
@@ -266,7 +273,8 @@ class SftpLogin:
     or with an agent its public key; ``key_passphrase`` decrypts it. ``password``: used without a key, if the
     server accepts no keys, or if it asks for one after the key. ``allow_agent``, ``look_for_keys``: also use
     keys of an SSH agent or of ``~/.ssh``. The server counts every key, so both are off by default.
-    ``legacy_algorithms``: algorithms that an old server needs.
+    ``legacy_algorithms``: algorithms that an old server needs. ``engine``: what implements SSH.
+    ``ssh_config``: configuration file of the OpenSSH engine; ``None`` uses the files that ``ssh`` reads.
     """
 
     known_hosts: Path | None = None
@@ -276,6 +284,8 @@ class SftpLogin:
     allow_agent: bool = False
     look_for_keys: bool = False
     legacy_algorithms: tuple[LegacyAlgorithm, ...] = ()
+    engine: SshEngine = SshEngine.PARAMIKO
+    ssh_config: Path | None = None
 
 
 def load_pins(known_hosts: Path | None, address: SftpAddress) -> PinnedHostKeys:

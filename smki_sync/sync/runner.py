@@ -1,6 +1,5 @@
 """Run a sync: lock, plan, download, apply, report; check the disk space."""
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +17,7 @@ from smki_sync.download import (
 )
 from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
 from smki_sync.events import Detail
+from smki_sync.files import free_bytes
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.history import Download, History
@@ -76,7 +76,7 @@ class DownloadLedger:
 
 BUILD_FACTOR: Final = 4.5
 """Bytes of a new generation for each byte of its full as .gz: a record takes about 200 there, 620 in the
-mirror with its indexes, and some 200 while they are sorted (docs/benchmarks.md)."""
+mirror with its indexes, and some 200 while they are sorted (docs/contributing.md)."""
 
 DEVICE_INDEX_FACTOR: Final = 1.0
 """The same for the indexes of ``mirror.index_devices``: 104 bytes for each certificate, and as much while
@@ -115,9 +115,9 @@ def _needs(job: SyncJob, plan: Plan) -> list[tuple[Path, int]]:
 
 def _check(path: Path, size: int) -> None:
     with disk_errors(path):
-        free = shutil.disk_usage(path).free
+        free = free_bytes(path)
     needed = size + RESERVE_BYTES
-    if free < needed:
+    if free is not None and free < needed:
         raise MirrorNotWritable(
             f"{path} needs {needed / _UNITS:,.0f} MB for this run, and {free / _UNITS:,.0f} MB are free",
             hint="Free space there, or move the mirror to a larger disk. Nothing was downloaded or changed.",

@@ -1,8 +1,6 @@
-"""Anchor slots: the certificates that a device gets before it is installed, one file a region.
+"""Anchor slots: the certificates that a device gets before it is installed, one file for each region.
 
-For: the rule that the files of all regions hold the same certificates but for those of the WAN provider
-(Appendix O 2.3.3), and what a newer publication changed. Refuses: to read a file, and to say which
-certificate of two is the right one.
+The files of all regions contain the same certificates, except those of the WAN provider (Appendix O 2.3.3).
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +12,12 @@ from smki_sync.model.certificate import ROLE_NAMES
 from smki_sync.x509 import read_facts
 
 WAN_PROVIDER: Final = 6
-"""Remote Party Role of the WAN provider (GBCS 12): the one in which regions differ."""
+"""Remote Party Role of the WAN provider (GBCS 12), in whose certificates regions differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotCertificate:
-    """One certificate of a slot file. ``issuer``, ``subject``: RFC 4514. ``sha256``: of the DER."""
+    """One certificate of a slot file. ``issuer``, ``subject``: RFC 4514. ``sha256``: of its DER."""
 
     serial: str
     issuer: str
@@ -38,7 +36,7 @@ class SlotCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotDifference:
-    """A certificate that some regions have and others lack, though it is not the WAN provider's."""
+    """A certificate of another party than the WAN provider that only some regions have."""
 
     certificate: SlotCertificate
     present: tuple[str, ...]
@@ -47,14 +45,14 @@ class SlotDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotChanges:
-    """What a publication has that the one before had not, and the other way round."""
+    """Certificates that a publication added and removed."""
 
     added: tuple[SlotCertificate, ...] = ()
     removed: tuple[SlotCertificate, ...] = ()
 
 
 def slot_of(der: bytes) -> SlotCertificate:
-    """What a certificate of a slot file says of itself; raises ``ValueError`` where it is none."""
+    """Read a certificate of a slot file. Raises ``ValueError`` if it is not one."""
     facts = read_facts(der)
     return SlotCertificate(
         serial=facts.serial,
@@ -68,7 +66,7 @@ def slot_of(der: bytes) -> SlotCertificate:
 
 
 def differences(regions: Mapping[str, Iterable[SlotCertificate]]) -> tuple[SlotDifference, ...]:
-    """Every certificate that should stand in all regions and does not; in a stable order."""
+    """Return each certificate that all regions should have and some lack, in a stable order."""
     shared = {name: _shared(certificates) for name, certificates in sorted(regions.items())}
     every = {found.sha256: found for some in shared.values() for found in some.values()}
     return tuple(

@@ -1,12 +1,9 @@
-"""The mirror against itself and against its trust anchors.
+"""Verify a mirror against itself and its trust anchors, without its lock and without changing it.
 
-For: :func:`verify`, the deed behind ``smki-sync verify``. Refuses: to change a mirror, to take its lock, to
-stop at a finding.
-
-* :mod:`.job` what a verification is given
-* :mod:`.report` what it found
-* :mod:`.inspect` a few rows: each against its certificate, each certificate against its chain
-* :mod:`.run` a whole mirror, in threads
+* :mod:`.runner` a whole mirror or a sample, in threads
+* :mod:`.inspector` rows against their certificates, certificates against their chains; the results
+* :mod:`.explanation` one certificate, step by step
+* :mod:`.manifest` manifests of mirrors, and their comparison
 """
 
 from smki_sync.verify.inspector import Verification

@@ -11,7 +11,7 @@ from typing import Final, Protocol, TextIO
 
 from smki_sync.errors import MirrorDamaged, MirrorError
 from smki_sync.events import Checking, Detail, EventListener, NullListener, Verifying
-from smki_sync.files import output_error
+from smki_sync.files import atomic_file
 from smki_sync.mirror.connection import mirror_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.inspection import Db, StoredRow, read_rows, read_sample
@@ -21,7 +21,7 @@ from smki_sync.mirror.queries import open_mirror, read_counts, read_position
 from smki_sync.mirror.signature_cache import LastVerification, SignatureCache, signature_cache_at
 from smki_sync.verify.inspector import (
     FoundProblem,
-    Inspected,
+    InspectedRows,
     Inspector,
     Tally,
     Verification,
@@ -31,21 +31,23 @@ from smki_sync.verify.inspector import (
 )
 
 
-class Listing(Protocol):
-    """Takes findings as they come."""
+class FindingSink(Protocol):
+    """Receives findings as they come."""
 
     def write(self, found: Iterable[FoundProblem]) -> None:
-        """Write some."""
+        """Write some findings."""
 
 
-class NullListing:
-    """No list was asked for."""
+class NullSink:
+    """Drops every finding."""
 
     def write(self, found: Iterable[FoundProblem]) -> None:
-        """Drop them."""
+        """Drop the findings."""
 
 
-class _Lines:
+class _JsonLines:
+    """Writes one JSON object per finding."""
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
@@ -55,7 +57,7 @@ class _Lines:
 
 
 def document_of(found: FoundProblem) -> dict[str, object]:
-    """One finding as JSON, also in the report."""
+    """Return one finding as JSON."""
     finding = found.finding
     return {
         "code": finding.code.value,
@@ -67,22 +69,13 @@ def document_of(found: FoundProblem) -> dict[str, object]:
 
 
 @contextmanager
-def listing_to(path: Path | None) -> Iterator[Listing]:
-    """Write to ``path`` when the block ends well; :class:`OutputError` if it cannot be written."""
+def finding_sink(path: Path | None) -> Iterator[FindingSink]:
+    """Write findings to ``path``, which appears at the end; raises :class:`OutputError`."""
     if path is None:
-        yield NullListing()
+        yield NullSink()
         return
-    part = path.with_name(path.name + ".part")
-    try:
-        stream = part.open("w", encoding="utf-8")
-    except OSError as exc:
-        raise output_error(path, exc) from exc
-    try:
-        with stream:
-            yield _Lines(stream)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path, force=True) as stream:
+        yield _JsonLines(stream)
 
 
 def _now() -> datetime:
@@ -91,10 +84,10 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """How much is verified.
+    """What to verify.
 
-    ``sample``: so many certificates, chosen by chance; ``None`` for all, with pages, indexes, counts and
-    digest. ``any_status``: also what is not In-Use. ``afresh``: remembered proofs are worked out again.
+    ``sample``: number of certificates, chosen at random; ``None`` for all, with pages, indexes, counts and
+    digest. ``any_status``: include certificates that are not In-Use. ``afresh``: ignore cached signatures.
     """
 
     sample: int | None = None
@@ -104,10 +97,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyJob:
-    """One mirror, one set of anchors, one time.
+    """One mirror, one set of trust anchors, one time.
 
-    ``anchors``: trust anchors as DER. ``at``: the time that dates are judged by. ``complete``: where every
-    finding is written, one JSON object a line; ``None`` for nowhere. ``chance``: chooses a sample.
+    ``anchors``: as DER. ``at``: time for which validity is checked. ``complete``: file for every finding, as
+    JSON Lines. ``chance``: chooses the sample.
     """
 
     directory: MirrorDirectory
@@ -121,144 +114,144 @@ class VerifyJob:
     threads: int = field(default_factory=default_threads)
 
 
-MARKS: Final = 500_000
-"""Proofs gathered before they are written, in the order of their tree: some 20 MB of memory."""
+CACHE_BATCH: Final = 500_000
+"""Verified signatures that are written to the cache together, in key order: about 20 MB of memory."""
 
 
 def verify(job: VerifyJob) -> Verification:
-    """Verify a mirror. Takes no lock and changes nothing in it; a damaged one is marked for the next sync.
+    """Verify a mirror, without its lock; a damaged mirror is marked, so that the next sync rebuilds it.
 
-    Raises :class:`MirrorError` where there is none, :class:`MirrorDamaged` where it cannot be opened as one.
+    Raises :class:`MirrorError` if there is no mirror, :class:`MirrorDamaged` if it cannot be opened.
     """
     generation = job.directory.linked()
     if generation is None:
         raise MirrorError(
-            f"there is no mirror in {job.directory.root}", hint="Run `smki-sync sync`.", code="no-mirror"
+            f"There is no mirror in {job.directory.root}.", hint="Run `smki-sync sync`.", code="no-mirror"
         )
-    done: Verification | None = None
+    result: Verification | None = None
     try:
         with open_mirror(generation) as db:
-            done = _verified(job, db)
-    except MirrorDamaged:  # on closing, SQLite says once more what has been reported already
-        if done is None:
-            _mark(job, generation)
+            result = _verify(job, db)
+    except MirrorDamaged:  # on closing, SQLite reports again what is in the result
+        if result is None:
+            _mark_damaged(job, generation)
             raise
-    assert done is not None  # or else something was raised
-    if done.damages:
-        _mark(job, generation)
-    return done
+    assert result is not None  # otherwise an error was raised
+    if result.damages:
+        _mark_damaged(job, generation)
+    return result
 
 
-def _mark(job: VerifyJob, generation: Path) -> None:
-    """Let the next sync build anew; who may only read verifies all the same."""
+def _mark_damaged(job: VerifyJob, generation: Path) -> None:
+    """Make the next sync rebuild the mirror; a user without write permission can still verify."""
     try:
         job.directory.mark_damaged(generation)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"the damage could not be noted for the next sync: {error.message}"))
+        job.hear.hear(Detail(text=f"The mirror could not be marked as damaged: {error.message}"))
 
 
-def _verified(job: VerifyJob, db: Db) -> Verification:
+def _verify(job: VerifyJob, db: Db) -> Verification:
     began = job.clock()
-    position = read_position(db).day  # the first look: from now on nothing newer is seen
+    position = read_position(db).day  # the first read starts the snapshot
     with ExitStack() as stack:
-        proofs, lost = stack.enter_context(signature_cache_at(job.directory.proofs))
-        if lost:
-            job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
-        made = _Pass(job, db, proofs, stack.enter_context(listing_to(job.complete)))
+        cache, problem = stack.enter_context(signature_cache_at(job.directory.proofs))
+        if problem:
+            job.hear.hear(Detail(text=f"Verified signatures are not cached: {problem}"))
+        run = _VerificationRun(job, db, cache, stack.enter_context(finding_sink(job.complete)))
         whole = job.scope.sample is None
-        damages = made.whole() if whole else made.sample(job.scope.sample or 0)
-        done = Verification(
+        damages = run.check_all() if whole else run.check_sample(job.scope.sample or 0)
+        result = Verification(
             at=job.at,
             position=position,
             anchors=len(job.anchors),
             sample=job.scope.sample,
             any_status=job.scope.any_status,
-            tally=made.tally,
-            aspects=tuple(made.reached),
+            tally=run.tally,
+            aspects=tuple(run.reached),
             damages=tuple(damages),
-            kept=not lost,
+            kept=not problem,
             seconds=(job.clock() - began).total_seconds(),
         )
-        if whole and not lost:
-            proofs.note(_for_status(job, done, Path(db.filename).name))
-    return done
+        if whole and not problem:
+            cache.note(_last_verification(job, result, Path(db.filename).name))
+    return result
 
 
 @dataclass(slots=True)
-class _Pass:
-    """One pass through a mirror. ``tally`` and ``recount`` grow as batches are done.
+class _VerificationRun:
+    """One run over a mirror. ``tally`` and ``recount`` grow with each batch.
 
-    ``reached``: what was held against itself; reading may stop at a damaged page, and the rest is unknown.
+    ``reached``: parts that were checked completely; reading may stop at a damaged page.
     """
 
     job: VerifyJob
     db: Db
-    proofs: SignatureCache
-    listing: Listing
+    cache: SignatureCache
+    sink: FindingSink
     tally: Tally = field(default_factory=Tally)
     recount: CountCheck = field(default_factory=CountCheck)
     reached: list[CheckedPart] = field(default_factory=list)
     _marks: list[int] = field(default_factory=list)
 
-    def whole(self) -> list[Damage]:
-        """Every row, and the mirror against itself."""
+    def check_all(self) -> list[Damage]:
+        """Verify every row, and check pages, indexes, counts and digest."""
         damages: list[Damage] = []
         try:
             with mirror_errors(self.job.directory.link):
-                self._step("every page")
+                self._report_step("every page")
                 self.reached.append(CheckedPart.PAGES)
                 damages += check_pages(self.db)
-                self._step("indexes against rows")
+                self._report_step("indexes and rows")
                 damages += check_indexes(self.db)
                 self.reached.append(CheckedPart.INDEXES)
-                self._all_of(read_rows(self.db), read_counts(self.db).total)
+                self._inspect(read_rows(self.db), read_counts(self.db).total)
                 damages += self.recount.against(self.db)
                 self.reached += [CheckedPart.COUNTS, CheckedPart.DIGEST]
-        except MirrorDamaged as error:  # the pages have said so already, more often than not
+        except MirrorDamaged as error:  # often reported by the page check already
             damages.append(Damage(aspect=CheckedPart.PAGES, detail=error.message))
         except UnicodeDecodeError as error:
-            told = f"a text in a row is none ({error.reason}); reading stopped there"
-            damages.append(Damage(aspect=CheckedPart.PAGES, detail=told))
+            detail = f"A text in a row is not UTF-8 ({error.reason}). Reading stopped there."
+            damages.append(Damage(aspect=CheckedPart.PAGES, detail=detail))
         return damages
 
-    def sample(self, number: int) -> list[Damage]:
-        """Some rows by chance; nothing that would take a pass through the file."""
+    def check_sample(self, number: int) -> list[Damage]:
+        """Verify some rows, chosen at random; checks that read the whole file are left out."""
         any_status = self.job.scope.any_status
         rows = read_sample(self.db, number, self.job.chance, any_status=any_status)
-        self._all_of(rows, len(rows))
+        self._inspect(rows, len(rows))
         return []
 
-    def _all_of(self, rows: Iterable[StoredRow], size: int) -> None:
+    def _inspect(self, rows: Iterable[StoredRow], size: int) -> None:
         scope = self.job.scope
-        judge = chain_validator(self.db, self.job.anchors, self.job.at)
-        inspector = Inspector(judge, self.proofs, any_status=scope.any_status, afresh=scope.afresh)
+        validator = chain_validator(self.db, self.job.anchors, self.job.at)
+        inspector = Inspector(validator, self.cache, any_status=scope.any_status, afresh=scope.afresh)
         done = 0
-        for some in map_in_threads(inspector.inspect, iter(rows), self.job.threads):
-            done += some.rows
-            self._take(some)
+        for batch in map_in_threads(inspector.inspect, iter(rows), self.job.threads):
+            done += batch.rows
+            self._add(batch)
             self.job.hear.hear(Verifying(file=self.job.directory.link.name, done=done, size=size))
-        self.proofs.add(self._marks)
+        self.cache.add(self._marks)
 
-    def _take(self, some: Inspected) -> None:
-        self.tally.merge(some.tally)
-        self.recount.merge(some.recount)
-        self.listing.write(some.tally.found)
-        self._marks += some.marks
-        if len(self._marks) >= MARKS:
-            self.proofs.add(self._marks)
+    def _add(self, batch: InspectedRows) -> None:
+        self.tally.merge(batch.tally)
+        self.recount.merge(batch.recount)
+        self.sink.write(batch.tally.found)
+        self._marks += batch.marks
+        if len(self._marks) >= CACHE_BATCH:
+            self.cache.add(self._marks)
             self._marks.clear()
 
-    def _step(self, words: str) -> None:
-        self.job.hear.hear(Checking(file=self.job.directory.link.name, step=words))
+    def _report_step(self, step: str) -> None:
+        self.job.hear.hear(Checking(file=self.job.directory.link.name, step=step))
 
 
-def _for_status(job: VerifyJob, done: Verification, generation: str) -> LastVerification:
+def _last_verification(job: VerifyJob, result: Verification, generation: str) -> LastVerification:
     return LastVerification(
         at=utc(job.clock()),
-        position=done.position.isoformat(),
-        certificates=done.tally.checked,
-        errors=done.errors + len(done.damages),
-        warnings=done.warnings,
-        anchored=done.anchors > 0,
+        position=result.position.isoformat(),
+        certificates=result.tally.checked,
+        errors=result.errors + len(result.damages),
+        warnings=result.warnings,
+        anchored=result.anchors > 0,
         generation=generation,
     )

@@ -1,5 +1,6 @@
 """The contract suite on a directory, on servers of paramiko and asyncssh, and on OpenSSH in several moods."""
 
+import getpass
 import os
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from support.source_contract import Offer, SourceContract, fill
 from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
-from smki_sync.sources.ssh_settings import SftpLogin
+from smki_sync.sources.ssh_settings import SftpLogin, SshEngine
 
 
 class TestDirectory(SourceContract):
@@ -82,6 +83,57 @@ class TestOpenSsh(SourceContract):
     @pytest.fixture
     def offer(self, folder: Path, openssh: OpenSsh) -> Offer:
         return openssh_offer(openssh, folder)
+
+
+class TestOpenSshEngine(SourceContract):
+    """The ``ssh`` program as the engine, against OpenSSH."""
+
+    @pytest.fixture
+    def offer(self, folder: Path, openssh: OpenSsh, tmp_path: Path) -> Offer:
+        (tmp_path / "ssh_config").write_text("")
+        return engine_offer(openssh, folder, tmp_path / "ssh_config")
+
+
+@pytest.fixture(scope="module")
+def jump_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
+    with openssh_server(Path("/"), tmp_path_factory.mktemp("jump")) as server:
+        yield server
+
+
+class TestOpenSshEngineThroughJumpHost(SourceContract):
+    """The same through a jump host of the operator's ``ssh_config``."""
+
+    @pytest.fixture
+    def offer(self, folder: Path, openssh: OpenSsh, jump_host: OpenSsh, tmp_path: Path) -> Offer:
+        (tmp_path / "ssh_config").write_text(
+            "Host jump\n"
+            f"  HostName {jump_host.host}\n  Port {jump_host.port}\n  User {getpass.getuser()}\n"
+            f"  IdentityFile {jump_host.identity_file}\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {jump_host.known_hosts}\n  StrictHostKeyChecking yes\n"
+            f"Host {openssh.host}\n  ProxyJump jump\n"
+        )
+        return engine_offer(openssh, folder, tmp_path / "ssh_config")
+
+    def test_connection_goes_through_the_jump_host(self, offer: Offer, jump_host: OpenSsh) -> None:
+        before = jump_host.log.read_text().count("Accepted publickey")
+        with offer() as source:
+            assert len(source.fetch_listing()) == 3
+        assert jump_host.log.read_text().count("Accepted publickey") == before + 1
+
+
+def engine_offer(server: OpenSsh, default: Path, ssh_config: Path) -> Offer:
+    login = SftpLogin(
+        known_hosts=server.known_hosts,
+        identity_file=server.identity_file,
+        engine=SshEngine.OPENSSH,
+        ssh_config=ssh_config,
+    )
+
+    def offered(*, limits: Limits | None = None, folder: Path = default) -> AbstractContextManager[Source]:
+        url = f"{server.url.removesuffix('/')}{quote(str(folder))}"
+        return open_source(url, login=login, limits=limits or Limits(), events=NullListener())
+
+    return offered
 
 
 @pytest.fixture(scope="module")

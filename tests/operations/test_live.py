@@ -57,10 +57,11 @@ def there(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Iterator[
             f"mkdir -p /etc/smki-sync /srv/open; chmod 777 /srv/open; cp -r {original} /srv/repository"
         )
         source = ["--source", "file:///srv/repository", "--mirror", "/var/lib/smki-sync"]
-        ran = made(SMKI_SYNC, "init", *source, "--output", TOML, "--schedule", "systemd", "--json")
+        ran = made(SMKI_SYNC, "init", *source, "--config", TOML, "--schedule", "systemd", "--json")
         assert ran.returncode == Exit.OK, ran.stderr
         document = json.loads(ran.stdout)
         assert document["hindrances"] == []
+        assert f"chgrp smki-sync {TOML}" in document["steps"]
         made.shell("\n".join(document["steps"]))
         yield made
 

@@ -153,8 +153,11 @@ class Shell:
         return Ran(code=code, raw=shown, err="")
 
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a command. They name a configuration file in the directory, if there is one."""
         day = {"SMKI_SYNC_TODAY": self.today.isoformat()} if self.today else {}
-        return surroundings(self.place, {**day, **(self.variables or {}), **extra})
+        file = self.place / "smki-sync.toml"
+        named = {"SMKI_SYNC_CONFIG": str(file)} if file.exists() else {}
+        return surroundings(self.place, {**day, **named, **(self.variables or {}), **extra})
 
 
 def _run_here(words: list[str], place: Path, environment: dict[str, str], out: Path, err: Path) -> None:

@@ -24,16 +24,16 @@ from scenarios.merge_model.reference import DEFAULT, Row
 from scenarios.merge_model.world import Options
 from smki_sync.cli import main
 
-MANIFEST = ("prove",)
+MANIFEST = ("manifest",)
 """The command that lists the files of a mirror, with their hashes."""
 
-REHEARSE = ("drill",)
+REHEARSE = ("restore", "--rehearse")
 """The command that restores into a temporary directory and compares."""
 
 
 def configuration(options: Options, fallback: Path) -> str:
     """The model's fulls may lose many of their sixty certificates at once; and nobody expects lists."""
-    lines = ["[trust]", "expect_lists = false", "[policy]", "shrink_allowance = 100"]
+    lines = ["[trust]", "expect_lists = false", "[policy]", "max_shrink_share = 1.0"]
     if options.rule != DEFAULT:
         lines.append(f"full_overlap_days = {options.rule.overlap}")
         lines.append(f'verify = "{"new" if options.rule.verify else "off"}"')
@@ -203,13 +203,15 @@ class ClientMirror:
         self._today = day_text(day)
         code, out, err = self._run(*words, "--quiet", "--source", self.source.as_uri())
         document = json.loads(out)
-        self._was_told = "applied" in document or words[0] not in _RUNS
-        position = document.get("position") if words[0] in _RUNS else None
+        is_run = words[0] in _RUNS and words != REHEARSE
+        self._was_told = "applied" in document or not is_run
+        position = document.get("position") if is_run else None
         return Outcome(
             exit=code,
             position=None if position is None else day_number(position),
-            quarantined=document.get("quarantined") if words[0] in _RUNS else None,
+            quarantined=document.get("quarantined") if is_run else None,
             applied=self._known(document.get("applied", ())),
+            missing=tuple(map(day_number, document["plan"]["missing"])) if "plan" in document else None,
             codes=tuple(one["code"] for one in document.get("attention") or ()),
             text=err or _told(document),
         )

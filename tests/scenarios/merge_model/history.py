@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import product
 
 from scenarios.merge_model.extracts import Extract, Kind
 from scenarios.merge_model.mirrors import ATTENTION, CURRENT, FINDING, Mirror, Outcome, View
 from scenarios.merge_model.operators import Act, Step, perform
 from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
-from scenarios.merge_model.world import World
+from scenarios.merge_model.world import WINDOW, World
 
 REFUSALS = frozenset({4, 10})
 """A restore that would lead less far, or finds no full, refuses."""
@@ -41,6 +42,7 @@ class Check(StrEnum):
     REPORT = "a report says otherwise than the mirror"
     AGAIN = "the same action a second time changed something"
     JOURNAL = "the journal, replayed, does not give the mirror"
+    GAP = "a run does not name the delta at which it stops"
     HEALS = "an unproven mirror leaves a full aside that would prove it"
     DRIFT = "reconcile finds a difference that there is not"
     QUARANTINE = "the quarantine does not count what nobody has accepted"
@@ -110,6 +112,8 @@ class History:
         self.told = Told()
         self.view: View | None = None
         self.digests: dict[int, str] = {}
+        self._digests_before: dict[int, str] = {}
+        self.is_vague = False  # a run that failed has not said what it applied to an earlier generation
         self._steps: list[tuple[Step, Outcome | None, View | None]] = []
         self._known: dict[int, Standing] = {}
         self._token = ""
@@ -129,7 +133,7 @@ class History:
 
     def _take(self, step: Step) -> None:
         before = self.view
-        prior = self._books()
+        prior, self._digests_before = self._books(), dict(self.digests)
         outcome = perform(step, self.world, self.mirror, before.position if before else None)
         after = self.mirror.view(step.day)
         self._steps.append((step, outcome, after))
@@ -150,6 +154,7 @@ class History:
             self._judge_outcome(step, outcome, after)
             self._judge_drift(step, outcome, before)
             self._judge_healing(step, outcome, after)
+            self._judge_gap(step, outcome, after)
         if step.again and before:
             self._judge_again(step, before, after)
 
@@ -168,8 +173,10 @@ class History:
         if step.act is Act.PUT_BACK and self._kept:
             self.told, self._accepted = self._kept[0].copy(), set(self._kept[1])
         elif self.view is None or (step.act is Act.RESTORE_TO and outcome and outcome.exit in (0, 3)):
-            self.told, self._accepted = Told(), set()
+            self.told, self._accepted, self.is_vague = Told(), set(), False
         self.told.add(outcome.applied if outcome else ())
+        if after.used and self.view and after.base != self.view.base:
+            self.is_vague = True
         self.told.add(one for one in after.used if not self._is_known(one))
         if step.act is Act.BACK_UP:
             self._kept = self.told.copy(), set(self._accepted)
@@ -237,11 +244,15 @@ class History:
         merged = merge(fulls, deltas, after.position, self.rule, expected=stated)
         if not set(never) <= set(stated) <= allowed and not merged.doubtful:
             say(Check.MISSING, f"stated {sorted(stated)}, never applied {sorted(never)}")
-        may_doubt = after.unproven and (not fulls[-1].is_complete or set(stated) == {newest} == allowed)
+        may_doubt = after.unproven and (
+            not fulls[-1].is_complete or set(stated) == {newest} == {after.position + 1}
+        )
         if after.unproven != merged.unproven and not may_doubt:
             say(Check.PROVEN, f"unproven is {after.unproven}, by the rule {merged.unproven}")
         for number in sorted(merged.rows.keys() | after.rows.keys()):
-            _compare_row(number, after.rows.get(number), merged, say)
+            row = after.rows.get(number)
+            if not self.is_vague or (row and row.in_use) or number in merged.in_use:
+                _compare_row(number, row, merged, say)
         return merged, findings
 
     def _judge_truth(self, step: Step, before: View | None, after: View, merged: Merged) -> None:
@@ -303,14 +314,17 @@ class History:
         ):
             return
         expected = []
-        for far in (True, False):
-            expected.append(self._position_by_the_rules(step, prior, far=far))
+        for far, damage in product((True, False), repeat=2):
+            mirror = ReferenceMirror(self.rule, skips_far=far, heeds_damage=damage)
+            expected.append(self._position_by_the_rules(step, prior, mirror))
             if after.position == expected[-1]:
                 return
+        does_not_join = expected[0] != expected[-1]  # the issue leaves open whether such a full is taken
+        if does_not_join and prior and after.position == prior.position:
+            return
         self._say(Check.PROGRESS, step, f"{after.position}, by the rules {expected}")
 
-    def _position_by_the_rules(self, step: Step, prior: Books | None, *, far: bool) -> int | None:
-        mirror = ReferenceMirror(self.rule, skips_far=far)
+    def _position_by_the_rules(self, step: Step, prior: Books | None, mirror: ReferenceMirror) -> int | None:
         mirror.books = prior
         fallback = self.world.fallback(step.day) if step.act is not Act.RESTORE else None
         mirror.sync(self.world.offer(step.day), step.day, full=step.act is not Act.SYNC, fallback=fallback)
@@ -329,7 +343,7 @@ class History:
             self._say(Check.EXIT, step, "`status` ends with 0, and the mirror is unproven")
         if outcome.position is not None and outcome.position != after.position:
             self._say(Check.REPORT, step, f"position {outcome.position}, the mirror is at {after.position}")
-        if "other-digest" in outcome.codes and self.digests.get(after.position) == after.digest:
+        if "other-digest" in outcome.codes and self._digests_before.get(after.position) == after.digest:
             self._say(Check.REPORT, step, "it says that the digest is another than before")
         if step.act is Act.ACCEPT:
             files = (*self.told.fulls.values(), *self.told.deltas.values())
@@ -417,6 +431,18 @@ class History:
         ]
         if healing:
             self._say(Check.HEALS, step, f"{healing}; the mirror started from full {after.base}")
+
+    def _judge_gap(self, step: Step, outcome: Outcome, after: View) -> None:
+        """A run that stops before a delta on offer says which one is missing, or that it is damaged."""
+        if step.act is not Act.SYNC or step.skew or outcome.missing is None:
+            return
+        files = self.world.offer(step.day).values()
+        days = {one.day for one in files if one.kind is Kind.DELTA and not one.damage}
+        following = after.position + 1
+        is_in_window = step.day - WINDOW <= following
+        stops = is_in_window and following not in days and any(day > following for day in days)
+        if stops and following not in outcome.missing and "delta-damaged" not in outcome.codes:
+            self._say(Check.GAP, step, f"{following}; the plan names {list(outcome.missing)}")
 
     def _judge_again(self, step: Step, before: View, after: View) -> None:
         if (before.position, before.missing, before.digest) != (after.position, after.missing, after.digest):

@@ -30,6 +30,7 @@ class Outcome:
     quarantined: int | None = None
     applied: tuple[Extract, ...] = ()
     codes: tuple[str, ...] = ()
+    missing: tuple[int, ...] | None = None
     text: str = ""
 
 

@@ -3,7 +3,7 @@
 It keeps every file that it has used and works the rows out anew each time, so that nothing can be forgotten.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scenarios.merge_model.extracts import IN_USE, Extract, Kind
 from scenarios.merge_model.mirrors import ATTENTION, CURRENT, FINDING, Line, News, Offer, Outcome, View
@@ -42,12 +42,14 @@ class Books:
 class Sound:
     """The usable files of an offer, by kind and day.
 
-    ``first_source``: the deltas that the repository itself offers.
+    ``first_source``: the deltas that the repository itself offers. ``damaged``: days of deltas that cannot be
+    read.
     """
 
     fulls: dict[int, Extract]
     deltas: dict[int, Extract]
     first_source: dict[int, Extract]
+    damaged: set[int]
     today: int
 
     @classmethod
@@ -63,7 +65,8 @@ class Sound:
                     fulls[one.day] = one
                 elif one.damage is None and one.kind is Kind.DELTA:
                     deltas[one.day] = first_source[one.day] = one
-        return cls(fulls=fulls, deltas=deltas, first_source=first_source, today=today)
+        damaged = {one.day for one in offer.values() if one.damage and one.kind is Kind.DELTA} - deltas.keys()
+        return cls(fulls=fulls, deltas=deltas, first_source=first_source, damaged=damaged, today=today)
 
     def newest_full(self, after: int, until: int) -> Extract | None:
         """The newest full dated later than ``after`` and no later than ``until``."""
@@ -79,9 +82,15 @@ class Sound:
 class ReferenceMirror:
     """The mirror by the book; a subclass that gets one rule wrong must be found out by the checks."""
 
-    def __init__(self, rule: Rule = DEFAULT, *, skips_far: bool = True) -> None:
-        """``skips_far``: whether deltas after the full's own may have left the window too."""
-        self.rule, self.skips_far = rule, skips_far
+    def __init__(self, rule: Rule = DEFAULT, *, skips_far: bool = True, heeds_damage: bool = True) -> None:
+        """Two things that the issue leaves open.
+
+        Args:
+            rule: what the operator has set.
+            skips_far: whether deltas after the full's own may have left the window too.
+            heeds_damage: whether a damaged delta proves that there is something newer.
+        """
+        self.rule, self.skips_far, self.heeds_damage = rule, skips_far, heeds_damage
         self.books: Books | None = None
         self.lineage = 0
         self.journal: list[Line] = []
@@ -164,7 +173,7 @@ class ReferenceMirror:
             position=self.books.position,
             base=self.books.base.day,
             used=(self.books.base, *self.books.deltas.values()),
-            rows=merged.rows,
+            rows=dict(self._rows),
             missing=merged.missing if merged.unproven else None,
             digest=str(sorted(merged.in_use)),
             status_exit=ATTENTION if merged.unproven else CURRENT,
@@ -234,12 +243,14 @@ class ReferenceMirror:
         late = [day for day in books.missing(self.rule) if day in sound.deltas]
         following = books.position + 1
         later = [day for day in sound.deltas if following < day <= limit]
+        is_damaged = self.heeds_damage and any(following <= day <= limit for day in sound.damaged)
+        is_behind = bool(later) or is_damaged
         if late:
             books.deltas[late[0]] = sound.deltas[late[0]]
         elif following in sound.deltas and following <= limit:
             books.deltas[following] = sound.deltas[following]
             books.position = following
-        elif (full := self._needed_full(books, sound, limit, later=bool(later))) is not None:
+        elif (full := self._needed_full(books, sound, limit, later=is_behind)) is not None:
             books.use_full(full)
         elif (
             later
@@ -266,6 +277,9 @@ class ReferenceMirror:
         """Make it the mirror, and write what it changes into the journal."""
         after = dict(self._merged(books).rows)
         if not is_first:
+            for number in self._rows.keys() - after.keys():  # a file that was published anew leaves it out
+                old = self._rows[number]
+                after[number] = replace(old, withdrawn=old.status == IN_USE, marked=False)
             self.journal += _lines(self._rows, after)
         self.books, self._rows = books, after
 

@@ -1,10 +1,11 @@
 """Option before environment before file before default, as a user sees it."""
 
-import shutil
+import os
 from pathlib import Path
 
 import pytest
 from support.cli import Shell
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 
@@ -14,7 +15,7 @@ def four(mirror: Path, tmp_path: Path) -> Path:
     """Four mirrors by the names of where they are configured; only ``option`` has anything in it."""
     for name in ("environment", "file", "user"):
         (tmp_path / name).mkdir()
-    shutil.copytree(mirror, tmp_path / "option", symlinks=True)
+    copy_mirror(mirror, tmp_path / "option")
     return tmp_path
 
 
@@ -43,13 +44,11 @@ def test_the_file_counts_before_nothing(smki: Shell, four: Path) -> None:
     assert state(smki) == "current"
 
 
-def test_the_file_is_the_one_named_by_option_then_environment_then_place(smki: Shell, four: Path) -> None:
+def test_file_is_named_by_option_then_environment_then_found(smki: Shell, four: Path) -> None:
     user = four / ".config" / "smki-sync"
     user.mkdir(parents=True)
     (user / "smki-sync.toml").write_text(f'[mirror]\npath = "{four / "option"}"\n')
     assert state(smki) == "current"  # the user's own directory
-    (four / "smki-sync.toml").write_text('[mirror]\npath = "user"\n')
-    assert state(smki) == "empty"  # the current directory
     (four / "environment.toml").write_text('[mirror]\npath = "option"\n')
     assert state(smki, SMKI_SYNC_CONFIG="environment.toml") == "current"
     (four / "option.toml").write_text('[mirror]\npath = "file"\n')
@@ -131,3 +130,24 @@ def test_a_rehearsal_on_a_day_that_is_none_ends_with_eight(smki: Shell, original
     )
     assert ran.code == 8
     assert "SMKI_SYNC_TODAY" in ran.error["message"]
+
+
+@pytest.fixture
+def foreign(four: Path) -> Shell:
+    """A shell in another user's directory, without a configuration of its own."""
+    (four / "foreign").mkdir()
+    return Shell(place=four / "foreign", variables={"HOME": str(four / "user"), "SMKI_SYNC_CONFIG": ""})
+
+
+@pytest.mark.parametrize("words", ["status", "show serial:1", "doctor", "sync"])
+def test_file_in_the_current_directory_is_not_read(foreign: Shell, words: str) -> None:
+    text = '[mirror]\npath = "../option"\n[hooks]\nafter_run = ["touch", "x"]\n'
+    (foreign.place / "smki-sync.toml").write_text(text)
+    assert foreign(*words.split(), "--json").code == 8
+    assert sorted(path.name for path in foreign.place.iterdir()) == ["smki-sync.toml"]
+
+
+def test_pipe_in_the_current_directory_does_not_block(foreign: Shell) -> None:
+    os.mkfifo(foreign.place / "smki-sync.toml")
+    ran = foreign("status", "--json")
+    assert (ran.code, ran.error["code"]) == (8, "mirror-not-configured")

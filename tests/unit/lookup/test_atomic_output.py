@@ -134,13 +134,13 @@ def test_an_export_that_is_stopped_leaves_nothing_at_its_place(
     output = smki.place / "made"
     words = ("export", "--format", "der-tree", "--output", output, "--mirror", larger)
     with smki.start(*words) as running:
-        wait_until(lambda: running.ended or any(smki.place.glob(".made.*/*/*/*.der")))
+        wait_until(lambda: running.ended or any(smki.place.glob(".smki-sync-*.partial/*/*/*.der")))
         assert not running.ended
         running.tell(how)
         ran = running.ending()
     assert not output.exists()
     if how is signal.SIGKILL:
-        assert all(name.startswith(".made.") and name.endswith(".partial") for name in names(smki.place))
+        assert all(name.startswith(".smki-sync-") and name.endswith(".partial") for name in names(smki.place))
     else:
         assert ran.code == 130
         assert names(smki.place) == []

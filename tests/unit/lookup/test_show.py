@@ -2,13 +2,21 @@
 
 import json
 import sqlite3
+from base64 import b64decode, b64encode, encodebytes
 from collections.abc import Mapping
+from contextlib import closing
 from hashlib import sha1, sha256
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from support.cli import Json, Ran, Shell
+
+from smki_sync.model.certificate import serial_from_decimal
+from smki_sync.x509.der import to_pem
 
 Row = Mapping[str, object] | sqlite3.Row
 
@@ -275,3 +283,118 @@ def test_the_pem_in_the_document_is_the_certificate(ask: Shell, device: sqlite3.
     loaded = x509.load_pem_x509_certificate(one["pem"].encode())
     assert loaded.serial_number == int(one["serial"], 16)
     assert json.dumps(one["pem"]).count("BEGIN CERTIFICATE") == 1
+
+
+def forged(device: sqlite3.Row) -> bytes:
+    """A self-signed certificate with the issuer and serial number of a genuine one."""
+    genuine = x509.load_der_x509_certificate(device["der"])
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(
+        issuer_name=genuine.issuer,
+        subject_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "EVIL")]),
+        public_key=key.public_key(),
+        serial_number=genuine.serial_number,
+        not_valid_before=genuine.not_valid_before_utc,
+        not_valid_after=genuine.not_valid_after_utc,
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def test_show_exits_10_when_a_file_has_a_genuine_serial_but_other_bytes(
+    ask: Shell, device: sqlite3.Row
+) -> None:
+    (ask.place / "forged.der").write_bytes(forged(device))
+    for more in ([], ["--explain"], ["--any-status"]):
+        ran = ask("show", "forged.der", *more)
+        assert (ran.code, ran.out) == (10, "")
+        said = " ".join(ran.err.split())
+        assert f"serial number {device['serial']} is not in the mirror" in said
+        assert "different certificate with this issuer and serial number" in said
+        assert device["eui"] in said
+        assert "subject" in said
+    ran = ask("show", "forged.der", "--json")
+    assert (ran.code, certificates(ran)) == (10, [])
+    (given,) = ran.document["inputs"]
+    assert given["sha256"] == sha256(forged_bytes(ask)).hexdigest()
+    assert not given["in_mirror"]
+    assert [one["serial"] for one in given["same_serial"]] == [device["serial"]]
+
+
+def forged_bytes(ask: Shell) -> bytes:
+    return (ask.place / "forged.der").read_bytes()
+
+
+def test_show_answers_for_each_certificate_of_a_pem_file(
+    ask: Shell, device: sqlite3.Row, supplier: sqlite3.Row
+) -> None:
+    bundle = ask.place / "bundle.pem"
+    bundle.write_text(to_pem(device["der"]) + to_pem(supplier["der"]))
+    ran = ask("show", "bundle.pem", "--json")
+    assert (ran.code, serials(ran)) == (0, {device["serial"], supplier["serial"]})
+    assert [one["in_mirror"] for one in ran.document["inputs"]] == [True, True]
+    bundle.write_text(to_pem(device["der"]) + to_pem(forged(device)))
+    ran = ask("show", "bundle.pem", "--json")
+    assert (ran.code, serials(ran)) == (10, {device["serial"]})
+    assert [one["in_mirror"] for one in ran.document["inputs"]] == [True, False]
+
+
+def test_show_reads_a_file_of_bare_base64(ask: Shell, device: sqlite3.Row) -> None:
+    (ask.place / "body.txt").write_bytes(encodebytes(device["der"]))
+    assert serials(ask("show", "body.txt", "--json")) == {device["serial"]}
+
+
+def test_show_finds_hashes_in_base64_and_without_a_prefix(ask: Shell, device: sqlite3.Row) -> None:
+    der = device["der"]
+    digests = (sha1(der, usedforsecurity=False).digest(), sha256(der).digest())
+    for name, digest in zip(("sha1", "sha256"), digests, strict=True):
+        base64 = b64encode(digest).decode()
+        for identity in (f"{name}:{base64}", base64, digest.hex()):
+            ran = ask("show", identity, "--json")
+            assert (ran.code, serials(ran)) == (0, {device["serial"]}), identity
+
+
+def test_show_finds_a_decimal_serial_number_without_a_prefix(ask: Shell, device: sqlite3.Row) -> None:
+    ran = ask("show", str(int(device["serial"], 16)), "--json")
+    assert (ran.code, serials(ran)) == (0, {device["serial"]})
+
+
+def test_show_names_the_prefixes_when_several_readings_match(
+    ask: Shell, own_mirror: Path, rows: list[sqlite3.Row]
+) -> None:
+    first, second = rows[0], rows[1]
+    digits = "1" * 40
+    with closing(sqlite3.connect((own_mirror / "mirror.db").resolve())) as db, db:
+        db.execute(
+            "UPDATE certificate SET serial = ? WHERE serial = ?",
+            (serial_from_decimal(digits), first["serial"]),
+        )
+        (identifier,) = db.execute(
+            "SELECT id FROM certificate WHERE serial = ?", (second["serial"],)
+        ).fetchone()
+        db.execute("INSERT INTO fingerprint VALUES (?, ?)", (bytes.fromhex(digits), identifier))
+    ran = ask("show", digits, "--any-status", "--mirror", own_mirror)
+    assert ran.code == 10
+    assert "Write sha1: or serial: before it." in " ".join(ran.err.split())
+
+
+def test_show_prints_decimal_serial_and_sha1_in_hex_and_base64(ask: Shell, device: sqlite3.Row) -> None:
+    said = " ".join(ask("show", f"serial:{device['serial']}").out.split())
+    digest = sha1(device["der"], usedforsecurity=False).digest()
+    for part in (str(int(device["serial"], 16)), digest.hex(), b64encode(digest).decode()):
+        assert part in said
+
+
+def test_show_prints_bodies_in_base64_one_per_line(ask: Shell, device: sqlite3.Row) -> None:
+    lines = ask("show", device["eui"], "--base64").out.splitlines()
+    assert device["der"] in [b64decode(line, validate=True) for line in lines]
+    assert ask("show", device["eui"], "--base64", "--pem").code == 2
+
+
+def test_show_says_how_many_certificates_it_hides(ask: Shell, rows: list[sqlite3.Row]) -> None:
+    mixed = {row["eui"] for row in rows if row["in_use"]} & {row["eui"] for row in rows if not row["in_use"]}
+    eui = min(filter(None, mixed))
+    hidden = sum(row["eui"] == eui and not row["in_use"] for row in rows)
+    ran = ask("show", eui)
+    assert ran.code == 0
+    assert f"{hidden} not In-Use: pass --any-status" in ran.err
+    assert ask("show", eui, "--json").document["hidden"] == hidden

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from smki_sync.errors import MirrorError
-from smki_sync.mirror.history import History, Run
+from smki_sync.mirror.history import Download, History, Run
 
 RUN = Run(
     at="2026-11-20T07:30:00Z",
@@ -68,3 +68,29 @@ def test_a_damaged_history_is_a_named_fault(tmp_path: Path) -> None:
 def test_a_history_that_cannot_be_written_is_a_named_fault(tmp_path: Path) -> None:
     with pytest.raises(MirrorError):
         History(tmp_path / "gone" / "history.db").record(RUN)
+
+
+def test_run_from_the_future_does_not_count(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.db")
+    history.record(RUN)
+    history.record(replace(RUN, at="2036-01-01T00:00:00Z"))
+    assert history.last(until="2026-11-21T00:00:00Z") == RUN
+    assert history.last(outcome="current", until="2026-11-21T00:00:00Z") == RUN
+    assert history.last(outcome="current", until="2026-11-19T00:00:00Z") is None
+
+
+def test_download_that_ended_before_it_began_has_no_rate(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.db")
+    one = Download(
+        file="f",
+        size=9,
+        started="2036-01-01T00:00:00Z",
+        ended="2026-11-20T00:00:00Z",
+        begin=0,
+        end=9,
+        outcome="whole",
+    )
+    history.record_download(one)
+    assert history.fetch_rate() is None
+    history.record_download(replace(one, started="2026-11-20T00:00:00Z", ended="2026-11-20T00:00:03Z"))
+    assert history.fetch_rate() == 3

@@ -63,8 +63,8 @@ class Model:
             self.stated.pop(serial, None)
         left = {s for s, status in self.status.items() if status == "I"} - listed - standing
         self.withdrawn |= left
-        for serial in left:
-            self.stated.pop(serial, None)
+        for gone in left:
+            self.stated.pop(gone, None)
         for number, replayed in enumerate(overlap):
             self.delta(replayed, day - (len(overlap) - 1 - number) * DAY)
 

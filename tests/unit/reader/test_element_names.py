@@ -36,15 +36,13 @@ EACH = pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE.keys())
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step is looked at, as if chance had it so."""
-    monkeypatch.setattr(xml_stream, "ONE_IN", 1)
+    monkeypatch.setattr(xml_stream, "SAMPLE_INTERVAL", 1)
 
 
 @EACH
 @pytest.mark.usefixtures("every_step")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_more_names_than_allowed_are_refused_wherever_they_stand(
-    strange: Callable[[int], str], encoding: str
-) -> None:
+def test_reader_raises_when_there_are_too_many_names(strange: Callable[[int], str], encoding: str) -> None:
     """Some twenty names are an extract's own, its elements and its namespaces."""
 
     def of(number: int) -> bytes:
@@ -57,13 +55,13 @@ def test_more_names_than_allowed_are_refused_wherever_they_stand(
 
 
 @pytest.mark.usefixtures("every_step")
-def test_the_same_names_again_and_again_are_no_more_of_them() -> None:
+def test_reader_counts_repeated_names_once() -> None:
     unit = f"\n    {record()}\n    <a b='1' xmlns='urn:x'><c/></a><?p q?>"
     assert reason_of(gz(document(unit * 500)), limits=ReaderLimits(names=60)) is None
 
 
 @pytest.mark.usefixtures("every_step")
-def test_a_long_name_counts_as_the_several_that_it_takes_the_room_of() -> None:
+def test_reader_counts_a_long_name_several_times() -> None:
     data = gz(document(f"<{'n' * 64 * 100}/>", record()))
     assert reason_of(data, limits=ReaderLimits(names=100)) == "too-many-names"
     assert reason_of(data, limits=ReaderLimits(names=140)) is None
@@ -77,7 +75,7 @@ def test_error_names_file_and_limit_when_there_are_too_many_names() -> None:
     assert "the developers" in caught.value.hint
 
 
-def test_a_file_of_nothing_but_names_is_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_raises_early_when_a_file_has_only_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as could be wished for: it would never end."""
     monkeypatch.setattr(xml_stream, "Random", lambda: Random(1))
     told = 0
@@ -96,9 +94,9 @@ def test_a_file_of_nothing_but_names_is_refused_early(monkeypatch: pytest.Monkey
     assert told < 1_000_000  # some 60 MB in the XML library
 
 
-def test_what_a_sound_file_has_of_names_is_nothing_beside_the_limit() -> None:
+def test_sound_file_has_few_names() -> None:
     records = [record(n) for n in range(1, 2000)]
     data = gz(document(*records))
     reader = ExtractReader(in_chunks(data, 9999), name=NAME, understand=accept)
     assert len(list(reader)) == len(records)
-    assert reader._annexb._names.count < ReaderLimits().names / 50
+    assert reader._xml._names.count < ReaderLimits().names / 50

@@ -48,14 +48,14 @@ def reason_to_refuse(data: bytes, *, limits: ReaderLimits | None = None) -> str:
 @pytest.mark.parametrize("extra", [None, b"", b"AB\x02\x00xy" * 30], ids=["", "empty-extra", "extra"])
 @pytest.mark.parametrize("comment", [None, b"of the DCC"], ids=["", "comment"])
 @pytest.mark.parametrize("name", [None, b"", b"a.xml"], ids=["", "empty-name", "name"])
-def test_every_optional_header_field_is_read_however_the_network_cut_it(
+def test_gzip_stream_accepts_each_header_field(
     size: int, name: bytes | None, comment: bytes | None, extra: bytes | None, *, checksum: bool
 ) -> None:
     data = member(XML, name=name, comment=comment, extra=extra, checksum=checksum, text=True)
     assert unpack(data * 2, size=size) == XML * 2
 
 
-def test_the_largest_extra_field_hides_neither_name_nor_contents() -> None:
+def test_gzip_stream_accepts_the_largest_extra_field() -> None:
     data = member(XML, name=b"a.xml", extra=bytes(65_535), checksum=True)
     reader = reader_of(data, size=1000)
     assert len(list(reader)) == 3
@@ -63,19 +63,19 @@ def test_the_largest_extra_field_hides_neither_name_nor_contents() -> None:
 
 
 @pytest.mark.parametrize("level", range(10))
-def test_every_compression_level_is_read(level: int) -> None:
+def test_gzip_stream_accepts_each_compression_level(level: int) -> None:
     assert unpack(member(XML, level=level), size=11) == XML
 
 
 @pytest.mark.parametrize("size", CHUNK_SIZES)
-def test_members_join_to_one_stream_and_empty_ones_add_nothing(size: int) -> None:
+def test_gzip_stream_joins_members(size: int) -> None:
     data = gz(b"") + gz(XML[:50]) + gz(b"") + gz(b"") + gz(XML[50:]) + gz(b"")
     assert unpack(data, size=size) == XML
 
 
 @pytest.mark.parametrize("size", CHUNK_SIZES)
 @pytest.mark.parametrize("zeros", [1, 511, 300_000])
-def test_zeros_after_the_last_member_are_padding(size: int, zeros: int) -> None:
+def test_gzip_stream_skips_padding(size: int, zeros: int) -> None:
     data = gz(XML) + bytes(zeros)
     gunzip = GzipStream(in_chunks(data, size), name=NAME, limits=ReaderLimits())
     assert b"".join(gunzip) == XML
@@ -83,11 +83,11 @@ def test_zeros_after_the_last_member_are_padding(size: int, zeros: int) -> None:
 
 
 @given(data=st.binary(max_size=3000), size=st.integers(1, 400), level=st.integers(0, 9))
-def test_what_was_packed_comes_out_whole(data: bytes, size: int, level: int) -> None:
+def test_gzip_stream_returns_the_content(data: bytes, size: int, level: int) -> None:
     assert unpack(member(data, level=level), size=size) == data
 
 
-def test_much_output_comes_in_small_pieces_and_is_complete() -> None:
+def test_gzip_stream_yields_small_pieces() -> None:
     data = random.Random(1).randbytes(300_000) + bytes(700_000)
     pieces = list(GzipStream(in_chunks(gz(data), 1 << 20), name=NAME, limits=ReaderLimits()))
     assert b"".join(pieces) == data
@@ -105,9 +105,7 @@ def test_much_output_comes_in_small_pieces_and_is_complete() -> None:
     ids=["named", "latin-1", "unnamed", "second-member"],
 )
 @pytest.mark.parametrize("size", [1, 1 << 20])
-def test_the_inner_name_is_told_where_the_first_member_has_one(
-    data: bytes, told: str | None, size: int
-) -> None:
+def test_inner_name_is_that_of_the_first_member(data: bytes, told: str | None, size: int) -> None:
     reader = reader_of(data, size=size)
     assert len(list(reader)) == 3
     assert reader.inner_name == told
@@ -140,22 +138,20 @@ def test_the_inner_name_is_told_where_the_first_member_has_one(
         "cut in the extra field",
     ],
 )
-def test_a_name_is_read_from_its_place_in_the_header_and_only_if_it_is_whole(
-    head: bytes, told: str | None
-) -> None:
+def test_inner_name_is_none_when_it_is_cut_off(head: bytes, told: str | None) -> None:
     assert inner_name(head) == told
 
 
-def test_nothing_is_said_of_a_name_before_the_first_byte_is_read() -> None:
+def test_inner_name_is_none_before_reading() -> None:
     reader = reader_of(member(XML, name=b"a.xml"))
     assert reader.inner_name is None
 
 
-def test_a_file_without_bytes_is_empty() -> None:
+def test_gzip_stream_raises_when_the_file_is_empty() -> None:
     assert reason_of(b"") == "empty-file"
 
 
-def test_a_gz_that_holds_nothing_is_empty() -> None:
+def test_gzip_stream_raises_when_the_content_is_empty() -> None:
     assert reason_of(gz(b"") + gz(b"")) == "empty-file"
 
 
@@ -164,17 +160,17 @@ def test_a_gz_that_holds_nothing_is_empty() -> None:
     [XML, b"\0" * 40, b"PK\x03\x04rest", b"\x1f\x9drest of a .Z", b"\x1f\x8b\x07method 7", b"x"],
     ids=["bare-xml", "zeros", "zip", "compress", "method", "one-byte"],
 )
-def test_what_is_no_gz_is_named_so(data: bytes) -> None:
+def test_gzip_stream_raises_when_it_is_not_gzip(data: bytes) -> None:
     assert reason_of(data) == "not-gzip"
 
 
-def test_a_file_cut_at_any_byte_is_truncated() -> None:
+def test_gzip_stream_raises_when_the_file_is_cut_off() -> None:
     data = member(XML, name=b"a.xml", checksum=True)
     assert {reason_of(data[:cut]) for cut in range(1, len(data))} == {"truncated"}
     assert reason_of(data) is None
 
 
-def test_a_second_member_cut_at_any_byte_is_truncated() -> None:
+def test_gzip_stream_raises_when_a_second_member_is_cut_off() -> None:
     first, data = gz(XML[:100]), gz(XML[:100]) + gz(XML[100:])
     assert {reason_of(data[:cut]) for cut in range(len(first) + 1, len(data))} == {"truncated"}
     assert reason_of(data[: len(first)]) == "not-well-formed", "a whole member lost leaves a whole .gz"
@@ -183,13 +179,13 @@ def test_a_second_member_cut_at_any_byte_is_truncated() -> None:
 
 @pytest.mark.parametrize("bit", range(8))
 @pytest.mark.parametrize("position", range(-8, 0))
-def test_one_wrong_bit_in_the_trailer_is_damage(position: int, bit: int) -> None:
+def test_gzip_stream_raises_when_the_trailer_is_wrong(position: int, bit: int) -> None:
     data = bytearray(gz(XML))
     data[position] ^= 1 << bit
     assert reason_of(bytes(data)) == "gzip-damaged"
 
 
-def test_one_wrong_byte_anywhere_never_yields_other_contents() -> None:
+def test_gzip_stream_never_yields_damaged_content() -> None:
     data = member(XML, checksum=True)
     for position in range(len(data)):
         for flip in (0x01, 0x80, 0xFF):
@@ -199,12 +195,12 @@ def test_one_wrong_byte_anywhere_never_yields_other_contents() -> None:
                 assert unpack(bytes(damaged)) == XML
 
 
-def test_a_length_that_is_wrong_under_a_right_crc_is_damage() -> None:
+def test_gzip_stream_raises_when_the_length_is_wrong() -> None:
     data = gz(XML)[:-4] + struct.pack("<I", len(XML) + 1)
     assert reason_to_refuse(data) == "gzip-damaged"
 
 
-def test_a_damaged_member_after_a_good_one_is_damage() -> None:
+def test_gzip_stream_raises_when_a_later_member_is_damaged() -> None:
     bad = bytearray(gz(XML[50:]))
     bad[-5] ^= 4
     assert reason_to_refuse(gz(XML[:50]) + bytes(bad)) == "gzip-damaged"
@@ -213,15 +209,15 @@ def test_a_damaged_member_after_a_good_one_is_damage() -> None:
 @pytest.mark.parametrize(
     "garbage", [b"x", b"\0\0x", bytes(200_000) + b"x", b"\x1f\x8c\x08", b"\0" + gz(b"more"), XML]
 )
-def test_anything_but_zeros_after_the_last_member_is_garbage(garbage: bytes) -> None:
+def test_gzip_stream_raises_when_garbage_follows(garbage: bytes) -> None:
     assert reason_of(gz(XML) + garbage) == "trailing-garbage"
 
 
-def test_a_gz_in_a_gz_is_no_xml() -> None:
+def test_reader_raises_for_a_gzip_in_a_gzip() -> None:
     assert reason_of(gz(gz(XML))) == "not-xml"
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
+def test_gzip_stream_raises_early_for_a_bomb() -> None:
     deflate = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(deflate.compress(bytes(1 << 20)) for _ in range(200)) + deflate.flush()
     gunzip = GzipStream([bomb], name=NAME, limits=ReaderLimits())
@@ -236,26 +232,26 @@ def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
     assert peak < 4 << 20
 
 
-def test_a_small_file_may_repeat_itself() -> None:
+def test_gzip_stream_accepts_a_high_ratio_in_a_small_file() -> None:
     assert len(unpack(gz(bytes(1 << 20)))) == 1 << 20
 
 
-def test_more_than_the_allowed_bytes_is_too_large_and_exactly_as_many_are_not() -> None:
+def test_gzip_stream_raises_above_the_size_limit() -> None:
     assert unpack(gz(XML), limits=ReaderLimits(decompressed_bytes=len(XML))) == XML
     assert reason_to_refuse(gz(XML), limits=ReaderLimits(decompressed_bytes=len(XML) - 1)) == "too-large"
 
 
-def test_the_message_names_the_file_and_the_place_in_it() -> None:
+def test_gzip_stream_names_file_and_place() -> None:
     failure = failure_of(gz(XML) + b"x")
     assert failure is not None
     assert failure.message.startswith(f"{NAME}: at byte {len(gz(XML))} of the .gz: ")
 
 
 @given(data=st.binary(max_size=200))
-def test_arbitrary_bytes_are_a_bad_extract_and_nothing_else(data: bytes) -> None:
+def test_reader_raises_bad_extract_for_any_bytes(data: bytes) -> None:
     assert reason_of(data) is not None
 
 
 @given(data=st.binary(max_size=200))
-def test_arbitrary_bytes_after_the_magic_are_a_bad_extract_and_nothing_else(data: bytes) -> None:
+def test_reader_raises_bad_extract_after_the_gzip_magic(data: bytes) -> None:
     assert reason_of(b"\x1f\x8b\x08" + data) is not None

@@ -38,7 +38,7 @@ def near(data: bytes, limits: ReaderLimits) -> dict[str, int]:
 # What is near
 
 
-def test_a_figure_is_near_from_two_fifths_of_its_limit_on() -> None:
+def test_near_starts_at_two_fifths_of_a_limit() -> None:
     limits = ReaderLimits(records=100)
     assert LimitUsage(**NOTHING | {"records": 39}).near(limits) == ()
     assert LimitUsage(**NOTHING | {"records": 40}).near(limits) == (
@@ -47,7 +47,7 @@ def test_a_figure_is_near_from_two_fifths_of_its_limit_on() -> None:
     assert LimitUsage(**NOTHING | {"records": 100}).near(limits)[0].share == 1.0
 
 
-def test_every_limit_that_an_honest_file_can_grow_towards_is_told() -> None:
+def test_near_names_each_limit() -> None:
     limits = ReaderLimits()
     taken = LimitUsage(**{name: getattr(limits, name) for name in KEYS})
     assert [one.key for one in taken.near(limits)] == list(KEYS.values())
@@ -55,39 +55,39 @@ def test_every_limit_that_an_honest_file_can_grow_towards_is_told() -> None:
 
 
 @pytest.mark.parametrize(("limit", "smallest"), [(1, 1), (5, 2), (16, 7), (100, 40), (101, 41)])
-def test_the_smallest_near_figure_is_rounded_up(limit: int, smallest: int) -> None:
+def test_near_of_rounds_up(limit: int, smallest: int) -> None:
     assert near_of(limit) == smallest
     assert smallest * 100 >= limit * NEAR_PERCENT > (smallest - 1) * 100
 
 
-def test_a_usual_file_is_near_nothing() -> None:
+def test_near_is_empty_for_a_usual_file() -> None:
     assert near(gz(document(record(), record(2))), ReaderLimits()) == {}
 
 
-def test_records_and_bytes_are_counted_to_the_last() -> None:
+def test_near_counts_all_records_and_bytes() -> None:
     xml = document(*(record(n) for n in range(1, 201)))
     limits = ReaderLimits(records=500, decompressed_bytes=2 * len(xml))
     assert near(gz(xml), limits) == {"records": 200, "bytes of XML": len(xml)}
 
 
 @pytest.mark.parametrize(("length", "told"), [(399, {}), (400, {"characters in one element": 400})])
-def test_the_longest_value_is_told(length: int, told: dict[str, int]) -> None:
+def test_near_names_the_longest_value(length: int, told: dict[str, int]) -> None:
     longest, shorter = (record(n, CertificateBody="A" * size) for n, size in ((1, length), (2, length - 2)))
     assert near(gz(document(longest, shorter)), ReaderLimits(field_length=1000)) == told
 
 
-def test_the_deepest_element_is_told_and_annex_b_s_own_three_levels_are_not() -> None:
+def test_near_names_the_depth_beyond_annex_b() -> None:
     deep = "<x><y><z/></y></x>"
     assert near(gz(document(deep, record())), ReaderLimits(depth=8)) == {"levels of nested elements": 4}
     assert near(gz(document(record())), ReaderLimits(depth=3)) == {}
 
 
-def test_the_longest_way_to_the_end_of_a_record_is_told_in_whole_steps() -> None:
+def test_near_names_the_longest_record_in_steps() -> None:
     xml = document(" " * (4 * STEP), record(), " " * (3 * STEP))
     assert near(gz(xml), ReaderLimits(record_bytes=8 * STEP)) == {"bytes of XML in one record": 4 * STEP}
 
 
-def test_the_largest_ratio_is_told_and_only_where_it_counts() -> None:
+def test_near_names_the_largest_ratio() -> None:
     units = [record(n) + " " * (STEP // 2) for n in range(1, 101)]
     data = gz(document(*units))
     ratio = len(document(*units)) // len(data)
@@ -100,14 +100,14 @@ def test_the_largest_ratio_is_told_and_only_where_it_counts() -> None:
 # At a bound
 
 
-def test_without_the_end_of_a_record_as_many_bytes_may_come_as_the_limit_says() -> None:
+def test_reader_raises_when_a_record_does_not_end() -> None:
     head = f"{DECLARATION}<{ROOT}>"
     for steps, verdict in ((2, None), (3, "record-too-large")):
         xml = head + " " * (steps * STEP - len(head)) + record() + f"</{ROOT}>"
         assert reason_of(gz(xml), limits=ReaderLimits(record_bytes=2 * STEP)) == verdict
 
 
-def test_a_text_beyond_what_the_xml_library_holds_is_too_large_a_record_and_no_depth() -> None:
+def test_reader_raises_when_libxml2_stops_at_a_long_text() -> None:
     body = record(CertificateBody="A" * (11 * MIB))
     assert reason_of(gz(document(body)), limits=ReaderLimits(record_bytes=64 * MIB, ratio=10_000)) == (
         "record-too-large"
@@ -115,9 +115,7 @@ def test_a_text_beyond_what_the_xml_library_holds_is_too_large_a_record_and_no_d
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(10, None), (9, "ratio-exceeded")])
-def test_a_file_may_unpack_to_exactly_as_many_times_its_size_as_the_limit_says(
-    ratio: int, verdict: str | None
-) -> None:
+def test_reader_raises_above_the_ratio(ratio: int, verdict: str | None) -> None:
     xml = document(record() + " " * 20_000)
     xml += " " * (-len(xml) % 10)
     data = member(xml.encode(), extra=bytes(len(xml) // 10 - len(gz(xml)) - 2))
@@ -126,7 +124,7 @@ def test_a_file_may_unpack_to_exactly_as_many_times_its_size_as_the_limit_says(
 
 
 @pytest.mark.parametrize(("more", "verdict"), [(0, None), (-1, "ratio-exceeded")])
-def test_a_small_file_may_unpack_to_any_multiple_up_to_the_floor(more: int, verdict: str | None) -> None:
+def test_reader_ignores_the_ratio_below_the_floor(more: int, verdict: str | None) -> None:
     xml = document(record() + " " * 20_000)
     assert reason_of(gz(xml), limits=ReaderLimits(ratio=2, ratio_floor=len(xml) + more)) == verdict
 
@@ -134,13 +132,13 @@ def test_a_small_file_may_unpack_to_any_multiple_up_to_the_floor(more: int, verd
 # Beyond the first step
 
 
-def test_depth_is_measured_in_every_step_of_a_file() -> None:
+def test_reader_measures_depth_in_each_step() -> None:
     many = "".join(record(n) for n in range(1, 400))
     assert len(many) > 2 * STEP
     assert reason_of(gz(document(many, "<x>" * 20 + "</x>" * 20))) == "too-deep"
 
 
-def test_a_record_in_a_record_is_found_in_every_step_of_a_file() -> None:
+def test_reader_finds_nested_records_in_each_step() -> None:
     many = "".join(record(n) for n in range(1, 400))
     nested = element("CertificateResponse", "<x>" + record(400) + "</x>")
     (found,) = (r for r in reader_of(gz(document(many, nested))) if isinstance(r, Rejected))
@@ -148,19 +146,19 @@ def test_a_record_in_a_record_is_found_in_every_step_of_a_file() -> None:
 
 
 @pytest.mark.parametrize("value", ["<x/>I", "I<x/>", "<x>R</x>I<y/>"])
-def test_unknown_elements_at_either_end_of_a_value_add_nothing(value: str) -> None:
+def test_reader_ignores_unknown_elements_in_a_value(value: str) -> None:
     (claims,) = claims_in(document(record(CertificateStatus=value)))
     assert claims.status == "I"
 
 
-def test_the_xml_s_bytes_are_counted_over_all_steps() -> None:
+def test_reader_counts_the_bytes_of_all_steps() -> None:
     xml = document(*(record(n) for n in range(1, 600)))
     reader = reader_of(gz(xml))
     list(reader)
     assert reader.xml_bytes == len(xml) > 2 * STEP
 
 
-def test_a_whole_xml_of_four_octets_is_no_extract_without_records() -> None:
+def test_reader_raises_for_another_root_of_four_bytes() -> None:
     assert reason_of(gz("<a/>")) == "not-an-extract"  # the parser's first look tells of no root yet
 
 
@@ -204,7 +202,9 @@ def test_a_whole_xml_of_four_octets_is_no_extract_without_records() -> None:
         (gz(document()[:-9]), None, "after record 0, by byte [0-9]+ of the XML, at its end: line 2: "),
     ],
 )
-def test_a_refusal_says_where_and_what(data: bytes, limits: ReaderLimits | None, said: str | None) -> None:
+def test_reader_says_where_and_what_is_wrong(
+    data: bytes, limits: ReaderLimits | None, said: str | None
+) -> None:
     failure = failure_of(data, limits=limits)
     if said is None:
         assert failure is None
@@ -215,7 +215,7 @@ def test_a_refusal_says_where_and_what(data: bytes, limits: ReaderLimits | None,
         raise failure
 
 
-def test_too_many_rejected_records_are_told_as_so_many_of_so_many() -> None:
+def test_reader_counts_rejected_records_in_its_message() -> None:
     status = element("CertificateStatus", "I")
     rejected = element("CertificateResponse", status + status)
     failure = failure_of(gz(document(record(), rejected * 6)))
@@ -223,7 +223,7 @@ def test_too_many_rejected_records_are_told_as_so_many_of_so_many() -> None:
     assert failure.message == f"{NAME}: 6 of its 7 records could not be understood"
 
 
-def test_the_plain_function_keeps_to_the_limits_and_names_the_file() -> None:
+def test_read_extract_keeps_the_limits() -> None:
     data = gz(document(record(), record(2)))
     with pytest.raises(BadExtract, match=f"^{NAME}: .*more than 1 records"):
         list(read_extract(in_chunks(data, 99), name=NAME, understand=accept, limits=ReaderLimits(records=1)))

@@ -44,11 +44,11 @@ def rejected_in(xml: str) -> list[Rejected]:
 # --- what is read
 
 
-def test_a_record_is_handed_on_as_the_claims_that_stand_in_it() -> None:
+def test_reader_returns_the_claims_of_a_record() -> None:
     assert claims_in(document(record())) == [ONE]
 
 
-def test_records_come_in_the_order_of_the_file_and_numbered_from_1() -> None:
+def test_reader_numbers_records_from_1() -> None:
     witness = Witness()
     reader = reader_of(gz(document(*(record(n) for n in range(1, 501)))), witness)
     assert [r.number for r in reader] == list(range(1, 501))
@@ -58,18 +58,18 @@ def test_records_come_in_the_order_of_the_file_and_numbered_from_1() -> None:
 
 @pytest.mark.parametrize("header", ["", element("ResponseCode", "200"), element("ResponseCode", "\n 200 ")])
 @pytest.mark.parametrize("empty", [document(), f"<{ROOT}/>"])
-def test_an_extract_without_records_is_a_good_one(header: str, empty: str) -> None:
+def test_reader_accepts_an_extract_without_records(header: str, empty: str) -> None:
     assert claims_in(document(header)) == claims_in(empty) == []
 
 
-def test_certificates_without_a_record_around_any_are_no_empty_extract() -> None:
+def test_reader_raises_for_certificates_without_records() -> None:
     renamed = document(record().replace("CertificateResponse", "CertificateEntry"))
     with pytest.raises(BadExtract) as caught:
         claims_in(renamed)
     assert caught.value.reason == "not-an-extract"
 
 
-def test_the_response_elements_around_the_records_are_no_records() -> None:
+def test_reader_ignores_response_elements() -> None:
     header = (
         element("ResponseCode", "200")
         + element("ResponseMessage", "Success")
@@ -78,23 +78,23 @@ def test_the_response_elements_around_the_records_are_no_records() -> None:
     assert claims_in(document(header, record())) == claims_in(document(record(), header)) == [ONE]
 
 
-def test_an_organisation_is_named_by_its_other_element_and_has_a_role() -> None:
+def test_reader_reads_name_and_role_of_an_organisation() -> None:
     body = element("CertificateSubjectName", "90-B3") + element("CertificateRole", "2")
     assert claims_in(document(element("CertificateResponse", body))) == [Claims(name="90-B3", role="2")]
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_where_both_names_stand_the_one_that_holds_the_eui_is_taken(order: int) -> None:
+def test_reader_prefers_the_name_with_the_eui(order: int) -> None:
     names = [element("CertificateSubjectName", "Z1"), element("CertificateSubjectAltName", "00-DB")][::order]
     assert claims_in(document(element("CertificateResponse", "".join(names)))) == [Claims(name="00-DB")]
 
 
-def test_an_empty_other_name_does_not_hide_the_name() -> None:
+def test_reader_ignores_an_empty_other_name() -> None:
     names = "<CertificateSubjectAltName/>" + element("CertificateSubjectName", "Z1")
     assert claims_in(document(element("CertificateResponse", names))) == [Claims(name="Z1")]
 
 
-def test_elements_stand_in_any_order() -> None:
+def test_reader_accepts_elements_in_any_order() -> None:
     whole = record()
     inner = whole.removeprefix("<CertificateResponse>").removesuffix("</CertificateResponse>")
     fields = inner.replace("><", ">\n<").split("\n")
@@ -106,18 +106,18 @@ def test_elements_stand_in_any_order() -> None:
     [('xmlns="urn:dcc"', ""), ('xmlns:d="urn:dcc"', "d:")],
     ids=["default", "prefixed"],
 )
-def test_elements_are_known_in_any_namespace(declared: str, prefix: str) -> None:
+def test_reader_accepts_any_namespace(declared: str, prefix: str) -> None:
     xml = document(record()).replace("</", "\0").replace("<", f"<{prefix}").replace("\0", f"</{prefix}")
     xml = xml.replace(f"<{prefix}?xml", "<?xml").replace(f"<{prefix}{ROOT}", f"<{prefix}{ROOT} {declared}")
     assert claims_in(xml) == [ONE]
 
 
-def test_elements_of_two_namespaces_are_known_side_by_side() -> None:
+def test_reader_accepts_two_namespaces() -> None:
     other = record(2).replace("<CertificateResponse>", '<CertificateResponse xmlns="urn:other">')
     assert [c.body for c in claims_in(document(record(), other))] == ["MIIB1", "MIIB2"]
 
 
-def test_unknown_elements_and_attributes_are_ignored_with_all_that_is_in_them() -> None:
+def test_reader_ignores_unknown_elements_and_attributes() -> None:
     junk = "<New a='b'><CertificateStatus>R</CertificateStatus><ResponseCode>500</ResponseCode></New>"
     odd = record().replace("<CertificateStatus>", f"{junk}{junk}<CertificateStatus note='x'>")
     assert claims_in(
@@ -125,16 +125,16 @@ def test_unknown_elements_and_attributes_are_ignored_with_all_that_is_in_them() 
     ) == [ONE]
 
 
-def test_a_response_code_within_a_record_is_not_that_of_the_file() -> None:
+def test_reader_ignores_a_response_code_in_a_record() -> None:
     assert claims_in(document(record(ResponseCode="404"))) == [ONE]
 
 
-def test_records_are_found_within_wrappers() -> None:
+def test_reader_finds_records_in_other_elements() -> None:
     pages = [f"<Page n='{n}'><Set>{record(n)}{record(n)}</Set></Page>" for n in range(1, 400)]
     assert len(claims_in(document(*pages, record()))) == 2 * 399 + 1
 
 
-def test_comments_instructions_and_cdata_do_not_change_a_value() -> None:
+def test_reader_ignores_comments_and_instructions_in_a_value() -> None:
     odd = record(
         CertificateBody="MI<!-- x -->IB<?keep going?><![CDATA[1]]>",
         CertificateUsage="<![CDATA[DS]]>",
@@ -143,18 +143,18 @@ def test_comments_instructions_and_cdata_do_not_change_a_value() -> None:
     assert claims_in(document("<!-- a --><?b c?>", odd) + "<!-- after --> <?the end?>\n") == [ONE]
 
 
-def test_comments_and_instructions_between_the_elements_of_a_record_are_nothing() -> None:
+def test_reader_ignores_comments_between_elements() -> None:
     odd = record().replace("><", "><!-- CertificateRole --><?CertificateRole 2?><")
     assert claims_in(document(odd)) == [ONE]
 
 
-def test_character_references_and_the_five_named_entities_are_text() -> None:
+def test_reader_decodes_references_and_entities() -> None:
     xml = document(record(CertificateUsage="&#68;&#x53;", CertificateSubjectAltName="a&amp;b"))
     assert claims_in(xml)[0].usage == "DS"
     assert claims_in(xml)[0].name == "a&b"
 
 
-def test_white_space_around_a_value_is_dropped_and_within_it_is_kept() -> None:
+def test_reader_strips_white_space_around_a_value() -> None:
     xml = document(record(CertificateBody="\r\n\t  MII\n    B1\n  ", CertificateStatus=" I "))
     assert claims_in(xml)[0].body == "MII\n    B1"
     assert claims_in(xml)[0].status == "I"
@@ -163,11 +163,11 @@ def test_white_space_around_a_value_is_dropped_and_within_it_is_kept() -> None:
 
 
 @pytest.mark.parametrize("empty", ["", "  \n "])
-def test_an_empty_element_claims_nothing(empty: str) -> None:
+def test_reader_ignores_an_empty_element(empty: str) -> None:
     assert claims_in(document(record(CertificateRole=empty, CertificateUsage=empty)))[0].usage is None
 
 
-def test_the_text_around_an_unknown_element_in_a_value_is_not_lost() -> None:
+def test_reader_keeps_the_text_around_unknown_elements() -> None:
     xml = document(record(CertificateStatus="I<x>not this</x>N"))
     assert claims_in(xml)[0].status == "IN", "a rule shall see that something is odd"
 
@@ -175,7 +175,7 @@ def test_the_text_around_an_unknown_element_in_a_value_is_not_lost() -> None:
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252", "us-ascii"]
 )
-def test_any_encoding_that_the_declaration_names_is_read(encoding: str) -> None:
+def test_reader_accepts_each_declared_encoding(encoding: str) -> None:
     name = "plain" if encoding == "us-ascii" else "Zähler"
     text = document(record(CertificateSubjectAltName=name))
     xml = text.replace("UTF-8", encoding.removesuffix("-sig")).encode(encoding)
@@ -184,18 +184,18 @@ def test_any_encoding_that_the_declaration_names_is_read(encoding: str) -> None:
 
 @pytest.mark.parametrize("gap", [" ", "\n\t" * 4000])
 @pytest.mark.parametrize("encoding", ["UTF-7", "utf-7", "JAVA", "HZ", "ISO-2022-JP"])
-def test_an_encoding_in_which_markup_can_be_hidden_is_refused(encoding: str, gap: str) -> None:
+def test_reader_raises_for_an_encoding_that_hides_markup(encoding: str, gap: str) -> None:
     xml = document(record()).replace(' encoding="UTF-8"', f"{gap}encoding{gap}={gap}'{encoding}'")
     assert reason_of(gz(xml)) == "not-an-extract"
 
 
-def test_what_looks_like_a_declaration_and_stands_elsewhere_declares_nothing() -> None:
+def test_reader_ignores_a_declaration_elsewhere() -> None:
     xml = document("<a> <?b  encoding='UTF-7'?></a>", record())
     for text in (xml, xml.removeprefix(DECLARATION)):
         assert reason_of(gz(text)) is None
 
 
-def test_an_xml_without_declaration_is_utf_8() -> None:
+def test_reader_assumes_utf_8_without_a_declaration() -> None:
     assert (
         claims_in(document(record(CertificateSubjectAltName="Zähler")).removeprefix(DECLARATION))[0].name
         == "Zähler"
@@ -203,12 +203,12 @@ def test_an_xml_without_declaration_is_utf_8() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 64, 1000])
-def test_records_do_not_depend_on_how_the_network_cut_the_file(size: int) -> None:
+def test_reader_gives_the_same_records_for_any_chunks(size: int) -> None:
     data = gz(document(*(record(n) for n in range(1, 100))))
     assert [r.number for r in reader_of(data, size=size)] == list(range(1, 100))
 
 
-def test_progress_is_told_while_records_come() -> None:
+def test_reader_counts_progress() -> None:
     data = gz(document(*(record(n, CertificateBody=f"{n * 7919:x}" * 50) for n in range(3000))))
     reader = ExtractReader(in_chunks(data, 1000), name=NAME, understand=accept)
     seen = [(reader.records, reader.compressed_bytes) for _ in reader]
@@ -217,14 +217,14 @@ def test_progress_is_told_while_records_come() -> None:
     assert reader.compressed_bytes == len(data)
 
 
-def test_read_extract_is_the_same_stream_without_the_progress() -> None:
+def test_read_extract_yields_the_same_records() -> None:
     chunks = [gz(document(record(1), record(2)))]
     found = read_extract(chunks, name=NAME, understand=Witness(rejects=[2]))
     assert [type(r) for r in found] == [Entry, Rejected]
     assert next(found, None) is None
 
 
-def test_a_source_that_drops_out_is_no_bad_extract() -> None:
+def test_reader_passes_errors_of_the_source_on() -> None:
     data = gz(document(*(record(n) for n in range(50))))
 
     def dropping() -> Iterator[bytes]:
@@ -239,7 +239,7 @@ def test_a_source_that_drops_out_is_no_bad_extract() -> None:
 
 
 @pytest.mark.parametrize("again", ["CertificateStatus", "CertificateBody", "CertificateSubjectAltName"])
-def test_a_known_element_that_stands_twice_rejects_its_record_alone(again: str) -> None:
+def test_reader_rejects_a_record_with_a_repeated_element(again: str) -> None:
     twice = record(2).replace("</CertificateResponse>", f"{element(again, 'R')}</CertificateResponse>")
     witness = Witness()
     first, second, third = reader_of(gz(document(record(1), twice, record(3))), witness)
@@ -250,7 +250,7 @@ def test_a_known_element_that_stands_twice_rejects_its_record_alone(again: str) 
     assert witness.numbers == [first.number, third.number] == [1, 3], "the rule never sees it"
 
 
-def test_an_element_that_stands_twice_in_two_namespaces_stands_twice() -> None:
+def test_reader_finds_repeated_elements_across_namespaces() -> None:
     twice = record(Extra="").replace(
         "<Extra>", '<CertificateStatus xmlns="urn:x">R</CertificateStatus><Extra>'
     )
@@ -261,7 +261,7 @@ def test_an_element_that_stands_twice_in_two_namespaces_stands_twice() -> None:
     "wrap", ["{}", "<Deep><Deeper>{}</Deeper></Deep>", "<CertificateBody>{}</CertificateBody>"]
 )
 @pytest.mark.parametrize("inner", [record(9), "<CertificateResponse/>"])
-def test_a_record_in_a_record_rejects_the_outer_and_is_none_itself(wrap: str, inner: str) -> None:
+def test_reader_rejects_a_record_in_a_record(wrap: str, inner: str) -> None:
     outer = element("CertificateResponse", element("CertificateStatus", "I") + wrap.format(inner))
     witness = Witness()
     found = list(reader_of(gz(document(record(1), outer, record(2))), witness))
@@ -271,14 +271,14 @@ def test_a_record_in_a_record_rejects_the_outer_and_is_none_itself(wrap: str, in
     assert found[1].reason is RejectReason.ELEMENT_REPEATED
 
 
-def test_what_the_rule_rejects_carries_the_record_as_it_stood() -> None:
+def test_reader_adds_evidence_to_rejections() -> None:
     found = list(reader_of(gz(document(record(1), record(2, New="ä&amp;ö"), "tail")), Witness(rejects=[2])))
     assert isinstance(found[1], Rejected)
     assert found[1].xml.decode() == record(2, New="ä&amp;ö")
     assert found[1].detail == "as the test wants"
 
 
-def test_evidence_is_cut_at_its_limit() -> None:
+def test_reader_cuts_evidence_at_its_limit() -> None:
     limits = ReaderLimits(evidence_bytes=10)
     (found,) = reader_of(gz(document(record())), Witness(rejects=[1]), limits=limits)
     assert isinstance(found, Rejected)
@@ -299,7 +299,7 @@ def test_evidence_is_cut_at_its_limit() -> None:
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_doctype_of_any_kind_is_refused(subset: str, encoding: str) -> None:
+def test_reader_raises_for_a_doctype(subset: str, encoding: str) -> None:
     xml = (
         document(record())
         .replace("UTF-8", encoding)
@@ -308,7 +308,7 @@ def test_a_doctype_of_any_kind_is_refused(subset: str, encoding: str) -> None:
     assert reason_of(gz(xml.encode(encoding))) == "doctype"
 
 
-def test_an_unfinished_doctype_is_refused_too() -> None:
+def test_reader_raises_for_an_unfinished_doctype() -> None:
     assert reason_of(gz(f"<!DOCTYPE {ROOT} [")) in {"doctype", "not-well-formed"}
 
 
@@ -329,18 +329,18 @@ def test_an_unfinished_doctype_is_refused_too() -> None:
         document(record()).replace("UTF-8", "no-such-encoding"),
     ],
 )
-def test_what_is_not_well_formed_is_refused(broken: str) -> None:
+def test_reader_raises_when_xml_is_not_well_formed(broken: str) -> None:
     assert reason_of(gz(broken)) == "not-well-formed"
 
 
-def test_bytes_that_are_not_of_the_encoding_are_refused() -> None:
+def test_reader_raises_for_bytes_outside_of_the_encoding() -> None:
     assert (
         reason_of(gz(document(record(CertificateSubjectAltName="Zähler")).encode("latin-1")))
         == "not-well-formed"
     )
 
 
-def test_an_xml_cut_at_any_byte_in_a_whole_gz_is_refused() -> None:
+def test_reader_raises_when_the_xml_is_cut_off() -> None:
     xml = document(record()).rstrip().encode()
     reasons = {reason_of(gz(xml[:cut])) for cut in range(len(xml))}
     assert reasons <= {"empty-file", "not-xml", "not-well-formed"}
@@ -348,28 +348,28 @@ def test_an_xml_cut_at_any_byte_in_a_whole_gz_is_refused() -> None:
 
 
 @pytest.mark.parametrize("contents", [b"plain text", b"\0\0\0\0\0", b"{}", b"   \n", b"MIIBqg=="])
-def test_what_is_no_xml_is_refused(contents: bytes) -> None:
+def test_reader_raises_when_it_is_not_xml(contents: bytes) -> None:
     assert reason_of(gz(contents)) in {"not-xml", "not-well-formed"}
 
 
 @pytest.mark.parametrize("root", ["html", "CertificateResponse", f"New{ROOT}", f"x:{ROOT}s"])
-def test_another_root_is_no_extract(root: str) -> None:
+def test_reader_raises_for_another_root(root: str) -> None:
     assert reason_of(gz(f'<{root} xmlns:x="urn:x">{record()}</{root}>')) == "not-an-extract"
 
 
 @pytest.mark.parametrize("code", ["500", "", "200 OK", "2 00"])
 @pytest.mark.parametrize("wrap", ["{}", "<Header>{}</Header>"])
-def test_a_response_code_other_than_200_is_refused(code: str, wrap: str) -> None:
+def test_reader_raises_for_another_response_code(code: str, wrap: str) -> None:
     assert reason_of(gz(document(wrap.format(element("ResponseCode", code)), record()))) == "response-code"
 
 
-def test_records_before_a_fault_are_counted_in_its_message() -> None:
+def test_reader_counts_the_records_before_a_fault() -> None:
     failure = failure_of(gz(document(*(record(n) for n in range(7)), "</oops>")))
     assert failure is not None
     assert "after record 7," in failure.message
 
 
-def test_the_message_says_what_the_parser_found() -> None:
+def test_reader_quotes_the_xml_parser() -> None:
     failure = failure_of(gz(document(record(), "&undeclared;")))
     assert failure is not None
     assert "Entity 'undeclared' not defined" in failure.message
@@ -378,7 +378,7 @@ def test_the_message_says_what_the_parser_found() -> None:
 # --- limits: at the bound it is read, beyond it refused
 
 
-def test_elements_may_nest_as_deep_as_the_limit_and_no_deeper() -> None:
+def test_reader_raises_above_the_depth_limit() -> None:
     def nested(depth: int) -> bytes:
         return gz(document("<a>" * (depth - 1), "</a>" * (depth - 1), record()))
 
@@ -423,44 +423,42 @@ def test_reader_gives_no_serial_number_when_the_claim_is_implausible(serial: str
     ],
     ids=["elements", "space", "between-records", "text", "comment", "attribute", "name"],
 )
-def test_what_does_not_end_is_too_large_a_record(endless: str) -> None:
+def test_reader_raises_when_an_element_does_not_end(endless: str) -> None:
     data = gz(document(record(), endless))
     reader = reader_of(data)
     assert reason_of(data) == "record-too-large"
     assert next(iter(reader)).number == 1
 
 
-def test_a_record_as_large_as_the_limit_is_read() -> None:
+def test_reader_accepts_a_record_of_the_limit() -> None:
     limits = ReaderLimits(record_bytes=300_000)
     large = record(New="x" * (299_900 - len(record())))
     assert reason_of(gz(document(record(), large, large)), limits=limits) is None
     assert reason_of(gz(document(record(), record(New="x" * 500_000))), limits=limits) == "record-too-large"
 
 
-def test_there_may_be_as_many_records_as_the_limit_and_no_more() -> None:
+def test_reader_raises_above_the_record_limit() -> None:
     limits = ReaderLimits(records=3)
     assert reason_of(gz(document(*[record()] * 3)), limits=limits) is None
     assert reason_of(gz(document(*[record()] * 4)), limits=limits) == "too-many-records"
 
 
 @pytest.mark.parametrize("filler", [" ", "\n", "<!-- c -->", "<?p i?>"])
-def test_little_may_stand_before_the_root(filler: str) -> None:
+def test_reader_raises_when_too_much_precedes_the_root(filler: str) -> None:
     xml = document(record())
     before = (filler * 70_000)[: 69_999 // len(filler) * len(filler)]
     assert reason_of(gz(xml.replace(f"<{ROOT}", filler * 20 + f"<{ROOT}"))) is None
     assert reason_of(gz(xml.replace(f"<{ROOT}", before + f"<{ROOT}"))) == "leading-too-long"
 
 
-def test_one_poison_record_in_a_small_delta_is_no_reason_to_refuse_it() -> None:
+def test_reader_accepts_one_bad_record_in_a_small_delta() -> None:
     assert len(list(reader_of(gz(document(record())), Witness(rejects=[1])))) == 1
 
 
 @pytest.mark.parametrize(
     ("records", "rejected", "good"), [(5, 5, True), (6, 6, False), (80, 8, True), (79, 8, False)]
 )
-def test_a_file_of_which_too_much_is_rejected_is_refused_at_its_end(
-    records: int, rejected: int, *, good: bool
-) -> None:
+def test_reader_raises_when_too_many_records_are_rejected(records: int, rejected: int, *, good: bool) -> None:
     reader = reader_of(gz(document(*[record()] * records)), Witness(rejects=range(rejected + 1)))
     with nullcontext() if good else pytest.raises(BadExtract, match=f"{rejected} of its {records}") as caught:
         assert len(list(reader)) == records
@@ -472,11 +470,11 @@ def test_a_file_of_which_too_much_is_rejected_is_refused_at_its_end(
 
 
 @given(st.binary(max_size=300))
-def test_arbitrary_contents_are_a_bad_extract_and_nothing_else(contents: bytes) -> None:
+def test_reader_raises_bad_extract_for_any_content(contents: bytes) -> None:
     assert reason_of(gz(contents)) is not None
 
 
 @given(st.text(max_size=60), st.integers(0, 400))
-def test_a_good_xml_with_anything_put_into_it_is_read_or_a_bad_extract(text: str, at: int) -> None:
+def test_reader_reads_or_rejects_any_inserted_text(text: str, at: int) -> None:
     xml = document(record(), record(2))
     reason_of(gz((xml[:at] + text + xml[at:]).encode("utf-8", "surrogatepass")))

@@ -1,10 +1,11 @@
 """Anchor slots: regions by name, what they may differ in, what a publication changed; names of lists."""
 
 import pytest
+from support.x509_builders import REAL
 
 from smki_sync.catalogue import FileNames, OfferedList, OfferedSlots, read_catalogue, read_offered, region_of
 from smki_sync.model.extract import ListKind, RemoteFile
-from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, changes, differences
+from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, changes, differences, slot_of
 
 
 def one(name: str, role: int | None = 1) -> SlotCertificate:
@@ -16,12 +17,12 @@ def one(name: str, role: int | None = 1) -> SlotCertificate:
 ROOT, ACB, NORTH_WAN, SOUTH_WAN = one("A0", 0), one("A4", 4), one("N6", 6), one("S6", 6)
 
 
-def test_regions_may_differ_in_the_wan_providers_certificates_alone() -> None:
+def test_differences_ignores_the_wan_provider() -> None:
     assert differences({"NORTH": [ROOT, ACB, NORTH_WAN], "SOUTH": [ACB, ROOT, SOUTH_WAN]}) == ()
     assert differences({}) == differences({"NORTH": [ROOT]}) == ()
 
 
-def test_a_suppliers_certificate_in_one_region_is_a_difference() -> None:
+def test_differences_finds_a_certificate_of_one_region() -> None:
     supplier, odd = one("B2", 2), one("C9", None)
     found = differences({"S": [ROOT], "N": [ROOT, supplier, odd], "C": [ROOT, odd]})
     assert [(d.certificate, d.present, d.absent) for d in found] == [
@@ -32,7 +33,7 @@ def test_a_suppliers_certificate_in_one_region_is_a_difference() -> None:
     assert one("D1", 99).label == "role 99 D1"
 
 
-def test_a_publication_is_compared_with_the_one_before() -> None:
+def test_changes_compares_two_publications() -> None:
     assert changes([ROOT, NORTH_WAN], [ACB, ROOT]) == SlotChanges(added=(ACB,), removed=(NORTH_WAN,))
     assert changes([], []) == SlotChanges()
 
@@ -48,11 +49,11 @@ def test_a_publication_is_compared_with_the_one_before() -> None:
         ("slots-.gz", "slots-{region}.gz", None),
     ],
 )
-def test_a_region_is_what_the_name_has_in_its_place(name: str, pattern: str, region: str | None) -> None:
+def test_region_of_reads_the_name(name: str, pattern: str, region: str | None) -> None:
     assert region_of(name, pattern) == region
 
 
-def test_companions_are_sorted_by_their_names() -> None:
+def test_read_offered_recognises_companions_by_name() -> None:
     names = ("SMKIKR_ARL.crl.gz", "SMKIKR_CRL.crl.gz", "SMKIKR_ANCHOR_SLOTS_NORTH.xml.gz", "OTHER_SLOT.gz")
     files = {name: RemoteFile(name=name, size=9) for name in names}
     assert read_offered(files.values(), FileNames()) == (
@@ -62,9 +63,16 @@ def test_companions_are_sorted_by_their_names() -> None:
     )
 
 
-def test_a_configured_name_is_no_stranger() -> None:
+def test_read_catalogue_recognises_configured_names() -> None:
     names = FileNames(companions=(), arl="gone-authorities.gz", crl="gone.gz", slots=("base-{region}.gz",))
     files = [RemoteFile(name=n, size=9) for n in ("gone-authorities.gz", "gone.gz", "base-n.gz", "x.gz")]
     catalogue = read_catalogue(files, names)
     assert [file.name for file in catalogue.companions] == ["base-n.gz", "gone-authorities.gz", "gone.gz"]
     assert [stranger.name for stranger in catalogue.strangers] == ["x.gz"]
+
+
+def test_slot_of_reads_a_certificate() -> None:
+    slot = slot_of(REAL[12])
+    assert (slot.role, slot.subject, slot.der) == (7, "CN=Z1,OU=07", REAL[12])
+    with pytest.raises(ValueError, match="cut off"):
+        slot_of(b"")

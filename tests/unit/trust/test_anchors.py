@@ -11,7 +11,7 @@ from smki_sync.x509.der import to_pem
 BUNDLE = "".join(f"root of {n}\n{to_pem(der)}" for n, der in enumerate(PKI.roots)).encode()
 
 
-def test_a_file_holds_one_anchor_in_der_or_any_number_in_pem() -> None:
+def test_anchors_in_accepts_der_and_pem() -> None:
     assert anchors_in(PKI.roots[0]) == (PKI.roots[0],)
     assert anchors_in(BUNDLE) == PKI.roots
     assert anchors_in(BUNDLE.replace(b"\n", b"\r\n")) == PKI.roots
@@ -29,34 +29,34 @@ def test_a_file_holds_one_anchor_in_der_or_any_number_in_pem() -> None:
         certified(signer(name(cn="P384"), P384), PKI.dca_root),
     ],
 )
-def test_a_file_that_holds_no_anchor_is_refused(octets: bytes) -> None:
+def test_anchors_in_raises_when_there_is_no_anchor(octets: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         anchors_in(octets)
 
 
-def test_the_second_of_two_certificates_is_named_where_it_is_none() -> None:
+def test_anchors_in_names_the_bad_certificate() -> None:
     with pytest.raises(ValueError, match="certificate 2 of 2"):
         anchors_in(to_pem(PKI.roots[0]).encode() + to_pem(b"none").encode())
 
 
-def test_a_point_that_is_not_on_the_curve_is_no_key() -> None:
+def test_read_key_returns_none_for_a_point_off_the_curve() -> None:
     spki = authority_of(PKI.roots[0], AuthorityStatus.UNLISTED).body.spki
     assert read_key(spki) is not None
     assert read_key(spki[:-64] + bytes(64)) is None
 
 
-def test_the_key_identifier_of_a_key_is_the_one_that_the_dcc_gives_it() -> None:
+def test_key_id_of_key_agrees_with_real_certificates() -> None:
     for der in REAL:
         one = authority_of(der, AuthorityStatus.IN_USE)
         assert key_id_of_key(one.body.spki) == one.facts.ski
 
 
-def test_an_authority_is_named_by_its_name_and_key_and_a_device_by_its_eui() -> None:
+def test_label_has_name_and_key_or_the_eui() -> None:
     assert authority_of(REAL[12], AuthorityStatus.IN_USE).label == "CN=Z1,OU=07 (key 4F5688D7EC933BE2)"
     assert authority_of(REAL[0], AuthorityStatus.IN_USE).label.startswith("00-DB-12-34-56-78-90-01 (key ")
 
 
-def test_every_code_has_its_step_its_weight_and_its_words() -> None:
+def test_each_finding_code_has_step_severity_and_words() -> None:
     assert [int(step) for step in CheckStep] == list(range(1, len(CheckStep) + 1))
     assert {code.step for code in FindingCode} == set(CheckStep)
     assert {code.severity for code in FindingCode} == set(Severity)

@@ -48,7 +48,7 @@ ROOTS = held(*PKI.roots)
 # Which key has signed.
 
 
-def test_of_two_keys_under_one_name_the_key_identifier_finds_the_one_that_has_signed() -> None:
+def test_validate_finds_the_signer_by_key_identifier() -> None:
     second = signer(PKI.dca.name)
     rows = held(*PKI.authorities, certified(second, PKI.dca_root))
     for authority in (PKI.dca, second):
@@ -57,7 +57,7 @@ def test_of_two_keys_under_one_name_the_key_identifier_finds_the_one_that_has_si
         assert verdict.links[0].key_id == authority.key_id.hex().upper()
 
 
-def test_of_two_keys_under_one_name_the_signature_decides_where_no_key_identifier_does() -> None:
+def test_validate_finds_the_signer_by_signature() -> None:
     second = signer(PKI.dca.name)
     rows = held(*PKI.authorities, certified(second, PKI.dca_root))
     verdict = judged(made(Plan(aki=None), second), rows)
@@ -65,7 +65,7 @@ def test_of_two_keys_under_one_name_the_signature_decides_where_no_key_identifie
     assert verdict.links[0].key_id == second.key_id.hex().upper()
 
 
-def test_of_two_keys_with_one_key_identifier_the_signature_decides() -> None:
+def test_validate_tries_each_key_of_a_key_identifier() -> None:
     second = signer(PKI.dca.name)
     rows = held(*PKI.authorities, certified(second, PKI.dca_root, ski=PKI.dca.key_id))
     verdict = judged(made(Plan(aki=PKI.dca.key_id), second), rows)
@@ -73,21 +73,21 @@ def test_of_two_keys_with_one_key_identifier_the_signature_decides() -> None:
     assert verdict.anchored
 
 
-def test_an_authority_without_a_key_identifier_is_found_by_the_one_that_its_key_has() -> None:
+def test_validate_finds_a_signer_without_key_identifier() -> None:
     rows = held(*PKI.roots, certified(PKI.dca, PKI.dca_root, ski=None))
     verdict = judged(DEVICE_OF_DCA, rows)
     assert codes(verdict) == set()
     assert verdict.anchored
 
 
-def test_of_two_certificates_of_one_key_the_one_that_is_valid_counts() -> None:
+def test_validate_takes_the_valid_certificate_of_a_key() -> None:
     spent = pki.authority(PKI.dca.name, LONG_AGO, root=False)
     expired = made(Plan(profile=replace(spent, not_after=SINCE), key=PKI.dca.key), PKI.dca_root)
     for rows in ((expired, *PKI.authorities), (*PKI.authorities, expired)):
         assert codes(judged(DEVICE_OF_DCA, held(*rows))) == set()
 
 
-def test_a_key_that_is_not_on_p256_cannot_be_asked() -> None:
+def test_validate_reports_a_key_that_is_not_on_p256() -> None:
     odd = certified(replace(PKI.dca, key=P384), PKI.dca_root, ski=PKI.dca.key_id)
     verdict = judged(DEVICE_OF_DCA, [*ROOTS, *held(odd)])
     assert codes(verdict) == {"signature-unchecked"}
@@ -97,7 +97,7 @@ def test_a_key_that_is_not_on_p256_cannot_be_asked() -> None:
 # Who may issue.
 
 
-def test_an_issuer_that_is_no_authority_is_told_from_one_that_is_not_there() -> None:
+def test_validate_tells_an_end_entity_from_a_missing_issuer() -> None:
     owner = signer(ORGANISATION.subject)
     certificate = made(Plan(profile=ORGANISATION, key=owner.key), PKI.oca)
     device = made(Plan(), owner)
@@ -107,7 +107,7 @@ def test_an_issuer_that_is_no_authority_is_told_from_one_that_is_not_there() -> 
     assert verdict.signed
 
 
-def test_an_end_entity_that_the_operator_trusts_as_an_anchor_may_issue() -> None:
+def test_validate_accepts_an_end_entity_as_anchor() -> None:
     owner = signer(ORGANISATION.subject)
     certificate = made(Plan(profile=ORGANISATION, key=owner.key), PKI.oca)
     verdict = judged(made(Plan(), owner), [], trusted=[certificate])
@@ -115,14 +115,14 @@ def test_an_end_entity_that_the_operator_trusts_as_an_anchor_may_issue() -> None
     assert verdict.anchored
 
 
-def test_an_end_entity_without_a_key_identifier_of_its_issuer_is_not_looked_for_further() -> None:
+def test_validate_does_not_search_without_key_identifier() -> None:
     owner = signer(ORGANISATION.subject)
     certificate = made(Plan(profile=ORGANISATION, key=owner.key), PKI.oca)
     verdict = judged(made(Plan(aki=None), owner), among_end_entities=[certificate])
     assert codes(verdict) == {"aki-missing", "issuer-unknown"}
 
 
-def test_what_proves_signatures_is_asked_for_the_one_in_question_alone() -> None:
+def test_validate_uses_the_given_signature_check() -> None:
     judge = ChainValidator(Authorities(held(*PKI.authorities), (), find=lambda _: ()), int(NOW.timestamp()))
     forged = flipped(DEVICE_OF_DCA, -1)
     asked: list[str] = []
@@ -137,7 +137,7 @@ def test_what_proves_signatures_is_asked_for_the_one_in_question_alone() -> None
     assert len(set(asked)) == 1
 
 
-def test_only_so_many_unknown_issuers_are_looked_for_among_end_entities() -> None:
+def test_validate_limits_searches_among_end_entities() -> None:
     asked: list[KeyId] = []
 
     def find(key_id: KeyId) -> list[Authority]:
@@ -156,7 +156,7 @@ def test_only_so_many_unknown_issuers_are_looked_for_among_end_entities() -> Non
 @pytest.mark.parametrize(
     ("at", "code"), [(SINCE - timedelta(days=1), "issuer-not-yet-valid"), (NOW, "issuer-expired")]
 )
-def test_an_issuer_that_is_not_valid_at_the_time_is_found(at: datetime, code: str) -> None:
+def test_validate_reports_an_issuer_that_is_not_valid(at: datetime, code: str) -> None:
     profile = replace(pki.authority(PKI.dca.name, SINCE, root=False), not_after=NOW - timedelta(days=1))
     rows = [*ROOTS, *held(made(Plan(profile=profile, key=PKI.dca.key), PKI.dca_root))]
     old = made(Plan(profile=replace(DEVICE, not_before=LONG_AGO)), PKI.dca)
@@ -165,7 +165,7 @@ def test_an_issuer_that_is_not_valid_at_the_time_is_found(at: datetime, code: st
     assert codes(verdict) <= {code, "issuer-not-proven"}  # the root is as young as the issuer
 
 
-def test_the_time_is_what_the_caller_says() -> None:
+def test_validate_uses_the_given_time() -> None:
     short = made(Plan(profile=replace(ORGANISATION, not_after=NOW)), PKI.oca)
     assert codes(judged(short, at=NOW)) == set()
     assert codes(judged(short, at=NOW + timedelta(seconds=1))) == {"expired"}
@@ -176,20 +176,20 @@ def test_the_time_is_what_the_caller_says() -> None:
     ("status", "code"),
     [(AuthorityStatus.REVOKED, "issuer-revoked"), (AuthorityStatus.NOT_IN_USE, "issuer-not-in-use")],
 )
-def test_an_issuer_out_of_use_is_told_from_a_revoked_one(status: AuthorityStatus, code: str) -> None:
+def test_validate_tells_a_revoked_issuer_from_one_not_in_use(status: AuthorityStatus, code: str) -> None:
     rows = [*ROOTS, *held(PKI.issuing[1], status=status)]
     verdict = judged(DEVICE_OF_DCA, rows)
     assert codes(verdict) == {code}
     assert verdict.has_errors == (status is AuthorityStatus.REVOKED)
 
 
-def test_an_authority_whose_key_may_not_sign_certificates_has_issued_in_vain() -> None:
+def test_validate_reports_an_issuer_that_may_not_sign() -> None:
     profile = with_usage(pki.authority(PKI.dca.name, SINCE, root=False), "crl_sign")
     rows = [*ROOTS, *held(made(Plan(profile=profile, key=PKI.dca.key), PKI.dca_root))]
     assert codes(judged(DEVICE_OF_DCA, rows)) == {"issuer-may-not-sign"}
 
 
-def test_an_authority_below_one_that_allows_none_has_issued_in_vain() -> None:
+def test_validate_reports_a_path_that_is_too_long() -> None:
     lower = signer(name(cn="E359"))
     rows = [*held(*PKI.authorities), *held(certified(lower, PKI.dca))]
     verdict = judged(made(Plan(), lower), rows)
@@ -197,7 +197,7 @@ def test_an_authority_below_one_that_allows_none_has_issued_in_vain() -> None:
     assert "path-too-long" in details(verdict)
 
 
-def test_an_authority_with_a_forged_certificate_proves_nothing() -> None:
+def test_validate_reports_a_forged_authority() -> None:
     rows = [*ROOTS, *held(flipped(PKI.issuing[1], -1))]
     verdict = judged(DEVICE_OF_DCA, rows)
     assert codes(verdict) == {"issuer-not-proven"}
@@ -205,7 +205,7 @@ def test_an_authority_with_a_forged_certificate_proves_nothing() -> None:
     assert not verdict.anchored
 
 
-def test_an_authority_with_a_critical_extension_that_nobody_knows_proves_nothing() -> None:
+def test_validate_reports_an_authority_with_an_unknown_extension() -> None:
     profile = pki.authority(PKI.dca.name, SINCE, root=False)
     odd = made(
         Plan(profile=with_extension(profile, "2.5.29.99", critical=True), key=PKI.dca.key), PKI.dca_root
@@ -215,7 +215,7 @@ def test_an_authority_with_a_critical_extension_that_nobody_knows_proves_nothing
     assert "critical-unknown" in details(verdict)
 
 
-def test_a_broken_name_further_up_is_found() -> None:
+def test_validate_reports_a_wrong_name_further_up() -> None:
     odd = certified(PKI.dca, PKI.dca_root, named=name(cn="somebody"))
     verdict = judged(DEVICE_OF_DCA, [*ROOTS, *held(odd)])
     assert codes(verdict) == {"issuer-not-proven"}
@@ -225,39 +225,39 @@ def test_a_broken_name_further_up_is_found() -> None:
 # Where a chain ends.
 
 
-def test_an_issuing_authority_may_be_the_anchor() -> None:
+def test_validate_accepts_an_issuing_authority_as_anchor() -> None:
     verdict = judged(DEVICE_OF_DCA, [], trusted=[PKI.issuing[1]])
     assert codes(verdict) == set()
     assert verdict.anchored
     assert [link.is_anchor for link in verdict.links] == [True]
 
 
-def test_an_anchor_is_a_name_and_a_key_whatever_certificate_carries_them() -> None:
+def test_validate_knows_an_anchor_by_name_and_key() -> None:
     renewed = certified(PKI.dca, PKI.dca_root, since=SINCE + timedelta(days=1))
     verdict = judged(DEVICE_OF_DCA, held(renewed), trusted=[PKI.issuing[1]])
     assert verdict.anchored
     assert judged(renewed, held(renewed), trusted=[PKI.issuing[1]]).anchored
 
 
-def test_an_anchor_is_trusted_no_longer_than_it_is_valid() -> None:
+def test_validate_reports_an_expired_anchor() -> None:
     verdict = judged(DEVICE_OF_DCA, [], trusted=[PKI.issuing[1]], at=SINCE + timedelta(days=30 * 365))
     assert codes(verdict) == {"issuer-expired"}
 
 
-def test_a_chain_that_ends_at_a_root_that_is_not_trusted_is_not_anchored() -> None:
+def test_validate_reports_a_root_that_is_not_trusted() -> None:
     verdict = judged(DEVICE_OF_DCA, trusted=[PKI.roots[0]])
     assert codes(verdict) == {"not-anchored"}
     assert "signs itself" in details(verdict)
     assert codes(judged(PKI.roots[1], trusted=[PKI.roots[0]])) == {"not-anchored"}
 
 
-def test_a_chain_that_ends_at_an_authority_whose_issuer_is_not_known_is_not_anchored() -> None:
+def test_validate_reports_a_chain_with_a_missing_issuer() -> None:
     verdict = judged(DEVICE_OF_DCA, held(PKI.issuing[1]), trusted=[PKI.roots[0]])
     assert codes(verdict) == {"not-anchored"}
     assert "is not known" in details(verdict)
 
 
-def test_without_any_anchor_a_chain_is_followed_as_far_as_it_goes() -> None:
+def test_validate_follows_a_chain_without_anchors() -> None:
     verdict = judged(DEVICE_OF_DCA, trusted=[])
     assert codes(verdict) == set()
     assert not verdict.anchored
@@ -266,7 +266,7 @@ def test_without_any_anchor_a_chain_is_followed_as_far_as_it_goes() -> None:
     assert codes(judged(PKI.issuing[1], held(PKI.issuing[1]), trusted=[])) == {"issuer-unknown"}
 
 
-def test_authorities_that_certify_one_another_in_a_circle_end_nowhere() -> None:
+def test_validate_ends_when_authorities_form_a_circle() -> None:
     one, other = signer(name(cn="one")), signer(name(cn="other"))
     rows = held(certified(one, other, root=True), certified(other, one, root=True))
     verdict = judged(made(Plan(), one), rows, trusted=[PKI.roots[0]])
@@ -274,7 +274,7 @@ def test_authorities_that_certify_one_another_in_a_circle_end_nowhere() -> None:
     assert "circle" in details(verdict)
 
 
-def test_a_chain_longer_than_any_is_not_followed_to_its_end() -> None:
+def test_validate_ends_at_the_depth_limit() -> None:
     row = [signer(name(cn=f"authority {n}")) for n in range(DEPTH_LIMIT + 3)]
     top = certified(row[0], row[0], root=True)
     rest = [certified(lower, upper, root=True) for upper, lower in pairwise(row)]
@@ -285,7 +285,7 @@ def test_a_chain_longer_than_any_is_not_followed_to_its_end() -> None:
     assert codes(near) == set()
 
 
-def test_a_root_that_rolls_its_key_over_counts_as_no_further_authority() -> None:
+def test_validate_does_not_count_a_key_rollover() -> None:
     new = signer(PKI.dca_root.name)
     limited = replace(
         pki.authority(PKI.dca_root.name, SINCE, root=True),
@@ -297,13 +297,13 @@ def test_a_root_that_rolls_its_key_over_counts_as_no_further_authority() -> None
     assert codes(verdict) == set()
 
 
-def test_a_root_need_not_say_which_key_has_signed_it() -> None:
+def test_validate_accepts_a_root_without_key_identifier() -> None:
     root = certified(PKI.oca_root, PKI.oca_root, root=True, aki=None)
     assert codes(judged(root, held(root), trusted=[root])) == set()
     assert codes(judged(root, held(root), trusted=[])) == set()
 
 
-def test_those_that_are_asked_first_are_named_by_key_identifier_else_by_name() -> None:
+def test_first_choice_is_by_key_identifier_or_name() -> None:
     authorities = Authorities(held(*PKI.authorities), (), find=lambda _: ())
     named = authorities.first_choice(read_facts(DEVICE_OF_DCA))
     unnamed = authorities.first_choice(read_facts(made(Plan(aki=None), PKI.dca)))
@@ -314,7 +314,7 @@ def test_those_that_are_asked_first_are_named_by_key_identifier_else_by_name() -
 _KEY = PKI.dca.key_id.hex().upper()
 
 
-def test_of_two_routes_the_one_that_leads_to_an_anchor_is_taken() -> None:
+def test_validate_takes_the_route_to_an_anchor() -> None:
     cross = signer(name(cn="cross"))
     crossed = certified(PKI.dca, cross)
     rows = held(crossed, certified(cross, cross, root=True), *PKI.authorities)
@@ -328,7 +328,7 @@ def test_of_two_routes_the_one_that_leads_to_an_anchor_is_taken() -> None:
 Z1 = REAL[12]
 
 
-def test_a_real_organisation_certificate_leads_to_its_issuing_authority() -> None:
+def test_validate_accepts_a_real_organisation() -> None:
     at = datetime(2025, 6, 1, tzinfo=NOW.tzinfo)
     verdict = judged(REAL[11], held(Z1), trusted=[Z1], at=at)
     assert codes(verdict) == set()
@@ -336,23 +336,23 @@ def test_a_real_organisation_certificate_leads_to_its_issuing_authority() -> Non
     assert codes(judged(REAL[11], held(Z1), trusted=[Z1])) == {"expired"}
 
 
-def test_a_real_certificate_of_a_second_key_under_the_name_is_unknown_and_not_false() -> None:
+def test_validate_calls_another_real_key_unknown() -> None:
     verdict = judged(REAL[8], held(Z1), trusted=[Z1])
     assert codes(verdict) == {"aki-missing", "issuer-unknown"}
     assert not verdict.signed
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_a_real_device_certificate_keeps_to_its_profile(number: int) -> None:
+def test_validate_accepts_the_profile_of_a_real_device(number: int) -> None:
     assert codes(judged(REAL[number], held(Z1), trusted=[Z1])) == {"issuer-unknown"}
 
 
-def test_a_real_authority_that_is_the_anchor_needs_no_issuer() -> None:
+def test_validate_accepts_a_real_authority_as_anchor() -> None:
     assert codes(judged(Z1, held(Z1), trusted=[Z1])) == set()
     assert codes(judged(Z1, held(Z1), trusted=[])) == {"issuer-unknown"}
 
 
-def test_anchors_are_counted_once() -> None:
+def test_anchors_of_removes_duplicates() -> None:
     assert len(anchors_of([Z1, Z1])) == 1
     assert authority_of(Z1, AuthorityStatus.IN_USE).signs_itself is False
 

@@ -59,7 +59,7 @@ def test_what_changed_since_the_publication_before_is_told(smki: Shell, reposito
     assert north["added"] == [odd["serial"]]
     assert (odd["role_name"], odd["present"], odd["absent"]) == ("supplier", ["NORTH"], ["CENTRAL_SOUTH"])
     said = smki("anchors", "--region", "north")
-    assert f"new supplier {odd['serial']}" in " ".join(said.out.split())
+    assert f"added supplier {odd['serial']}" in " ".join(said.out.split())
     assert "do not load" in " ".join(said.err.split())
 
 
@@ -82,7 +82,7 @@ def test_a_certificate_that_is_not_in_use_is_said_to_be_so(smki: Shell, reposito
 def test_a_region_that_is_not_there_is_told_from_a_mirror_without_slots(smki: Shell) -> None:
     ran = smki("anchors", "--region", "WEST")
     assert ran.code == 10
-    assert "No anchor slots of WEST" in ran.out
+    assert "no anchor slots of WEST" in ran.out
     assert "CENTRAL_SOUTH, NORTH" in ran.out
 
 

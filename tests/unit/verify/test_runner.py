@@ -146,7 +146,7 @@ def test_where_nothing_can_be_remembered_it_is_said_and_verified_all_the_same(
     done = verify(job(directory, hear=Ear(heard)))
     assert done.is_sound
     assert not done.kept
-    assert any(isinstance(event, Detail) and "not remembered" in event.text for event in heard)
+    assert any(isinstance(event, Detail) and "not cached" in event.text for event in heard)
     assert last_verification(directory.proofs) is None
 
 

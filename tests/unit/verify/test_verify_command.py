@@ -51,18 +51,18 @@ def test_a_sound_and_anchored_mirror_ends_with_0(shell: Shell) -> None:
 def test_without_anchors_verify_and_status_say_plainly_that_nothing_is_anchored(shell: Shell) -> None:
     ran = shell("verify")
     assert ran.code == 0
-    assert ran.out.startswith("Sound in itself, but nothing is anchored")
+    assert ran.out.startswith("The mirror was verified without trust anchors: no errors")
     assert shell("verify", "--json").document["anchored"] is False
     status = shell("status", "--json").document
     assert (status["anchored"], status["anchors"]) == (False, 0)
     assert status["last_verified"]["anchored"] is False
-    assert "nothing is anchored" in shell("status").out
+    assert "no trust anchors" in shell("status").out
 
 
 def test_status_says_when_the_mirror_was_last_verified_and_what_was_found(shell: Shell) -> None:
     anchored(shell, *PKI.roots)
     assert shell("status", "--json").document["last_verified"] is None
-    assert "as a whole not that is known" in shell("status").out
+    assert "never fully verified: run `smki-sync verify`" in shell("status").out
     shell("verify")
     first = shell("status", "--json").document["last_verified"]
     assert (first["errors"], first["position"], first["anchored"]) == (0, FULL_DAY.isoformat(), True)
@@ -84,10 +84,10 @@ def test_findings_end_with_10_and_are_named_in_words_that_fit(shell: Shell) -> N
     anchored(shell, PKI.roots[0])
     ran = shell("verify")
     assert ran.code == 10
-    assert ran.out.startswith("NOT sound")
+    assert ran.out.startswith("Verification FAILED")
     assert "not-anchored" in ran.out
-    assert "name that root in trust.anchors" in " ".join(ran.out.split())
-    assert "more; --list FILE writes them all" in ran.out
+    assert "add it to trust.anchors" in " ".join(ran.out.split())
+    assert "more; --list FILE writes all" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
@@ -97,7 +97,7 @@ def test_a_damaged_mirror_ends_with_10_and_says_what_to_do(shell: Shell) -> None
     ran = shell("verify")
     assert ran.code == 10
     assert "DAMAGED" in ran.out
-    assert "`smki-sync sync` builds the mirror anew" in ran.out
+    assert "`smki-sync sync` rebuilds the mirror" in ran.out
     told = shell("verify", "--json").document
     assert told["aspects"] == {"pages": "sound", "indexes": "sound", "counts": "damaged", "digest": "damaged"}
 
