@@ -19,7 +19,7 @@ from smki_sync.mirror.connection import connect_to_read, disk_errors
 from smki_sync.mirror.inspection import StoredRow, each_row
 from smki_sync.mirror.ledger import SetDigest, expand, read_digest
 from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
-from smki_sync.mirror.schema import IN_USE, KINDS
+from smki_sync.mirror.schema import IN_USE, KINDS, SCHEMA_VERSION
 
 SHARDS: Final = 1024
 """Of 200 million certificates, each has 195 000. The digests of all of them take 90 kB in a statement."""
@@ -260,7 +260,8 @@ def _copy(link: Path, aside: Path, told: Told) -> None:
                 while not backup.done:
                     backup.step(_PAGES)
                     told(backup.page_count - backup.remaining, backup.page_count)
-            copy.execute("UPDATE mirror SET inode = NULL")  # whoever uses it knows that it is a copy
+            if copy.pragma("user_version") == SCHEMA_VERSION:
+                copy.execute("UPDATE mirror SET inode = NULL")  # so that it is recognised as a copy
             copy.pragma("journal_mode", "DELETE")  # one file, without side files
 
 
