@@ -11,14 +11,13 @@ from typing import Any, Final, Self
 import apsw
 
 from smki_sync.merge import Baseline, FullSays, Statement, merge_full
-from smki_sync.mirror import journal, ledger, revocation, rows
+from smki_sync.mirror import journal, ledger, revocation, rows, set_digest
 from smki_sync.mirror.apply import MOVE_CENSUS, CertificateGate, Held, RecordApplier, check_changes, find_held
 from smki_sync.mirror.bodies import VerifyBody, ignore_signatures, settle_bodies
 from smki_sync.mirror.connection import connect, disk_errors, keep_side_files
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import JournalEntry, JournalWriter
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.previous import History, NoPreviousGeneration, PreviousGeneration
 from smki_sync.mirror.rows import (
     CLAIMS,
@@ -44,10 +43,12 @@ from smki_sync.mirror.schema import (
     TABLES,
     VIEWS,
 )
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.mirror.store import DEFAULT_LIMITS, Clock, Records
 from smki_sync.model.certificate import Rejected, RejectReason, Status
+from smki_sync.model.defaults import OVERLAP_DAYS
 from smki_sync.model.extract import Extract
-from smki_sync.model.plan import OVERLAP_DAYS, AppliedFile
+from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import ChangeCounts
 from smki_sync.policy import ChangeLimits
 
@@ -442,7 +443,7 @@ class GenerationBuilder:
                 journal.begin(self._db, reached=self._reached)
                 journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
                 ledger.update_proof(self._db)
-                ledger.write_state(self._db, position=self._reached, digest=loaded.digest)
+                set_digest.write_state(self._db, position=self._reached, digest=loaded.digest)
             self._step("writing to disk")
             self._seal()
         return counts

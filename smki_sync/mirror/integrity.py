@@ -14,12 +14,12 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.files import publish_file, temporary_file
-from smki_sync.mirror import ledger
+from smki_sync.mirror import set_digest
 from smki_sync.mirror.connection import connect_to_read, disk_errors
 from smki_sync.mirror.inspection import StoredRow, each_row
-from smki_sync.mirror.ledger import SetDigest, expand, read_digest
 from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
 from smki_sync.mirror.schema import IN_USE, KINDS
+from smki_sync.mirror.set_digest import SetDigest, expand, read_digest
 
 SHARDS: Final = 1024
 """Of 200 million certificates, each has 195 000. The digests of all of them take 90 kB in a statement."""
@@ -254,7 +254,7 @@ def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
 def _copy(link: Path, aside: Path, told: Told) -> None:
     with disk_errors(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
-        ledger.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
+        set_digest.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
         with disk_errors(aside), closing(_create(aside)) as copy:
             with copy.backup("main", source, "main") as backup:
                 while not backup.done:

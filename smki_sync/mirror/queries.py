@@ -7,21 +7,22 @@ from datetime import date
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
-from smki_sync.mirror import ledger
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
 from smki_sync.mirror.journal import AfterLine
-from smki_sync.mirror.ledger import read_state
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
+from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
-from smki_sync.model.extract import FileKey
-from smki_sync.model.plan import Position
-from smki_sync.model.report import CertificateCounts
+
+if TYPE_CHECKING:
+    from smki_sync.model.extract import FileKey
+    from smki_sync.model.plan import Position
+    from smki_sync.model.report import CertificateCounts
 
 Connection = apsw.Connection
 """What :func:`open_mirror` gives and every question takes."""
@@ -129,23 +130,31 @@ class Quarantined:
     accepted: str | None
 
 
-def read_position(db: apsw.Connection) -> Position:
+def read_position(db: apsw.Connection) -> "Position":
     """How far the mirror is."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     return ledger.read_position(db)
 
 
-def read_counts(db: apsw.Connection) -> CertificateCounts:
+def read_counts(db: apsw.Connection) -> "CertificateCounts":
     """Counts and digest."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     return ledger.read_census(db)
 
 
-def read_incidents(db: apsw.Connection) -> frozenset[FileKey]:
+def read_incidents(db: apsw.Connection) -> "frozenset[FileKey]":
     """Return the applied files that were seen with other bytes since the last rebuild."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     return ledger.read_incidents(db)
 
 
 def read_quarantine(db: apsw.Connection) -> list[Quarantined]:
     """The records in quarantine of the files since the last full, oldest first."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     rows: Iterator[tuple[Any, ...]] = db.execute(ledger.QUARANTINE)
     return [
         Quarantined(file=file, number=number, reason=reason, detail=detail, xml=xml, accepted=accepted)

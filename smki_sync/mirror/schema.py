@@ -3,7 +3,7 @@
 from typing import Final
 
 from smki_sync.model.certificate import Kind
-from smki_sync.model.plan import OVERLAP_DAYS
+from smki_sync.model.defaults import OVERLAP_DAYS
 
 LIST_TABLES: Final = """
 CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in order
