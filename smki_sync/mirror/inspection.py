@@ -8,8 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.ledger import COUNTING
-from smki_sync.mirror.schema import IN_USE, KINDS, Value
+from smki_sync.mirror.schema import COUNTING, IN_USE, KINDS, Value
 from smki_sync.model.certificate import KeyId, Kind, Status
 from smki_sync.model.extract import ExtractKind
 

@@ -7,7 +7,7 @@ from typing import Final
 import apsw
 
 from smki_sync.merge import Baseline
-from smki_sync.mirror.schema import KINDS, Value
+from smki_sync.mirror.schema import COUNTING, KINDS, Value
 from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Status
 from smki_sync.model.extract import Extract, ExtractKind, FileKey
@@ -78,13 +78,6 @@ _OF_NAME: Final = """
 SELECT kind, day, name, size, modified, sha256, superseded FROM extract
  WHERE name = ? AND kind <> 'repair' ORDER BY id
 """
-COUNTING: Final = """
-SELECT max(x.id) FROM extract AS x JOIN mirror AS m
- WHERE x.superseded <> 1
-   AND iif(x.kind = 'delta', x.day >= date(m.full_day, '-' || m.overlap_days || ' days'), x.day = m.full_day)
- GROUP BY x.kind = 'delta', x.day
-"""
-"""Ledger ids of the full and of each delta that wins over it; of several editions, the newest."""
 _OPEN_QUARANTINE: Final = (
     f"SELECT count(*) FROM quarantine WHERE accepted IS NULL AND extract IN ({COUNTING})"
 )
