@@ -257,7 +257,7 @@ def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
     return stamp
 
 
-def _copy(link: Path, target: Path, told: Told) -> None:
+def _copy(link: Path, target: Path, progress: Told) -> None:
     with disk_errors(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
         ledger.read_state(source)  # starts the snapshot, so that a commit does not restart the copy
@@ -265,7 +265,7 @@ def _copy(link: Path, target: Path, told: Told) -> None:
             with copy.backup("main", source, "main") as backup:
                 while not backup.done:
                     backup.step(_PAGES)
-                    told(backup.page_count - backup.remaining, backup.page_count)
+                    progress(backup.page_count - backup.remaining, backup.page_count)
             copy.execute("UPDATE mirror SET inode = NULL")  # marks the file as a copy
             copy.pragma("journal_mode", "DELETE")  # one file, without side files
 
@@ -274,14 +274,14 @@ def _create(path: Path) -> apsw.Connection:
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
 
 
-def _check(copy: Path, told: Told) -> Stamp:
+def _check(copy: Path, progress: Told) -> Stamp:
     """Check the pages of a copy, and compare its rows with its stored digest."""
     with open_mirror(copy) as db:
         found = db.execute("PRAGMA quick_check(1)").get
         if found != "ok":
             raise MirrorDamaged(f"the copy of the mirror is not sound: {found}", hint=_HINT)
         stamp = read_stamp(db)
-        if check_digest(db, digest_of_rows(db, told)):
+        if check_digest(db, digest_of_rows(db, progress)):
             raise MirrorDamaged("the rows of the copy do not make the digest that it carries", hint=_HINT)
     return stamp
 
