@@ -87,7 +87,7 @@ def _rehearse(
 ) -> RehearsalResult:
     known = ExpectedDigest(position=live.position, digest=live.digest, source="the live mirror")
     scratch_job = replace(job, directory=MirrorDirectory(scratch), archive=None)
-    restored = restore(scratch_job, until=live.position, anchors=anchors, known=known)
+    restored = restore(scratch_job, until=live.position, anchors=anchors, known=known, must_complete=True)
     return RehearsalResult(
         began=began,
         ended=job.clock(),

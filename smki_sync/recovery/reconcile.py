@@ -215,7 +215,7 @@ def _compare(
         missing=counts[Drift.MISSING],
         unexpected=counts[Drift.UNEXPECTED],
         differing=counts[Drift.DIFFERING],
-        explained=found.explained,
+        explained=comparator.explained,
         quarantined=comparator.rejected,
         examples=tuple(example for drift in Drift for example in found.first(drift, EXAMPLES)),
     )
@@ -297,13 +297,9 @@ def _due(
     fulls = [x for x in offered if x.kind is ExtractKind.FULL and position.full < x.day <= latest]
     newest = max(fulls, key=lambda x: x.day, default=None)
     done = {one.full: one for one in known}.get(newest.name) if newest else None
-    match policy:
-        case ReconcilePolicy.WHEN_NEEDED:
-            is_due = position.unproven is not None
-        case ReconcilePolicy.REPAIR:
-            is_due = done is None or done.drift > 0
-        case _:  # a late delta may explain the drift that was reported
-            is_due = done is None or (done.drift > 0 and bool(report.plan.overlap))
+    needed = policy is not ReconcilePolicy.WHEN_NEEDED or position.unproven is not None
+    # A comparison that was made is repeated only if a late delta may explain what it found.
+    is_due = needed and (done is None or (done.drift > 0 and bool(report.plan.overlap)))
     return newest if is_due else None
 
 

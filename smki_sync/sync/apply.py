@@ -236,17 +236,26 @@ class PlanExecutor(Generic[Checked]):
         """Build a generation with the statements of the previous one, if that can be read."""
         plan, old = decision.plan, decision.held.generation
         if old:
-            inside = (*plan.overlap, *plan.deltas) if self.all_inside else plan.overlap
-            remaining = () if self.all_inside else plan.deltas
+            inside, remaining = self._split(plan.full, plan.overlap, plan.deltas)
             try:
                 return self._build(decision, old, inside, remaining)
             except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
                 self.job.hear.hear(Detail(text=f"{error.message}; building without its history"))
                 self._unusable.clear()
         is_lost = decision.held.state is not MirrorState.ABSENT
-        overlap, run = _without_gap(plan)
-        inside, remaining = ((*overlap, *run), ()) if self.all_inside else (overlap, run)
+        inside, remaining = self._split(plan.full, *_without_gap(plan))
         return self._build(decision, None, inside, remaining, history_lost=is_lost)
+
+    def _split(
+        self, full: Extract | None, overlap: Sequence[Extract], deltas: Sequence[Extract]
+    ) -> tuple[tuple[Extract, ...], tuple[Extract, ...]]:
+        """Return the deltas to apply before readers see the generation, and those to apply afterwards.
+
+        The delta of the full's own date is one of the first, because it may correct the full.
+        """
+        assert full is not None
+        inside = [delta for delta in deltas if self.all_inside or delta.day <= full.day]
+        return (*overlap, *inside), tuple(deltas[len(inside) :])
 
     def _build(
         self,
@@ -279,6 +288,7 @@ class PlanExecutor(Generic[Checked]):
                 elif delta.day > plan.full.day and delta.day in plan.superseded:
                     raise next(one.error for one in self._all_unusable if one.extract == delta)
                 elif delta.day >= plan.full.day and (old is None or delta in plan.deltas):
+                    remaining = ()
                     break
             counts = builder.finish()
         checked = self._publish(builder.path, is_first=old is None)
