@@ -12,8 +12,8 @@ from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
 from scenarios.merge_model.world import WINDOW, World
 
-REFUSALS = frozenset({4, 10})
-"""A restore that would lead less far, or finds no full, refuses."""
+REFUSALS = frozenset({4, 6, 10})
+"""A restore that would lead less far, or finds no full, refuses; a damaged full ends a run."""
 
 Say = Callable[["Check", str], None]
 
