@@ -218,7 +218,7 @@ class Mirror:
         """Yield changes in order: from a date, or after a sequence number or :attr:`token`.
 
         Raises:
-            JournalGap: if the journal does not go back that far, or is the journal of another mirror.
+            JournalGap: if the journal does not go back that far, or if the token is from another journal.
         """
         place = _place(since)
         with mirror_errors(self._path):
