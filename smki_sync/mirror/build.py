@@ -238,7 +238,7 @@ class BulkLoader:
             self.restated += (row.status == Status.IN_USE) - (before.status == Status.IN_USE)
             says = Statement(Status(row.status), claims_of(row))
             state = merge_full(before.state(stated_on), says, self._baseline)
-            assert state is not None  # a full with a statement always gives a state
+            assert state is not None  # never None with a previous state
             if state.disagrees is not None:
                 self._disagreements.append((self._rows, state.disagrees))
             claims: dict[str, Any] = dict(zip(CLAIMS, before.claims, strict=True))

@@ -124,7 +124,7 @@ def batches_of(records: Iterable[Entry | Rejected]) -> Iterator[Batch]:
 
 
 class Issuers:
-    """Issuer names and their row ids. All are in memory, because there are condition."""
+    """Issuer names and their row ids. All are in memory, because there are few."""
 
     def __init__(self, db: apsw.Connection) -> None:
         """Read the ids of the generation."""
