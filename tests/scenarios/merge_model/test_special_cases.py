@@ -95,17 +95,14 @@ def test_verified_body_has_its_own_status_when_the_false_one_was_withdrawn(place
 
 
 def test_body_stays_when_one_file_states_two_that_verify(place: Path) -> None:
-    files = [
-        full(10, without(C)),
-        delta(8),
-        delta(9),
-        delta(10, record(C, "N", body=SIGNED_TOO), record(C, "N")),
-    ]
-    mirror = load(place, 11, files)
-    before = view_of(mirror, 11).rows
+    mirror = load(place, 8, [full(5, without(C)), delta(3), delta(4), delta(5), delta(6), delta(7)])
+    both = delta(22, record(C, "N", body=SIGNED_TOO), record(C, "N"))
+    files = named([full(19, without(C)), *(delta(day) for day in range(17, 22)), both])
+    mirror.sync(files, 23, full=True)
+    before = view_of(mirror, 23).rows
     for _ in range(2):
-        mirror.sync(named(files), 11, full=True)
-        assert view_of(mirror, 11).rows == before
+        mirror.sync(files, 23, full=True)
+        assert view_of(mirror, 23).rows == before
 
 
 def test_conflicting_body_is_not_served_when_the_full_does_not_list_the_certificate(place: Path) -> None:
