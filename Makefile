@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 # Layers 0 and 1: words and rules. Every branch of them is tested.
 comma := ,
 space := $(subst ,, )
-RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,access.py errors.py events.py model/* bounds.py catalogue.py offer.py planner.py records.py trust/* trust/lists/* x509/*))
+RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py timestamps.py model/* catalogue.py merge.py planner.py policy.py records.py trust/* x509/*))
 
 .PHONY: help setup demo test bare check format fuzz bench mutants kill model year pins sample kept docs generate clean
 
@@ -95,7 +95,7 @@ docs: setup  ## the documentation as a site, in build/docs
 	$(BIN)/sphinx-build -q -W --keep-going -aE -b html docs build/docs
 	@echo build/docs/index.html
 
-generate: setup  ## generate docs/cli.md, the manual page, units and the cron file from the code
+generate: setup  ## generate docs/commands.md, the manual page, units and the cron file from the code
 	$(BIN)/python packaging/generate.py .
 
 sample: setup  ## make sample_data/ again from its seed

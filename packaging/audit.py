@@ -1,9 +1,8 @@
-"""Hold what requirements.txt pins against advisories that lie in a directory (``make audit ADVISORIES=DIR``).
+"""Check the pins in requirements.txt against a directory of advisories (``make audit ADVISORIES=DIR``).
 
-For: an audit that needs no network: DIR is a copy of github.com/pypa/advisory-database, or any tree of
-advisories in the OSV format, as YAML or JSON. It says how new the newest advisory is, because an audit is as
-good as that. What somebody has looked at stands with its reason in audit-accepted.txt, beside this file, and
-is told apart. Refuses: to pass over one in silence. Exit code 1 where anything else is known against a pin.
+It needs no network: DIR is a copy of github.com/pypa/advisory-database, or any directory of advisories in the
+OSV format, as YAML or JSON. The output says how new the newest advisory is. Reviewed advisories are in
+audit-accepted.txt with their reason, and are still reported. The exit code is 1 if there is any other one.
 """
 
 import re
@@ -22,12 +21,12 @@ Advisory = Mapping[str, Any]
 
 
 def pins_in(text: str) -> dict[str, Version]:
-    """What a requirements file pins, by name."""
+    """Return the pinned versions in a requirements file, by name."""
     return {canonicalize_name(name): Version(version) for name, version in PIN.findall(text)}
 
 
 def advisories_in(directory: Path) -> Iterator[Advisory]:
-    """Every advisory below a directory that was not withdrawn; whatever is no advisory is passed over."""
+    """Return every advisory below a directory that is not withdrawn. Other files are ignored."""
     for path in sorted(directory.rglob("*")):
         if path.suffix in {".yaml", ".yml", ".json"} and not path.name.startswith("."):
             found = yaml.load(path.read_text(encoding="utf-8"), Loader=Text)  # noqa: S506 - Text is a SafeLoader
@@ -36,7 +35,7 @@ def advisories_in(directory: Path) -> Iterator[Advisory]:
 
 
 class Text(yaml.SafeLoader):
-    """Reads every plain value as text: a version 1.10 is no number, and a time stays as it is written."""
+    """Reads every plain value as text, because a version such as 1.10 is not a number."""
 
 
 Text.yaml_implicit_resolvers = {}
@@ -54,7 +53,7 @@ def says(advisory: Advisory, name: str, version: Version) -> bool:
 
 
 def within(events: list[Mapping[str, str]], version: Version) -> bool:
-    """Whether a version lies in a range: introduced, and neither fixed nor beyond the last one affected."""
+    """Whether a version is in a range: introduced, not fixed, and not after the last affected one."""
     inside = False
     for event in sorted(events, key=lambda event: place(*event.values())):
         (kind, text), *_ = event.items()
@@ -68,7 +67,7 @@ def within(events: list[Mapping[str, str]], version: Version) -> bool:
 
 
 def place(text: str) -> Version:
-    """A version of an event; 0 stands before all of them, and so does what is none."""
+    """Return the version of an event. 0 and an invalid version come before all others."""
     try:
         return Version(text) if text != "0" else Version("0.dev0")
     except InvalidVersion:
@@ -76,11 +75,11 @@ def place(text: str) -> Version:
 
 
 def main(directory: str, requirements: str = "requirements.txt") -> int:
-    """Say what is known; 1 where there is anything, 2 where there are no advisories at all."""
+    """Print the known advisories. Return 1 if there are any, and 2 if the directory has none at all."""
     pins = pins_in(Path(requirements).read_text(encoding="utf-8"))
     known = list(advisories_in(Path(directory)))
     if not known:
-        print(f"{directory} holds no advisory in the OSV format")
+        print(f"{directory} contains no advisory in the OSV format.")
         return 2
     found = [(n, v, a) for n, v in pins.items() for a in known if says(a, n, v)]
     reasons = accepted()
@@ -96,7 +95,7 @@ def main(directory: str, requirements: str = "requirements.txt") -> int:
 
 
 def accepted() -> dict[str, str]:
-    """Advisories that somebody has looked at, with the reason why they are none here."""
+    """Return the reviewed advisories, with the reason why they do not apply."""
     lines = Path(__file__).with_name("audit-accepted.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
     return dict(tuple(pair) for pair in pairs)

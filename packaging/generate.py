@@ -1,8 +1,9 @@
-"""Generate docs/cli.md, the manual page, systemd units and the cron file from the code."""
+"""Generate docs/commands.md, the manual page, systemd units and the cron file from the code."""
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,34 +94,59 @@ def _words(p: Any, context: typer.Context) -> str:  # noqa: ANN401 - as above
 
 
 _HEAD: Final = """\
-# Command line
+# Commands
 
 <!-- Made by `make generate` from the commands; not edited by hand. -->
 
-Every command and option, as in `smki-sync COMMAND --help`. See also [Commands](commands.md),
-[Configuration](configuration.md) and [Exit codes](exit-codes.md)."""
+Options follow the command. Data goes to stdout, messages to stderr. `smki-sync COMMAND --help` shows the same
+text. See also [Configuration](configuration.md) and [Exit codes](codes.md#exit-codes)."""
 
 _COLUMNS: Final = 118
 """Line width of the pages in docs/."""
 
+_SHARED: Final = 3
+"""An option with the same text in as many commands is described once."""
+
+_NOT_RUN: Final = "<!-- not run: tests/unit/cli/test_help.py does -->"
+
 
 def reference() -> str:
-    """Return docs/cli.md."""
-    return "\n".join((_HEAD, *(line for leaf in command_tree() for line in _section(leaf)))) + "\n"
+    """Return docs/commands.md."""
+    commands = list(command_tree())
+    counts = Counter(option for command in commands for option in command.options)
+    shared = {option: None for option, count in counts.items() if count >= _SHARED}
+    lines = [_HEAD, "", "## smki-sync", *_table(_program_options())]
+    lines += ["", "## Shared options", *_table(shared)]
+    for command in commands:
+        lines += _section(command, shared)
+    return "\n".join(lines) + "\n"
 
 
-def _section(leaf: DocumentedCommand) -> Iterator[str]:
-    yield from ("", f"## {leaf.name}", "", f"`{leaf.usage}`")
-    for paragraph in leaf.help:
+def _program_options() -> Iterator[DocumentedParameter]:
+    program = typer.main.get_command(build())
+    return (_parameter(p, typer.Context(program)) for p in program.params)
+
+
+def _section(command: DocumentedCommand, shared: Container[DocumentedParameter]) -> Iterator[str]:
+    yield from ("", f"## {command.name}", "", f"`{command.usage}`")
+    for paragraph in command.help:
         yield from ("", textwrap.fill(_text(paragraph), _COLUMNS, break_on_hyphens=False))
-    rows = [*leaf.arguments, *leaf.options]
+    own = [*command.arguments, *(option for option in command.options if option not in shared)]
+    yield from _table(own)
+    if names := [f"`{option.names[0]}`" for option in command.options if option in shared]:
+        text = f"[Shared options](#shared-options): {', '.join(names)}."
+        yield from ("", textwrap.fill(text, _COLUMNS, break_on_hyphens=False))
+    yield from ("", _NOT_RUN, "```console", *(f"$ {example}" for example in command.examples), "```")
+
+
+def _table(parameters: Iterable[DocumentedParameter]) -> Iterator[str]:
+    rows = list(parameters)
     if rows:
         yield from ("", "| argument or option | value | meaning |", "|---|---|---|")
     for one in rows:
         names = ", ".join(f"`{name}`" for name in one.names or (one.value,))
         value = f"`{_text(one.value)}` " if one.names and one.value else ""
         yield f"| {names} | {value}| {_help(one)} |"
-    yield from ("", "```", *leaf.examples, "```")
 
 
 def _help(one: DocumentedParameter) -> str:
@@ -201,7 +227,7 @@ USUAL: Final = InstallationPaths(
     config=SYSTEM_FILE,
     own=(Path("/var/lib/smki-sync"),),
 )
-"""Paths on a server that is set up as docs/scheduling.md describes."""
+"""Paths on a server that is set up as docs/scheduling-and-monitoring.md describes."""
 
 
 def generated_files() -> Mapping[str, str]:
@@ -211,7 +237,7 @@ def generated_files() -> Mapping[str, str]:
         **{f"packaging/systemd/{one.name}": one.text for one in files(Scheduler.SYSTEMD, USUAL, jobs)},
         **{f"packaging/cron/{one.name}": one.text for one in files(Scheduler.CRON, USUAL, [SYNC])},
         "packaging/man/smki-sync.1": manual(),
-        "docs/cli.md": reference(),
+        "docs/commands.md": reference(),
     }
 
 

@@ -1,7 +1,8 @@
-"""What the program runs with, as JSON: itself first, then all that it needs, each with what it needs itself.
+"""List the program and all packages that it needs, as JSON, each with its own requirements (``make sbom``).
 
-For: ``make sbom``. It is read from what is installed here, so from the pins; development tools and extras are
-left out. Refuses: to ask an index, and to go on where a package that is needed is not there.
+It reads what is installed in this environment, without development tools and extras. It asks no package
+index.
+It fails if a required package is missing.
 """
 
 import json
@@ -13,11 +14,11 @@ from packaging.utils import canonicalize_name
 
 PROGRAM = "smki-sync"
 LICENCE_LENGTH = 100
-"""Characters of a licence field that is a name; a longer one is the licence's text."""
+"""Longest licence field that is a name; a longer one is the text of the licence."""
 
 
 def needs_of(name: str) -> list[str]:
-    """What a package needs in this environment, without any of its extras."""
+    """Return the requirements of a package in this environment, without extras."""
     wanted = map(Requirement, distribution(name).requires or ())
     return sorted(
         {
@@ -29,17 +30,19 @@ def needs_of(name: str) -> list[str]:
 
 
 def licence_of(name: str) -> str | None:
-    """What a package says of its licence: an SPDX expression where it has one, else a name."""
-    said = distribution(name).metadata
-    classifiers = [c for c in said.get_all("Classifier", ()) if c.startswith("License ::")]
-    name_given = said.get("License") or ""
+    """Return the licence of a package: an SPDX expression if there is one, otherwise a name."""
+    metadata = distribution(name).metadata
+    classifiers = [c for c in metadata.get_all("Classifier", ()) if c.startswith("License ::")]
+    name_given = metadata.get("License") or ""
     if 0 < len(name_given) <= LICENCE_LENGTH and "\n" not in name_given:
         classifiers.append(name_given)
-    return said.get("License-Expression") or (classifiers[-1].rpartition(":: ")[2] if classifiers else None)
+    return metadata.get("License-Expression") or (
+        classifiers[-1].rpartition(":: ")[2] if classifiers else None
+    )
 
 
 def packages() -> list[dict[str, object]]:
-    """The program and all that it needs, in the order of their names but for itself."""
+    """Return the program, then all packages that it needs, sorted by name."""
     needs: dict[str, list[str]] = {}
     waiting = [PROGRAM]
     while waiting:

@@ -1,8 +1,7 @@
-"""The packages of a release as a CycloneDX document, from the JSON of packages.py on stdin (``make sbom``).
+"""Write a CycloneDX bill of materials from the output of packages.py (``make sbom``).
 
-For: whoever has to know what runs on their machine. The same packages make the same octets: its number
-follows from them, and its time is SOURCE_DATE_EPOCH. Refuses: to name an index, and to write what the schema
-of CycloneDX does not allow.
+The same packages give the same bytes: the serial number depends on the packages, and the time is that of the
+commit (``SOURCE_DATE_EPOCH``).
 """
 
 import json
@@ -23,7 +22,7 @@ VERSION = SchemaVersion.V1_6
 
 
 def component(package: dict[str, str]) -> Component:
-    """One package, by the name that every index gives it."""
+    """Return one package as a component."""
     licence = package["licence"]
     return Component(
         type=ComponentType.LIBRARY,
@@ -36,11 +35,11 @@ def component(package: dict[str, str]) -> Component:
 
 
 def bom_of(packages: list[dict[str, str]]) -> Bom:
-    """The document; the first package is what it is of."""
+    """Return the document. The first package is the program itself."""
     parts = {package["name"]: component(package) for package in packages}
     program, *others = parts.values()
     program.type = ComponentType.APPLICATION
-    program.purl = None  # no index has it, and whoever took its name there would be taken for it
+    program.purl = None  # it is not in a package index, where another package could have its name
     bom = Bom(components=others, serial_number=uuid5(NAMESPACE_URL, json.dumps(packages)))
     bom.metadata.component = program
     bom.metadata.timestamp = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
@@ -50,11 +49,11 @@ def bom_of(packages: list[dict[str, str]]) -> Bom:
 
 
 def main() -> int:
-    """Write the document; 1 with what is wrong with it where the schema refuses it."""
+    """Write the document. Return 1 if it does not match the schema."""
     text = make_outputter(bom_of(json.load(sys.stdin)), OutputFormat.JSON, VERSION).output_as_string(indent=1)
     wrong = JsonStrictValidator(VERSION).validate_str(text)
     if wrong:
-        print(f"the schema of CycloneDX refuses it: {wrong}", file=sys.stderr)
+        print(f"The document does not match the CycloneDX schema: {wrong}", file=sys.stderr)
         return 1
     print(text)
     return 0

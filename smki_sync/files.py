@@ -1,7 +1,7 @@
 """Output files and directories that are complete or absent, and what the file system must provide.
 
 Every command that writes a file for others uses :func:`atomic_file` or :func:`atomic_tree`. They write to a
-temporary name that nobody can predict, next to the target, and rename it. Links are never followed.
+temporary name that cannot be predicted, next to the target, and rename it. Links are never followed.
 """
 
 import errno

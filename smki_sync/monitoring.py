@@ -51,6 +51,8 @@ class MetricsSnapshot:
     in_use: int | None = None
     by_status: Mapping[str, int] = field(default_factory=dict)
     quarantined: int | None = None
+    missing_deltas: int | None = None
+    unproven: bool | None = None
     mirror_bytes: int | None = None
     applied: Mapping[str, int] = field(default_factory=dict)
     applied_bytes: int = 0
@@ -68,7 +70,7 @@ class _SnapshotCollector(Collector):
 
 
 def write_metrics(path: Path, snapshot: MetricsSnapshot) -> None:
-    """Replace the metrics file in one step. It is readable for other users whatever the umask is.
+    """Replace the metrics file in one step. It is readable for other users regardless of the umask.
 
     Raises:
         UsageError: The file cannot be written. The old file is unchanged.
@@ -120,6 +122,12 @@ def _mirror_metrics(s: MetricsSnapshot) -> Iterator[GaugeMetricFamily]:
     yield _labelled_gauge("certificates_by_status", "Certificates by status.", ("status",), statuses)
     yield from _optional_gauge(
         "quarantined_records", "Unreadable records that are in quarantine.", s.quarantined
+    )
+    yield from _optional_gauge(
+        "unproven", "1 if the mirror is unproven until the next full, otherwise 0.", s.unproven
+    )
+    yield from _optional_gauge(
+        "missing_deltas", "Overlap deltas of the newest full that were never applied.", s.missing_deltas
     )
     yield from _optional_gauge("mirror_bytes", "Size of the mirror with its write-ahead log.", s.mirror_bytes)
 

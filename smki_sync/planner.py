@@ -155,8 +155,8 @@ def plan(
 def suspect_files(position: Position, catalogue: Catalogue) -> tuple[Extract, ...]:
     """List applied files that are available with the same size and another modification time.
 
-    Only their bytes can tell whether they changed: the caller downloads and hashes them, and passes the keys of
-    those that differ to :func:`plan` as ``changed``.
+    Only their bytes can tell whether they changed: the caller downloads and hashes them, and passes the keys
+    of those that differ to :func:`plan` as ``changed``.
     """
     return tuple(
         offered

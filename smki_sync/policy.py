@@ -89,8 +89,8 @@ def postponed_fulls(
 ) -> Plan:
     """Return the plan that the agreement allows.
 
-    ``without_full``: the plan if no full were available; its deltas can be applied in any case. ``requested``:
-    the operator asks for a full now, and knows the agreement.
+    ``without_full``: the plan if no full were available; its deltas can be applied in any case.
+    ``requested``: the operator asks for a full now, and knows the agreement.
     """
     if requested or agreement.outside is OutsideWindow.GO_AHEAD or not is_outside(plan, agreement, now):
         return plan
@@ -101,16 +101,15 @@ def postponed_fulls(
 class ChangeLimits:
     """How much one file may change. A file at a limit is applied; a file beyond it raises ``BadExtract``.
 
-    ``shrink_share``: largest share of the In-Use certificates, from 0 to 1, that may leave In-Use by one file.
-    Devices are replaced by the percent and their number grows; it does not fall by a tenth.
-    ``shrink_allowance``: certificates that may leave In-Use in any case.
-    ``repeat_share``: largest share of the In-Use certificates, from 0 to 1, that a delta may only repeat. A
-    delta contains what has changed (Appendix O 2.3.3); one that repeats half of the mirror is a full.
-    ``not_in_use_share``: largest share of a full's certificates, from 0 to 1, that may have another status
-    than In-Use. A full contains what is In-Use (Appendix O 2.3.3). 1 disables the check, for a test environment
-    that begins empty.
-    ``not_in_use_allowance``: such certificates that a full may contain in any case.
-    ``accept_shrink``: the operator accepts the loss, for this run.
+    ``shrink_share``: largest share of the In-Use certificates, from 0 to 1, that may leave In-Use by one
+    file. Devices are replaced by the percent and their number grows; it does not fall by a tenth.
+    ``shrink_allowance``: certificates that may leave In-Use in any case. ``repeat_share``: largest share of
+    the In-Use certificates, from 0 to 1, that a delta may only repeat. A delta contains what has changed
+    (Appendix O 2.3.3); one that repeats half of the mirror is a full. ``not_in_use_share``: largest share of
+    a full's certificates, from 0 to 1, that may have another status than In-Use. A full contains what is
+    In-Use (Appendix O 2.3.3). 1 disables the check, for a test environment that begins empty.
+    ``not_in_use_allowance``: such certificates that a full may contain in any case. ``accept_shrink``: the
+    operator accepts the loss, for this run.
     """
 
     shrink_share: float = 0.10

@@ -56,7 +56,7 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
 
     Raises :class:`ResourceError` if this user may not read the mirror: that is not damage.
     """
-    last, success = _last_runs(History(directory.history))
+    last, success = _last_runs(History(directory.history), now)
     try:
         generation = directory.current()
         if generation is None:
@@ -99,16 +99,14 @@ def _why_empty(directory: MirrorDirectory) -> tuple[str, str]:
     return "", "Run `smki-sync sync`."
 
 
-def _last_runs(history: History) -> tuple[Run | None, Run | None]:
+def _last_runs(history: History, now: datetime) -> tuple[Run | None, Run | None]:
     """Return the last run and the last success; both unknown if the history cannot be read.
 
     Times from the future were recorded while the clock was wrong. They do not count.
     """
     with suppress(MirrorError):
-        now = utc(
-            datetime.now(UTC) + CLOCK_TOLERANCE
-        )  # as runs are recorded, and not the date of a rehearsal
-        return history.last(until=now), history.last(outcome=Outcome.CURRENT, until=now)
+        until = utc(now + CLOCK_TOLERANCE)
+        return history.last(until=until), history.last(outcome=Outcome.CURRENT, until=until)
     return None, None
 
 
@@ -176,7 +174,7 @@ def freshness_of(
     directory: MirrorDirectory, *, position: date | None, window_days: int, today: date
 ) -> Freshness:
     """Return the freshness; a mirror or history that cannot be read leaves its values unknown."""
-    offer, rate = _last_listing(History(directory.history))
+    offer, rate = _last_listing(History(directory.history), today)
     full, taken = _newest_full(directory, offer) if position else (None, None)
     return Freshness(
         looked=offer.at if offer else None,
@@ -188,13 +186,11 @@ def freshness_of(
     )
 
 
-def _last_listing(history: History) -> tuple[StoredListing | None, float | None]:
+def _last_listing(history: History, today: date) -> tuple[StoredListing | None, float | None]:
     with suppress(MirrorError):
         listing = history.offer()
-        if listing and listing.at > utc(
-            datetime.now(UTC) + CLOCK_TOLERANCE
-        ):  # stored while the clock was wrong
-            listing = None
+        if listing and date.fromisoformat(listing.at[:10]) > today + CLOCK_TOLERANCE:
+            listing = None  # stored while the clock was wrong
         return listing, history.fetch_rate()
     return None, None
 

@@ -19,7 +19,7 @@ _HELP: Final = """Keep a local SQLite mirror of the SMKI Repository up to date.
 
 Run `smki-sync demo` to see it work. Run `smki-sync init` to set it up, then `smki-sync sync` once a day.
 
-Exit codes: 0 = done, 3 = read the report, 4 = try again later. See docs/exit-codes.md for all codes.
+Exit codes: 0 = done, 3 = read the report, 4 = try again later. See docs/codes.md for all codes.
 """
 _HELP_OPTIONS: Final = ["-h", "--help"]
 
@@ -42,11 +42,16 @@ def run(words: Sequence[str]) -> int:
         return _closed_pipe(words, ended)
     except typer.Abort:
         return interrupted(words)
+    return _exit_code(words, int(result or 0))
+
+
+def _exit_code(words: Sequence[str], result: int) -> int:
+    """Return our exit code for a result of typer."""
     if result == Exit.INTERRUPTED:  # typer returns this for a KeyboardInterrupt
         return interrupted(words)
     if result == 1 and {"--show-completion", "--install-completion"} & {*words}:
-        return Exit.USAGE  # typer does not know this shell, and said so
-    return int(result or 0)
+        return Exit.USAGE  # typer does not know this shell, and printed a message
+    return result
 
 
 def _closed_pipe(words: Sequence[str], ended: SystemExit) -> int:

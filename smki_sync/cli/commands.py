@@ -16,7 +16,7 @@ class CommandGroup(StrEnum):
 
 
 class CommandInfo(NamedTuple):
-    """``module``: defines ``register_<name>``. ``summary``: one line of help, at most 60 characters."""
+    """``module``: defines ``register_<name>``. ``summary``: one line of help, at most 65 characters."""
 
     group: CommandGroup
     module: str
@@ -72,7 +72,9 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
         "Delete previous generations and expired archive files.",
     ),
     "init": CommandInfo(
-        CommandGroup.SETUP, "smki_sync.cli.setup", "Write a configuration file and pin the host key."
+        CommandGroup.SETUP,
+        "smki_sync.cli.setup",
+        "Write a configuration file and trust the host key of the server.",
     ),
     "doctor": CommandInfo(
         CommandGroup.SETUP, "smki_sync.cli.setup", "Check everything that could make a sync fail."

@@ -127,7 +127,7 @@ def exit_of_outcome(outcome: "Outcome") -> Exit:
 
 
 def table() -> str:
-    """Return the codes as the Markdown table of docs/exit-codes.md, without a final newline."""
+    """Return the codes as the Markdown table of docs/codes.md, without a final newline."""
     head = ("| code | name | means | a wrapper should |", "|---|---|---|---|")
     return "\n".join((*head, *(f"| {e.value} | {e.name} | {e.means} | {e.wrapper} |" for e in Exit)))
 

@@ -65,7 +65,7 @@ def _looks_like_a_path(text: str) -> bool:
 def _bare_readings(text: str) -> list[Reading]:
     """Return the readings of a text without prefix that is not an EUI-64, by its length."""
     readings = _hash_readings(text)
-    if text.isascii() and text.isdigit() and len(text) != _EUI_DIGITS and len(text) <= _MAX_DECIMAL_DIGITS:
+    if text.isascii() and text.isdigit() and _EUI_DIGITS < len(text) <= _MAX_DECIMAL_DIGITS:
         readings.append(Reading("serial:", SerialIs(serials=(serial_from_decimal(text),))))
     return readings
 

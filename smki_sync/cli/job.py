@@ -180,6 +180,8 @@ def source_config_of(config: Config, url: str | None = None) -> SourceConfig:
         key_passphrase=secrets.key_passphrase,
         allow_agent=repository.allow_agent,
         legacy_algorithms=repository.legacy_algorithms,
+        engine=repository.engine,
+        ssh_config=repository.ssh_config,
     )
     return SourceConfig(url=url or config.need_url(), login=login, limits=config.limits.source_limits())
 
@@ -241,6 +243,8 @@ def _write_metrics(path: Path, config: Config, outcome: RunOutcome) -> None:
         in_use=counts.in_use if counts else None,
         by_status=counts.by_status if counts else {},
         quarantined=counts.quarantined if counts else None,
+        missing_deltas=(len(counts.unproven.missing) if counts.unproven else 0) if counts else None,
+        unproven=counts.unproven is not None if counts else None,
         mirror_bytes=status.bytes if counts else None,
         applied=Counter(file.kind.value for file in applied),
         applied_bytes=sum(file.bytes for file in applied),

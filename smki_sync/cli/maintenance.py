@@ -293,7 +293,10 @@ def register_backup(app: typer.Typer) -> None:
         app,
         "backup",
         backup,
-        examples=("smki-sync backup /backup/mirror.db", "smki-sync backup /backup/mirror.db --force"),
+        examples=(
+            "smki-sync backup /media/backup/mirror.db",
+            "smki-sync backup /media/backup/mirror.db --force",
+        ),
     )
 
 

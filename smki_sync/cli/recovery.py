@@ -326,7 +326,7 @@ def _completed(done: RehearsalResult) -> Json:
 
 
 _UNKNOWN_FIELDS: Final = (
-    *("plan", "position", "certificates", "quarantined", "digest"),
+    *("plan", "position", "certificates", "quarantined", "unproven", "digest"),
     *("recovery_seconds", "recovery_point", "recovery_point_age_days", "only_live", "only_restored"),
 )
 _EMPTY_FIELDS: Final = ("applied", "files", "phases", "checks", "attention", "lists")

@@ -78,6 +78,19 @@ class Answers:
     host_key: HostKey | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """The options of `init` about the configuration; ``None`` if not given."""
+
+    config: Path | None
+    source: str | None
+    mirror: Path | None
+    identity_file: Path | None
+    password_file: Path | None
+    known_hosts: Path | None
+    fingerprint: str | None
+
+
 def register_init(app: typer.Typer) -> None:
     """Add the command."""
     add_command(
@@ -86,7 +99,7 @@ def register_init(app: typer.Typer) -> None:
         init,
         examples=(
             "smki-sync init",
-            "smki-sync init --source file:///media/smki --mirror /srv/smki --schedule none",
+            "smki-sync init --source file:///media/smki --mirror /var/lib/smki --schedule none",
         ),
     )
 
@@ -133,36 +146,24 @@ def init(
     never overwrites a file. It trusts a host key only after you confirm its fingerprint, or if
     --accept-fingerprint gives it. It also offers a systemd timer.
     """
-    file, named = _file_to_write(config)
-    _check_absent(file)
-    url = source or _ask("Repository URL (sftp://user@host:port/path):", "--source")
-    address = parse_address(url)
-    if isinstance(address, SftpAddress) and known_hosts is None:
-        _check_absent(
-            file.with_name("known_hosts"),
-            hint="Name it with --known-hosts if its key is the right one, or move it away.",
+    answers = _complete(
+        _Options(
+            config=config,
+            source=source,
+            mirror=mirror,
+            identity_file=identity_file,
+            password_file=password_file,
+            known_hosts=known_hosts,
+            fingerprint=accept_fingerprint,
         )
-    directory = mirror or Path(_ask("Mirror directory:", "--mirror"))
-    if isinstance(address, SftpAddress) and not identity_file and not password_file:
-        identity_file = Path(_ask("Private key file for the login:", "--identity-file"))
-    host_key = _confirmed_host_key(address, accept_fingerprint) if known_hosts is None else None
-    answers = Answers(
-        file=file,
-        named=named,
-        source=url,
-        mirror=directory,
-        identity_file=identity_file,
-        password_file=password_file,
-        known_hosts=known_hosts or (file.with_name("known_hosts") if host_key else None),
-        host_key=host_key,
     )
     scheduled = schedule_for_init(
         schedule,
         into,
-        config=file,
-        source=url,
-        mirror=directory,
-        read=(identity_file, password_file, answers.known_hosts),
+        config=answers.file,
+        source=answers.source,
+        mirror=answers.mirror,
+        read=(answers.identity_file, password_file, answers.known_hosts),
     )
     _write(answers)
     if scheduled:
@@ -172,6 +173,35 @@ def init(
     else:
         print_text("\n".join(_init_lines(answers, scheduled)))
     raise typer.Exit(Exit.OK)
+
+
+def _complete(options: _Options) -> Answers:
+    """Ask for what no option gives, and confirm the host key."""
+    file, named = _file_to_write(options.config)
+    _check_absent(file)
+    url = options.source or _ask("Repository URL (sftp://user@host:port/path):", "--source")
+    address = parse_address(url)
+    is_sftp = isinstance(address, SftpAddress)
+    if is_sftp and options.known_hosts is None:
+        _check_absent(
+            file.with_name("known_hosts"),
+            hint="Name it with --known-hosts if its key is the right one, or move it away.",
+        )
+    directory = options.mirror or Path(_ask("Mirror directory:", "--mirror"))
+    identity_file = options.identity_file
+    if is_sftp and not identity_file and not options.password_file:
+        identity_file = Path(_ask("Private key file for the login:", "--identity-file"))
+    host_key = None if options.known_hosts else _confirmed_host_key(address, options.fingerprint)
+    return Answers(
+        file=file,
+        named=named,
+        source=url,
+        mirror=directory,
+        identity_file=identity_file,
+        password_file=options.password_file,
+        known_hosts=options.known_hosts or (file.with_name("known_hosts") if host_key else None),
+        host_key=host_key,
+    )
 
 
 def _file_to_write(option: Path | None) -> tuple[Path, bool]:

@@ -131,7 +131,7 @@ def _exists(path: Path) -> bool:
 
 
 def _read_trusted(path: Path) -> ConfigFile:
-    """Read a file that nobody named, after checking that only this user and root can change it."""
+    """Read a file that the user has not named, after checking that only this user and root can change it."""
     hint = f"{path} was found. Remove it, or name a file with --config."
     try:
         # O_NONBLOCK: opening a pipe without a writer must not block before it is rejected.

@@ -23,7 +23,7 @@ from smki_sync.config.settings import (
 )
 from smki_sync.model.plan import ReconcilePolicy, VerifyPolicy
 from smki_sync.policy import OutsideWindow, Weekday
-from smki_sync.sources.ssh_settings import LegacyAlgorithm
+from smki_sync.sources.ssh_settings import LegacyAlgorithm, SshEngine
 
 SECTIONS: Mapping[str, type] = {
     "repository": Repository,
@@ -51,6 +51,7 @@ _KIND_NAMES: Mapping[object, str] = {
     VerifyPolicy: " or ".join(f'"{choice}"' for choice in VerifyPolicy),
     Weekday: " or ".join(f'"{choice}"' for choice in Weekday),
     OutsideWindow: " or ".join(f'"{choice}"' for choice in OutsideWindow),
+    SshEngine: " or ".join(f'"{choice}"' for choice in SshEngine),
     LogFormat: " or ".join(f'"{choice}"' for choice in LogFormat),
 }
 

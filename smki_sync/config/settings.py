@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from smki_sync.catalogue import FileNames
 from smki_sync.config.policy_settings import LONGEST_SECONDS, SHORTEST_SECONDS, KeyInfo
 from smki_sync.errors import ConfigError
-from smki_sync.sources.ssh_settings import LegacyAlgorithm
+from smki_sync.sources.ssh_settings import LegacyAlgorithm, SshEngine
 from smki_sync.trust.chain import anchors_in
 
 MAX_ANCHOR_FILE_BYTES: Final = 1_000_000
@@ -139,11 +139,26 @@ class Repository:
         tuple[LegacyAlgorithm, ...],
         KeyInfo(meaning="Additional old ciphers and MACs, for a server without better ones."),
     ] = ()
+    engine: Annotated[
+        SshEngine,
+        KeyInfo(
+            meaning="SSH implementation. `openssh` runs the program `ssh`, with jump hosts, hardware keys and"
+            " certificates, but without passwords and passphrases."
+        ),
+    ] = SshEngine.PARAMIKO
+    ssh_config: Annotated[
+        Path | None,
+        KeyInfo(
+            meaning='Configuration file of `ssh`, for `engine = "openssh"`. Without it, `ssh` reads its'
+            " usual files.",
+            example="ssh_config",
+        ),
+    ] = None
     full_name: Annotated[
-        str, KeyInfo(meaning="Template of the name of a full; `{date}` stands for YYYY-MM-DD.")
+        str, KeyInfo(meaning="Template of the name of a full; `{date}` means YYYY-MM-DD.")
     ] = _NAMES.full
     delta_name: Annotated[
-        str, KeyInfo(meaning="Template of the name of a delta; `{date}` stands for YYYY-MM-DD.")
+        str, KeyInfo(meaning="Template of the name of a delta; `{date}` means YYYY-MM-DD.")
     ] = _NAMES.delta
     companion_names: Annotated[
         tuple[str, ...],
@@ -153,7 +168,7 @@ class Repository:
     crl_name: Annotated[str, KeyInfo(meaning="Name pattern of the Organisation CRL.")] = _NAMES.crl
     slot_names: Annotated[
         tuple[str, ...],
-        KeyInfo(meaning="Name patterns of anchor-slot files; `{region}` stands for the region."),
+        KeyInfo(meaning="Name patterns of anchor-slot files; `{region}` means the region."),
     ] = _NAMES.slots
     bandwidth_limit: Annotated[
         int,

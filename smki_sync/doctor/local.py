@@ -72,7 +72,7 @@ def skipped(check: str, reason: str) -> CheckResult:
 
 _MB: Final = 1_000_000
 SAFE_SQLITE: Final = (3, 51, 3)
-"""The first version of SQLite without the WAL-reset bug (docs/decisions/0002-libraries.md)."""
+"""The first version of SQLite without the WAL-reset bug (docs/decisions/0001-architecture.md)."""
 
 
 def check_directory(directory: MirrorDirectory) -> CheckResult:
@@ -104,7 +104,7 @@ def _not_writable(path: Path) -> MirrorNotWritable:
 def _check_content(directory: MirrorDirectory) -> CheckResult | None:
     """Find a file that another user, often root, has created and that this user cannot write."""
     paths = (directory.downloads, directory.generations, directory.history, directory.lock, directory.link)
-    for path in paths:  # the link stands for the current generation, after its directory
+    for path in paths:  # the link means the current generation, so it comes after its directory
         if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
             return failed(
                 "mirror directory",

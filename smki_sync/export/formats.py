@@ -22,7 +22,7 @@ CSV_COLUMNS: Final = (
     *("eui", "kind", "role", "role_name", "usage", "status", "status_name", "in_use", "serial"),
     *("serial_decimal", "issuer", "subject", "not_before", "not_after", "ski", "aki", "sha1", "sha256"),
     *("manufacturing", "first_seen", "last_changed", "withdrawn", "revoked", "file", "flags"),
-    *("revoked_by", "revocation_reason"),
+    *("revoked_by", "revocation_reason", "unproven"),
     "der",
 )
 """The columns of a CSV file: the fields of JSON, with the certificate in Base64 instead of PEM."""
@@ -77,6 +77,7 @@ def _common_fields(c: Certificate) -> Fields:
         "revoked": c.revoked,
         "revoked_by": c.revoked_by,
         "revocation_reason": c.revocation_reason,
+        "unproven": c.unproven,
         "file": c.file,
     }
 

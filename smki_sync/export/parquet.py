@@ -46,6 +46,7 @@ SCHEMA: Final = pa.schema(
         pa.field("file", pa.string(), nullable=False),
         ("revoked_by", pa.string()),
         ("revocation_reason", pa.string()),
+        pa.field("unproven", pa.bool_(), nullable=False),
         pa.field("der", pa.binary(), nullable=False),
     ]
 )

@@ -11,7 +11,6 @@ from smki_sync.mirror import rows
 from smki_sync.mirror.disagreement import RejectedIdentities, read_disagreement, write_disagreement
 from smki_sync.mirror.inspection import StoredRow
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import (
     CLAIMS,
     INSERT,
@@ -26,6 +25,7 @@ from smki_sync.mirror.rows import (
     row_of,
     values_of,
 )
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Entry, Kind, Rejected, RejectReason, Status
 from smki_sync.model.extract import Extract
 from smki_sync.model.report import ChangeCounts
@@ -181,8 +181,9 @@ class RecordApplier:
             return
         row = row_of(record)
         held = find_held(self._db, row.serial, self._issuers[row.issuer])
-        if held is None:
-            self._admit(row)
+        returns = held is not None and held.withdrawn is not None and row.status == Status.IN_USE
+        if held is None or (returns and held.der == row.der):
+            self._admit(row, held)
         elif held.der != row.der:
             self.needs_settling = True
             later = held.first_seen == days(self._day) and held.extract == self._extract
@@ -190,11 +191,14 @@ class RecordApplier:
         else:
             self._merge(row, held)
 
-    def _admit(self, row: Row) -> None:
+    def _admit(self, row: Row, held: Held | None) -> None:
+        """Serve a new certificate, or one that was withdrawn, unless the gate refuses it."""
         why = self._gate.refuse(row) if self._gate else None
-        if why is None:
+        if why is None and held is None:
             self._insert(row)
-        else:
+        elif why is None and held is not None:
+            self._merge(row, held)
+        elif why is not None:
             self._quarantine(evidence_of(row, RejectReason.SIGNATURE_FALSE, why))
 
     def _insert(self, row: Row) -> None:
@@ -281,8 +285,8 @@ def check_changes(
 ) -> None:
     """Raise ``BadExtract`` if a delta changed more than the limits allow.
 
-    ``before``: In-Use certificates before it. ``is_new``: it moves the position. A delta of the overlap repeats
-    what the full lists, and does not prove that it is a full under the name of a delta.
+    ``before``: In-Use certificates before it. ``is_new``: it moves the position. A delta of the overlap
+    repeats what the full lists, and does not prove that it is a full under the name of a delta.
     """
     if is_new and not applier.is_late:
         limits.check_delta(extract.name, repeated=applier.unchanged, held=before)

@@ -158,8 +158,9 @@ class JournalLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFeed:
-    """The content of the journal. ``first``, ``last``: numbers of its lines; without any, ``first`` is the next.
+    """The content of the journal.
 
+    ``first``, ``last``: numbers of its lines; without any, ``first`` is the next one.
     ``since``: every change of this date or later is in it. ``lineage``: 16 hex digits, which change if the
     journal begins again.
     """
@@ -227,13 +228,13 @@ def start_after(db: apsw.Connection, journal: JournalFeed, place: Place) -> int 
         return _before_day(db, place.day)
     if place.lineage not in (None, journal.lineage):
         return JournalGapError(
-            why="That token belongs to another journal: this journal began again, or belongs to another mirror.",
+            why="That token belongs to another journal: this one began again, or is another mirror's.",
             hint=_TAKE_ALL,
         )
     if place.sequence > journal.last:
         return JournalGapError(
-            why=f"The journal has no line {place.sequence} yet, its last is {journal.last}: it belongs to another"
-            " mirror, or began again.",
+            why=f"The journal has no line {place.sequence} yet, its last is {journal.last}: it belongs to"
+            " another mirror, or began again.",
             hint=_TAKE_ALL,
         )
     return (
@@ -263,7 +264,8 @@ def _before_day(db: apsw.Connection, day: date) -> int:
 def _first_recorded(db: apsw.Connection, day: date) -> int:
     """Return the number of the first line recorded on a date or later; the next number if there is none.
 
-    Lines of an upgraded mirror have no time; there the file counts, and lists count with the file before them.
+    Lines of an upgraded mirror have no time; there the file counts, and lists count with the file before
+    them.
     """
     begin = datetime.combine(day, time(), UTC)
     last: int = db.execute(_LAST_UNDATED).get or 0

@@ -11,8 +11,8 @@ from smki_sync.merge import Baseline
 from smki_sync.mirror import ledger
 from smki_sync.mirror.apply import Held, find_held
 from smki_sync.mirror.disagreement import RejectedIdentities
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import CLAIMS, days
+from smki_sync.mirror.set_digest import SetDigest
 
 Identity = tuple[str, int]
 """Serial number, issuer id."""
@@ -38,6 +38,9 @@ class History(Protocol):
 
     def forget(self, row: int) -> None:
         """A touched row was removed."""
+
+    def refuse(self, serial: str, issuer: int) -> None:
+        """A listed certificate was refused: if it is In-Use here, it is withdrawn."""
 
     def carry_unlisted(self, baseline: Baseline, *, extract: int, digest: SetDigest) -> int:
         """Copy the rows that the full does not list; return how many the full withdraws."""
@@ -71,6 +74,9 @@ class NoPreviousGeneration:
     def forget(self, row: int) -> None:
         """Do nothing."""
 
+    def refuse(self, serial: str, issuer: int) -> None:
+        """Do nothing."""
+
     def carry_unlisted(self, baseline: Baseline, *, extract: int, digest: SetDigest) -> int:  # noqa: ARG002 - the protocol's names
         """Return 0."""
         return 0
@@ -98,14 +104,17 @@ _TEMPORARY: Final = """
 CREATE TEMP TABLE touched (row INTEGER PRIMARY KEY);
 CREATE TEMP TABLE standing (id INTEGER PRIMARY KEY, day TEXT NOT NULL);
 CREATE TEMP TABLE rejected (serial TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE refused (serial TEXT, issuer INTEGER, PRIMARY KEY (serial, issuer)) WITHOUT ROWID;
 """
 _COPIED: Final = (
     "serial, issuer, eui, kind, role, usage, status, subject, not_before, not_after, ski, manufacturing,"
     " flags, first_seen, der"
 )
-_LEAVES: Final = """(o.status = 'I' AND o.withdrawn IS NULL AND NOT :unclear
-       AND coalesce(o.stated, o.extract) NOT IN (SELECT id FROM standing)
-       AND o.serial NOT IN (SELECT serial FROM rejected))"""
+_LEAVES: Final = """(o.status = 'I' AND o.withdrawn IS NULL AND (
+           NOT :unclear
+           AND coalesce(o.stated, o.extract) NOT IN (SELECT id FROM standing)
+           AND o.serial NOT IN (SELECT serial FROM rejected)
+           OR (o.serial, o.issuer) IN (SELECT serial, issuer FROM refused)))"""
 """Whether the full withdraws old row ``o``, which it does not list."""
 _UNLISTED: Final = f"""
 INSERT INTO certificate ({_COPIED}, last_changed, withdrawn, extract, stated)
@@ -205,11 +214,15 @@ class PreviousGeneration:
         """A touched row was removed."""
         self._db.execute("DELETE FROM touched WHERE row = ?", (row,))
 
+    def refuse(self, serial: str, issuer: int) -> None:
+        """A listed certificate was refused: if it is In-Use here, it is withdrawn."""
+        self._db.execute("INSERT OR IGNORE INTO refused VALUES (?, ?)", (serial, issuer))
+
     def carry_unlisted(self, baseline: Baseline, *, extract: int, digest: SetDigest) -> int:
         """Copy the rows that the full does not list; return how many the full withdraws.
 
-        ``extract``: ledger id of the full. ``digest``: gets the rows that stay In-Use, because a delta says so or
-        the full is not clear. What the full says about them is recorded.
+        ``extract``: ledger id of the full. ``digest``: gets the rows that stay In-Use, because a delta says
+        so or the full is not clear. What the full says about them is recorded.
         """
         rejected = RejectedIdentities(self._db, extract)
         self._db.executemany("INSERT INTO rejected VALUES (?)", [(serial,) for serial in rejected.serials])

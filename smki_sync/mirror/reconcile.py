@@ -14,14 +14,13 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.merge import Baseline, FullSays, Statement, Unlisted, merge_full, unlisted
-from smki_sync.mirror import ledger, revocation, rows
+from smki_sync.mirror import ledger, revocation, rows, set_digest
 from smki_sync.mirror.apply import CertificateGate, Held, find_held
 from smki_sync.mirror.bodies import VerifyBody, settle_bodies
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.integrity import digest_of_rows
 from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.queries import Connection, Told, slices
 from smki_sync.mirror.rows import (
     CLAIMS,
@@ -36,6 +35,7 @@ from smki_sync.mirror.rows import (
     values_of,
 )
 from smki_sync.mirror.schema import KINDS
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Rejected, RejectReason, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import ChangeCounts
@@ -86,8 +86,8 @@ INSERT INTO difference VALUES ({", ".join("?" * 10)})
 class DriftDifferences:
     """What a comparison found, in a scratch file; a context manager that removes it.
 
-    One entry for each certificate: the last record of a full counts. Besides the differences: what the full says
-    about contested rows, and the records that are not served.
+    One entry for each certificate: the last record of a full counts. Besides the differences: what the full
+    says about contested rows, and the records that are not served.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,10 +119,9 @@ class DriftDifferences:
         return {drift: found.get(drift.value, 0) for drift in Drift}
 
     @property
-    def explained(self) -> int:
-        """Number of rows for which a delta statement stands against the full."""
-        found: int = self._db.execute("SELECT count(*) FROM says WHERE says NOT IN ('silent', 'unclear')").get
-        return found
+    def has_conflicts(self) -> bool:
+        """Whether the full has another body of a certificate."""
+        return any(record.reason is RejectReason.IDENTITY_CONFLICT for record in self.rejected())
 
     def add(self, found: DriftDifference) -> None:
         """Add a difference, or replace what an earlier record of the certificate said."""
@@ -210,8 +209,10 @@ def _difference(values: tuple[Any, ...]) -> DriftDifference:
     )
 
 
+_BODY_COLUMNS: Final = ("kind", "subject", "not_before", "not_after", "ski")
+"""Columns that the body decides."""
 _REPLACE: Final = (
-    f"UPDATE certificate SET status = ?, {', '.join(f'{name} = ?' for name in CLAIMS)},"
+    f"UPDATE certificate SET status = ?, {', '.join(f'{name} = ?' for name in (*CLAIMS, *_BODY_COLUMNS))},"
     " withdrawn = NULL, last_changed = ?, extract = ?, stated = NULL WHERE id = ?"
 )
 _WITHDRAW: Final = (
@@ -244,14 +245,14 @@ class FullMerge:
 
         Raises :class:`MirrorDamaged` if rows were changed outside this program that the full does not state.
         """
-        has_drift = any(found.counts.values())
-        stored = ledger.read_digest(self._db)
-        actual = digest_of_rows(self._db) if has_drift else stored
+        recounts = any(found.counts.values()) or found.has_conflicts
+        stored = set_digest.read_digest(self._db)
+        actual = digest_of_rows(self._db) if recounts else stored
         for difference in found:
             self._repair(difference)
         self._record_statements(found)
         digest = stored
-        if has_drift:
+        if recounts:
             self._db.execute("DELETE FROM census")
             self._db.execute(_CENSUS)
             digest = digest_of_rows(self._db)
@@ -260,9 +261,9 @@ class FullMerge:
             self._journal.write(moved.changed)
         if actual.hex != stored.hex:
             _check_restored(digest, stored)
-        position, _, _ = ledger.read_state(self._db)
+        position, _, _ = set_digest.read_state(self._db)
         ledger.update_proof(self._db)
-        ledger.write_state(self._db, position=self._baseline.position(position), digest=digest)
+        set_digest.write_state(self._db, position=self._baseline.position(position), digest=digest)
         return ChangeCounts(
             records=self._done.total(),
             inserted=self._done["inserted"],
@@ -310,7 +311,9 @@ class FullMerge:
         self._done["inserted"] += 1
 
     def _replace(self, row: int, record: Row, found: DriftDifference) -> None:
-        self._db.execute(_REPLACE, (record.status, *claims_of(record), self._day, self.entry, row))
+        body = (getattr(record, name) for name in _BODY_COLUMNS)
+        values = (record.status, *claims_of(record), *body, self._day, self.entry, row)
+        self._db.execute(_REPLACE, values)
         change = ChangeKind.CLAIMS
         if found.held is None and record.status == Status.IN_USE:
             change = ChangeKind.REINSTATED
@@ -336,6 +339,7 @@ SELECT c.id, coalesce(c.stated, c.extract), c.serial, i.name, c.eui, c.kind, c.s
   FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
  WHERE c.id BETWEEN ? AND ? AND c.status = 'I' AND c.withdrawn IS NULL
 """
+_OF_BODY: Final = f"SELECT {', '.join(_BODY_COLUMNS)} FROM certificate WHERE id = ?"
 _OF_SERIAL: Final = "SELECT id, coalesce(stated, extract) FROM certificate WHERE serial = ?"
 
 
@@ -366,7 +370,7 @@ class MirrorComparator:
         self._standing = ledger.read_standing(db, baseline)
         last: int = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
         self._listed = bytearray(last // 8 + 1)
-        self.compared = self.rejected = 0
+        self.compared = self.rejected = self.explained = 0
 
     def compare(self, listed: Iterable[Row], rejected: Iterable[Rejected]) -> None:
         """Compare some records of the full."""
@@ -389,7 +393,10 @@ class MirrorComparator:
         serials = self._found.rejected_serials()
         for low, high in slices(self._db, told):
             for number, last, serial, issuer, eui, kind, status in self._db.execute(_LISTABLE, (low, high)):
-                if self._is_listed(number) or self._is_newer(last):
+                if self._is_listed(number):
+                    continue
+                self.explained += last in self._standing
+                if self._is_newer(last):
                     continue
                 says = unlisted(rejected=serial in serials, complete=None not in serials)
                 if last in self._standing or says is not Unlisted.NOT_IN_USE:
@@ -435,10 +442,15 @@ class MirrorComparator:
         if self._is_listed(held.id):
             self._found.remove(held.id, row.serial, row.issuer)
         self._listed[held.id >> 3] |= 1 << (held.id & 7)
-        if held.says_same(row):
+        body = self._db.execute(_OF_BODY, (held.id,)).fetchone()
+        wrong = [
+            name for name, mine in zip(_BODY_COLUMNS, body or (), strict=True) if mine != getattr(row, name)
+        ]
+        if held.says_same(row) and not wrong:
             return
         stated_on = self._standing.get(held.last_statement)
         if stated_on is not None:
+            self.explained += 1
             says = Statement(Status(row.status), claims_of(row))
             state = merge_full(held.state(stated_on), says, self._baseline)
             if state is not None and state.disagrees is not None:
@@ -454,7 +466,7 @@ class MirrorComparator:
             what.insert(0, "status")
         if held.withdrawn is not None:
             what.insert(0, "withdrawn")
-        self._add(row, drift, held.id, held.listed, what=tuple(what))
+        self._add(row, drift, held.id, held.listed, what=(*what, *wrong))
 
     def _add(
         self, row: Row, drift: Drift, number: int | None, held: str | None, *, what: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from typing import Final
 
 from smki_sync.model.certificate import Kind
-from smki_sync.model.plan import OVERLAP_DAYS
+from smki_sync.model.defaults import OVERLAP_DAYS
 
 LIST_TABLES: Final = """
 CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in order
@@ -215,7 +215,7 @@ CREATE TABLE fingerprint (        -- SHA-1 and SHA-256 of certificates, see fing
 CREATE TABLE change (             -- the journal; never rewritten, copied from generation to generation
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     day      TEXT NOT NULL,
-    change   TEXT NOT NULL,       -- added | status | withdrawn | reinstated | revoked | unrevoked | claims | body
+    change   TEXT NOT NULL,       -- journal.ChangeKind
     kind     INTEGER NOT NULL,
     eui      TEXT,
     serial   TEXT NOT NULL,
@@ -224,7 +224,7 @@ CREATE TABLE change (             -- the journal; never rewritten, copied from g
     after    TEXT,                -- status after; NULL: withdrawn or revoked by a list
     extract  INTEGER NOT NULL REFERENCES extract (id),  -- the file, or the newest one before the list
     list     INTEGER REFERENCES revocation_list (id),   -- the list that changed it, else NULL
-    recorded INTEGER              -- seconds since 1970, UTC, when the line was written; NULL before schema 6
+    recorded INTEGER              -- seconds since 1970, UTC, of the line; NULL before schema 6
 );
 {INCIDENT}
 CREATE TABLE quarantine (         -- records that are not served, as the file contains them
@@ -251,7 +251,8 @@ IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
 MARKED: Final = """EXISTS (
            SELECT 1 FROM disagreement AS d JOIN mirror AS m ON m.one = 1
             WHERE d.certificate = c.id AND m.unproven_since IS NOT NULL
-              AND CASE d.says WHEN 'silent' THEN 0 WHEN 'unclear' THEN m.until_full ELSE m.missing <> '' END)"""
+              AND CASE d.says WHEN 'silent' THEN 0 WHEN 'unclear' THEN m.until_full
+                              ELSE m.missing <> '' END)"""
 """Whether row ``c`` is marked: a delta that would explain what the full says may be missing."""
 
 _REVOKED_BY: Final = """CASE WHEN c.revoked IS NOT NULL THEN (
@@ -309,7 +310,8 @@ SELECT j.sequence, j.day AS date, j.change,
        {_KIND_CASE.format("j")} AS kind,
        j.eui, j.serial, i.name AS issuer, j.before AS "from", j.after AS "to",
        coalesce(l.file, x.name) AS file,
-       strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(j.recorded, strftime('%s', x.committed)), 'unixepoch') AS recorded
+       strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(j.recorded, strftime('%s', x.committed)), 'unixepoch')
+         AS recorded
   FROM change AS j
   LEFT JOIN issuer AS i ON i.id = j.issuer
   LEFT JOIN extract AS x ON x.id = j.extract
@@ -361,3 +363,11 @@ CREATE INDEX certificate_eui ON certificate (eui);
 
 DEVICE_INDEX: Final = "CREATE INDEX certificate_ski ON certificate (ski);"
 """Only if the operator configures it (``mirror.index_devices``)."""
+
+COUNTING: Final = """
+SELECT max(x.id) FROM extract AS x JOIN mirror AS m
+ WHERE x.superseded <> 1
+   AND iif(x.kind = 'delta', x.day >= date(m.full_day, '-' || m.overlap_days || ' days'), x.day = m.full_day)
+ GROUP BY x.kind = 'delta', x.day
+"""
+"""Ledger ids of the full and of each delta that wins over it; of several editions, the newest."""

@@ -36,7 +36,8 @@ class RemoteFile:
     """One entry of a listing. ``size`` in bytes; ``modified`` in UTC, if the source states it.
 
     ``sha256``: 64 hex digits, if the source states them. ``origin``: the source, if there are several.
-    ``unusable``: why it cannot be downloaded; its size is then 0. ``is_fallback``: not the first source has it.
+    ``unusable``: why it cannot be downloaded; its size is then 0. ``is_fallback``: not the first source has
+    it.
     """
 
     name: str

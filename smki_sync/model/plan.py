@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from smki_sync.model.defaults import OVERLAP_DAYS
 from smki_sync.model.extract import Extract, ExtractKind
 
 
@@ -87,16 +88,12 @@ class AppliedFile:
 class Unproven:
     """Why nothing proves that the mirror agrees with its newest full.
 
-    ``since``: date of the full, or of an upgrade, since which this is so. ``missing``: dates of overlap deltas
-    that were never applied; empty if only the next full can tell.
+    ``since``: date of the full, or of an upgrade, since which this is so. ``missing``: dates of overlap
+    deltas that were never applied; empty if only the next full can tell.
     """
 
     since: date
     missing: tuple[date, ...] = ()
-
-
-OVERLAP_DAYS = 2
-"""Default of ``policy.full_overlap_days``: a full takes more than a day to produce (MP147)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +161,10 @@ class Plan:
 
 
 class VerifyPolicy(StrEnum):
-    """Checks on new certificates. ``NEW``: the issuer must have signed each. ``ALL``: also verify the mirror."""
+    """Checks on new certificates.
+
+    ``NEW``: the issuer must have signed each. ``ALL``: also verify the mirror.
+    """
 
     OFF = "off"
     NEW = "new"

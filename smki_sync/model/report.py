@@ -138,7 +138,10 @@ class ChangeCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearLimit:
-    """A file came near a limit of the reader. ``key``: of the configuration. ``figure``: the value of the file."""
+    """A file came near a limit of the reader.
+
+    ``key``: of the configuration. ``figure``: the value of the file.
+    """
 
     key: str
     figure: int

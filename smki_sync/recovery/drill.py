@@ -1,7 +1,7 @@
 """Rehearse a restore in a temporary directory, and compare the result with the live mirror.
 
-The live mirror is only read. A rehearsal that fails because the mirror, an extract or a disk is damaged, or the
-Repository did not answer, has a result too: it has found what rehearsals are made to find.
+The live mirror is only read. A rehearsal that fails because the mirror, an extract or a disk is damaged, or
+the Repository did not answer, has a result too: it has found what rehearsals are made to find.
 """
 
 import os
@@ -26,8 +26,9 @@ from smki_sync.verify.manifest import ManifestComparison, compare_manifests, ope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalResult:
-    """One rehearsal. ``live``: the state of the mirror when it began. ``machine``: where it ran, name to value.
+    """One rehearsal.
 
+    ``live``: the state of the mirror when it began. ``machine``: where it ran, name to value.
     ``parted``: the differences, ``None`` if the two are equal.
     """
 
@@ -86,7 +87,7 @@ def _rehearse(
 ) -> RehearsalResult:
     known = ExpectedDigest(position=live.position, digest=live.digest, source="the live mirror")
     scratch_job = replace(job, directory=MirrorDirectory(scratch), archive=None)
-    restored = restore(scratch_job, until=live.position, anchors=anchors, known=known)
+    restored = restore(scratch_job, until=live.position, anchors=anchors, known=known, must_complete=True)
     return RehearsalResult(
         began=began,
         ended=job.clock(),

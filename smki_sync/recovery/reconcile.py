@@ -60,8 +60,8 @@ class RepairRefused(BadExtract):
 class ReconcileResult:
     """What a comparison found, in certificates. ``position``: of the mirror that was compared.
 
-    ``explained``: differences that deltas explain, which are not drift. ``quarantined``: records of the full that
-    are not served. ``repaired``: what a repair has done, ``None`` if there was none.
+    ``explained``: differences that deltas explain, which are not drift. ``quarantined``: records of the full
+    that are not served. ``repaired``: what a repair has done, ``None`` if there was none.
     """
 
     full: str
@@ -103,8 +103,8 @@ def reconcile(
         keep: receives every difference.
 
     Raises :class:`SourceMissing` if no such full is available, :class:`MirrorDamaged` if there is no healthy
-    mirror, :class:`OtherSchema` for another schema, :class:`RepairRefused` if a repair exceeds the limits, and the
-    errors of downloading and reading. The result is recorded in each case.
+    mirror, :class:`OtherSchema` for another schema, :class:`RepairRefused` if a repair exceeds the limits,
+    and the errors of downloading and reading. The result is recorded in each case.
     """
     job.directory.prepare()
     with hold_lock(job.directory.lock, since=job.clock()):
@@ -179,7 +179,8 @@ def choose(catalogue: Catalogue, position: Position, today: date) -> Extract:
         return fit[-1]
     offered = ", ".join(full.name for full in catalogue.fulls) or "none"
     raise SourceMissing(
-        f"No full is available from {position.full}, which the mirror has used, to its position {position.day}."
+        f"No full is available from {position.full}, which the mirror has used, to its position"
+        f" {position.day}."
         f" Available: {offered}",
         hint="Run `smki-sync sync` first, or name an archive with --source.",
         code="no-full-to-compare",
@@ -214,7 +215,7 @@ def _compare(
         missing=counts[Drift.MISSING],
         unexpected=counts[Drift.UNEXPECTED],
         differing=counts[Drift.DIFFERING],
-        explained=found.explained,
+        explained=comparator.explained,
         quarantined=comparator.rejected,
         examples=tuple(example for drift in Drift for example in found.first(drift, EXAMPLES)),
     )
@@ -228,8 +229,8 @@ def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy
     """Compare the mirror with a new full if that is due after a run, and add the result to its report.
 
     An unproven mirror is compared, repaired and so proven with the next full, unless the policy only reports.
-    Drift that was not repaired is reported by every run until it is repaired, or the mirror is rebuilt. Raises
-    :class:`MirrorDamaged` if the mirror is damaged.
+    Drift that was not repaired is reported by every run until it is repaired, or the mirror is rebuilt.
+    Raises :class:`MirrorDamaged` if the mirror is damaged.
     """
     if policy is ReconcilePolicy.NEVER or job.directory.current() is None:
         return report
@@ -296,13 +297,9 @@ def _due(
     fulls = [x for x in offered if x.kind is ExtractKind.FULL and position.full < x.day <= latest]
     newest = max(fulls, key=lambda x: x.day, default=None)
     done = {one.full: one for one in known}.get(newest.name) if newest else None
-    match policy:
-        case ReconcilePolicy.WHEN_NEEDED:
-            is_due = position.unproven is not None
-        case ReconcilePolicy.REPAIR:
-            is_due = done is None or done.drift > 0
-        case _:  # a late delta may explain the drift that was reported
-            is_due = done is None or (done.drift > 0 and bool(report.plan.overlap))
+    needed = policy is not ReconcilePolicy.WHEN_NEEDED or position.unproven is not None
+    # A comparison that was made is repeated only if a late delta may explain what it found.
+    is_due = needed and (done is None or (done.drift > 0 and bool(report.plan.overlap)))
     return newest if is_due else None
 
 

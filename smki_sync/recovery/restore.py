@@ -55,8 +55,8 @@ def as_of(job: SyncJob, until: date | None) -> SyncJob:
 def plan_restore(job: SyncJob, source: Source, until: date | None) -> Decision:
     """Plan as if there were no mirror. The previous generation is merged unless the restore goes back.
 
-    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` if the restore would go
-    back without a date.
+    Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` if the restore would
+    go back without a date.
     """
     held = inspect_mirror(job.directory)
     job.hear.hear(Listing(source=source.title))
@@ -379,6 +379,7 @@ def restore(
     anchors: tuple[bytes, ...] = (),
     known: ExpectedDigest | None = None,
     chance: Random | None = None,
+    must_complete: bool = False,
 ) -> RestoreResult:
     """Rebuild the mirror from the source, to the newest state or to that of ``until``.
 
@@ -388,6 +389,7 @@ def restore(
         anchors: trust anchors as DER.
         known: the digest to compare the result with; without it, that of the previous mirror.
         chance: chooses the sample.
+        must_complete: raise the error of a delta that cannot be used and ends the restore early.
 
     Raises the errors of :mod:`smki_sync.errors`; then the mirror is unchanged.
     """
@@ -433,7 +435,7 @@ def restore(
             )
             result = executor.execute(decision)
             if result.checked is None:
-                raise next(iter(result.unusable)).error
+                raise result.unusable[0].error
             statistics.unproven = gate.unproven if gate else 0
             times.append(job.clock())
         done = RestoreFacts(
@@ -448,6 +450,9 @@ def restore(
         )
         remember_journal(job, result.generation)
         report = build_report(done)
+        late = [one for one in result.unusable if report.position and one.extract.day > report.position]
+        if must_complete and late:
+            raise late[0].error
     return RestoreResult(
         report=report, phases=_phases(times, done.checked.seconds), checks=done.checked.checks
     )

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 from smki_sync import __version__
 from smki_sync.mirror.ledger import utc
 from smki_sync.model.certificate import ROLE_NAMES, Kind, Status
+from smki_sync.model.report import CertificateCounts
 from smki_sync.report import charts
 from smki_sync.report.charts import Node, count, element, facts_list, full_document, table
 from smki_sync.report.data import MAX_ROWS, PageFacts
@@ -53,10 +54,19 @@ def holdings(facts: PageFacts) -> list[Element]:
         ("Last full", f"{status.last_full}" if status.last_full else "none"),
         ("Certificates", f"{census.total:,}, {census.in_use:,} In-Use" if census else "none"),
         ("Quarantined", f"{census.quarantined:,} waiting for review" if census else "unknown"),
+        ("Proof", _proof(census) if census else "unknown"),
         ("Size on disk", bytes_text(status.bytes)),
         ("Set digest", element("code", census.digest) if census else "unknown"),
     ]
     return [facts_list(known)]
+
+
+def _proof(counts: CertificateCounts) -> str:
+    unproven = counts.unproven
+    if unproven is None:
+        return "the newest full is proven by its deltas"
+    days = ", ".join(day.isoformat() for day in unproven.missing) or "none known"
+    return f"UNPROVEN since {unproven.since}, missing deltas: {days}"
 
 
 def deadline_section(facts: PageFacts) -> list[Element]:

@@ -1,7 +1,7 @@
-"""A stand-in for the SMKI Repository: its own PKI, its own files, over real SFTP.
+"""A simulated SMKI Repository with its own PKI and files, over real SFTP.
 
-For: demonstrating and testing a client without a DCC account, and with every fault on request.
-Refuses: to share reading or writing code with the client that it tests, and to be a real PKI: its
-keys protect nothing. Begin at :class:`smki_sync.simulator.repository.Repository`; serve a directory
-with :func:`smki_sync.simulator.sftp_server.serve`.
+It is for demonstrations and tests without a DCC account, and produces every fault on request. It shares no
+code for reading or writing files with the client that it tests. Its keys protect nothing. Start with
+:class:`smki_sync.simulator.repository.Repository`; :func:`smki_sync.simulator.sftp_server.serve` serves a
+directory.
 """

@@ -1,8 +1,4 @@
-"""What can go wrong at a repository, each by name.
-
-For: one closed vocabulary for tests and for ``simulate advance --fault``, and the damage itself, done
-to records or to the octets of a file. Refuses: to publish; the repository does that.
-"""
+"""Faults of a repository by name, for tests and ``simulate advance --fault``, and how to cause them."""
 
 import gzip
 import zlib
@@ -15,7 +11,7 @@ from smki_sync.simulator.file_format import Record
 
 
 class Fault(StrEnum):
-    """What goes wrong on a day. Those named for a full concern the full of that day, others its delta."""
+    """A fault on a day. It concerns the full of that day if its name says so, otherwise the delta."""
 
     WITHHOLD_DELTA = "withhold-delta"
     """The delta is never published."""
@@ -26,47 +22,47 @@ class Fault(StrEnum):
     TRUNCATE = "truncate"
     """The delta ends too early."""
     CORRUPT = "corrupt"
-    """One octet of the delta is wrong."""
+    """One byte of the delta is wrong."""
     TRUNCATE_FULL = "truncate-full"
     """The full ends too early."""
     CORRUPT_FULL = "corrupt-full"
-    """One octet of the full is wrong."""
+    """One byte of the full is wrong."""
     SHRINK_FULL = "shrink-full"
-    """The full is sound and lists every fourth certificate only."""
+    """The full is valid but lists only every fourth certificate."""
     EMPTY_FILE = "empty-file"
-    """The delta has no octets at all."""
+    """The delta is an empty file."""
     MISMATCHED_TAG = "mismatched-tag"
-    """The closing tag of the last record is another element's."""
+    """The closing tag of the last record belongs to another element."""
     POISON_RECORD = "poison-record"
-    """One more record, whose body is no certificate."""
+    """An additional record has a body that is not a certificate."""
     CLAIMS_OF_ANOTHER = "claims-of-another"
-    """One record claims serial and usage of another certificate than its body."""
+    """One record claims the serial number and usage of another certificate than its body."""
     CHANGE_AFTER_PUBLICATION = "change-after-publication"
-    """The delta before is replaced by other valid octets of another size, to the same effect."""
+    """The previous delta is replaced by other valid bytes of another size with the same content."""
     SAME_SIZE_CHANGE = "same-size-change"
-    """The delta before is replaced by other valid octets of the same size."""
+    """The previous delta is replaced by other valid bytes of the same size."""
     HALF_WRITTEN = "half-written"
-    """Tomorrow's delta stands there half, under a temporary name, until tomorrow."""
+    """Half of the next delta is published under a temporary name until the next day."""
     STRANGE_NAME = "strange-name"
-    """A copy of the delta stands beside it under a name that no rule knows."""
+    """A copy of the delta is published under an unrecognised name."""
     IMPOSSIBLE_DATE = "impossible-date"
     """A copy of the delta is dated 30 February."""
     FUTURE_FULL = "future-full"
-    """A sound full is dated 2099."""
+    """A valid full is dated 2099."""
     OLDER_CRL = "older-crl"
-    """The CRL of two days before is published again."""
+    """The CRL of two days ago is published again."""
     FORGED_CRL = "forged-crl"
-    """The CRL is signed by another key than the one that it names."""
+    """The CRL is signed by another key than that of its issuer."""
     STRANGER_CRL = "stranger-crl"
-    """The CRL is signed by an authority that no extract has."""
+    """The CRL is signed by an authority that is not in any extract."""
     CORRUPT_CRL = "corrupt-crl"
-    """One octet of the CRL's file is wrong."""
+    """One byte of the CRL file is wrong."""
     WITHHOLD_LISTS = "withhold-lists"
-    """Neither ARL nor CRL is on offer."""
+    """Neither the ARL nor the CRL is published."""
     LISTED_ALONE = "listed-alone"
-    """The CRL names a supplier's certificate that every extract has as In-Use."""
+    """The CRL lists a certificate of a supplier that is In-Use in every extract."""
     SLOTS_DIFFER = "slots-differ"
-    """The anchor slots of the north have a supplier's certificate that the others have not."""
+    """The anchor slots of the north contain a certificate of a supplier; those of the south do not."""
 
 
 ON_FULLS = frozenset({Fault.WITHHOLD_FULL, Fault.TRUNCATE_FULL, Fault.CORRUPT_FULL, Fault.SHRINK_FULL})
@@ -75,35 +71,35 @@ ON_FULLS = frozenset({Fault.WITHHOLD_FULL, Fault.TRUNCATE_FULL, Fault.CORRUPT_FU
 POISON = b"this is not a certificate"
 POISON_EUI = "00-DB-12-00-00-00-00-00"
 POISON_SERIAL = "0BAD0BAD0BAD0BAD0BAD0BAD0BAD0BAD"
-SHRUNKEN_TO = 4
-"""One certificate in so many stays in a shrunken full."""
+SHRUNK_EVERY = 4
+"""A shrunken full contains one certificate of this many."""
 
 
 def _poison(records: Iterable[Record]) -> list[Record]:
-    """Add a record whose body is no certificate, in the middle."""
+    """Add a record whose body is not a certificate, in the middle."""
     found = list(records)
     bad = Record(alt_name=POISON_EUI, serial=POISON_SERIAL, status="I", body=POISON, usage="DS")
     return [*found[: len(found) // 2], bad, *found[len(found) // 2 :]]
 
 
-def _confuse(records: Iterable[Record]) -> list[Record]:
-    """Let the first end entity's record claim serial and usage of one of the other usage."""
+def _swap_claims(records: Iterable[Record]) -> list[Record]:
+    """Let the first record of an end entity claim serial number and usage of one with another usage."""
     found = list(records)
     ends = [place for place, record in enumerate(found) if record.usage and not record.authority]
     others = [place for place in ends if found[place].usage != found[ends[0]].usage]
     if not others:
-        raise UsageError("claims-of-another needs two certificates of different usage in the delta")
+        raise UsageError("The fault claims-of-another needs two usages in the delta.")
     victim, other = ends[0], found[others[0]]
     found[victim] = replace(found[victim], serial=other.serial, usage=other.usage)
     return found
 
 
 def _shrink(records: Iterable[Record]) -> list[Record]:
-    return list(records)[::SHRUNKEN_TO]
+    return list(records)[::SHRUNK_EVERY]
 
 
 def _mismatch(xml: bytes) -> bytes:
-    """Close the last record, or the document where there is none, with another element's tag."""
+    """Close the last record, or the document if there is no record, with the tag of another element."""
     before, tag, after = xml.rpartition(b"CertificateResponse>")
     if not tag:
         before, tag, after = xml.rpartition(b"CertificateDataResponse>")
@@ -115,7 +111,7 @@ def _truncate(data: bytes) -> bytes:
 
 
 def _corrupt(data: bytes) -> bytes:
-    """Flip one octet from the middle on: the first that the container's own checks notice."""
+    """Invert the first byte after the middle whose change the checks of gzip detect."""
     flipped = (
         data[:at] + bytes((data[at] ^ 0xFF,)) + data[at + 1 :] for at in range(len(data) // 2, len(data))
     )
@@ -132,13 +128,13 @@ def _is_sound(data: bytes) -> bool:
 
 ON_RECORDS: Mapping[Fault, Callable[[Iterable[Record]], Iterable[Record]]] = {
     Fault.SHRINK_FULL: _shrink,
-    Fault.CLAIMS_OF_ANOTHER: _confuse,
+    Fault.CLAIMS_OF_ANOTHER: _swap_claims,
     Fault.POISON_RECORD: _poison,
 }
-"""What is done to the records before they are written, in this order."""
+"""Faults in the records, in this order."""
 
 ON_XML: Mapping[Fault, Callable[[bytes], bytes]] = {Fault.MISMATCHED_TAG: _mismatch}
-"""What is done to the XML."""
+"""Faults in the XML."""
 
 ON_FILES: Mapping[Fault, Callable[[bytes], bytes]] = {
     Fault.CORRUPT: _corrupt,
@@ -147,4 +143,4 @@ ON_FILES: Mapping[Fault, Callable[[bytes], bytes]] = {
     Fault.TRUNCATE_FULL: _truncate,
     Fault.EMPTY_FILE: lambda _: b"",
 }
-"""What is done to the file as it would be served, in this order."""
+"""Faults in the compressed file, in this order."""

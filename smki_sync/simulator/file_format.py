@@ -1,4 +1,4 @@
-"""Write Annex B XML and gzip in every legal shape."""
+"""Write Annex B XML and gzip in every permitted form."""
 
 import re
 import zlib
@@ -17,16 +17,18 @@ LEVELS = range(10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GzShape:
-    """One form of the container.
+    """One form of a gzip file.
 
-    ``level``: 0 (stored blocks) to 9. ``member_octets``: begin a new member after so many octets of
-    content; 0 is one member. ``empty_members``: members without content before, between and after.
-    ``extra``, ``name``, ``comment``, ``header_crc``: which optional header fields there are.
-    ``modified``: MTIME, seconds since 1970; 0 is none.
+    Args:
+        level: Compression level from 0 (stored blocks) to 9.
+        member_bytes: Size of the content of a member; 0 = one member.
+        empty_members: Whether there are empty members before, between and after the others.
+        extra: Whether there is the optional header field; also ``name``, ``comment``, ``header_crc``.
+        modified: MTIME in seconds since 1970; 0 = none.
     """
 
     level: int = 6
-    member_octets: int = 0
+    member_bytes: int = 0
     empty_members: bool = False
     extra: bool = False
     name: bool = True
@@ -35,11 +37,11 @@ class GzShape:
     modified: int = 0
 
 
-def any_shape(rng: Random) -> GzShape:
-    """A shape drawn at random, each of its sides by itself."""
+def random_gz_shape(rng: Random) -> GzShape:
+    """Return a random form."""
     return GzShape(
         level=rng.choice(LEVELS),
-        member_octets=rng.choice((0, 1_000, 20_000)),
+        member_bytes=rng.choice((0, 1_000, 20_000)),
         empty_members=rng.random() < 1 / 2,
         extra=rng.random() < 1 / 2,
         name=rng.random() < 1 / 2,
@@ -48,18 +50,18 @@ def any_shape(rng: Random) -> GzShape:
     )
 
 
-def octets_gz(content: Iterable[bytes], shape: GzShape, name: str) -> Iterator[bytes]:
-    """The file. ``name``: what the header calls the content, where the shape has a name."""
+def gzip_chunks(content: Iterable[bytes], shape: GzShape, name: str) -> Iterator[bytes]:
+    """Return a gzip file. ``name``: the name of the content in the header, if the form has one."""
     header = _header(shape, name)
     empty = b"".join(_member((), shape, header)) if shape.empty_members else b""
     yield empty
-    for part in _parts(content, shape.member_octets):
+    for part in _parts(content, shape.member_bytes):
         yield from _member(part, shape, header)
         yield empty
 
 
 def _parts(content: Iterable[bytes], size: int) -> Iterator[Iterator[bytes]]:
-    """Cut the content into runs of at least ``size`` octets; each must be used up before the next."""
+    """Split the content into parts of at least ``size`` bytes. Consume each before the next one."""
     rest = iter(content)
     for chunk in rest:
         yield _part(chunk, rest, size)
@@ -105,7 +107,7 @@ def _header(shape: GzShape, name: str) -> bytes:
 
 
 class Namespace(StrEnum):
-    """How the elements are qualified."""
+    """How the names of elements are qualified."""
 
     NONE = "none"
     DEFAULT = "default"
@@ -113,7 +115,7 @@ class Namespace(StrEnum):
 
 
 class Body(StrEnum):
-    """How the Base64 of a certificate is laid out."""
+    """How the Base64 of a certificate is formatted."""
 
     ONE_LINE = "one-line"
     WRAPPED_64 = "wrapped-64"
@@ -122,7 +124,7 @@ class Body(StrEnum):
 
 
 class Serials(StrEnum):
-    """Serial numbers with all 32 digits, or without any leading zero."""
+    """Serial numbers with all 32 digits, or without leading zeros."""
 
     PADDED = "padded"
     BARE = "bare"
@@ -130,11 +132,14 @@ class Serials(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XmlShape:
-    """One form of the file. The defaults are those of the DCC's own samples.
+    """One form of an XML file. The defaults are those of the samples of the DCC.
 
-    ``header``: ResponseCode and its companions. ``ca_claims``: role and usage on rows of authorities.
-    ``shuffled``: elements of a record in any order. ``unknown``: elements and attributes that no one
-    has announced. ``pretty``: one element a line.
+    Args:
+        header: Whether there are ResponseCode and the elements that belong to it.
+        pretty: Whether each element has its own line.
+        shuffled: Whether the elements of a record are in random order.
+        unknown: Whether there are elements and attributes that are not in Annex B.
+        ca_claims: Whether records of authorities have a role and a usage.
     """
 
     namespace: Namespace = Namespace.NONE
@@ -153,24 +158,24 @@ class XmlShape:
     manufacturing: bool = True
 
 
-def any_shape_xmlshape(rng: Random) -> XmlShape:
-    """A shape drawn at random, each of its sides by itself."""
-    coin = iter(lambda: rng.random() < 1 / 2, None)
+def random_xml_shape(rng: Random) -> XmlShape:
+    """Return a random form."""
+    random_choices = iter(lambda: rng.random() < 1 / 2, None)
     return XmlShape(
         namespace=rng.choice(list(Namespace)),
         body=rng.choice(list(Body)),
         serials=rng.choice(list(Serials)),
-        declaration=next(coin),
-        byte_order_mark=next(coin),
-        header=next(coin),
-        pretty=next(coin),
-        shuffled=next(coin),
-        unknown=next(coin),
-        comments=next(coin),
-        instructions=next(coin),
-        cdata=next(coin),
-        ca_claims=next(coin),
-        manufacturing=next(coin),
+        declaration=next(random_choices),
+        byte_order_mark=next(random_choices),
+        header=next(random_choices),
+        pretty=next(random_choices),
+        shuffled=next(random_choices),
+        unknown=next(random_choices),
+        comments=next(random_choices),
+        instructions=next(random_choices),
+        cdata=next(random_choices),
+        ca_claims=next(random_choices),
+        manufacturing=next(random_choices),
     )
 
 
@@ -178,15 +183,15 @@ NAMESPACE = "urn:smki-sync:simulator"
 _PREFIX = "ki:"
 _AUDIT_REFERENCE = "1234567890-abc123456"
 _SERIAL_DIGITS = 32
-_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-"""What no document can hold, not even as a reference (XML 1.0 2.2); a certificate's name may."""
+_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""Characters that XML cannot contain (XML 1.0 2.2), but the name of a certificate can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One CertificateResponse, ready to be written: claims as they are to stand, the body as octets.
+    """One CertificateResponse: claims as text, and the body as DER.
 
-    ``authority``: its role and usage are written only where the shape says so.
+    ``authority``: its role and usage are written only if the form has ``ca_claims``.
     """
 
     alt_name: str | None = None
@@ -200,8 +205,8 @@ class Record:
     authority: bool = False
 
 
-def octets(records: Iterable[Record], shape: XmlShape, rng: Random) -> Iterator[bytes]:
-    """The file in UTF-8, one chunk a record. ``rng`` shuffles, where the shape asks for it."""
+def xml_chunks(records: Iterable[Record], shape: XmlShape, rng: Random) -> Iterator[bytes]:
+    """Return an XML file in UTF-8, one chunk for each record. ``rng`` is for the form ``shuffled``."""
     writer = _Writer(shape=shape, rng=rng)
     yield writer.opening().encode("utf-8-sig" if shape.byte_order_mark else "utf-8")
     for record in records:
@@ -218,23 +223,24 @@ class _Writer:
         shape = self.shape
         declaration = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n' if shape.declaration else ""
         comment = "<!-- simulated -->\n" if shape.comments else ""
-        root = f"<{self._tag('CertificateDataResponse')}{self._binding()}>"
+        root = f"<{self._tag('CertificateDataResponse')}{self._namespace_declaration()}>"
         return f"{declaration}{comment}{root}{self._header() if shape.header else ''}"
 
     def closing(self) -> str:
         comment = "<!-- end -->" if self.shape.comments else ""
-        return f"{self._break(0)}</{self._tag('CertificateDataResponse')}>{comment}{self._break(0)}"
+        return f"{self._line_break(0)}</{self._tag('CertificateDataResponse')}>{comment}{self._line_break(0)}"
 
     def record(self, record: Record) -> str:
-        elements = [self._element(*claim) for claim in self._claims(record)] + list(self._noise())
+        elements = [self._element(*claim) for claim in self._claims(record)]
+        elements += self._unexpected_elements()
         if self.shape.shuffled:
             self.rng.shuffle(elements)
         tag, attribute = self._tag("CertificateResponse"), ' origin="simulator"' if self.shape.unknown else ""
-        inside = "".join(f"{self._break(4)}{element}" for element in elements)
-        return f"{self._break(2)}<{tag}{attribute}>{inside}{self._break(2)}</{tag}>"
+        inside = "".join(f"{self._line_break(4)}{element}" for element in elements)
+        return f"{self._line_break(2)}<{tag}{attribute}>{inside}{self._line_break(2)}</{tag}>"
 
     def _claims(self, record: Record) -> Iterator[tuple[str, str]]:
-        """The elements that this record has, in the order of the DCC's samples."""
+        """Return the elements of a record, in the order of the samples of the DCC."""
         shape, silent = self.shape, record.authority and not self.shape.ca_claims
         claims = {
             "CertificateSubjectAltName": record.alt_name,
@@ -254,8 +260,8 @@ class _Writer:
                 return serial.zfill(_SERIAL_DIGITS)
             case Serials.BARE:
                 return serial.lstrip("0")
-            case never:
-                assert_never(never)
+            case unexpected:
+                assert_never(unexpected)
 
     def _body(self, der: bytes) -> str:
         text = b64encode(der).decode()
@@ -268,8 +274,8 @@ class _Writer:
                 return "\n".join(_lines(text, 76))
             case Body.INDENTED:
                 return "".join(f"\n      {line}" for line in _lines(text, 64)) + "\n    "
-            case never:
-                assert_never(never)
+            case unexpected:
+                assert_never(unexpected)
 
     def _header(self) -> str:
         claims = (
@@ -277,10 +283,10 @@ class _Writer:
             ("ResponseMessage", "Success"),
             ("AuditReference", _AUDIT_REFERENCE),
         )
-        return "".join(f"{self._break(2)}{self._element(*claim)}" for claim in claims)
+        return "".join(f"{self._line_break(2)}{self._element(*claim)}" for claim in claims)
 
-    def _noise(self) -> Iterator[str]:
-        """What a reader has to pass over."""
+    def _unexpected_elements(self) -> Iterator[str]:
+        """Return what a reader must ignore."""
         if self.shape.unknown:
             yield self._element("CertificatePriority", "low")
             yield f"<{self._tag('Extension')}>{self._element('Note', 'new')}</{self._tag('Extension')}>"
@@ -290,14 +296,14 @@ class _Writer:
             yield "<?simulator nothing to do?>"
 
     def _element(self, name: str, text: str) -> str:
-        text = _NO_XML.sub("", text)
+        text = _NOT_XML.sub("", text)
         content = f"<![CDATA[{text}]]>" if self.shape.cdata else escape(text)
         return f"<{self._tag(name)}>{content}</{self._tag(name)}>"
 
     def _tag(self, name: str) -> str:
         return f"{_PREFIX}{name}" if self.shape.namespace is Namespace.PREFIXED else name
 
-    def _binding(self) -> str:
+    def _namespace_declaration(self) -> str:
         match self.shape.namespace:
             case Namespace.NONE:
                 return ""
@@ -305,11 +311,11 @@ class _Writer:
                 return f' xmlns="{NAMESPACE}"'
             case Namespace.PREFIXED:
                 return f' xmlns:{_PREFIX[:-1]}="{NAMESPACE}"'
-            case never:
-                assert_never(never)
+            case unexpected:
+                assert_never(unexpected)
 
-    def _break(self, indent: int) -> str:
-        """What stands before an element."""
+    def _line_break(self, indent: int) -> str:
+        """Return the white space before an element."""
         return "\n" + " " * indent if self.shape.pretty else ""
 
 
@@ -318,7 +324,7 @@ def _lines(text: str, width: int) -> list[str]:
 
 
 class Shapes(StrEnum):
-    """Which forms the files of a repository have."""
+    """The forms of the files of a repository."""
 
     PLAIN = "plain"
     EVERY = "every"
@@ -333,11 +339,11 @@ class FileShape:
 
 
 def shape_for(shapes: Shapes, rng: Random) -> FileShape:
-    """The form of a file whose random source is given."""
+    """Return the form of a file."""
     match shapes:
         case Shapes.PLAIN:
             return FileShape(xml=XmlShape(), gz=GzShape())
         case Shapes.EVERY:
-            return FileShape(xml=any_shape_xmlshape(rng), gz=any_shape(rng))
-        case never:
-            assert_never(never)
+            return FileShape(xml=random_xml_shape(rng), gz=random_gz_shape(rng))
+        case unexpected:
+            assert_never(unexpected)

@@ -1,4 +1,4 @@
-"""Simulated PKI: keys, profiles, issuing."""
+"""The simulated PKI: DER, keys, certificate profiles, issuing."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,23 +21,23 @@ OCTET_STRING = 0x04
 OBJECT_IDENTIFIER = 0x06
 
 ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
-"""AlgorithmIdentifier as RFC 5758 3.2 has it: parameters absent."""
+"""AlgorithmIdentifier as in RFC 5758 3.2: without parameters."""
 
 ECDSA_WITH_SHA256_NULL = bytes.fromhex("300c06082a8648ce3d0403020500")
-"""The same with an explicit NULL, as older Java wrote it and some DCC test certificates have it."""
+"""The same with an explicit NULL, as in certificates of older Java and in some DCC test certificates."""
 
 
 def tlv(tag: int, content: bytes) -> bytes:
-    """Write one element with a definite length."""
+    """Return one DER element."""
     size = len(content)
     if size < 0x80:  # noqa: PLR2004  short form of the length, X.690 8.1.3.4
         return bytes((tag, size)) + content
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
 
 
 def first(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split off the first element: (whole element, its content, what follows)."""
+    """Return the first element, its content, and the rest of the data."""
     size, start = data[1], 2
     if size & 0x80:
         start += size & 0x7F
@@ -46,24 +46,24 @@ def first(data: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def split_signed(der: bytes) -> tuple[bytes, bytes, bytes]:
-    """Take a certificate or a CRL apart: (what is signed, algorithm, signature value)."""
+    """Return the signed part, the algorithm and the signature value of a certificate or a CRL."""
     tbs, _, rest = first(first(der)[1])
     algorithm, _, rest = first(rest)
-    return tbs, algorithm, first(rest)[1][1:]  # a BIT STRING opens with its count of unused bits
+    return tbs, algorithm, first(rest)[1][1:]  # a BIT STRING starts with its number of unused bits
 
 
 def join_signed(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
-    """Put a signed object together; the opposite of :func:`split_signed`."""
+    """Return a signed object; the inverse of :func:`split_signed`."""
     return tlv(SEQUENCE, tbs + algorithm + tlv(BIT_STRING, b"\0" + signature))
 
 
 def with_null_parameters(tbs: bytes) -> bytes:
-    """Give the signature algorithm inside a TBSCertificate its explicit NULL."""
+    """Add an explicit NULL to the signature algorithm in a TBSCertificate."""
     return tlv(SEQUENCE, first(tbs)[1].replace(ECDSA_WITH_SHA256, ECDSA_WITH_SHA256_NULL, 1))
 
 
 FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""A device certificate has no well-defined end: RFC 5280 4.1.2.5."""
+"""A device certificate has no expiry date (RFC 5280 4.1.2.5)."""
 
 ROOT_LIFE = timedelta(days=50 * 365)
 ISSUING_LIFE = timedelta(days=25 * 365)
@@ -76,12 +76,12 @@ _HARDWARE_TYPE = bytes.fromhex("06072a864886f70001")
 _POLICY = x509.CertificatePolicies([x509.PolicyInformation(ObjectIdentifier("1.2.826.0.1.99999.1"), None)])
 
 Extensions = tuple[tuple[x509.ExtensionType, bool], ...]
-"""Extensions, each with whether it is critical."""
+"""Extensions, and whether each is critical."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a certificate says, but for its keys, its serial and its issuer."""
+    """The content of a certificate without keys, serial number and issuer."""
 
     subject: x509.Name
     not_before: datetime
@@ -90,7 +90,7 @@ class Profile:
 
 
 def device(eui: Eui, usage: Usage, since: datetime) -> Profile:
-    """A device: empty subject, no end, its EUI-64 in a critical subject alternative name."""
+    """Return the profile of a device: empty subject, no expiry, EUI-64 in a critical alternative name."""
     return Profile(
         subject=x509.Name([]),
         not_before=since,
@@ -100,8 +100,8 @@ def device(eui: Eui, usage: Usage, since: datetime) -> Profile:
 
 
 def organisation(eui: Eui, role: int, name: str | None, usage: Usage, since: datetime) -> Profile:
-    """A Party or the DCC in one Remote Party Role; ten years."""
-    unique = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, _unused_none(eui), _ASN1Type.BitString)
+    """Return the profile of a Party or the DCC in one Remote Party Role, valid for ten years."""
+    unique = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, _bit_string(eui), _ASN1Type.BitString)
     named = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
     return Profile(
         subject=x509.Name([_role(role), unique, *named]),
@@ -112,7 +112,7 @@ def organisation(eui: Eui, role: int, name: str | None, usage: Usage, since: dat
 
 
 def authority(name: x509.Name, since: datetime, *, root: bool) -> Profile:
-    """An authority: a root may sign authorities, an issuing one end entities only (pathLen 0)."""
+    """Return the profile of an authority. An issuing authority signs end entities only (pathLen 0)."""
     constraints = x509.BasicConstraints(ca=True, path_length=None if root else 0)
     return Profile(
         subject=name,
@@ -123,12 +123,12 @@ def authority(name: x509.Name, since: datetime, *, root: bool) -> Profile:
 
 
 def oca_name(name: str, role: int) -> x509.Name:
-    """An organisation authority's name: role and common name."""
+    """Return the name of an organisation authority: role and common name."""
     return x509.Name([_role(role), x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def dca_name(name: str) -> x509.Name:
-    """A device authority's name: a common name alone."""
+    """Return the name of a device authority: only a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
@@ -136,8 +136,8 @@ def _role(role: int) -> x509.NameAttribute[str]:
     return x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{role:02X}")
 
 
-def _unused_none(eui: Eui) -> bytes:
-    """Content of a BIT STRING whose last octet is used whole."""
+def _bit_string(eui: Eui) -> bytes:
+    """Return the content of a BIT STRING without unused bits."""
     return b"\0" + bytes.fromhex(eui.replace("-", ""))
 
 
@@ -169,18 +169,20 @@ _AUTHORITY_USAGE = _key_usage(authority=True)
 
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
-SERIAL_OCTETS = 16
+SERIAL_BYTES = 16
 SHORT_SERIALS = 0.02
-"""Share of serials with a leading zero octet, so that a small repository has one at all."""
+"""Share of serial numbers with a leading zero byte, so that a small repository has some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirks:
-    """Shares (0 to 1) of end entity certificates with a defect; ``second_key`` is yes or no.
+    """Shares (0 to 1) of end entity certificates with a peculiarity.
 
-    ``no_ski``: without subject key identifier. ``null_parameters``: the signature algorithm carries an
-    explicit NULL, which strict parsers refuse. ``second_key``: a second issuing DCA has the name of
-    the first and another key, and issues half of the device certificates.
+    Args:
+        no_ski: Without a subject key identifier.
+        null_parameters: The signature algorithm has an explicit NULL, which strict parsers reject.
+        second_key: Whether a second issuing DCA has the same name and another key, and issues half of the
+            device certificates.
     """
 
     no_ski: float = 0.0
@@ -194,7 +196,7 @@ SOME_QUIRKS = Quirks(no_ski=0.02, null_parameters=0.02, second_key=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """Who signs: name, private key, and the key identifier (8 octets) that its certificates carry."""
+    """An authority that signs: its name and private key."""
 
     label: str
     name: x509.Name
@@ -202,30 +204,30 @@ class Authority:
 
     @property
     def key_id(self) -> bytes:
-        """Its own subject key identifier."""
+        """Its subject key identifier, 8 bytes."""
         return key_identifier(self.key.public_key())
 
     def sign(self, tbs: bytes) -> bytes:
-        """Sign octets; returns the DER of an ECDSA signature."""
+        """Sign bytes; return the DER of an ECDSA signature."""
         return self.key.sign(tbs, _ECDSA)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A new P-256 key; some 15 microseconds, so every certificate has its own."""
+    """Return a new P-256 key. That takes about 15 microseconds, so every certificate has its own."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def key_identifier(key: ec.EllipticCurvePublicKey) -> bytes:
-    """Eight octets: 0100 and the last 60 bits of the key's SHA-1 (RFC 5280 4.2.1.2, method 2)."""
+    """Return 8 bytes: 0100 and the last 60 bits of the SHA-1 of the key (RFC 5280 4.2.1.2, method 2)."""
     point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     tail = hashlib.sha1(point, usedforsecurity=False).digest()[-8:]
     return bytes((0x40 | tail[0] & 0x0F,)) + tail[1:]
 
 
 def new_serial(rng: Random) -> int:
-    """A random positive serial of 16 octets, an eighth of them with a leading zero nibble."""
-    octets = SERIAL_OCTETS - (rng.random() < SHORT_SERIALS)
-    return rng.getrandbits(8 * octets - 1) | 1
+    """Return a random positive serial number of 16 bytes; an eighth have a leading zero digit."""
+    size = SERIAL_BYTES - (rng.random() < SHORT_SERIALS)
+    return rng.getrandbits(8 * size - 1) | 1
 
 
 def issue(
@@ -237,7 +239,7 @@ def issue(
     ski: bool = True,
     null_parameters: bool = False,
 ) -> bytes:
-    """Sign a certificate; returns its DER. The last two choose the quirks of :class:`Quirks`."""
+    """Sign a certificate; return its DER. ``ski`` and ``null_parameters``: see :class:`Quirks`."""
     builder = (
         x509.CertificateBuilder()
         .issuer_name(issuer.name)
@@ -253,19 +255,19 @@ def issue(
         builder = builder.add_extension(x509.SubjectKeyIdentifier(key_identifier(public_key)), critical=False)
     authority_key = x509.AuthorityKeyIdentifier(issuer.key_id, None, None)
     signed = builder.add_extension(authority_key, critical=False).sign(issuer.key, hashes.SHA256())
-    octets = signed.public_bytes(Encoding.DER)
-    return _signed_with_null(octets, issuer) if null_parameters else octets
+    der = signed.public_bytes(Encoding.DER)
+    return _signed_with_null(der, issuer) if null_parameters else der
 
 
 def _signed_with_null(certificate: bytes, issuer: Authority) -> bytes:
-    """Write NULL parameters into both AlgorithmIdentifiers and sign again."""
+    """Add NULL parameters to both AlgorithmIdentifiers and sign again."""
     tbs = with_null_parameters(split_signed(certificate)[0])
     return join_signed(tbs, ECDSA_WITH_SHA256_NULL, issuer.sign(tbs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Whom a certificate is for, and what for. ``name``: common name of an authority or organisation."""
+    """The holder and the purpose of a certificate. ``name``: common name of an authority or organisation."""
 
     kind: Kind
     eui: Eui | None = None
@@ -279,8 +281,11 @@ class Subject:
 class Certificate:
     """One certificate.
 
-    ``number``: order of issue from 1, 0 until it is kept. ``signer``: label of the authority that
-    signed. ``issuer``: RFC 4514 text. ``expires``: seconds since 1970, UTC.
+    Args:
+        number: Order of issue from 1; 0 before it is stored.
+        signer: Label of the authority that signed it.
+        issuer: The name of the issuer, as RFC 4514 text.
+        expires: Time of expiry in UTC, in seconds since 1970.
     """
 
     number: int = 0
@@ -293,12 +298,12 @@ class Certificate:
 
 
 History = tuple[tuple[int, Status], ...]
-"""Instants in seconds since 1970, each with the status that began then; the oldest first."""
+"""Times in seconds since 1970, each with the status from then on, oldest first."""
 
 
-def status_at(history: History, instant: int) -> Status | None:
-    """The status at an instant; ``None`` before the certificate was issued."""
-    return next((status for at, status in reversed(history) if at <= instant), None)
+def status_at(history: History, time: int) -> Status | None:
+    """Return the status at a time, or ``None`` before the certificate was issued."""
+    return next((status for at, status in reversed(history) if at <= time), None)
 
 
 OCA_ROOT, OCA, OCA_RETIRING = "oca-root", "oca", "oca-retiring"
@@ -308,18 +313,18 @@ RETIRING_NAME = "OCA Issuing S1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateIssuer:
-    """Issues in the name of ``authorities`` (by label), with serials and quirks drawn from ``rng``."""
+    """Issues certificates of ``authorities`` (by label), with random serial numbers and quirks."""
 
     rng: Random
     quirks: Quirks
     authorities: Mapping[str, Authority]
 
     def issue(self, subject: Subject, at: int, signer: str | None = None) -> Certificate:
-        """A certificate for a device or an organisation. ``at``: seconds since 1970, UTC."""
+        """Return a certificate for a device or an organisation. ``at``: UTC, in seconds since 1970."""
         profile = _profile(subject, datetime.fromtimestamp(at, UTC))
         issuer = self.authorities[signer or self._signer(subject)]
         serial = new_serial(self.rng)
-        octets = issue(
+        der = issue(
             profile,
             new_key().public_key(),
             issuer,
@@ -327,16 +332,16 @@ class CertificateIssuer:
             ski=self.rng.random() >= self.quirks.no_ski,
             null_parameters=self.rng.random() < self.quirks.null_parameters,
         )
-        return _certificate(subject, profile, issuer, serial, octets)
+        return _certificate(subject, profile, issuer, serial, der)
 
     def certify(self, subject: Authority, signer: Authority, role: int, at: int) -> Certificate:
-        """The certificate of an authority itself; a root is signed by itself."""
+        """Return the certificate of an authority. A root is self-signed."""
         profile = authority(subject.name, datetime.fromtimestamp(at, UTC), root=signer is subject)
         serial = new_serial(self.rng)
-        octets = issue(profile, subject.key.public_key(), signer, serial)
+        der = issue(profile, subject.key.public_key(), signer, serial)
         kind = Kind.OCA if subject.label.startswith("oca") else Kind.DCA
         name = subject.name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
-        return _certificate(Subject(kind=kind, name=str(name), role=role), profile, signer, serial, octets)
+        return _certificate(Subject(kind=kind, name=str(name), role=role), profile, signer, serial, der)
 
     def _signer(self, subject: Subject) -> str:
         if subject.kind is Kind.ORGANISATION:
@@ -354,7 +359,7 @@ def _profile(subject: Subject, since: datetime) -> Profile:
 
 
 def _certificate(
-    subject: Subject, profile: Profile, issuer: Authority, serial: int, octets: bytes
+    subject: Subject, profile: Profile, issuer: Authority, serial: int, der: bytes
 ) -> Certificate:
     return Certificate(
         subject=subject,
@@ -362,5 +367,5 @@ def _certificate(
         issuer=issuer.name.rfc4514_string(),
         serial=parse_serial(f"{serial:X}"),
         expires=int(profile.not_after.timestamp()),
-        der=octets,
+        der=der,
     )

@@ -1,4 +1,4 @@
-"""Who exists and what changes each day; persisted state."""
+"""Devices, organisations and authorities; what changes each day; the stored state."""
 
 import json
 import os
@@ -51,14 +51,14 @@ CREATE INDEX history_at ON history (at);
 """
 _INSERT = "INSERT INTO certificates VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
 _ONE = "SELECT * FROM certificates WHERE id = ?"
-_LIVES = "SELECT c.*, h.at, h.status FROM certificates c JOIN history h ON h.certificate = c.id "
+_HISTORIES = "SELECT c.*, h.at, h.status FROM certificates c JOIN history h ON h.certificate = c.id "
 _IN_ORDER = " ORDER BY c.id, h.at"
 _OF_KIND = "WHERE c.kind = ?"
-_TOUCHED = "WHERE c.id IN (SELECT certificate FROM history WHERE at >= ? AND at < ?)"
+_CHANGED = "WHERE c.id IN (SELECT certificate FROM history WHERE at >= ? AND at < ?)"
 
 
 class Registry:
-    """The open memory, within one transaction; comes from :meth:`create` or :meth:`open`."""
+    """The open database, in one transaction. Use :meth:`create` or :meth:`open`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         """Wrap an open database."""
@@ -67,7 +67,11 @@ class Registry:
     @classmethod
     @contextmanager
     def create(cls, path: Path) -> Iterator[Self]:
-        """Make an empty one that only its owner can read; ``FileExistsError`` where one is."""
+        """Create an empty database that only its owner can read.
+
+        Raises:
+            FileExistsError: It exists.
+        """
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with closing(_connect(path)) as database, database:
             database.executescript(_SCHEMA)
@@ -76,31 +80,31 @@ class Registry:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """Open one for a single transaction: kept if the block ends, forgotten if it raises."""
+        """Open a database for one transaction: committed if the block ends, rolled back if it raises."""
         with closing(_connect(path)) as database, database:
             yield cls(database)
 
-    def write_setting(self, name: str, value: object) -> None:
-        """Keep a JSON value under a name."""
+    def store_setting(self, name: str, value: object) -> None:
+        """Store a JSON value under a name."""
         self._db.execute("REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value)))
 
     def read_settings(self) -> dict[str, Any]:
-        """All kept values by name."""
+        """Return all stored values by name."""
         return {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM settings")}
 
-    def keep_authority(self, authority: Authority) -> None:
-        """Keep an authority with its private key."""
+    def store_authority(self, authority: Authority) -> None:
+        """Store an authority with its private key."""
         key = authority.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         row = (authority.label, authority.name.rfc4514_string(), key)
         self._db.execute("INSERT INTO authorities VALUES (?, ?, ?)", row)
 
     def authorities(self) -> Mapping[str, Authority]:
-        """All authorities by label."""
+        """Return all authorities by label."""
         rows = self._db.execute("SELECT * FROM authorities ORDER BY label")
         return {label: _authority(label, name, key) for label, name, key in rows}
 
     def keep(self, certificate: Certificate, at: int, status: Status) -> int:
-        """Keep a new certificate; returns its number."""
+        """Store a new certificate; return its number."""
         c, s = certificate, certificate.subject
         who = (s.kind, s.eui, s.name, s.role, s.usage, s.manufacturing)
         what = (c.signer, c.issuer, c.serial, c.expires, c.der)
@@ -110,34 +114,34 @@ class Registry:
         return number
 
     def change(self, number: int, at: int, status: Status) -> None:
-        """Give a certificate a new status from an instant on."""
+        """Set the status of a certificate from a time on."""
         self._db.execute("INSERT INTO history VALUES (?, ?, ?)", (number, at, status))
         self._db.execute("UPDATE certificates SET status = ? WHERE id = ?", (status, number))
 
     def numbers(self, kind: Kind, status: Status) -> list[int]:
-        """Numbers of the certificates of a kind that have a status now, in order of issue."""
+        """Return the numbers of certificates of a kind with a present status, in order of issue."""
         query = "SELECT id FROM certificates WHERE kind = ? AND status = ? ORDER BY id"
         return [number for (number,) in self._db.execute(query, (kind, status))]
 
     def certificate(self, number: int) -> Certificate:
-        """One certificate by its number."""
+        """Return a certificate by its number."""
         return _certificate(self._db.execute(_ONE, (number,)).fetchone())
 
-    def lives(self) -> Iterator[tuple[Certificate, History]]:
-        """Every certificate with its whole history, in order of issue."""
-        return _grouped(self._db.execute(_LIVES + _IN_ORDER))
+    def histories(self) -> Iterator[tuple[Certificate, History]]:
+        """Return every certificate with its complete history, in order of issue."""
+        return _grouped(self._db.execute(_HISTORIES + _IN_ORDER))
 
-    def lives_of(self, kind: Kind) -> Iterator[tuple[Certificate, History]]:
-        """The same of one kind."""
-        return _grouped(self._db.execute(_LIVES + _OF_KIND + _IN_ORDER, (kind,)))
+    def histories_of(self, kind: Kind) -> Iterator[tuple[Certificate, History]]:
+        """Return the same for one kind."""
+        return _grouped(self._db.execute(_HISTORIES + _OF_KIND + _IN_ORDER, (kind,)))
 
-    def lives_touched(self, since: int, until: int) -> Iterator[tuple[Certificate, History]]:
-        """The same of which something changed in since <= instant < until."""
-        return _grouped(self._db.execute(_LIVES + _TOUCHED + _IN_ORDER, (since, until)))
+    def histories_changed(self, since: int, until: int) -> Iterator[tuple[Certificate, History]]:
+        """Return the same for certificates that changed at ``since`` <= time < ``until``."""
+        return _grouped(self._db.execute(_HISTORIES + _CHANGED + _IN_ORDER, (since, until)))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file without waiting for the disk: a simulation that a power cut ends is made anew."""
+    """Open the file without waiting for the disk. A simulation does not need to survive a power cut."""
     database = sqlite3.connect(path)
     database.execute("PRAGMA synchronous = OFF")
     return database
@@ -145,8 +149,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _grouped(rows: sqlite3.Cursor) -> Iterator[tuple[Certificate, History]]:
     for _, group in groupby(rows, key=lambda row: row[0]):
-        moments = list(group)
-        yield _certificate(moments[0][:-2]), tuple((row[-2], Status(row[-1])) for row in moments)
+        entries = list(group)
+        yield _certificate(entries[0][:-2]), tuple((row[-2], Status(row[-1])) for row in entries)
 
 
 def _authority(label: str, name: str, key: bytes) -> Authority:
@@ -181,7 +185,7 @@ QUIET_DAYS = 31
 DEVICE_YEARS = 5
 WAN_PROVIDER = 6
 MANUFACTURING = 0.1
-"""Share of devices whose certificates carry the manufacturing flag."""
+"""Share of devices whose certificates have the manufacturing flag."""
 
 NORTH, CENTRAL_SOUTH = "WAN North", "WAN Central & South"
 
@@ -200,26 +204,26 @@ ORGANISATIONS: tuple[tuple[int, str | None], ...] = (
     (127, None),
     (135, "XML Sign"),
 )
-"""Role and common name; the ampersands must survive XML."""
+"""Role and common name. The ampersands test the escaping in XML."""
 
-BYGONE = {1: (pki.OCA_RETIRING, Status.NOT_IN_USE), 2: (pki.OCA, Status.REVOKED)}
-"""Places in the list above whose holder had certificates before: who signed them, how they ended."""
+EARLIER_CERTIFICATES = {1: (pki.OCA_RETIRING, Status.NOT_IN_USE), 2: (pki.OCA, Status.REVOKED)}
+"""Positions in the list above whose holder had earlier certificates: their signer and final status."""
 
 PAST = {Status.IN_USE: 0.93, Status.NOT_IN_USE: 0.04, Status.EXPIRED: 0.01, Status.PENDING: 0.02}
-"""What became of device certificates before the first day, by share."""
+"""Status of device certificates before the first day, by share."""
 
 
 def create_population(registry: Registry, rng: Random, quirks: Quirks, *, devices: int, start: int) -> None:
-    """Fill an empty registry. ``start``: seconds since 1970 at which the first day begins."""
-    desk = CertificateIssuer(rng=rng, quirks=quirks, authorities=_authorities(quirks))
-    _found_authorities(registry, desk, start)
-    _found_organisations(registry, desk, start)
+    """Fill an empty registry. ``start``: start of the first day, in seconds since 1970."""
+    issuer = CertificateIssuer(rng=rng, quirks=quirks, authorities=_authorities(quirks))
+    _create_authorities(registry, issuer, start)
+    _create_organisations(registry, issuer, start)
     for _ in range(devices):
-        _found_device(registry, desk, start - QUIET_DAYS * DAY)
+        _create_device(registry, issuer, start - QUIET_DAYS * DAY)
 
 
 def new_device(rng: Random) -> Eui:
-    """The EUI-64 of a device that was not there before."""
+    """Return the EUI-64 of a new device."""
     return eui_of(b"\x00\xdb\x12" + rng.randbytes(5))
 
 
@@ -237,52 +241,52 @@ def _authorities(quirks: Quirks) -> dict[str, Authority]:
     return {label: Authority(label=label, name=name, key=new_key()) for label, name in names.items()}
 
 
-def _found_authorities(registry: Registry, desk: CertificateIssuer, start: int) -> None:
-    roots = {"oca": desk.authorities[pki.OCA_ROOT], "dca": desk.authorities[pki.DCA_ROOT]}
-    for label, authority in desk.authorities.items():
-        registry.keep_authority(authority)
+def _create_authorities(registry: Registry, issuer: CertificateIssuer, start: int) -> None:
+    roots = {"oca": issuer.authorities[pki.OCA_ROOT], "dca": issuer.authorities[pki.DCA_ROOT]}
+    for label, authority in issuer.authorities.items():
+        registry.store_authority(authority)
         root = roots[label[:3]]
         role = ROOT_ROLE if root is authority else ISSUING_ROLE
         at = start - (4000 if root is authority else 3900) * DAY
-        registry.keep(desk.certify(authority, root, role, at), at, Status.IN_USE)
+        registry.keep(issuer.certify(authority, root, role, at), at, Status.IN_USE)
 
 
-def _found_organisations(registry: Registry, desk: CertificateIssuer, start: int) -> None:
-    """Two certificates each, and for some two more that have had their time."""
+def _create_organisations(registry: Registry, issuer: CertificateIssuer, start: int) -> None:
+    """Create two certificates for each organisation, and two earlier ones for some."""
     oldest = pki.ORGANISATION_LIFE.days - 10
     for place, (role, name) in enumerate(ORGANISATIONS):
-        eui = eui_of(b"\x90\xb3\xd5\x1f\x30" + desk.rng.randbytes(3))
+        eui = eui_of(b"\x90\xb3\xd5\x1f\x30" + issuer.rng.randbytes(3))
         for usage in Usage:
             holder = Subject(kind=Kind.ORGANISATION, eui=eui, name=name, role=role, usage=usage)
-            at = start - desk.rng.randint(QUIET_DAYS, oldest) * DAY
-            registry.keep(desk.issue(holder, at), at, Status.IN_USE)
-            if place in BYGONE:
-                signer, status = BYGONE[place]
-                before = registry.keep(desk.issue(holder, at - DAY, signer), at - DAY, Status.IN_USE)
+            at = start - issuer.rng.randint(QUIET_DAYS, oldest) * DAY
+            registry.keep(issuer.issue(holder, at), at, Status.IN_USE)
+            if place in EARLIER_CERTIFICATES:
+                signer, status = EARLIER_CERTIFICATES[place]
+                before = registry.keep(issuer.issue(holder, at - DAY, signer), at - DAY, Status.IN_USE)
                 registry.change(before, at, status)
 
 
-def _found_device(registry: Registry, desk: CertificateIssuer, latest: int) -> None:
-    eui, manufacturing = new_device(desk.rng), desk.rng.random() < MANUFACTURING
+def _create_device(registry: Registry, issuer: CertificateIssuer, latest: int) -> None:
+    eui, manufacturing = new_device(issuer.rng), issuer.rng.random() < MANUFACTURING
     for usage in Usage:
-        at = latest - desk.rng.randrange(DEVICE_YEARS * 365 * DAY) - DAY
+        at = latest - issuer.rng.randrange(DEVICE_YEARS * 365 * DAY) - DAY
         holder = Subject(kind=Kind.DEVICE, eui=eui, usage=usage, manufacturing=manufacturing)
-        (status,) = desk.rng.choices(list(PAST), list(PAST.values()))
-        began = Status.PENDING if status is Status.PENDING else Status.IN_USE
-        number = registry.keep(desk.issue(holder, at), at, began)
-        if status is not began:
+        (status,) = issuer.rng.choices(list(PAST), list(PAST.values()))
+        initial = Status.PENDING if status is Status.PENDING else Status.IN_USE
+        number = registry.keep(issuer.issue(holder, at), at, initial)
+        if status is not initial:
             registry.change(number, at + DAY, status)
 
 
 RETIREMENT_DAY = 4
-"""On this day of its life the retiring authority is revoked: the one line of the ARL."""
+"""Day of the simulation on which an authority is revoked: the only entry of the ARL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyRates:
-    """How much happens in a day: shares of the certificates concerned, and chances of one event.
+    """Changes in a day: shares of the certificates concerned, and probabilities of one event.
 
-    Above zero, a share is at least one certificate.
+    A share above zero is at least one certificate.
     """
 
     joins: float = 0.005
@@ -297,96 +301,102 @@ class DailyRates:
 JOINS_PENDING = 0.3
 """Share of new certificates that are pending at first."""
 
-AT_LEAST_ONE = 1e-9
-"""A share that rounds to one certificate."""
+ONE_CERTIFICATE = 1e-9
+"""A share that is rounded to one certificate."""
 
-STANDSTILL = DailyRates(
+NO_CHANGES = DailyRates(
     joins=0, replaced=0, expired=0, activated=0, returned=0, organisation_replaced=0, organisation_revoked=0
 )
-"""Nothing happens but what time itself brings: empty deltas."""
+"""Nothing changes except by expiry: empty deltas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedDay:
-    """One day: ``number`` from 1, ``begin`` in seconds since 1970; ``touched`` have had their change."""
+    """One day.
+
+    Args:
+        number: The number of the day, from 1.
+        begin: Its start, in seconds since 1970.
+        changed: Numbers of the certificates that have changed today.
+    """
 
     registry: Registry
-    desk: CertificateIssuer
+    issuer: CertificateIssuer
     number: int
     begin: int
-    touched: set[int] = field(default_factory=set)
+    changed: set[int] = field(default_factory=set)
 
-    def live(self, pace: DailyRates) -> None:
-        """Let the day happen."""
+    def run(self, rates: DailyRates) -> None:
+        """Make all changes of the day."""
         self._expire_in_time()
-        self._turn(Status.PENDING, Status.IN_USE, pace.activated)
-        self._turn(Status.NOT_IN_USE, Status.IN_USE, pace.returned)
-        self._turn(Status.IN_USE, Status.EXPIRED, pace.expired)
-        for certificate in self._pick(Kind.DEVICE, Status.IN_USE, pace.replaced):
-            self._succeed(certificate, Status.NOT_IN_USE)
-        self._disturb_organisations(pace)
-        self._join(pace.joins)
+        self._change_status(Status.PENDING, Status.IN_USE, rates.activated)
+        self._change_status(Status.NOT_IN_USE, Status.IN_USE, rates.returned)
+        self._change_status(Status.IN_USE, Status.EXPIRED, rates.expired)
+        for certificate in self._pick(Kind.DEVICE, Status.IN_USE, rates.replaced):
+            self._replace(certificate, Status.NOT_IN_USE)
+        self._change_organisations(rates)
+        self._add_devices(rates.joins)
         if self.number == RETIREMENT_DAY:
             self._retire_authority()
 
     def _expire_in_time(self) -> None:
-        """Organisation certificates whose ten years end today, each with its successor."""
+        """Replace organisation certificates that expire today."""
         for number in self.registry.numbers(Kind.ORGANISATION, Status.IN_USE):
             certificate = self.registry.certificate(number)
             if certificate.expires < self.begin + DAY:
-                self._succeed(certificate, Status.EXPIRED)
+                self._replace(certificate, Status.EXPIRED)
 
-    def _turn(self, old: Status, new: Status, share: float) -> None:
-        """Give a share of the device certificates of one status another."""
+    def _change_status(self, old: Status, new: Status, share: float) -> None:
+        """Change the status of a share of the device certificates."""
         for certificate in self._pick(Kind.DEVICE, old, share):
-            self._change(certificate, self._instant(), new)
+            self._change(certificate, self._random_time(), new)
 
-    def _disturb_organisations(self, pace: DailyRates) -> None:
-        rng = self.desk.rng
-        if rng.random() < pace.organisation_replaced:
-            self._succeed(self._any_organisation(), Status.NOT_IN_USE)
-        if rng.random() < pace.organisation_revoked:
-            self._succeed(self._any_organisation(), Status.REVOKED)
+    def _change_organisations(self, rates: DailyRates) -> None:
+        rng = self.issuer.rng
+        if rng.random() < rates.organisation_replaced:
+            self._replace(self._random_organisation(), Status.NOT_IN_USE)
+        if rng.random() < rates.organisation_revoked:
+            self._replace(self._random_organisation(), Status.REVOKED)
 
-    def _any_organisation(self) -> Certificate:
-        (certificate,) = self._pick(Kind.ORGANISATION, Status.IN_USE, AT_LEAST_ONE)
+    def _random_organisation(self) -> Certificate:
+        (certificate,) = self._pick(Kind.ORGANISATION, Status.IN_USE, ONE_CERTIFICATE)
         return certificate
 
-    def _join(self, share: float) -> None:
-        """New devices, each with two certificates; some are still pending."""
-        rng = self.desk.rng
+    def _add_devices(self, share: float) -> None:
+        """Add devices with two certificates each. Some are pending."""
+        rng = self.issuer.rng
         for _ in range(_count(1 + len(self.registry.numbers(Kind.DEVICE, Status.IN_USE)), share)):
-            eui, manufacturing, at = new_device(rng), rng.random() < MANUFACTURING, self._instant()
+            eui, manufacturing, at = new_device(rng), rng.random() < MANUFACTURING, self._random_time()
             for usage in Usage:
                 status = Status.PENDING if rng.random() < JOINS_PENDING else Status.IN_USE
                 device = Subject(kind=Kind.DEVICE, eui=eui, usage=usage, manufacturing=manufacturing)
-                self._keep(self.desk.issue(device, at), at, status)
+                self._keep(self.issuer.issue(device, at), at, status)
 
     def _retire_authority(self) -> None:
         for number in self.registry.numbers(Kind.OCA, Status.IN_USE):
             certificate = self.registry.certificate(number)
             if certificate.subject.name == RETIRING_NAME:
-                self._change(certificate, self._instant(), Status.REVOKED)
+                self._change(certificate, self._random_time(), Status.REVOKED)
 
-    def _succeed(self, certificate: Certificate, status: Status) -> None:
-        """End a certificate and issue its successor in the same second."""
-        at = self._instant()
+    def _replace(self, certificate: Certificate, status: Status) -> None:
+        """End a certificate and issue another one in the same second."""
+        at = self._random_time()
         self._change(certificate, at, status)
-        self._keep(self.desk.issue(certificate.subject, at), at, Status.IN_USE)
+        self._keep(self.issuer.issue(certificate.subject, at), at, Status.IN_USE)
 
     def _pick(self, kind: Kind, status: Status, share: float) -> list[Certificate]:
-        free = [n for n in self.registry.numbers(kind, status) if n not in self.touched]
-        return [self.registry.certificate(n) for n in self.desk.rng.sample(free, _count(len(free), share))]
+        free = [n for n in self.registry.numbers(kind, status) if n not in self.changed]
+        return [self.registry.certificate(n) for n in self.issuer.rng.sample(free, _count(len(free), share))]
 
     def _change(self, certificate: Certificate, at: int, status: Status) -> None:
         self.registry.change(certificate.number, at, status)
-        self.touched.add(certificate.number)
+        self.changed.add(certificate.number)
 
     def _keep(self, certificate: Certificate, at: int, status: Status) -> None:
-        self.touched.add(self.registry.keep(certificate, at, status))
+        self.changed.add(self.registry.keep(certificate, at, status))
 
-    def _instant(self) -> int:
-        return self.begin + self.desk.rng.randrange(DAY)
+    def _random_time(self) -> int:
+        return self.begin + self.issuer.rng.randrange(DAY)
 
 
 def _count(among: int, share: float) -> int:
@@ -395,7 +405,7 @@ def _count(among: int, share: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """``late``: dates of deltas that are to come a day late. The rest as ``Repository.create`` says."""
+    """The settings of ``Repository.create``, and ``late``: dates of deltas to publish a day late."""
 
     start: date
     today: date
@@ -409,57 +419,57 @@ class Settings:
 
     @classmethod
     def load(cls, registry: Registry) -> Self:
-        """Read them back."""
-        kept = registry.read_settings()
+        """Read the stored settings."""
+        stored = registry.read_settings()
         return cls(
-            start=date.fromisoformat(kept["start"]),
-            today=date.fromisoformat(kept["today"]),
-            seed=kept["seed"],
-            shapes=Shapes(kept["shapes"]),
-            full_lag_days=kept["full_lag_days"],
-            fulls_kept=kept["fulls_kept"],
-            quirks=Quirks(**kept["quirks"]),
-            pace=DailyRates(**kept["pace"]),
-            late=tuple(map(date.fromisoformat, kept["late"])),
+            start=date.fromisoformat(stored["start"]),
+            today=date.fromisoformat(stored["today"]),
+            seed=stored["seed"],
+            shapes=Shapes(stored["shapes"]),
+            full_lag_days=stored["full_lag_days"],
+            fulls_kept=stored["fulls_kept"],
+            quirks=Quirks(**stored["quirks"]),
+            pace=DailyRates(**stored["pace"]),
+            late=tuple(map(date.fromisoformat, stored["late"])),
         )
 
     def save(self, registry: Registry) -> None:
-        """Keep them."""
+        """Store the settings."""
         for name, value in asdict(self).items():
-            registry.write_setting(name, _plain(value))
+            registry.store_setting(name, _json_value(value))
 
     def rng(self, purpose: str) -> Random:
-        """The random source of one purpose: the same for the same seed, whatever happened before."""
+        """Return the random numbers for one purpose. They depend on the seed only."""
         return Random(f"{self.seed} {purpose}")
 
     def is_full_day(self, day: date) -> bool:
-        """Whether a full falls due: the first day, and every seventh after it."""
+        """Whether a full is due: on the first day, and every seventh day after it."""
         return (day - self.start).days % 7 == 0
 
     def next_day(self) -> Self:
-        """The clock one day on."""
+        """Return the settings of the next day."""
         return replace(self, today=self.today + timedelta(days=1))
 
     def with_late(self, late: tuple[date, ...]) -> Self:
-        """With other deltas on their way."""
+        """Return the settings with other late deltas."""
         return replace(self, late=late)
 
 
 def begin(day: date) -> int:
-    """When a day begins, in seconds since 1970, UTC."""
+    """Return the start of a day in UTC, in seconds since 1970."""
     return int(datetime.combine(day, time(), UTC).timestamp())
 
 
 def end(day: date) -> int:
-    """The last second of a day, in seconds since 1970, UTC."""
+    """Return the last second of a day in UTC, in seconds since 1970."""
     return begin(day + timedelta(days=1)) - 1
 
 
-def _plain(value: object) -> object:
+def _json_value(value: object) -> object:
     match value:
         case date():
             return value.isoformat()
         case tuple():
-            return [_plain(part) for part in value]
+            return [_json_value(part) for part in value]
         case _:
             return value

@@ -1,4 +1,4 @@
-"""Write and remove the day's files."""
+"""Publish the files of a day and remove old ones."""
 
 import os
 import re
@@ -38,7 +38,7 @@ CRL_LIFE = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """One line: which serial number, since when."""
+    """One entry: a serial number and the time of revocation."""
 
     serial: int
     since: datetime
@@ -47,7 +47,7 @@ class Revoked:
 def revocation_list(
     authority: Authority, revoked: Iterable[Revoked], *, number: int, issued: datetime, life: timedelta
 ) -> bytes:
-    """A CRL in DER. ``number``: its crlNumber, to rise with every issue."""
+    """Return a CRL in DER. ``number``: its crlNumber, which increases with every issue."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.name)
@@ -56,20 +56,24 @@ def revocation_list(
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier(authority.key_id, None, None), critical=False)
     )
-    for line in revoked:
-        entry = x509.RevokedCertificateBuilder().serial_number(line.serial).revocation_date(line.since)
+    for revocation in revoked:
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(revocation.serial)
+            .revocation_date(revocation.since)
+        )
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def signed_by_another(octets: bytes) -> bytes:
-    """The same list, with the signature of a key that nobody knows."""
-    tbs, algorithm, _ = pki.split_signed(octets)
+def signed_by_another(der: bytes) -> bytes:
+    """Return the same list with the signature of an unknown key."""
+    tbs, algorithm, _ = pki.split_signed(der)
     return pki.join_signed(tbs, algorithm, new_key().sign(tbs, ec.ECDSA(hashes.SHA256())))
 
 
 HIDDEN = ".simulator"
-"""Where the simulator keeps what is not published; files are written there and then moved."""
+"""Directory of unpublished files. A file is written there and then renamed."""
 
 ARL = "SMKIKR_ARL.crl.gz"
 CRL = "SMKIKR_CRL.crl.gz"
@@ -82,38 +86,46 @@ _NAME = re.compile(r"SMKIKR_(?:FULL|DELT)_(\d{4}-\d\d-\d\d)\.xml\.gz")
 
 
 def extract_name(kind: ExtractKind, day: date) -> str:
-    """The name of a full or a delta (Appendix O 2.3.3)."""
+    """Return the name of a full or a delta (Appendix O 2.3.3)."""
     return f"{_STEMS[kind]}{day.isoformat()}.xml.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedDirectory:
-    """The directory at ``path``; publishing needs its hidden directory."""
+    """The published directory. To publish a file, its hidden directory must exist."""
 
     path: Path
 
     def put(self, name: str, chunks: Iterable[bytes], modified: int) -> None:
-        """Publish a file in one step. ``modified``: its time stamp, seconds since 1970."""
-        aside = self.path / HIDDEN / f"{name}.aside"
-        with aside.open("wb") as file:
+        """Publish a file in one step. ``modified``: its modification time, in seconds since 1970."""
+        temporary = self.path / HIDDEN / f"{name}.temporary"
+        with temporary.open("wb") as file:
             file.writelines(chunks)
-        os.utime(aside, (modified, modified))
-        aside.replace(self.path / name)
+        os.utime(temporary, (modified, modified))
+        temporary.replace(self.path / name)
 
     def read(self, name: str) -> bytes:
-        """A published file whole; ``FileNotFoundError`` where it is not there."""
+        """Return the content of a published file.
+
+        Raises:
+            FileNotFoundError: It is not published.
+        """
         return (self.path / name).read_bytes()
 
     def remove(self, name: str) -> None:
-        """Take a file away; ``FileNotFoundError`` where it is not there."""
+        """Remove a file.
+
+        Raises:
+            FileNotFoundError: It is not published.
+        """
         (self.path / name).unlink()
 
     def names(self) -> tuple[str, ...]:
-        """What is published, in order."""
+        """Return the names of published files, sorted."""
         return tuple(sorted(p.name for p in self.path.iterdir() if p.is_file() and p.name[0] != "."))
 
     def days(self, kind: ExtractKind) -> tuple[date, ...]:
-        """Dates of the published fulls or deltas, the oldest first."""
+        """Return the dates of the published fulls or deltas, oldest first."""
         found = []
         for name in self.names():
             match = _NAME.fullmatch(name)
@@ -125,99 +137,99 @@ class PublishedDirectory:
 
 SUPPLIER = 2
 BASE_ROLES = frozenset({1, 4, 5})
-"""Recovery, access control broker, transitional CoS: in a device's anchor slots before installation."""
+"""Recovery, access control broker, transitional CoS: in the anchor slots of a new device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracts:
-    """The extracts of one registry."""
+    """The records of the extracts of a registry."""
 
     registry: Registry
 
     def full(self, day: date, lag_days: int, rng: Random) -> Iterator[Record]:
-        """Every certificate In-Use at the end of ``day``.
+        """Return every certificate In-Use at the end of ``day``.
 
-        A full is no snapshot of one instant: with ``lag_days`` each certificate is as it was at a
-        random instant up to so many days before the end of the day.
+        A full is not a snapshot of one time. Each certificate has its status at a random time up to
+        ``lag_days`` before the end of the day.
         """
-        for certificate, history in self.registry.lives():
+        for certificate, history in self.registry.histories():
             lag = rng.randrange(lag_days * DAY) if lag_days else 0
             if status_at(history, end(day) - lag) is Status.IN_USE:
                 yield record(certificate, Status.IN_USE)
 
     def delta(self, day: date) -> Iterator[Record]:
-        """Every certificate issued or changed on ``day``, with its status at the end of it."""
-        for certificate, history in self.registry.lives_touched(begin(day), end(day) + 1):
+        """Return every certificate issued or changed on ``day``, with its status at the end of the day."""
+        for certificate, history in self.registry.histories_changed(begin(day), end(day) + 1):
             status = status_at(history, end(day))
             assert status is not None
             yield record(certificate, status)
 
     def anchors(self, day: date, wan_provider: str) -> Iterator[Record]:
-        """Organisation authorities and the organisations of the base roles with one WAN provider."""
+        """Return organisation authorities, and organisations of the base roles with one WAN provider."""
         for kind in (Kind.OCA, Kind.ORGANISATION):
-            for certificate, history in self.registry.lives_of(kind):
+            for certificate, history in self.registry.histories_of(kind):
                 if status_at(history, end(day)) is Status.IN_USE and _is_base(certificate, wan_provider):
                     yield record(certificate, Status.IN_USE)
 
     def supplier(self, day: date) -> Record:
-        """A supplier's certificate that is In-Use: what has no business among anchor slots."""
+        """Return an In-Use certificate of a supplier, which does not belong in an anchor slot."""
         return record(in_use_supplier(self.registry, day), Status.IN_USE)
 
 
 def in_use_supplier(registry: Registry, day: date) -> Certificate:
-    """The first supplier's certificate that is In-Use at the end of a day."""
+    """Return the first certificate of a supplier that is In-Use at the end of a day."""
     return next(
         certificate
-        for certificate, history in registry.lives_of(Kind.ORGANISATION)
+        for certificate, history in registry.histories_of(Kind.ORGANISATION)
         if certificate.subject.role == SUPPLIER and status_at(history, end(day)) is Status.IN_USE
     )
 
 
 def _is_base(certificate: Certificate, wan_provider: str) -> bool:
-    who = certificate.subject
-    chosen = who.role == WAN_PROVIDER and who.name == wan_provider
-    return who.kind is Kind.OCA or who.role in BASE_ROLES or chosen
+    subject = certificate.subject
+    is_wan_provider = subject.role == WAN_PROVIDER and subject.name == wan_provider
+    return subject.kind is Kind.OCA or subject.role in BASE_ROLES or is_wan_provider
 
 
 def record(certificate: Certificate, status: Status) -> Record:
-    """A certificate as the Repository writes it: claims around a body."""
-    who = certificate.subject
-    is_authority = who.kind in {Kind.OCA, Kind.DCA}
-    is_device = who.kind is Kind.DEVICE
+    """Return a certificate as the Repository writes it: claims and a body."""
+    subject = certificate.subject
+    is_authority = subject.kind in {Kind.OCA, Kind.DCA}
+    is_device = subject.kind is Kind.DEVICE
     return Record(
-        alt_name=who.eui if is_device else None,
-        name=None if is_device else who.name if is_authority else who.eui,
+        alt_name=subject.eui if is_device else None,
+        name=None if is_device else subject.name if is_authority else subject.eui,
         serial=certificate.serial,
         status=status,
         body=certificate.der,
-        role=None if who.role is None else str(who.role),
-        usage="DS" if is_authority else who.usage,
-        manufacturing=who.manufacturing,
+        role=None if subject.role is None else str(subject.role),
+        usage="DS" if is_authority else subject.usage,
+        manufacturing=subject.manufacturing,
         authority=is_authority,
     )
 
 
 BACK = timedelta(days=2)
-"""How old a CRL is that is published again."""
+"""Age of a CRL that is published again."""
 
-FaultsList_Press = frozenset[Fault]
+Faults = frozenset[Fault]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPublisher:
-    """Makes lists from ``registry``; the day is ``settings.today``."""
+    """Creates the revocation lists of a registry for ``settings.today``."""
 
     registry: Registry
     settings: Settings
 
-    def arl(self, _faults: FaultsList_Press) -> bytes:
-        """Revoked authorities, signed by the root."""
+    def arl(self, _faults: Faults) -> bytes:
+        """Return the list of revoked authorities, signed by the root."""
         root = self.registry.authorities()[OCA_ROOT]
         lines = self._lines(OCA_ROOT, Kind.OCA, self.settings.today)
         return self._list(root, lines, self.settings.today, ARL_LIFE)
 
-    def crl(self, faults: FaultsList_Press) -> bytes:
-        """Revoked organisations, signed by the issuing authority, or by somebody else."""
+    def crl(self, faults: Faults) -> bytes:
+        """Return the list of revoked organisations, signed by the issuing authority or by another one."""
         day = self.settings.today - (BACK if Fault.OLDER_CRL in faults else timedelta())
         authority = self.registry.authorities()[OCA]
         lines = self._lines(OCA, Kind.ORGANISATION, day)
@@ -227,14 +239,14 @@ class ListPublisher:
         if Fault.STRANGER_CRL in faults:
             name = pki.oca_name("OCA Issuing S9", pki.ISSUING_ROLE)
             authority = Authority(label="stranger", name=name, key=new_key())
-        octets = self._list(authority, lines, day, CRL_LIFE)
-        return signed_by_another(octets) if Fault.FORGED_CRL in faults else octets
+        der = self._list(authority, lines, day, CRL_LIFE)
+        return signed_by_another(der) if Fault.FORGED_CRL in faults else der
 
     def _lines(self, label: str, kind: Kind, day: date) -> list[Revoked]:
-        """What one authority has revoked by the end of a day."""
+        """Return what an authority has revoked by the end of a day."""
         return [
             Revoked(serial=int(certificate.serial, 16), since=datetime.fromtimestamp(at, UTC))
-            for certificate, history in self.registry.lives_of(kind)
+            for certificate, history in self.registry.histories_of(kind)
             for at, status in history
             if status is Status.REVOKED and certificate.signer == label and at <= end(day)
         ]
@@ -250,28 +262,27 @@ class ListPublisher:
 
 
 WINDOW_DAYS = 7
-"""Deltas on offer (MP147)."""
+"""Days that a delta stays published (MP147)."""
 
 FAR_FUTURE = date(2099, 1, 1)
 STRANGE = "SMKIKR_DELT_latest.xml.gz"
 IMPOSSIBLE = "SMKIKR_DELT_2026-02-30.xml.gz"
 
-Faults = frozenset[Fault]
-SOUND: Faults = frozenset()
+NO_FAULTS: Faults = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
-    """Publishes what ``registry`` holds on ``shelf``; the day is ``settings.today``."""
+    """Publishes the files of ``registry`` in ``directory`` for ``settings.today``."""
 
     registry: Registry
     settings: Settings
-    shelf: PublishedDirectory
+    directory: PublishedDirectory
 
     def publish(self, faults: Faults) -> tuple[date, ...]:
-        """Publish everything of the day; returns the dates of deltas that are to come late."""
+        """Publish all files of the day; return the dates of deltas to publish late."""
         today = self.settings.today
-        self._finish_uploads()
+        self._remove_temporary_files()
         for day in self.settings.late:
             self.delta(day)
         self._change_published(faults)
@@ -279,56 +290,56 @@ class Publisher:
             self.full(today, faults & ON_FULLS)
         if not faults & {Fault.WITHHOLD_DELTA, Fault.LATE_DELTA}:
             self.delta(today, faults - ON_FULLS)
-        self._stray(faults)
+        self._publish_unexpected(faults)
         self._companions(faults)
         self._remove_old()
         return (today,) if Fault.LATE_DELTA in faults else ()
 
-    def full(self, day: date, faults: Faults = SOUND, name: str | None = None) -> str:
-        """Publish the full of a day, by its own name or another; returns the name."""
+    def full(self, day: date, faults: Faults = NO_FAULTS, name: str | None = None) -> str:
+        """Publish the full of a day, by its own name or another; return the name."""
         name = name or extract_name(ExtractKind.FULL, day)
         lag, rng = self.settings.full_lag_days, self.settings.rng(f"lag {day}")
         records = Extracts(registry=self.registry).full(day, lag, rng)
-        self._put(name, self._written(name, records, self._shape(name), faults))
+        self._put(name, self._file_chunks(name, records, self._shape(name), faults))
         return name
 
-    def delta(self, day: date, faults: Faults = SOUND, name: str | None = None) -> str:
-        """Publish the delta of a day, by its own name or another; returns the name."""
+    def delta(self, day: date, faults: Faults = NO_FAULTS, name: str | None = None) -> str:
+        """Publish the delta of a day, by its own name or another; return the name."""
         name = name or extract_name(ExtractKind.DELTA, day)
         self._put(name, self._delta(name, day, self._shape(name), faults))
         return name
 
-    def _delta(self, name: str, day: date, shape: FileShape, faults: Faults = SOUND) -> Iterable[bytes]:
-        return self._written(name, Extracts(registry=self.registry).delta(day), shape, faults)
+    def _delta(self, name: str, day: date, shape: FileShape, faults: Faults = NO_FAULTS) -> Iterable[bytes]:
+        return self._file_chunks(name, Extracts(registry=self.registry).delta(day), shape, faults)
 
-    def _written(
-        self, name: str, records: Iterable[Record], shape: FileShape, faults: Faults = SOUND
+    def _file_chunks(
+        self, name: str, records: Iterable[Record], shape: FileShape, faults: Faults = NO_FAULTS
     ) -> Iterable[bytes]:
-        """A file, damaged at its records, its XML and its octets in that order; a sound one is streamed."""
+        """Return a file with its faults. A file without faults is streamed."""
         for fault in filter(faults.__contains__, ON_RECORDS):
             records = ON_RECORDS[fault](records)
-        xml: Iterable[bytes] = file_format.octets(records, shape.xml, self.settings.rng(f"order {name}"))
+        xml: Iterable[bytes] = file_format.xml_chunks(records, shape.xml, self.settings.rng(f"order {name}"))
         for fault in filter(faults.__contains__, ON_XML):
             xml = [ON_XML[fault](b"".join(xml))]
-        data: Iterable[bytes] = file_format.octets_gz(xml, shape.gz, name.removesuffix(".gz"))
+        data: Iterable[bytes] = file_format.gzip_chunks(xml, shape.gz, name.removesuffix(".gz"))
         for fault in filter(faults.__contains__, ON_FILES):
             data = [ON_FILES[fault](b"".join(data))]
         return data
 
     def _put(self, name: str, chunks: Iterable[bytes]) -> None:
-        self.shelf.put(name, chunks, end(self.settings.today))
+        self.directory.put(name, chunks, end(self.settings.today))
 
     def _shape(self, name: str) -> FileShape:
         return shape_for(self.settings.shapes, self.settings.rng(f"shape {name}"))
 
     def _change_published(self, faults: Faults) -> None:
-        """Replace the newest delta by other octets of the same meaning."""
+        """Replace the newest delta by other bytes with the same meaning."""
         changes = faults & {Fault.CHANGE_AFTER_PUBLICATION, Fault.SAME_SIZE_CHANGE}
         if not changes:
             return
-        published = self.shelf.days(ExtractKind.DELTA)
+        published = self.directory.days(ExtractKind.DELTA)
         if not published:
-            raise UsageError("no delta is published that could be changed")
+            raise UsageError("No delta is published that could be changed.")
         name = extract_name(ExtractKind.DELTA, published[-1])
         shape = self._shape(name)
         container = replace(shape.gz, modified=end(self.settings.today))
@@ -336,8 +347,8 @@ class Publisher:
             container = replace(container, comment=not container.comment)
         self._put(name, self._delta(name, published[-1], replace(shape, gz=container)))
 
-    def _stray(self, faults: Faults) -> None:
-        """Publish what has no business there."""
+    def _publish_unexpected(self, faults: Faults) -> None:
+        """Publish files that do not belong there."""
         today = self.settings.today
         if Fault.HALF_WRITTEN in faults:
             name = extract_name(ExtractKind.DELTA, today + timedelta(days=1))
@@ -351,36 +362,36 @@ class Publisher:
             self.full(today, name=extract_name(ExtractKind.FULL, FAR_FUTURE))
 
     def _companions(self, faults: Faults) -> None:
-        """Lists of revoked certificates and the two anchor-slot files, as of today."""
+        """Publish the revocation lists and the two anchor-slot files of today."""
         today, extracts = self.settings.today, Extracts(registry=self.registry)
         for name, provider in ((ANCHORS_NORTH, NORTH), (ANCHORS_CENTRAL_SOUTH, CENTRAL_SOUTH)):
             records = list(extracts.anchors(today, provider))
             if Fault.SLOTS_DIFFER in faults and name == ANCHORS_NORTH:
                 records.append(extracts.supplier(today))
-            self._put(name, self._written(name, records, self._shape(name)))
-        lists_press = ListPublisher(registry=self.registry, settings=self.settings)
-        for name, make in ((ARL, lists_press.arl), (CRL, lists_press.crl)):
+            self._put(name, self._file_chunks(name, records, self._shape(name)))
+        list_publisher = ListPublisher(registry=self.registry, settings=self.settings)
+        for name, make in ((ARL, list_publisher.arl), (CRL, list_publisher.crl)):
             if Fault.WITHHOLD_LISTS not in faults:
                 whole = b"".join(
-                    file_format.octets_gz([make(faults)], self._shape(name).gz, name.removesuffix(".gz"))
+                    file_format.gzip_chunks([make(faults)], self._shape(name).gz, name.removesuffix(".gz"))
                 )
                 is_corrupt = Fault.CORRUPT_CRL in faults and name == CRL
                 self._put(name, [ON_FILES[Fault.CORRUPT](whole) if is_corrupt else whole])
-            elif name in self.shelf.names():
-                self.shelf.remove(name)
+            elif name in self.directory.names():
+                self.directory.remove(name)
 
-    def _finish_uploads(self) -> None:
-        """Take away what stood half written yesterday."""
-        for name in self.shelf.names():
+    def _remove_temporary_files(self) -> None:
+        """Remove the incomplete files of yesterday."""
+        for name in self.directory.names():
             if name.endswith(TEMPORARY):
-                self.shelf.remove(name)
+                self.directory.remove(name)
 
     def _remove_old(self) -> None:
-        """Keep the deltas of the newest seven dates, and the newest fulls that are not of the future."""
+        """Remove deltas older than seven days, and fulls except the newest ones up to today."""
         today = self.settings.today
-        fulls = [day for day in self.shelf.days(ExtractKind.FULL) if day <= today]
+        fulls = [day for day in self.directory.days(ExtractKind.FULL) if day <= today]
         for day in fulls[: -self.settings.fulls_kept]:
-            self.shelf.remove(extract_name(ExtractKind.FULL, day))
-        for day in self.shelf.days(ExtractKind.DELTA):
+            self.directory.remove(extract_name(ExtractKind.FULL, day))
+        for day in self.directory.days(ExtractKind.DELTA):
             if day <= today - timedelta(days=WINDOW_DAYS):
-                self.shelf.remove(extract_name(ExtractKind.DELTA, day))
+                self.directory.remove(extract_name(ExtractKind.DELTA, day))

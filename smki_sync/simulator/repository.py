@@ -1,4 +1,4 @@
-"""SimulatedRepository."""
+"""The simulated Repository: create it, let days pass, publish files, ask what it contains."""
 
 import shutil
 import sys
@@ -26,34 +26,34 @@ from smki_sync.simulator.population import (
 )
 from smki_sync.simulator.publisher import HIDDEN, PublishedDirectory, Publisher
 
-_MEMORY = "registry.db"
+_DATABASE = "registry.db"
 
 Truth = dict[tuple[str, str], tuple[str, bytes]]
-"""(issuer in RFC 4514, serial in upper-case hex) to (status letter, DER)."""
+"""From (issuer in RFC 4514, serial number in upper-case hex) to (status letter, DER)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What the Repository held at the end of a day, published or not."""
+    """The content of the Repository at the end of a day, whether published or not."""
 
     rows: Truth
 
     def truth(self) -> Truth:
-        """Every certificate ever issued, those too that left In-Use before the first full."""
+        """Return every certificate ever issued, including those that left In-Use before the first full."""
         return dict(self.rows)
 
     def in_use(self) -> set[bytes]:
-        """The DER of every certificate In-Use: what a mirror must end up with."""
+        """Return the DER of every In-Use certificate: the expected content of a mirror."""
         return {der for status, der in self.rows.values() if status == Status.IN_USE}
 
 
 class Repository:
-    """A simulated Repository; holds nothing open between calls."""
+    """A simulated Repository. No file stays open between calls."""
 
     def __init__(self, path: Path) -> None:
-        """Name the directory; use :meth:`create` or :meth:`open`."""
+        """Set the directory. Use :meth:`create` or :meth:`open` instead."""
         self.path = path
-        self._memory = path / HIDDEN / _MEMORY
+        self._database = path / HIDDEN / _DATABASE
 
     @classmethod
     def create(
@@ -70,19 +70,23 @@ class Repository:
         quirks: Quirks = NO_QUIRKS,
         pace: DailyRates | None = None,
     ) -> Self:
-        """Found a repository and let it run for ``days`` days, the first of them ``start``.
+        """Create a repository and let ``days`` days pass, the first of them ``start``.
 
-        ``devices``: how many to begin with. ``full_lag_days``: how far a full's records may lie apart
-        in time. ``fulls_kept``: how many fulls stay on offer. Raises ``UsageError`` where a
-        repository is already there, or for less than one day.
+        Args:
+            devices: Number of devices at the beginning.
+            full_lag_days: Largest difference in time between the records of a full, in days.
+            fulls_kept: Number of fulls that stay published.
+
+        Raises:
+            UsageError: A repository exists there, or there is less than one day.
         """
         if days < 1:
-            raise UsageError(f"a repository has at least one day, not {days}")
+            raise UsageError(f"A repository has at least one day, not {days}.")
         repository = cls(Path(path))
         try:
-            repository._memory.parent.mkdir(mode=0o700, parents=True)
+            repository._database.parent.mkdir(mode=0o700, parents=True)
         except FileExistsError as exc:
-            raise UsageError(f"{path} already holds a simulated repository") from exc
+            raise UsageError(f"{path} already contains a simulated repository.") from exc
         settings = Settings(
             start=start,
             today=start - timedelta(days=1),
@@ -93,104 +97,118 @@ class Repository:
             quirks=quirks,
             pace=pace or DailyRates(),
         )
-        with Registry.create(repository._memory) as registry:
+        with Registry.create(repository._database) as registry:
             create_population(registry, settings.rng("found"), quirks, devices=devices, start=begin(start))
             settings.save(registry)
             for back in range(DELTAS_BEFORE, 0, -1):
-                repository._press(registry, settings).delta(start - timedelta(days=back))
+                repository._publisher(registry, settings).delta(start - timedelta(days=back))
         repository.advance(days)
         return repository
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Go on with one that was created; ``UsageError`` where there is none."""
+        """Open an existing repository.
+
+        Raises:
+            UsageError: There is none.
+        """
         repository = cls(Path(path))
-        if not repository._memory.is_file():
-            raise UsageError(f"{path} holds no simulated repository", hint="smki-sync simulate create DIR")
+        if not repository._database.is_file():
+            raise UsageError(
+                f"{path} does not contain a simulated repository.",
+                hint="Run `smki-sync simulate create DIR`.",
+            )
         return repository
 
     @property
     def today(self) -> date:
-        """The last day that has happened."""
-        with self._opened() as (_, settings):
+        """The last day that has passed."""
+        with self._open_registry() as (_, settings):
             return settings.today
 
     def advance(self, days: int = 1, faults: Collection[Fault] = ()) -> None:
-        """Let days happen and publish their files; the faults strike on each of these days.
+        """Let days pass and publish their files, with the faults on each of these days.
 
-        A fault of a full strikes where a full falls due; ``UsageError``, and nothing has happened,
-        where none does.
+        Raises:
+            UsageError: A fault concerns a full, but no full is due. Then no day passes.
         """
-        self._check_full_falls_due(days, faults)
+        self._check_full_is_due(days, faults)
         for _ in range(days):
-            with self._opened() as (registry, before):
+            with self._open_registry() as (registry, before):
                 settings = before.next_day()
-                _live(registry, settings)
-                late = self._press(registry, settings).publish(frozenset(faults))
+                _simulate_day(registry, settings)
+                late = self._publisher(registry, settings).publish(frozenset(faults))
                 settings.with_late(late).save(registry)
 
     def publish_full(self, day: date) -> str:
-        """Publish the full of any day up to today, in sound form; returns its name."""
-        with self._opened() as (registry, settings):
-            return self._press(registry, settings).full(day)
+        """Publish the full of any day up to today, without faults; return its name."""
+        with self._open_registry() as (registry, settings):
+            return self._publisher(registry, settings).full(day)
 
     def publish_delta(self, day: date) -> str:
-        """Publish the delta of any day up to today (again), in sound form; returns its name."""
-        with self._opened() as (registry, settings):
-            return self._press(registry, settings).delta(day)
+        """Publish the delta of any day up to today again, without faults; return its name."""
+        with self._open_registry() as (registry, settings):
+            return self._publisher(registry, settings).delta(day)
 
     def remove(self, name: str) -> None:
-        """Take a published file away; ``FileNotFoundError`` where it is not there."""
+        """Remove a published file.
+
+        Raises:
+            FileNotFoundError: It is not published.
+        """
         PublishedDirectory(path=self.path).remove(name)
 
     def at(self, day: date) -> Snapshot:
-        """What the Repository held at the end of a day."""
-        with self._opened() as (registry, _):
-            lives = [(c, status_at(history, end(day))) for c, history in registry.lives()]
-        return Snapshot(rows={(c.issuer, c.serial): (status.value, c.der) for c, status in lives if status})
+        """Return the content of the Repository at the end of a day."""
+        with self._open_registry() as (registry, _):
+            statuses = [(c, status_at(history, end(day))) for c, history in registry.histories()]
+        return Snapshot(
+            rows={(c.issuer, c.serial): (status.value, c.der) for c, status in statuses if status}
+        )
 
     def truth(self) -> Truth:
-        """What it holds now; see :meth:`Snapshot.truth`."""
+        """Return the present content; see :meth:`Snapshot.truth`."""
         return self.at(self.today).truth()
 
     def in_use(self) -> set[bytes]:
-        """What is In-Use now; see :meth:`Snapshot.in_use`."""
+        """Return what is In-Use now; see :meth:`Snapshot.in_use`."""
         return self.at(self.today).in_use()
 
     def roots(self) -> dict[Kind, bytes]:
-        """The DER of the two root certificates, by OCA and DCA: a Party's trust anchors."""
-        with self._opened() as (registry, _):
+        """Return the DER of the root certificates of OCA and DCA: the trust anchors of a Party."""
+        with self._open_registry() as (registry, _):
             return {
                 kind: certificate.der
                 for kind in (Kind.OCA, Kind.DCA)
-                for certificate, _ in registry.lives_of(kind)
+                for certificate, _ in registry.histories_of(kind)
                 if certificate.subject.role == ROOT_ROLE
             }
 
-    def _check_full_falls_due(self, days: int, faults: Collection[Fault]) -> None:
-        with self._opened() as (_, settings):
+    def _check_full_is_due(self, days: int, faults: Collection[Fault]) -> None:
+        with self._open_registry() as (_, settings):
             ahead = (settings.today + timedelta(days=n + 1) for n in range(days))
             if ON_FULLS.intersection(faults) and not any(map(settings.is_full_day, ahead)):
-                raise UsageError("no full falls due in these days", hint="advance as far as the next full")
+                raise UsageError("No full is due in these days.", hint="Advance to the day of the next full.")
 
-    def _press(self, registry: Registry, settings: Settings) -> Publisher:
-        return Publisher(registry=registry, settings=settings, shelf=PublishedDirectory(path=self.path))
+    def _publisher(self, registry: Registry, settings: Settings) -> Publisher:
+        return Publisher(registry=registry, settings=settings, directory=PublishedDirectory(path=self.path))
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Registry, Settings]]:
-        with Registry.open(self._memory) as registry:
+    def _open_registry(self) -> Iterator[tuple[Registry, Settings]]:
+        with Registry.open(self._database) as registry:
             yield registry, Settings.load(registry)
 
 
-def _live(registry: Registry, settings: Settings) -> None:
-    """Let the day of ``settings`` happen."""
-    desk = CertificateIssuer(
+def _simulate_day(registry: Registry, settings: Settings) -> None:
+    """Change certificates as on the day of ``settings``."""
+    issuer = CertificateIssuer(
         rng=settings.rng(f"life {settings.today}"),
         quirks=settings.quirks,
         authorities=registry.authorities(),
     )
     number = (settings.today - settings.start).days + 1
-    SimulatedDay(registry=registry, desk=desk, number=number, begin=begin(settings.today)).live(settings.pace)
+    day = SimulatedDay(registry=registry, issuer=issuer, number=number, begin=begin(settings.today))
+    day.run(settings.pace)
 
 
 DELTAS_BEFORE = 2
@@ -205,7 +223,7 @@ LAG_DAYS = 2
 
 
 def make_sample(directory: Path) -> None:
-    """Put the published files of the sample into ``directory``, in place of an earlier sample's."""
+    """Write the published files of the sample to ``directory``. An earlier sample there is replaced."""
     directory.mkdir(parents=True, exist_ok=True)
     for old in directory.glob("SMKIKR_*.gz"):
         old.unlink()

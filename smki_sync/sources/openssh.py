@@ -75,6 +75,12 @@ _FAILURES: Final = (
         error=SourceUnreachable,
         hint="Contact the DCC. Algorithms of old servers can be allowed in repository.ssh_config.",
     ),
+    _Failure(
+        text="Protocol major versions differ",
+        code="no-common-algorithm",
+        error=SourceUnreachable,
+        hint="The server is too old. Contact the DCC.",
+    ),
     _Failure(text="Could not resolve hostname", code="host-unknown", error=SourceUnreachable, hint=_NETWORK),
     _Failure(text="Connection refused", code="connection-refused", error=SourceUnreachable, hint=_NETWORK),
     _Failure(
@@ -97,6 +103,10 @@ _FAILURES: Final = (
         hint=_BUSY,
     ),
     _Failure(text="kex_exchange", code="handshake-failed", error=SourceUnreachable, hint=_HANDSHAKE),
+    _Failure(
+        text="ssh_dispatch_run_fatal", code="handshake-failed", error=SourceUnreachable, hint=_HANDSHAKE
+    ),
+    _Failure(text="Bad packet length", code="handshake-failed", error=SourceUnreachable, hint=_HANDSHAKE),
     _Failure(text="banner exchange", code="handshake-failed", error=SourceUnreachable, hint=_HANDSHAKE),
     _Failure(
         text="subsystem request failed",

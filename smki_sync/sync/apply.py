@@ -89,7 +89,8 @@ class Archiver:
             code=NoticeCode.NOT_ARCHIVED,
             message=f"The archive could not be written: {first.message}."
             + (f" These applied files are not archived yet: {names}." if names else ""),
-            hint="The files wait in `downloads`, and the next run tries again. Check free space and permissions"
+            hint="The files wait in `downloads`, and the next run tries again. Check free space and"
+            " permissions"
             " of the archive.",
         )
 
@@ -157,15 +158,15 @@ class GenerationCheck(Protocol[Checked_co]):
     """Checks a new generation before readers see it; an error prevents that."""
 
     def __call__(self, generation: Path, *, is_first: bool) -> Checked_co:
-        """``is_first``: it takes nothing over from another generation; its journal begins with its content."""
+        """``is_first``: it takes nothing over from another one; its journal begins with its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionResult(Generic[Checked]):
     """What the execution of a plan has done.
 
-    ``generation``: the current one afterwards. ``history_lost``: there was a mirror, and its journal and ledger
-    could not be copied. ``checked``: the result of the check of a new generation.
+    ``generation``: the current one afterwards. ``history_lost``: there was a mirror, and its journal and
+    ledger could not be copied. ``checked``: the result of the check of a new generation.
     """
 
     generation: Path | None
@@ -235,17 +236,26 @@ class PlanExecutor(Generic[Checked]):
         """Build a generation with the statements of the previous one, if that can be read."""
         plan, old = decision.plan, decision.held.generation
         if old:
-            inside = (*plan.overlap, *plan.deltas) if self.all_inside else plan.overlap
-            remaining = () if self.all_inside else plan.deltas
+            inside, remaining = self._split(plan.full, plan.overlap, plan.deltas)
             try:
                 return self._build(decision, old, inside, remaining)
             except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
                 self.job.hear.hear(Detail(text=f"{error.message}; building without its history"))
                 self._unusable.clear()
         is_lost = decision.held.state is not MirrorState.ABSENT
-        overlap, run = _without_gap(plan)
-        inside, remaining = ((*overlap, *run), ()) if self.all_inside else (overlap, run)
+        inside, remaining = self._split(plan.full, *_without_gap(plan))
         return self._build(decision, None, inside, remaining, history_lost=is_lost)
+
+    def _split(
+        self, full: Extract | None, overlap: Sequence[Extract], deltas: Sequence[Extract]
+    ) -> tuple[tuple[Extract, ...], tuple[Extract, ...]]:
+        """Return the deltas to apply before readers see the generation, and those to apply afterwards.
+
+        The delta of the full's own date is one of the first, because it may correct the full.
+        """
+        assert full is not None
+        inside = [delta for delta in deltas if self.all_inside or delta.day <= full.day]
+        return (*overlap, *inside), tuple(deltas[len(inside) :])
 
     def _build(
         self,
@@ -256,10 +266,12 @@ class PlanExecutor(Generic[Checked]):
         *,
         history_lost: bool = False,
     ) -> "_Built[Checked]":
-        """Build and publish a generation. ``inside``: deltas to apply before. ``remaining``: those to apply after.
+        """Build and publish a generation.
 
-        A delta of the overlap that cannot be used is missing. After any other one, none is applied, unless its
-        statements are in the previous generation.
+        ``inside``: deltas to apply before it is published. ``remaining``: those to apply afterwards.
+
+        A delta of the overlap that cannot be used is missing. After any other one, none is applied, unless
+        its statements are in the previous generation.
         """
         plan = decision.plan
         assert plan.full is not None
@@ -276,6 +288,7 @@ class PlanExecutor(Generic[Checked]):
                 elif delta.day > plan.full.day and delta.day in plan.superseded:
                     raise next(one.error for one in self._all_unusable if one.extract == delta)
                 elif delta.day >= plan.full.day and (old is None or delta in plan.deltas):
+                    remaining = ()
                     break
             counts = builder.finish()
         checked = self._publish(builder.path, is_first=old is None)
@@ -416,7 +429,7 @@ class _Built(Generic[Checked]):
 
 
 def _without_gap(plan: Plan) -> tuple[tuple[Extract, ...], tuple[Extract, ...]]:
-    """Deltas before the full, and those that follow it without a gap, if no previous generation knows the rest."""
+    """Deltas before the full, and those that follow it without a gap."""
     assert plan.full is not None
     day = plan.full.day
     every = {delta.day: delta for delta in (*plan.overlap, *plan.deltas)}

@@ -19,8 +19,8 @@ from smki_sync.verify.inspector import Verification
 class ReadStatistics:
     """What was odd about the records that were read, and which limits came near.
 
-    ``unproven``: new certificates whose issuer is not known. ``verification``: of the whole mirror after the run,
-    if that is configured. ``near``: for each limit, the file that came nearest to it.
+    ``unproven``: new certificates whose issuer is not known. ``verification``: of the whole mirror after the
+    run, if that is configured. ``near``: for each limit, the file that came nearest to it.
     """
 
     strict_parser_refuses: int = 0
@@ -62,14 +62,16 @@ def _odd(statistics: ReadStatistics) -> Iterator[Notice]:
     if statistics.claims_differ:
         yield Notice(
             code=NoticeCode.CLAIMS_DIFFER,
-            message=f"{statistics.claims_differ} records state another serial number, EUI-64, usage or role than"
+            message=f"{statistics.claims_differ} records state another serial number, EUI-64, usage or"
+            " role than"
             " the certificate in them. The values of the certificate are served.",
             hint="These rows have a flag in `certificates.flags`. Contact the DCC.",
         )
     if statistics.strict_parser_refuses:
         yield Notice(
             code=NoticeCode.STRICT_PARSER_REFUSES,
-            message=f"Strict X.509 parsers refuse {statistics.strict_parser_refuses} of the certificates. They are"
+            message=f"Strict X.509 parsers refuse {statistics.strict_parser_refuses} of the certificates."
+            " They are"
             " served.",
             hint="These rows have a flag in `certificates.flags`.",
         )
@@ -79,7 +81,8 @@ def _contradicted(statistics: ReadStatistics) -> Iterator[Notice]:
     if statistics.contradicted:
         yield Notice(
             code=NoticeCode.RECORDS_CONTRADICT,
-            message=f"{statistics.contradicted} records contradict an earlier record of the same file about the"
+            message=f"{statistics.contradicted} records contradict an earlier record of the same file"
+            " about the"
             " same certificate. The last record counts.",
             hint="Contact the DCC. The journal (`smki-sync changes`) shows both records of a delta.",
         )
@@ -99,7 +102,8 @@ def _issuer_unknown(statistics: ReadStatistics) -> Iterator[Notice]:
     if statistics.unproven:
         yield Notice(
             code=NoticeCode.ISSUER_UNKNOWN,
-            message=f"{statistics.unproven} new certificates cannot be checked: their issuer is not in the mirror"
+            message=f"{statistics.unproven} new certificates cannot be checked: their issuer is not in"
+            " the mirror"
             " yet. They are served.",
             hint="Run `smki-sync verify` to list them. Contact the DCC if the issuer does not appear.",
         )
@@ -122,8 +126,9 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What a run has done, for the notices. ``companions``: notices about lists, anchor slots and the archive.
+    """What a run has done, for the notices.
 
+    ``companions``: notices about lists, anchor slots and the archive.
     ``history_lost``: journal and ledger of the previous generation could not be copied.
     """
 
@@ -177,7 +182,8 @@ def _listing_empty(decision: Decision) -> Iterator[Notice]:
 
 
 _WAIT = (
-    "The run on the agreed day takes the full. Run `smki-sync sync --full` to take it now, and tell the DCC. The"
+    "The run on the agreed day takes the full. Run `smki-sync sync --full` to take it now, and tell the"
+    " DCC. The"
     " agreement is in `policy.full_download_day` and `full_download_hours`."
 )
 
@@ -251,7 +257,8 @@ def _quarantined(counts: CertificateCounts) -> Iterator[Notice]:
     if counts.quarantined:
         yield Notice(
             code=NoticeCode.RECORDS_QUARANTINED,
-            message=f"{counts.quarantined} record{'s' * (counts.quarantined > 1)} could not be read or checked,"
+            message=f"{counts.quarantined} record{'s' * (counts.quarantined > 1)} could not be read or"
+            " checked,"
             " and are in the quarantine, not served.",
             hint="Run `smki-sync quarantine` to list them. Contact the DCC, then accept them there.",
         )
@@ -280,7 +287,8 @@ def unproven_notice(counts: CertificateCounts) -> Iterator[Notice]:
     yield Notice(
         code=NoticeCode.UNPROVEN,
         message=f"The mirror is unproven since {unproven.since}: {why}.",
-        hint="Changes of those days may be missing. The next full is compared, and ends this. Rows about which"
+        hint="Changes of those days may be missing. The next full is compared, and ends this. Rows about"
+        " which"
         " the full and a delta disagree have `certificates.unproven` = 1.",
     )
 
@@ -341,7 +349,8 @@ def _strange(strangers: tuple[UnrecognisedFile, ...]) -> Iterator[Notice]:
     if strangers:
         yield Notice(
             code=NoticeCode.STRANGE_NAMES,
-            message=f"Ignored files with unrecognised names: {_list(f'{s.name} ({s.why})' for s in strangers)}.",
+            message="Ignored files with unrecognised names:"
+            f" {_list(f'{s.name} ({s.why})' for s in strangers)}.",
             hint="If one of them is an extract, set its name in `[repository]` of the configuration.",
         )
 

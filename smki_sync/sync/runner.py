@@ -75,15 +75,15 @@ class DownloadLedger:
 
 
 BUILD_FACTOR: Final = 4.5
-"""Bytes of a new generation for each byte of its full as .gz: a record takes about 200 there, 620 in the mirror
-with its indexes, and some 200 while they are sorted (docs/benchmarks.md)."""
+"""Bytes of a new generation for each byte of its full as .gz: a record takes about 200 there, 620 in the
+mirror with its indexes, and some 200 while they are sorted (docs/contributing.md)."""
 
 DEVICE_INDEX_FACTOR: Final = 1.0
-"""The same for the indexes of ``mirror.index_devices``: 104 bytes for each certificate, and as much while they
-are sorted."""
+"""The same for the indexes of ``mirror.index_devices``: 104 bytes for each certificate, and as much while
+they are sorted."""
 
 DELTA_FACTOR: Final = 100
-"""The same for a delta: its rows are scattered, and the write-ahead log contains each changed page completely."""
+"""The same for a delta: its rows are scattered, and the write-ahead log has each changed page completely."""
 
 RESERVE_BYTES: Final = 64 << 20
 """Kept free on each file system that is written to: for the history and for files of others."""
@@ -128,8 +128,8 @@ def _check(path: Path, size: int) -> None:
 def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Bring the mirror up to date. ``full``: merge the newest full, even if deltas are available.
 
-    A file that cannot be used is a missing file: the deltas before it are applied, and another full is used if
-    there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
+    A file that cannot be used is a missing file: the deltas before it are applied, and another full is used
+    if there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
     :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
     """
     job.directory.prepare()
@@ -272,7 +272,7 @@ class _Run:
         return _Round(decision=with_hashes(decision, downloads.files), result=result)
 
     def _next_decision(self, rounds: Sequence[_Round]) -> Decision | None:
-        """Plan again if a file could not be used, and another one helps; each such file gives one more plan."""
+        """Plan again if a file could not be used and another one helps."""
         last = rounds[-1]
         news = {one.extract.key for one in last.result.unusable} - last.decision.unusable
         return plan_again(self._job, last.decision, news) if news else None

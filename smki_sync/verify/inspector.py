@@ -31,8 +31,7 @@ from smki_sync.trust.chain import (
     check_signature,
 )
 from smki_sync.trust.profiles import FindingCode, Severity, TrustFinding
-from smki_sync.x509 import read_facts
-from smki_sync.x509.certificate import Body, read_body
+from smki_sync.x509.certificate import Body, read_certificate
 
 BATCH: Final = 256
 """Items per task of a thread: about 20 ms of work, so that the overhead is small."""
@@ -215,7 +214,7 @@ class Inspector:
 
     def _parse(self, row: StoredRow, parsed: list[_ParsedRow], tally: Tally) -> None:
         try:
-            facts, body = read_facts(row.der), read_body(row.der)
+            facts, body = read_certificate(row.der)
         except ValueError as exc:
             tally.add(subject_of(row), (TrustFinding(FindingCode.NOT_A_CERTIFICATE, str(exc)),))
             return

@@ -27,7 +27,7 @@ from smki_sync.x509.der import (
     read_all,
     read_time,
 )
-from smki_sync.x509.fields import Constraints, ExtensionList, Name, Unstated, read_name
+from smki_sync.x509.fields import ExtensionList, Name, Unstated, read_name
 
 _VERSION: Final = 0xA0  # [0] EXPLICIT
 _UNIQUE_IDS: Final = (0x81, 0xA1, 0x82, 0xA2)  # [1] and [2] IMPLICIT BIT STRING, primitive or constructed
@@ -165,6 +165,17 @@ class Body:
 def read_body(der: bytes) -> Body:
     """Split the certificate that fills ``der``. Raises :class:`~.der.MalformedDer`."""
     parts = split_certificate(der)
+    return _body(der, parts, _extensions(der, parts))
+
+
+def read_certificate(der: bytes) -> tuple[Facts, Body]:
+    """Read facts and parts together. Raises :class:`~.der.MalformedDer`."""
+    parts = split_certificate(der)
+    extensions = _extensions(der, parts)
+    return _facts(der, parts, extensions), _body(der, parts, extensions)
+
+
+def _body(der: bytes, parts: Parts, extensions: ExtensionList) -> Body:
     start, stop = parts.signature
     return Body(
         tbs=der[parts.start : parts.algorithm_start],
@@ -175,7 +186,7 @@ def read_body(der: bytes) -> Body:
         spki=der[parts.spki_start : parts.spki_stop],
         outer=der[parts.algorithm_start : parts.algorithm_stop],
         signature=der[start + 1 : stop],
-        extensions=_extensions(der, parts),
+        extensions=extensions,
     )
 
 
@@ -190,22 +201,24 @@ def facts_of(der: bytes) -> Facts:
     not an error: what it may have stated is ``None``, with a flag.
     """
     parts = split_certificate(der)
-    serial = serial_of(der[slice(*parts.serial)])
-    issuer = read_name(der[slice(*parts.issuer)])
-    subject = read_name(der[slice(*parts.subject)])
+    return _facts(der, parts, _extensions(der, parts))
+
+
+def _facts(der: bytes, parts: Parts, extensions: ExtensionList) -> Facts:
+    start, stop = parts.serial
+    serial = serial_of(der[start:stop])
+    issuer = read_name(der[parts.issuer[0] : parts.issuer[1]])
+    subject = read_name(der[parts.subject[0] : parts.subject[1]])
     not_before, not_after = _validity(der, *parts.validity)
-    extensions = _extensions(der, parts)
     read = _ExtensionReader(extensions)
-    key_usage, constraints = read.key_usage(), read.constraints()
-    ski, aki = read.key_id(fields.SUBJECT_KEY_ID), read.key_id(fields.AUTHORITY_KEY_ID)
+    key_usage, is_ca = read.key_usage(), read.is_ca()
+    ski, aki = read.subject_key_id(), read.authority_key_id()
     hardware, is_device = read.hardware_eui()
-    is_authority = constraints.is_ca or bool(
-        not isinstance(key_usage, Unstated) and key_usage & fields.KEY_CERT_SIGN
-    )
+    signs = not isinstance(key_usage, Unstated) and bool(key_usage & fields.KEY_CERT_SIGN)
     eui = _one_eui(hardware, subject.eui)
-    usage = _usage(key_usage, is_authority=is_authority)
-    flags = _flags(eui, subject.role, usage, sound=extensions.is_sound and read.is_sound)
-    if serial_size(serial) > SERIAL_SIZE_MAX:
+    usage = _usage(key_usage, is_authority=is_ca or signs)
+    flags = _flags(eui, subject.role, usage, sound=read.is_sound)
+    if stop - start > SERIAL_SIZE_MAX and serial_size(serial) > SERIAL_SIZE_MAX:
         flags |= Flag.SERIAL_TOO_LONG
     return Facts(
         serial=serial,
@@ -213,7 +226,7 @@ def facts_of(der: bytes) -> Facts:
         subject=subject.text,
         not_before=not_before,
         not_after=not_after,
-        kind=_kind(subject, is_device=is_device, is_authority=is_authority),
+        kind=_kind(subject, is_device=is_device, is_authority=is_ca or signs),
         eui=None if isinstance(eui, Unstated) else eui,
         role=None if isinstance(subject.role, Unstated) else subject.role,
         usage=None if isinstance(usage, Unstated) else usage,
@@ -232,11 +245,13 @@ def _validity(der: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 class _ExtensionReader:
-    """Reads values of extensions. ``is_sound``: whether each value that was read is well-formed."""
+    """Reads values of extensions. ``is_sound``: whether each extension that was read is well-formed."""
+
+    __slots__ = ("_extensions", "is_sound")
 
     def __init__(self, extensions: ExtensionList) -> None:
         self._extensions = extensions
-        self.is_sound = True
+        self.is_sound = extensions.is_sound
 
     def key_usage(self) -> int | Unstated:
         value = self._extensions.value(fields.KEY_USAGE)
@@ -258,22 +273,27 @@ class _ExtensionReader:
             return Unstated.BROKEN, False
         return eui, eui is not Unstated.SILENT
 
-    def constraints(self) -> Constraints:
-        """Read basicConstraints. Those that are broken make no authority."""
+    def is_ca(self) -> bool:
+        """Whether basicConstraints make an authority. Those that are broken do not."""
         value = self._extensions.value(fields.BASIC_CONSTRAINTS)
         try:
-            return Constraints() if value is None else fields.read_constraints(value)
+            return value is not None and fields.read_constraints(value).is_ca
         except MalformedDer:
             self.is_sound = False
-            return Constraints()
+            return False
 
-    def key_id(self, oid: bytes) -> KeyId | None:
-        value = self._extensions.value(oid)
-        if value is None:
-            return None
-        reader = fields.read_subject_key_id if oid == fields.SUBJECT_KEY_ID else fields.read_authority_key_id
+    def subject_key_id(self) -> KeyId | None:
+        value = self._extensions.value(fields.SUBJECT_KEY_ID)
         try:
-            return reader(value)
+            return None if value is None else fields.read_subject_key_id(value)
+        except MalformedDer:
+            self.is_sound = False
+            return None
+
+    def authority_key_id(self) -> KeyId | None:
+        value = self._extensions.value(fields.AUTHORITY_KEY_ID)
+        try:
+            return None if value is None else fields.read_authority_key_id(value)
         except MalformedDer:
             self.is_sound = False
             return None

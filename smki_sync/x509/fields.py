@@ -55,7 +55,7 @@ class Extension(NamedTuple):
     value: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # frozen takes three times as long to create
 class ExtensionList:
     """The extensions of a certificate or a revocation list.
 
@@ -81,6 +81,10 @@ class ExtensionList:
         return oid in self.broken or (not self.complete and oid not in self.found)
 
 
+_CRITICAL: Final = b"\1\1\xff"  # BOOLEAN TRUE in DER
+_SHORT: Final = 0x80  # a smaller length is one byte
+_NONE: Final[frozenset[bytes]] = frozenset()
+
 NO_EXTENSIONS: Final = ExtensionList(found={})
 
 
@@ -97,20 +101,26 @@ def read_extensions(data: bytes, at: int, end: int) -> ExtensionList:
             oid = data[first:last]
             if oid in found:
                 broken.add(oid)
+            if data[last : last + 3] == _CRITICAL and last + 3 < at:
+                critical, last = True, last + 3
+            else:
+                critical = False
+            if last + 1 < at and data[last] == OCTET_STRING and data[last + 1] == at - last - 2 < _SHORT:
+                found[oid] = Extension(critical, data[last + 2 : at])
+                continue
             try:
-                found[oid] = read_extension(data, last, at)
+                found[oid] = read_extension(data, last, at, critical=critical)
             except MalformedDer:
                 found[oid] = Extension(critical=False, value=b"")
                 broken.add(oid)
     except MalformedDer:
         complete = False
-    return ExtensionList(found=found, broken=frozenset(broken), complete=complete)
+    return ExtensionList(found=found, broken=frozenset(broken) if broken else _NONE, complete=complete)
 
 
-def read_extension(data: bytes, at: int, end: int) -> Extension:
+def read_extension(data: bytes, at: int, end: int, *, critical: bool = False) -> Extension:
     """Read what follows the object identifier of an extension. Raises :class:`MalformedDer`."""
-    critical = False
-    if at < end and data[at] == BOOLEAN:
+    if not critical and at < end and data[at] == BOOLEAN:
         start, at = read(data, at, end, BOOLEAN)
         critical = any(data[start:at])
     start, stop = read(data, at, end, OCTET_STRING)
@@ -184,6 +194,8 @@ def read_hardware_eui(value: bytes) -> Eui | Unstated:
     A second hardware module name, another length than eight bytes, and bytes after hwSerialNum make it
     ``BROKEN``. Raises :class:`MalformedDer` for a malformed subjectAltName.
     """
+    if plain := _plain_hardware_eui(value):
+        return plain
     at, end = read_all(value, SEQUENCE)
     eui: Eui | Unstated = Unstated.SILENT
     for tag, start, stop in children(value, at, end):
@@ -191,6 +203,21 @@ def read_hardware_eui(value: bytes) -> Eui | Unstated:
             second = eui is not Unstated.SILENT
             eui = Unstated.BROKEN if second else _hardware_serial(value, start, stop)
     return eui
+
+
+def _plain_hardware_eui(value: bytes) -> Eui | None:
+    """Read the form that every device certificate has: one hardware module name, all lengths short."""
+    size = len(value)
+    serial = size - EUI_SIZE - 2
+    if not _TYPE_AT + 2 < serial < _SHORT or value[serial : serial + 2] != _SERIAL_HEADER:
+        return None
+    lengths = bytes((SEQUENCE, size - 2, _OTHER_NAME, size - 4)) + _HARDWARE_MODULE_NAME
+    lengths += bytes((_OTHER_VALUE, size - 16, SEQUENCE, size - 18, OID, serial - _TYPE_AT - 2))
+    return eui_of(value[serial + 2 :]) if value.startswith(lengths) else None
+
+
+_TYPE_AT: Final = 18  # where the type of a hardware module name starts in this form
+_SERIAL_HEADER: Final = bytes((OCTET_STRING, EUI_SIZE))
 
 
 def _hardware_serial(value: bytes, at: int, end: int) -> Eui | Unstated:

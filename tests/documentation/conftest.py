@@ -1,4 +1,4 @@
-"""The worlds of the pages, each made when the first test asks for it, and never changed."""
+"""Fixtures: the worlds in which the commands of the pages run."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from documentation.worlds import WORLDS
 
 
 class Originals:
-    """A directory for each world."""
+    """One directory per world, created on first use and never changed."""
 
     def __init__(self, place: Path) -> None:
         self._place = place

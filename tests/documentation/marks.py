@@ -1,8 +1,4 @@
-"""What the pages show and no test runs: each block says why, in one of few ways.
-
-For: ``<!-- not run: REASON -->`` on the line above a block, and the list of them in docs/testing.md.
-Refuses: a reason of somebody's own.
-"""
+"""Blocks that are shown but not run: ``<!-- not run: REASON -->`` above a block, with a known reason."""
 
 import re
 from collections import Counter
@@ -18,7 +14,7 @@ REASONS = (
     "it needs root",
     "it installs packages",
     "it takes minutes",
-    "it is a drawing",
+    "it is an outline",
 )
 _ELSEWHERE = re.compile(r"(tests/[\w/]+\.py) does")
 
@@ -28,18 +24,18 @@ def is_run(fence: Fence) -> bool:
 
 
 def is_of_demo(fence: Fence) -> bool:
-    """Whether it shows what ``smki-sync demo`` says."""
+    """Return whether a block shows output of ``smki-sync demo``."""
     return fence.note == DEMO
 
 
 def is_reason(reason: str) -> bool:
-    """Whether it is one of the few, or names a test that is there."""
+    """Return whether a reason is allowed: a known one, or the name of an existing test."""
     elsewhere = _ELSEWHERE.fullmatch(reason)
     return reason in REASONS or (elsewhere is not None and (ROOT / elsewhere[1]).is_file())
 
 
 def unrun() -> Counter[tuple[str, str]]:
-    """How many blocks are not run, by page and reason."""
+    """Count the blocks that are not run, by page and reason."""
     return Counter(
         (name_of(page), fence.note.removeprefix(NOT_RUN))
         for page in TOGETHER

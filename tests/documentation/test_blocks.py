@@ -1,4 +1,4 @@
-"""Every other block: configurations load, documents keep to their schemas, what is not run says why."""
+"""Other blocks: configurations load, JSON matches its schema, blocks that are not run give a reason."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from documentation.marks import is_reason, is_run, unrun
 from smki_sync.config.loader import load
 
 RUN_ELSEWHERE = {"console", "python", "sql"}
-"""The languages whose blocks run: here beside, and in tests/documentation/test_pages.py beside a mirror."""
+"""Languages whose blocks are run by other modules of this package."""
 
 
 def every(language: str) -> list[Fence]:
@@ -24,7 +24,7 @@ def where(fence: Fence) -> str:
 
 
 @pytest.mark.parametrize("fence", every("toml"), ids=where)
-def test_a_configuration_that_a_page_shows_loads(fence: Fence, tmp_path: Path) -> None:
+def test_configuration_on_a_page_loads(fence: Fence, tmp_path: Path) -> None:
     file = tmp_path / "smki-sync.toml"
     file.write_text(fence.text)
     config = load({"config": file}, {}, cwd=tmp_path, user_dir=tmp_path / "nobody")
@@ -32,21 +32,21 @@ def test_a_configuration_that_a_page_shows_loads(fence: Fence, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fence", every("json"), ids=where)
-def test_a_document_that_a_page_shows_keeps_to_its_schema(fence: Fence) -> None:
+def test_json_on_a_page_matches_its_schema(fence: Fence) -> None:
     document = json.loads(fence.text)
     name = "failure" if document["outcome"] == "failed" else document["schema"].split("/")[1]
     schema = json.loads((DOCS / "schemas" / f"{name}.json").read_text("utf-8"))
     assert [e.message for e in Draft202012Validator(schema).iter_errors(document)] == []
 
 
-def test_the_pages_show_configurations_and_documents_at_all() -> None:
+def test_pages_show_configurations_and_json() -> None:
     assert len(every("toml")) > 2
     assert every("json")
 
 
 @pytest.mark.parametrize("page", TOGETHER, ids=name_of)
-def test_no_block_escapes_the_tests_by_its_language(page: Path) -> None:
-    """A text is what the program above it prints; anything else that is not run says why."""
+def test_block_has_a_language_that_is_tested(page: Path) -> None:
+    """A text block is the output of the Python block above it; any other gives a reason."""
     before = ""
     for fence in filter(is_run, fences(page)):
         assert fence.language in {*RUN_ELSEWHERE, "toml", "json"} or (fence.language, before) == (
@@ -57,17 +57,17 @@ def test_no_block_escapes_the_tests_by_its_language(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", TOGETHER, ids=name_of)
-def test_no_block_escapes_the_tests_by_its_indentation(page: Path) -> None:
+def test_page_has_no_indented_code_block(page: Path) -> None:
     assert re.findall(r"(?:^|\n)\n {4,}(?![-*|\d])\S.*", prose(page)) == []
 
 
-def test_what_is_not_run_says_why_in_one_of_few_ways() -> None:
+def test_block_that_is_not_run_has_a_known_reason() -> None:
     assert [(page, reason) for page, reason in unrun() if not is_reason(reason)] == []
 
 
-def test_what_is_not_run_stands_in_the_list() -> None:
-    """A new one is a new line there, for somebody to wonder about."""
-    text = (DOCS / "testing.md").read_text("utf-8").partition("## Every block of these pages")[2]
+def test_blocks_that_are_not_run_are_listed() -> None:
+    """A new one needs a new row in docs/contributing.md, so that a reviewer sees it."""
+    text = (DOCS / "contributing.md").read_text("utf-8").partition("### Documentation tests")[2]
     rows = re.findall(r"^\| `([\w./-]+)` \| ([^|]+) \| (\d+) \|$", text, re.MULTILINE)
     assert {(page, reason): int(count) for page, reason, count in rows} == unrun()
     assert PAGES

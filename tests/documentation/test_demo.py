@@ -1,4 +1,4 @@
-"""What the README shows of ``smki-sync demo`` is what it says."""
+"""The README shows real output of ``smki-sync demo``."""
 
 import subprocess
 from pathlib import Path
@@ -7,15 +7,15 @@ import pytest
 from support.cli import command_line, surroundings
 from support.markdown import TOGETHER, commands, fences
 
+from documentation.comparison import matches
 from documentation.marks import is_of_demo
-from documentation.saying import says
 
 SHOWN = [command for page in TOGETHER for f in fences(page) if is_of_demo(f) for command in commands(f)]
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """All that a demonstration says, in the order in which it says it."""
+    """The complete output of the demonstration."""
     place: Path = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
         command_line("demo"),
@@ -33,11 +33,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stdout
 
 
-def test_the_readme_shows_a_part_of_the_demonstration() -> None:
+def test_readme_shows_output_of_the_demo() -> None:
     assert len(SHOWN) > 1
 
 
 @pytest.mark.parametrize("number", range(len(SHOWN)))
-def test_what_is_shown_of_the_demonstration_is_what_it_says(said: str, number: int) -> None:
+def test_demo_prints_what_the_readme_shows(said: str, number: int) -> None:
     shown = SHOWN[number]
-    assert says(f"$ {shown.line}\n{shown.output}", said, somewhere=True), said
+    assert matches(f"$ {shown.line}\n{shown.output}", said, somewhere=True), said

@@ -1,4 +1,4 @@
-"""The documents say what is so: tables equal the code, links lead somewhere, commands and queries work."""
+"""The pages match the program: tables equal the code, links resolve, commands and queries work."""
 
 import ast
 import base64
@@ -46,11 +46,11 @@ SAMPLE = ROOT / "sample_data"
 Row = list[str]
 
 
-# Reading Markdown: as much of it as these documents use.
+# Reading Markdown, as far as these pages use it.
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of one language."""
+    """Return the fenced blocks of one language."""
     return [fence.text for fence in fences(page) if fence.language == language]
 
 
@@ -63,7 +63,7 @@ def anchor(heading: str) -> str:
 
 
 def section(page: str, heading: str) -> str:
-    """What stands between a heading and the next of its level or above."""
+    """Return the text from a heading to the next one of its level or above."""
     text = prose(DOCS / page)
     found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
     assert found, f"{page} has no heading {heading!r}"
@@ -73,7 +73,7 @@ def section(page: str, heading: str) -> str:
 
 
 def tables(text: str) -> list[list[Row]]:
-    """Every table: its header, then its rows, as cells."""
+    """Return every table: its header, then its rows, as cells."""
     found: list[list[Row]] = []
     inside = False
     for line in text.splitlines():
@@ -90,7 +90,7 @@ def tables(text: str) -> list[list[Row]]:
 
 
 def rows(page: str, heading: str, *, table: int = 0) -> list[Row]:
-    """The rows of a table below a heading, without its header."""
+    """Return the rows of a table below a heading, without its header."""
     return tables(section(page, heading))[table][1:]
 
 
@@ -99,11 +99,11 @@ def ticked(cell: str) -> list[str]:
 
 
 def codes(page: str, heading: str, *, table: int = 0) -> list[str]:
-    """The codes in the first column."""
+    """Return the codes in the first column."""
     return [code for row in rows(page, heading, table=table) for code in ticked(row[0])]
 
 
-# Links, names, places.
+# Links, names, paths.
 
 
 def links(page: Path) -> list[str]:
@@ -111,7 +111,7 @@ def links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", TOGETHER, ids=name_of)
-def test_every_internal_link_leads_to_a_page_and_to_a_heading_on_it(page: Path) -> None:
+def test_internal_links_lead_to_a_page_and_a_heading(page: Path) -> None:
     for link in links(page):
         name, _, fragment = link.partition("#")
         target = (page.parent / name).resolve() if name else page
@@ -120,25 +120,25 @@ def test_every_internal_link_leads_to_a_page_and_to_a_heading_on_it(page: Path) 
             assert fragment in map(anchor, headings(target)), link
 
 
-def test_every_page_is_reached_from_the_index() -> None:
+def test_index_links_to_every_page() -> None:
     reached = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "index.md")}
     assert {page for page in PAGES if page.name != "index.md"} <= reached
 
 
 @pytest.mark.parametrize("page", TOGETHER, ids=name_of)
-def test_no_page_names_a_foreign_host_or_a_place_of_one_machine(page: Path) -> None:
+def test_page_names_no_foreign_host_and_no_local_path(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     hosts = set(re.findall(r"https?://([^/\s)`\"]+)", text))
     assert hosts <= {"keepachangelog.com", "semver.org", "www.sqlite.org"}
     roots = set(re.findall(r"(?<![\w./:~)])/([a-z]+)/\w", text))
-    assert roots <= {"dev", "etc", "var", "opt", "usr", "media"}
+    assert roots <= {"backup", "dev", "etc", "media", "opt", "srv", "usr", "var"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_configuration_key_and_module_that_is_named_exists(page: Path) -> None:
+def test_configuration_keys_and_modules_on_a_page_exist(page: Path) -> None:
     for word in ticked(prose(page)):
         top, _, _ = word.partition(".")
-        if top in SECTIONS and re.fullmatch(r"[a-z]+\.[a-z_]+", word) and not word.endswith((".db", ".py")):
+        if top in SECTIONS and re.fullmatch(r"[a-z]+\.(?!(db|html|py)$)[a-z_]+", word):
             removed = word in REMOVED_KEYS and page.parent.name == "decisions"
             assert word in KEYS or removed
         if re.fullmatch(r"(smki_sync|tests)/[\w/]+(\.py)?/?", word):
@@ -168,42 +168,45 @@ def options_of(command: Any) -> set[str]:  # noqa: ANN401 - typer's own click ha
     return {name for p in command.params if p.param_type_name == "option" for name in p.opts}
 
 
-def test_every_command_has_its_section_and_no_other_has() -> None:
-    shared = {"Commands", "smki-sync", "Options that several commands share"}
+def test_commands_page_has_one_section_per_command() -> None:
+    shared = {"Commands", "smki-sync", "Shared options"}
     assert set(headings(DOCS / "commands.md")) - shared == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_commands_table_lists_exactly_its_options(name: str) -> None:
-    options = [t for t in tables(section("commands.md", name)) if t[0][0] == "option"]
-    written = [option for row in options[0][1:] for option in ticked(row[0])]
+def test_commands_page_lists_exactly_the_options_of(name: str) -> None:
+    text = section("commands.md", name)
+    own = [option for table in tables(text) for row in table[1:] for option in ticked(row[0])]
+    shared = ticked(text.partition("[Shared options]")[2])
+    written = [option for option in (*own, *shared) if option.startswith("-")]
     assert len(written) == len(set(written))
-    assert set(written) == options_of(COMMANDS[name])
+    short = {"-q", "-v"} - set(own)  # shared options are listed by their long names
+    assert set(written) == options_of(COMMANDS[name]) - short
+    assert set(shared) <= set(codes("commands.md", "Shared options"))
 
 
-def test_the_program_itself_has_exactly_its_documented_options() -> None:
+def test_commands_page_lists_the_options_of_the_program() -> None:
     assert set(codes("commands.md", "smki-sync")) == options_of(typer.main.get_command(build()))
 
 
-def test_shared_options_are_options_and_name_their_configuration_keys() -> None:
-    everywhere = set().union(*map(options_of, COMMANDS.values()))
-    for option, key, _ in rows("commands.md", "Options that several commands share"):
-        assert set(ticked(option)) <= everywhere
-        assert set(ticked(key)) <= set(KEYS)
+def test_options_of_the_configuration_page_are_shared_options() -> None:
+    """The page names the options that set a configuration key."""
+    (options,) = re.findall(r"^1\. option: (.+)$", prose(DOCS / "configuration.md"), re.MULTILINE)
+    assert set(ticked(options)) <= set(codes("commands.md", "Shared options"))
 
 
 @pytest.mark.parametrize("name", generated_files())
-def test_what_is_made_from_the_code_is_what_would_be_made_now(name: str) -> None:
-    """Where this fails, ``make generate`` mends it."""
+def test_generated_file_is_up_to_date(name: str) -> None:
+    """If this fails, run ``make generate``."""
     assert (ROOT / name).read_text(encoding="utf-8") == generated_files()[name]
 
 
-def test_the_simulators_faults_are_all_documented() -> None:
-    assert set(codes("commands.md", "simulate advance", table=1)) == {fault.value for fault in SimulatedFault}
+def test_simulator_faults_are_documented() -> None:
+    assert set(codes("contributing.md", "Simulate a Repository")) == {fault.value for fault in SimulatedFault}
 
 
-def spoken() -> list[tuple[str, str]]:
-    """Every command that tests/documentation does not run: where it stands, and its words."""
+def unrun_commands() -> list[tuple[str, str]]:
+    """Return every command that is not run: its place and its words."""
     return [
         (command.where, command.line.removeprefix("smki-sync").replace("\\\n", " "))
         for page in TOGETHER
@@ -214,9 +217,9 @@ def spoken() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("where", "line"), spoken())
-def test_a_command_that_is_shown_and_not_run_parses_at_least(where: str, line: str) -> None:
-    words = shlex.split(line, comments=True)
+@pytest.mark.parametrize(("where", "line"), unrun_commands())
+def test_command_that_is_not_run_parses(where: str, line: str) -> None:
+    words = shlex.split(line.partition(" > ")[0], comments=True)
     if words == ["--version"]:
         return
     name = next((n for n in COMMANDS if words[: len(n.split())] == n.split()), None)
@@ -227,13 +230,15 @@ def test_a_command_that_is_shown_and_not_run_parses_at_least(where: str, line: s
     COMMANDS[name].make_context(name, rest)  # raises for an option or a value that does not exist
 
 
-NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --version")
-"""How ticked text begins that is not about one command."""
+NO_COMMAND = ("smki-sync COMMAND", "smki-sync set digest", "smki-sync --")
+"""How quoted text begins that is not about one command."""
 
 
 @pytest.mark.parametrize("page", TOGETHER, ids=name_of)
-def test_every_command_and_option_that_a_sentence_names_exists(page: Path) -> None:
+def test_commands_and_options_in_a_sentence_exist(page: Path) -> None:
     for text in ticked(" ".join(prose(page).split())):
+        if text.startswith("smki-sync --"):
+            assert text.removeprefix("smki-sync ") in {*options_of(typer.main.get_command(build())), "--help"}
         if not text.startswith("smki-sync ") or text.startswith(NO_COMMAND):
             continue
         words = text.split()[1:]
@@ -242,11 +247,11 @@ def test_every_command_and_option_that_a_sentence_names_exists(page: Path) -> No
         assert {word for word in words if word.startswith("-")} <= options_of(COMMANDS[name]) | {"--help"}
 
 
-def test_there_are_such_commands() -> None:
-    assert spoken()
+def test_some_commands_are_not_run() -> None:
+    assert unrun_commands()
 
 
-def test_a_command_with_an_unknown_option_would_be_noticed() -> None:
+def test_command_with_unknown_option_does_not_parse() -> None:
     with pytest.raises(typer.TyperException):
         COMMANDS["sync"].make_context("sync", ["--accept-any-host-key"])
 
@@ -254,48 +259,48 @@ def test_a_command_with_an_unknown_option_would_be_noticed() -> None:
 # Codes.
 
 
-def test_the_reasons_of_a_plan_are_documented_with_their_actions() -> None:
-    written = {ticked(row[0])[0]: row[1] for row in rows("reasons.md", "Reasons of a plan")}
+def test_plan_reasons_are_documented_with_their_actions() -> None:
+    written = {ticked(row[0])[0]: row[1] for row in rows("codes.md", "Plan reasons")}
     assert list(written) == [reason.value for reason in Reason]
     known = {action.value for action in Action}
     assert all(set(actions.split(" or ")) <= known for actions in written.values())
 
 
-def test_the_attention_codes_are_documented_with_their_levels() -> None:
-    written = {ticked(row[0])[0]: row[1] for row in rows("reasons.md", "Attention codes")}
+def test_notices_are_documented_with_their_levels() -> None:
+    written = {ticked(row[0])[0]: row[1] for row in rows("codes.md", "Notices")}
     assert written == {code.value: "note" if code.is_note else "attention" for code in NoticeCode}
 
 
-def test_the_flags_are_documented_with_their_bits() -> None:
-    written = {ticked(row[0])[0]: int(row[1]) for row in rows("reasons.md", "Flags of a certificate")}
+def test_flags_are_documented_with_their_bits() -> None:
+    written = {ticked(row[0])[0]: int(row[1]) for row in rows("codes.md", "Certificate flags")}
     assert written == {flag.codes[0]: flag.value for flag in Flag}
 
 
-def test_the_findings_of_a_verification_are_documented_with_their_steps_and_severities() -> None:
-    written = {ticked(row[0])[0]: (int(row[1]), row[2], row[3]) for row in rows("trust.md", "Findings")}
+def test_findings_are_documented_with_steps_and_severities() -> None:
+    written = {ticked(row[0])[0]: (int(row[1]), row[2], row[3]) for row in rows("security.md", "Findings")}
     assert written == {code.value: (int(code.step), code.severity.value, code.words) for code in FindingCode}
-    steps = {int(row[0]): (row[1], row[2]) for row in rows("trust.md", "verify")}
+    steps = {int(row[0]): (row[1], row[2]) for row in rows("security.md", "Verify the mirror")}
     assert steps == {int(step): (step.words, step.rule) for step in CheckStep}
 
 
 @pytest.mark.parametrize(
     ("heading", "enum"),
     [
-        ("Why a listed file is left alone", UnrecognisedReason),
-        ("Reasons of the quarantine", RejectReason),
+        ("Ignored files", UnrecognisedReason),
+        ("Quarantine reasons", RejectReason),
         ("Codes of a bad extract", Fault),
     ],
 )
-def test_a_table_of_codes_equals_its_enum(
+def test_table_of_codes_equals_its_enum(
     heading: str, enum: type[UnrecognisedReason] | type[RejectReason] | type[Fault]
 ) -> None:
-    assert codes("reasons.md", heading) == [member.value for member in enum]
+    assert codes("codes.md", heading) == [member.value for member in enum]
 
 
-CANNOT_BE_REACHED = "The repository cannot be reached"
+CANNOT_BE_REACHED = "The Repository cannot be reached"
 ERROR_TABLES = [
     "The command line and the configuration",
-    "The repository refuses",
+    "The Repository refuses",
     CANNOT_BE_REACHED,
     "A bad extract",
     "The mirror",
@@ -304,7 +309,7 @@ ERROR_TABLES = [
 
 
 def error_rows() -> list[Row]:
-    return [row for heading in ERROR_TABLES for row in rows("reasons.md", heading)]
+    return [row for heading in ERROR_TABLES for row in rows("codes.md", heading)]
 
 
 def error_codes() -> list[str]:
@@ -312,7 +317,7 @@ def error_codes() -> list[str]:
 
 
 def calls() -> Iterator[tuple[str, ast.expr]]:
-    """Every ``code=`` in the package: the called name, and the expression."""
+    """Return every ``code=`` in the package: the called name and the expression."""
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
@@ -321,7 +326,7 @@ def calls() -> Iterator[tuple[str, ast.expr]]:
 
 
 def patterns_of(expression: ast.expr) -> list[str]:
-    """The texts that an expression can give, as regular expressions."""
+    """Return the texts that an expression can produce, as regular expressions."""
     match expression:
         case ast.Constant(value=str(text)):
             return [re.escape(text)]
@@ -337,19 +342,19 @@ def patterns_of(expression: ast.expr) -> list[str]:
 
 @cache
 def raised() -> frozenset[str]:
-    """Every code that a failure is given where it is raised, as regular expressions."""
+    """Return every code with which an error is raised, as regular expressions."""
     failures = (value for called, value in calls() if called != "Attention")
     return frozenset(pattern for value in failures for pattern in patterns_of(value))
 
 
 def own_codes() -> dict[str, type[errors.SmkiSyncError]]:
-    """The code of each class; one is never raised, one shares the code of a server that refuses."""
+    """Return the code of each class; one is never raised, one shares the code of a server that refuses."""
     tree = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     named = [kind for kind in tree if issubclass(kind, errors.SmkiSyncError)]
     return {kind.code: kind for kind in named if kind not in {errors.SourceError, errors.SourceNotReadable}}
 
 
-def test_every_error_code_that_can_be_raised_is_documented() -> None:
+def test_error_codes_that_can_be_raised_are_documented() -> None:
     written = error_codes()
     assert len(written) == len(set(written))
     assert set(own_codes()) <= set(written)
@@ -359,7 +364,7 @@ def test_every_error_code_that_can_be_raised_is_documented() -> None:
         assert any(re.fullmatch(pattern, example) for pattern in raised())
 
 
-def test_no_error_code_is_documented_that_nothing_raises() -> None:
+def test_documented_error_codes_can_be_raised() -> None:
     unknown = [
         code
         for code in set(error_codes()) - set(own_codes()) - {"unexpected"}
@@ -368,7 +373,7 @@ def test_no_error_code_is_documented_that_nothing_raises() -> None:
     assert unknown == []
 
 
-def test_the_exit_code_beside_an_error_code_is_the_one_of_its_class() -> None:
+def test_exit_code_of_an_error_code_is_that_of_its_class() -> None:
     written = {ticked(row[0])[0]: int(row[1]) for row in error_rows()}
     for code, kind in own_codes().items():
         assert written[code] == exit_of(kind("")), code
@@ -378,28 +383,29 @@ def test_the_exit_code_beside_an_error_code_is_the_one_of_its_class() -> None:
             assert written[str(value.value)] == exit_of(classes[called]("")), value.value
 
 
-def test_every_cause_is_documented_with_its_exit_code_and_what_is_done_about_it() -> None:
+def test_retry_causes_are_documented_with_their_action() -> None:
     written = [
-        (ticked(row[0])[0], int(row[1]), *row[2:]) for row in rows("downloads.md", "What is tried again")
+        (ticked(row[0])[0], int(row[1]), *row[2:])
+        for row in rows("how-sync-works.md", "Which faults are retried")
     ]
-    words = {"retry": "again", "wait": "waited for", "never": "no"}
+    words = {"retry": "yes", "wait": "after a wait", "never": "no"}
     assert written == [
         (rule.code, int(exit_of(rule.error(""))), words[rule.action], rule.reason) for rule in RETRY_RULES
     ]
 
 
-def test_every_code_of_the_repository_has_its_row_in_the_table_of_causes() -> None:
-    """A new fault of a source gets a row in smki_sync/download/retry.py and in docs/downloads.md."""
-    documented = {*codes("reasons.md", "The repository refuses"), *codes("reasons.md", CANNOT_BE_REACHED)}
-    assert documented == {cause.code for cause in RETRY_RULES}
+def test_source_error_codes_have_a_retry_rule() -> None:
+    """A new source error needs a row in smki_sync/download/retry.py and in docs/how-sync-works.md."""
+    documented = {*codes("codes.md", "The Repository refuses"), *codes("codes.md", CANNOT_BE_REACHED)}
+    assert documented == {rule.code for rule in RETRY_RULES}
 
 
 # Decisions.
 
 
-def test_the_table_of_layers_is_the_one_that_the_test_of_layers_holds() -> None:
+def test_table_of_layers_equals_the_architecture_test() -> None:
     written = {
-        int(row[0].split()[0]): ticked(row[1]) for row in rows("decisions/0001-house.md", "The decision")
+        int(row[0].split()[0]): ticked(row[1]) for row in rows("decisions/0001-architecture.md", "Layers")
     }
     there = {path.stem for path in PACKAGE.iterdir()}
     assert written == {
@@ -408,12 +414,12 @@ def test_the_table_of_layers_is_the_one_that_the_test_of_layers_holds() -> None:
     assert list(ASIDE) == ["simulator"]
 
 
-def test_the_table_of_libraries_behind_adapters_is_the_one_that_the_test_of_layers_holds() -> None:
-    written = {row[0]: ticked(row[1]) for row in rows("decisions/0001-house.md", "The decision", table=1)}
+def test_table_of_libraries_equals_the_architecture_test() -> None:
+    written = {row[0]: ticked(row[1]) for row in rows("decisions/0001-architecture.md", "Layers", table=1)}
     assert written == {library.replace("_", "-"): rooms for library, rooms in LIBRARIES.items()}
 
 
-def test_every_runtime_dependency_has_its_reason_and_its_pinned_version() -> None:
+def test_runtime_dependencies_have_reason_and_version() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = tomllib.loads(project)["project"]
     optional = [name for names in listed["optional-dependencies"].values() for name in names]
@@ -421,13 +427,13 @@ def test_every_runtime_dependency_has_its_reason_and_its_pinned_version() -> Non
     pins = dict(
         re.findall(r"^([a-z-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
     )
-    written = {row[0].split()[0]: row[2] for row in rows("decisions/0002-libraries.md", "What runs")}
+    written = {row[0].split()[0]: row[2] for row in rows("decisions/0001-architecture.md", "Libraries")}
     assert set(written) == set(wanted)
     for name, alive in written.items():
         assert alive.startswith(pins[name].removesuffix(".0")), name
 
 
-# A small mirror, from the sample data: a full, then a resync, then a delta with a record that is none.
+# A small mirror from the sample data: a full, a resync, and a delta with an unreadable record.
 
 LAST_DELTA = """<CertificateDataResponse>
 <CertificateResponse><CertificateStatus>N</CertificateStatus><CertificateBody>{}</CertificateBody></CertificateResponse>
@@ -453,7 +459,7 @@ def smki_sync(place: Path, *words: str, today: str = "2026-11-12") -> subprocess
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with ``repository`` and ``mirror``, and the documents of the three runs that made it."""
+    """A directory with ``repository``, ``mirror`` and the JSON documents of three runs."""
     place = tmp_path_factory.mktemp("docs")
     repository = place / "repository"
     repository.mkdir()
@@ -468,7 +474,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     delta = gzip.compress(LAST_DELTA.format(body).encode())
     (repository / "SMKIKR_DELT_2026-11-12.xml.gz").write_bytes(delta)
     third = smki_sync(place, "sync", "--json")
-    assert [first.returncode, second.returncode, third.returncode] == [0, 0, 3], third.stderr
+    assert [first.returncode, second.returncode, third.returncode] == [3, 0, 3], third.stderr
     for number, run in enumerate((first, second, third), 1):
         (place / f"sync{number}.json").write_text(run.stdout)
     return place
@@ -488,12 +494,12 @@ def one(place: Path, sql: str) -> str:
 QUERIES = [(name_of(page), text) for page in TOGETHER for text in blocks(page, "sql")]
 
 
-def test_the_documents_hold_queries() -> None:
+def test_pages_contain_queries() -> None:
     assert len(QUERIES) > 5
 
 
 @pytest.mark.parametrize(("page", "sql"), QUERIES, ids=[f"query{n}" for n in range(len(QUERIES))])
-def test_every_query_in_the_documents_gives_an_answer(place: Path, page: str, sql: str) -> None:
+def test_query_on_a_page_returns_rows(place: Path, page: str, sql: str) -> None:
     db = connect(place)
     assert db.execute(sql).fetchall() != [], page
     db.close()
@@ -507,7 +513,7 @@ def run_python(place: Path, text: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_digest_worked_out_as_documented_is_the_mirrors_own(place: Path) -> None:
+def test_digest_computed_as_documented_is_the_mirrors(place: Path) -> None:
     (text,) = blocks(DOCS / "decisions/0005-set-digest.md", "python")
     documented = run_python(place, text)
     assert documented == json.loads((place / "sync3.json").read_text())["digest"]
@@ -515,36 +521,36 @@ def test_the_digest_worked_out_as_documented_is_the_mirrors_own(place: Path) -> 
 
 
 @pytest.mark.parametrize("view", ["certificates", "changes"])
-def test_a_view_has_exactly_the_documented_columns(place: Path, view: str) -> None:
+def test_view_has_the_documented_columns(place: Path, view: str) -> None:
     db = connect(place)
     columns = [row[1] for row in db.execute(f"PRAGMA table_info({view})")]
     db.close()
-    assert set(codes("mirror-directory.md", f"The view `{view}`")) == set(columns)
+    assert set(codes("querying.md", f"The view `{view}`")) == set(columns)
 
 
-def test_every_table_of_the_mirror_is_documented(place: Path) -> None:
+def test_tables_of_the_mirror_are_documented(place: Path) -> None:
     db = connect(place)
     names = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    assert set(codes("mirror-directory.md", "Other tables")) == {name for (name,) in names}
+    assert set(codes("querying.md", "Other tables")) == {name for (name,) in names}
     db.close()
 
 
-def test_the_documented_marks_of_the_file_are_its_own() -> None:
-    text = section("mirror-directory.md", "Other tools")
+def test_file_has_documented_application_id_and_schema() -> None:
+    text = section("querying.md", "Other tables")
     assert f"`0x{APPLICATION_ID:X}`" in text
     assert f"user version {SCHEMA_VERSION}," in text
 
 
 @pytest.mark.parametrize(("column", "value"), [("eui", "x"), ("serial", "x")])
-def test_a_lookup_that_is_said_to_use_an_index_uses_one(place: Path, column: str, value: str) -> None:
+def test_lookup_by_eui_or_serial_uses_an_index(place: Path, column: str, value: str) -> None:
     db = connect(place)
     plan = db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM certificates WHERE {column} = ?", (value,))
     assert any("USING INDEX certificate_" in row[3] for row in plan)
     db.close()
 
 
-def test_every_file_of_the_mirror_directory_is_documented(place: Path) -> None:
-    written = " ".join(row[0] for row in rows("mirror-directory.md", "What lies in it"))
+def test_files_of_the_mirror_directory_are_documented(place: Path) -> None:
+    written = " ".join(row[0] for row in rows("how-sync-works.md", "Files in the mirror directory"))
     for path in (place / "mirror").rglob("*"):
         if path.is_file():
             name = path.relative_to(place / "mirror").as_posix()
@@ -552,7 +558,7 @@ def test_every_file_of_the_mirror_directory_is_documented(place: Path) -> None:
             assert f"`{plain}`" in written, name
 
 
-def test_a_copy_put_back_as_documented_goes_on_from_its_position(place: Path, tmp_path: Path) -> None:
+def test_backup_put_back_continues_from_its_position(place: Path, tmp_path: Path) -> None:
     generations = tmp_path / "mirror" / "generations"
     generations.mkdir(parents=True)
     source, copy = connect(place), sqlite3.connect(generations / "000001.db")
@@ -569,13 +575,13 @@ def test_a_copy_put_back_as_documented_goes_on_from_its_position(place: Path, tm
 # JSON documents.
 
 LEAVES = {"certificates.by_kind", "certificates.by_status", "plan.sources"}
-"""Objects whose keys are data."""
+"""Objects with data as keys."""
 
 Json = Mapping[str, Any]
 
 
 def paths(value: Json, stem: str = "") -> set[str]:
-    """The fields of a document as the tables write them."""
+    """Return the fields of a document as the tables write them."""
     found: set[str] = set()
     for name, below in value.items():
         path = f"{stem}{name}"
@@ -594,17 +600,17 @@ def written_fields(heading: str) -> set[str]:
 
 
 def whole(fields: set[str]) -> set[str]:
-    """Without what is empty or null in one document and spelled out in another."""
+    """Remove fields that are empty or null in one document and an object in another."""
     return {f for f in fields if not any(other.startswith((f"{f}.", f"{f}[].")) for other in fields)}
 
 
-def test_the_sync_document_has_exactly_the_documented_fields(place: Path) -> None:
+def test_sync_document_has_the_documented_fields(place: Path) -> None:
     documents = [json.loads((place / f"sync{n}.json").read_text()) for n in (1, 2, 3)]
     assert whole(set().union(*map(paths, documents))) == whole(written_fields("sync"))
     assert {d["schema"] for d in documents} == {"smki-sync/sync/1"}
 
 
-def test_the_status_document_has_exactly_the_documented_fields(place: Path) -> None:
+def test_status_document_has_the_documented_fields(place: Path) -> None:
     smki_sync(place, "verify")
     document = json.loads(smki_sync(place, "status", "--json").stdout)
     assert document["schema"] == "smki-sync/status/1"
@@ -612,28 +618,29 @@ def test_the_status_document_has_exactly_the_documented_fields(place: Path) -> N
     assert paths(document) == whole(written_fields("status"))
 
 
-def test_the_show_document_has_exactly_the_documented_fields(place: Path) -> None:
+def test_show_document_has_the_documented_fields(place: Path) -> None:
     eui = one(place, "SELECT eui FROM certificates WHERE kind = 'device' AND in_use")
     document = json.loads(smki_sync(place, "show", eui, "--explain", "--json").stdout)
     assert document["schema"] == "smki-sync/show/1"
-    assert paths(document) == written_fields("show")
+    assert document["inputs"] == [], "the identity is not a file"
+    assert paths(document) - {"inputs"} == {f for f in written_fields("show") if not f.startswith("inputs[]")}
 
 
-def test_the_find_document_has_exactly_the_documented_fields(place: Path) -> None:
+def test_find_document_has_the_documented_fields(place: Path) -> None:
     document = json.loads(smki_sync(place, "find", "--limit", "1", "--json").stdout)
     assert document["schema"] == "smki-sync/find/1"
     assert set(document) == {field.removesuffix("[]") for field in written_fields("find")}
     assert {f"certificates[].{name}" for name in document["certificates"][0]} <= written_fields("show")
 
 
-def test_the_export_document_has_exactly_the_documented_fields(place: Path, tmp_path: Path) -> None:
+def test_export_document_has_the_documented_fields(place: Path, tmp_path: Path) -> None:
     words = ("export", "--format", "pem", "--output", str(tmp_path / "made"), "--json")
     document = json.loads(smki_sync(place, *words).stdout)
     assert document["schema"] == "smki-sync/export/1"
     assert paths(document) == written_fields("export")
 
 
-def test_the_quarantine_document_has_exactly_the_documented_fields(place: Path) -> None:
+def test_quarantine_document_has_the_documented_fields(place: Path) -> None:
     done = smki_sync(place, "quarantine", "--json")
     document = json.loads(done.stdout)
     assert document["schema"] == "smki-sync/quarantine/1"
@@ -642,7 +649,7 @@ def test_the_quarantine_document_has_exactly_the_documented_fields(place: Path) 
     assert done.returncode == Exit.FINDING
 
 
-def test_the_verify_document_has_exactly_the_documented_fields(place: Path, tmp_path: Path) -> None:
+def test_verify_document_has_the_documented_fields(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "mirror", tmp_path / "mirror", symlinks=True)
     with closing(sqlite3.connect(tmp_path / "mirror" / "mirror.db")) as db, db:
         db.execute("UPDATE certificate SET status = iif(status = 'N', 'I', 'N') WHERE id = 1")
@@ -654,24 +661,24 @@ def test_the_verify_document_has_exactly_the_documented_fields(place: Path, tmp_
 
 
 @pytest.mark.parametrize("words", [["sync", "--source", "nowhere:", "--json"], ["nonsense", "--json"]])
-def test_a_failure_document_has_exactly_the_documented_fields(place: Path, words: list[str]) -> None:
+def test_failure_document_has_the_documented_fields(place: Path, words: list[str]) -> None:
     document = json.loads(smki_sync(place, *words).stdout)
     assert paths(document) == written_fields("failure")
     assert document["error"]["code"] in error_codes()
 
 
-def test_every_command_that_has_json_has_its_document_described() -> None:
+def test_commands_with_json_have_a_documented_document() -> None:
     speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
     assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", "rehearsal", *speaking}
 
 
-# Their schemas.
+# JSON Schemas.
 
 SCHEMAS = {path.stem: path for path in sorted((DOCS / "schemas").glob("*.json"))}
 
 
 def fields_of(schema: Json, stem: str = "") -> set[str]:
-    """The fields of a JSON Schema as the tables write them."""
+    """Return the fields of a JSON Schema as the tables write them."""
     found: set[str] = set()
     for name, one in schema.get("properties", {}).items():
         path = f"{stem}{name}"
@@ -680,13 +687,13 @@ def fields_of(schema: Json, stem: str = "") -> set[str]:
     return found
 
 
-def test_every_document_has_a_schema_and_every_schema_a_document() -> None:
-    """A new document gets docs/schemas/COMMAND.json; test_schemas.py checks real ones against it."""
+def test_documents_and_schemas_correspond() -> None:
+    """A new document needs docs/schemas/COMMAND.json; test_schemas.py checks real documents."""
     assert set(SCHEMAS) == set(headings(DOCS / "json.md")) - {"JSON documents"}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_schema_has_exactly_the_documented_fields(name: str) -> None:
+def test_schema_has_the_documented_fields(name: str) -> None:
     schema = json.loads(SCHEMAS[name].read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     documented = {field.removesuffix("[]") for field in written_fields(name)}
@@ -709,7 +716,7 @@ ENUMS: dict[str, type[Enum]] = {
 
 
 @pytest.mark.parametrize("path", ENUMS)
-def test_a_schema_lists_every_code_that_the_program_has(path: str) -> None:
+def test_schema_lists_every_code_of_the_program(path: str) -> None:
     name, *keys = path.split("/")
     node = json.loads(SCHEMAS[name].read_text("utf-8"))
     for key in keys:

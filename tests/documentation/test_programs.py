@@ -1,4 +1,4 @@
-"""Every Python block of a page runs beside the sample's mirror, and prints what stands below it."""
+"""Every Python block of a page runs next to the sample mirror and prints the text below it."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from documentation.conftest import Originals
 from documentation.marks import is_run
 
 Shown = tuple[Fence, str | None]
-"""A program, and the text block behind it, if there is one."""
+"""A program, and the text block after it, if any."""
 
 
 def programs() -> list[Shown]:
@@ -32,9 +32,7 @@ def where(part: object) -> str:
 
 
 @pytest.mark.parametrize(("program", "output"), programs(), ids=where)
-def test_a_program_prints_what_stands_below_it(
-    program: Fence, output: str | None, originals: Originals
-) -> None:
+def test_program_prints_the_text_below_it(program: Fence, output: str | None, originals: Originals) -> None:
     home = originals.of("sample") / "home"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program.text],
@@ -48,5 +46,5 @@ def test_a_program_prints_what_stands_below_it(
     assert output is None or done.stdout == output
 
 
-def test_most_programs_show_what_they_print() -> None:
+def test_most_programs_have_their_output_below() -> None:
     assert len([output for _, output in programs() if output]) > 5

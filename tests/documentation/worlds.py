@@ -1,7 +1,7 @@
-"""The places in which the pages' commands are typed in: each made once, and copied for every page.
+"""Worlds for the commands of the pages: each is created once and copied for every page that names it.
 
-For: ``<!-- world: NAME -->`` in a page. Refuses: a network, and rights that a tester has not: what a page
-calls ``/var/lib/smki-sync`` lies below a temporary directory (:mod:`docs_run.place`).
+A page names its world with ``<!-- world: NAME -->``. ``/var/lib/smki-sync`` of a page is below a temporary
+directory (:mod:`documentation.prompt`).
 """
 
 import os
@@ -16,7 +16,7 @@ from support.markdown import ROOT
 from smki_sync.simulator.repository import Repository
 
 START, TODAY = date(2026, 11, 2), date(2026, 11, 12)
-"""The day on which every repository begins, and the one on which the commands are typed in."""
+"""First day of every repository, and the date on which the commands run."""
 
 SAMPLE = ROOT / "sample_data"
 COMPANIONS = shutil.ignore_patterns("*ARL*", "*CRL*", "*ANCHOR*")
@@ -28,12 +28,12 @@ def nothing(root: Path) -> None:
 
 
 def checkout(root: Path) -> None:
-    """The sample data where the checkout has it."""
+    """The sample data in its place in the checkout."""
     shutil.copytree(SAMPLE, root / "home" / "sample_data")
 
 
 def sample(root: Path) -> None:
-    """The sample data without lists and slots, and a mirror of it: its first full, a week later the rest."""
+    """The sample data without lists and slots, and a mirror of it: first full, then the rest a week later."""
     shutil.copytree(SAMPLE, root / "source", ignore=COMPANIONS)
     _mirrored(root)
 
@@ -51,7 +51,7 @@ def _mirrored(root: Path) -> None:
     _configure(home)
     shutil.copy(min((root / "source").glob("*FULL*")), repository)
     _age(repository)
-    _sync(home, START)
+    _sync(home, START, code=3)  # unproven: the deltas of the first full are not in the sample
     shutil.copytree(root / "source", repository, dirs_exist_ok=True)
     (repository / "README.md").unlink()
     shutil.rmtree(root / "source")
@@ -61,7 +61,7 @@ def _mirrored(root: Path) -> None:
 
 
 def _age(repository: Path) -> None:
-    """Give each file the time at which it was published: late on the day that its name tells."""
+    """Set the time of each file to late on the day in its name."""
     for file in repository.iterdir():
         named = re.search(r"\d{4}-\d\d-\d\d", file.name)
         day = date.fromisoformat(named[0]) if named else TODAY - timedelta(days=1)
@@ -70,7 +70,7 @@ def _age(repository: Path) -> None:
 
 
 def week(root: Path) -> None:
-    """A simulated repository that can live on, and a mirror of it."""
+    """A simulated repository that can advance, and a mirror of it."""
     _live(root / "home" / "repository")
     _configure(root / "home")
     _sync(root / "home", TODAY)
@@ -78,8 +78,9 @@ def week(root: Path) -> None:
 
 
 def account(root: Path) -> None:
-    """The first day: an account at a repository behind SFTP, and nothing else."""
+    """The first day: an account at a repository behind SFTP, a medium with the same files, nothing else."""
     _live(root / "srv" / "extracts")
+    shutil.copytree(root / "srv" / "extracts", root / "media" / "smki", ignore=shutil.ignore_patterns(".*"))
     (root / "home").mkdir()
 
 
@@ -98,13 +99,13 @@ def _configure(home: Path) -> None:
     )
 
 
-def _sync(home: Path, today: date) -> None:
+def _sync(home: Path, today: date, *, code: int = 0) -> None:
     ran = Shell(place=home, today=today)("sync")
-    assert ran.code == 0, ran.err
+    assert ran.code == code, ran.err
 
 
 def _around(root: Path) -> None:
-    """What the pages find elsewhere: the Repository behind SFTP, a medium, a service, places to write."""
+    """Places outside home: the Repository for SFTP, a medium, a service, output directories."""
     home, published = root / "home", root / "srv" / "extracts"
     shutil.copytree(home / "repository", published)
     shutil.copytree(home / "repository", root / "media" / "smki", ignore=shutil.ignore_patterns(".*"))

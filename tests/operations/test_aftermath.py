@@ -1,4 +1,4 @@
-"""Whoever watches is told of every run: metrics, hooks, agreed days, the two clocks."""
+"""After a run: metrics, the hook, agreed days for fulls, stored times."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def metrics(path: Path) -> Metrics:
     return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
 
-def test_every_run_replaces_the_metrics_a_failed_one_too(smki: Shell, toml: Path, repository: Path) -> None:
+def test_every_run_replaces_the_metrics_file(smki: Shell, toml: Path, repository: Path) -> None:
     add(toml, '[metrics]\ntextfile = "smki.prom"\n')
     assert smki("sync").code == Exit.OK
     first = metrics(smki.place / "smki.prom")
@@ -53,17 +53,17 @@ def test_every_run_replaces_the_metrics_a_failed_one_too(smki: Shell, toml: Path
     assert sorted(path.name for path in smki.place.glob("smki.prom*")) == ["smki.prom"]
 
 
-def test_every_metric_is_documented_and_no_other_is(smki: Shell, toml: Path) -> None:
+def test_exactly_the_documented_metrics_exist(smki: Shell, toml: Path) -> None:
     add(toml, '[metrics]\ntextfile = "smki.prom"\n')
     smki("sync")
     smki("sync", SMKI_SYNC_TODAY="2026-11-15")
     families = text_string_to_metric_families((smki.place / "smki.prom").read_text())
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "scheduling-and-monitoring.md").read_text()
     written = re.findall(r"^\| `(smki_sync_\w+)`", page, re.MULTILINE)
     assert sorted(written) == sorted(family.name for family in families)
 
 
-def test_metrics_that_cannot_be_written_are_a_note_and_fail_nothing(smki: Shell, toml: Path) -> None:
+def test_run_succeeds_with_a_notice_when_metrics_cannot_be_written(smki: Shell, toml: Path) -> None:
     add(toml, '[metrics]\ntextfile = "nowhere/smki.prom"\n')
     ran = smki("sync", "--json")
     assert ran.code == Exit.OK
@@ -84,7 +84,7 @@ def test_hook_gets_the_document_of_every_run(smki: Shell, toml: Path, repository
     assert json.loads((smki.place / "run.json").read_text()) == failed.document
 
 
-def test_a_hook_that_fails_is_a_note_and_the_run_ends_as_it_would(smki: Shell, toml: Path) -> None:
+def test_run_succeeds_with_a_notice_when_the_hook_fails(smki: Shell, toml: Path) -> None:
     add(toml, '[hooks]\nafter_run = ["sh", "-c", "echo no room >&2; exit 7"]\n')
     ran = smki("sync", "--json")
     assert ran.code == Exit.OK
@@ -93,7 +93,7 @@ def test_a_hook_that_fails_is_a_note_and_the_run_ends_as_it_would(smki: Shell, t
     assert "ended with 7: no room" in note["message"]
 
 
-def test_a_hook_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_hook_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SMKI_SYNC_PASSWORD", "correct horse")
     assert call_hook(["sh", "-c", f"env > {tmp_path}/env"], "{}", seconds=30) is None
     assert "correct horse" not in (tmp_path / "env").read_text()
@@ -144,7 +144,7 @@ def test_metrics_file_replaces_a_link_without_following_it(smki: Shell, toml: Pa
     assert metrics(smki.place / "smki.prom")["smki_sync_run_exit_code"] == 0
 
 
-def test_a_hook_that_hangs_is_stopped_with_what_it_has_started(tmp_path: Path) -> None:
+def test_hook_is_stopped_with_its_children_after_the_time_limit(tmp_path: Path) -> None:
     fault = call_hook(["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"], "{}", seconds=1.5)
     assert fault == "sh was stopped after 1.5 s"
     child = int((tmp_path / "pid").read_text())
@@ -159,30 +159,30 @@ def test_a_hook_that_hangs_is_stopped_with_what_it_has_started(tmp_path: Path) -
         (["sh", "-c", f"kill -{signal.SIGKILL} $$"], "ended with -9"),
     ],
 )
-def test_what_went_wrong_with_a_hook_is_said(words: list[str], fault: str) -> None:
+def test_fault_of_a_hook_is_described(words: list[str], fault: str) -> None:
     assert fault in (call_hook(words, "{}", seconds=30) or "")
 
 
-def test_a_hook_that_reads_nothing_is_no_fault() -> None:
+def test_hook_may_ignore_its_stdin() -> None:
     assert call_hook(["true"], "x" * (os.sysconf("SC_PAGESIZE") * 100), seconds=30) is None
 
 
 # What was agreed on fulls. 12 November 2026 is a Thursday.
 
 
-def test_a_full_on_another_day_is_taken_and_told_by_default(smki: Shell, toml: Path) -> None:
+def test_full_on_another_day_is_loaded_with_a_notice(smki: Shell, toml: Path) -> None:
     add(toml, '[policy]\nfull_download_day = "sunday"\n')
     ran = smki("sync", "--json")
     assert ran.code == Exit.OK
     assert [note["code"] for note in ran.document["attention"]] == ["full-outside-agreed"]
 
 
-def test_a_full_on_the_agreed_day_is_no_news(smki: Shell, toml: Path) -> None:
+def test_full_on_the_agreed_day_has_no_notice(smki: Shell, toml: Path) -> None:
     add(toml, '[policy]\nfull_download_day = "thursday"\n')
     assert smki("sync", "--json").document["attention"] == []
 
 
-def test_a_full_can_wait_for_the_agreed_day_or_be_asked_for(smki: Shell, toml: Path) -> None:
+def test_full_waits_for_the_agreed_day_unless_requested(smki: Shell, toml: Path) -> None:
     add(toml, '[policy]\nfull_download_day = "sunday"\nfull_download_outside = "wait"\n')
     waits = smki("sync", "--json")
     assert waits.code == Exit.ATTENTION
@@ -206,7 +206,7 @@ def test_deltas_do_not_wait_for_the_day_agreed_on_fulls(smki: Shell, toml: Path,
     assert ran.document["position"] == "2026-11-11"
 
 
-def test_hours_that_cannot_be_read_are_a_fault_of_the_configuration(smki: Shell, toml: Path) -> None:
+def test_invalid_download_hours_are_a_configuration_error(smki: Shell, toml: Path) -> None:
     add(toml, '[policy]\nfull_download_hours = "8pm"\n')
     ran = smki("sync", "--json")
     assert ran.code == Exit.CONFIG
@@ -216,9 +216,12 @@ def test_hours_that_cannot_be_read_are_a_fault_of_the_configuration(smki: Shell,
 # Freshness.
 
 
-def test_status_has_two_clocks_the_cliff_and_a_forecast(smki: Shell, toml: Path) -> None:
+def test_status_shows_the_deadline_and_the_duration_of_a_full(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     smki("sync")
+    with closing(sqlite3.connect(smki.place / "mirror" / "mirror.db")) as db:
+        db.execute("UPDATE extract SET seconds = 2")  # the clock of a rehearsal stands still
+        db.commit()
     fresh = smki("status", "--json").document
     assert fresh["looked"].startswith("20")
     assert fresh["cliff"] == {"next_delta": "2026-11-12", "leaves": "2026-11-19", "days_left": 7}
@@ -237,7 +240,7 @@ def test_times_from_the_future_do_not_count_in_status(smki: Shell, toml: Path) -
     assert status["last_run"] is status["last_success"] is status["looked"] is None
 
 
-def test_before_the_first_sync_nothing_is_forecast(smki: Shell, toml: Path) -> None:
+def test_status_has_no_forecast_before_the_first_sync(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     fresh = smki("status", "--json").document
     assert fresh["looked"] is None

@@ -1,4 +1,4 @@
-"""Doctor: what is broken is named, with how to mend it, and what does not depend on it is looked at too."""
+"""`doctor`: each problem is named with its fix, and independent checks still run."""
 
 import fcntl
 import os
@@ -30,7 +30,7 @@ def verdicts(ran: Ran) -> dict[str, str]:
     return {name: check["verdict"] for name, check in checks(ran).items()}
 
 
-def test_a_sound_set_up_is_ready_and_nothing_is_written(smki: Shell, site: Path) -> None:
+def test_doctor_reports_ready_and_writes_nothing_when_all_is_well(smki: Shell, site: Path) -> None:
     before = sorted(site.parent.rglob("*"))
     ran = smki("doctor", "--json")
     assert ran.code == Exit.OK, ran.err
@@ -154,9 +154,7 @@ BROKEN: dict[Break, tuple[str, str, Exit]] = {
 
 
 @pytest.mark.parametrize("hurt", BROKEN, ids=lambda hurt: hurt.__name__)
-def test_a_broken_set_up_is_named_at_the_step_that_fails(
-    smki: Shell, site: Path, service: Service, hurt: Break
-) -> None:
+def test_doctor_names_the_step_that_fails(smki: Shell, site: Path, service: Service, hurt: Break) -> None:
     hurt(site, service)
     step, code, exit_code = BROKEN[hurt]
     ran = smki("doctor", "--json")
@@ -191,7 +189,7 @@ def nobody() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_a_server_that_hangs_up_fails_at_the_handshake(smki: Shell, site: Path, nobody: int) -> None:
+def test_handshake_fails_when_the_server_disconnects(smki: Shell, site: Path, nobody: int) -> None:
     change(site, "url", f'"sftp://party@127.0.0.1:{nobody}/"')
     ran = smki("doctor", "--json")
     assert [name for name, verdict in verdicts(ran).items() if verdict == "fail"] == ["handshake"]
@@ -215,7 +213,7 @@ BESIDE: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", BESIDE)
-def test_what_is_configured_beside_is_looked_at_and_hinders_nothing(
+def test_problem_of_an_optional_part_is_a_warning(
     smki: Shell, site: Path, repository: Path, case: str
 ) -> None:
     section, text, check = BESIDE[case]
@@ -231,7 +229,7 @@ def test_what_is_configured_beside_is_looked_at_and_hinders_nothing(
     assert smki("sync").code != Exit.MIRROR
 
 
-def test_what_is_sound_beside_is_named(smki: Shell, site: Path, repository: Path) -> None:
+def test_optional_parts_pass_when_they_are_usable(smki: Shell, site: Path, repository: Path) -> None:
     beside = f'fallbacks = ["{repository.as_uri()}"]\n[archive]\npath = "a"\n[metrics]\ntextfile = "m/m"\n'
     (site.parent / "m").mkdir()
     (site.parent / "m").chmod(0o755)
@@ -245,7 +243,7 @@ def test_what_is_sound_beside_is_named(smki: Shell, site: Path, repository: Path
 
 
 @pytest.mark.usefixtures("site")
-def test_names_that_nobody_knows_call_for_a_look_and_hinder_nothing(smki: Shell, repository: Path) -> None:
+def test_unrecognised_name_is_a_warning(smki: Shell, repository: Path) -> None:
     (repository / "README.txt").write_text("hello")
     ran = smki("doctor", "--json")
     assert ran.code == Exit.ATTENTION
@@ -254,12 +252,12 @@ def test_names_that_nobody_knows_call_for_a_look_and_hinder_nothing(smki: Shell,
 
 
 @pytest.mark.usefixtures("site")
-def test_a_clock_behind_the_repositorys_is_seen(smki: Shell) -> None:
+def test_clock_is_a_warning_when_it_is_behind_the_repository(smki: Shell) -> None:
     ran = Shell(place=smki.place, today=None)("doctor", "--json", SMKI_SYNC_TODAY="2026-11-04")
     assert verdicts(ran)["clock"] == "warn"
 
 
-def test_a_lock_that_is_held_is_told_and_left_alone(smki: Shell, site: Path) -> None:
+def test_lock_check_fails_when_a_run_holds_the_lock(smki: Shell, site: Path) -> None:
     assert smki("sync").code == Exit.OK
     lock = site.parent / "mirror" / "lock"
     with lock.open("r+b") as held:
@@ -271,7 +269,7 @@ def test_a_lock_that_is_held_is_told_and_left_alone(smki: Shell, site: Path) -> 
 
 
 @pytest.mark.usefixtures("site")
-def test_a_mirror_past_the_cliff_is_warned_of(smki: Shell) -> None:
+def test_age_is_a_warning_after_the_full_resync_deadline(smki: Shell) -> None:
     assert smki("sync").code == Exit.OK
     ran = smki("doctor", "--json", SMKI_SYNC_TODAY="2026-11-25")
     assert verdicts(ran)["age"] == "warn"
@@ -281,9 +279,7 @@ def test_a_mirror_past_the_cliff_is_warned_of(smki: Shell) -> None:
 # A login that was refused.
 
 
-def test_a_run_after_a_refused_login_does_not_try_and_says_why(
-    smki: Shell, site: Path, service: Service
-) -> None:
+def test_run_does_not_log_in_again_after_a_refused_login(smki: Shell, site: Path, service: Service) -> None:
     wrong_key(site, service)
     first, second = smki("sync", "--json"), smki("sync", "--json")
     assert first.error["code"] == "login-refused"
@@ -291,7 +287,7 @@ def test_a_run_after_a_refused_login_does_not_try_and_says_why(
     assert first.code == second.code == Exit.REFUSED
 
 
-def test_a_login_that_works_by_hand_ends_the_waiting(smki: Shell, site: Path, service: Service) -> None:
+def test_successful_login_of_doctor_ends_the_lockout(smki: Shell, site: Path, service: Service) -> None:
     sound = site.read_text()
     wrong_key(site, service)
     assert smki("sync").code == Exit.REFUSED
@@ -301,14 +297,14 @@ def test_a_login_that_works_by_hand_ends_the_waiting(smki: Shell, site: Path, se
     assert smki("sync").code == Exit.OK
 
 
-def test_nobody_makes_the_fifth_wrong_login_of_an_hour(smki: Shell, site: Path, service: Service) -> None:
+def test_doctor_never_makes_the_fifth_wrong_login(smki: Shell, site: Path, service: Service) -> None:
     wrong_key(site, service)
     codes = [smki("sync", "--json").error["code"]]
     codes += [checks(smki("doctor", "--json"))["login"]["code"] for _ in range(4)]
     assert codes == ["login-refused"] * 4 + ["refused-recently"]
 
 
-def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -> None:
+def test_refused_login_counts_for_its_account_and_hour_only(tmp_path: Path) -> None:
     logins = RefusedLogins(tmp_path / "history.db")
     logins.remember("party@one:22", at="2026-11-11T10:00:00Z")
     assert logins.refused("party@one:22", since="2026-11-11T09:30:00Z") == ("2026-11-11T10:00:00Z",)
@@ -317,7 +313,7 @@ def test_a_refusal_counts_for_its_own_account_and_its_own_hour(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("site")
-def test_login_refused_in_2036_blocks_no_run_once_the_clock_is_right(smki: Shell, site: Path) -> None:
+def test_login_refused_in_the_future_does_not_block_a_run(smki: Shell, site: Path) -> None:
     mirror = site.parent / "mirror"
     mirror.mkdir(mode=0o750)
     account = re.search(r"party@[^/\"]+", site.read_text())
@@ -326,7 +322,7 @@ def test_login_refused_in_2036_blocks_no_run_once_the_clock_is_right(smki: Shell
     assert smki("sync").code == Exit.OK
 
 
-def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Path) -> None:
+def test_mirror_directory_is_reported_when_others_can_change_it(smki: Shell, site: Path) -> None:
     mirror = site.parent / "mirror"
     mirror.mkdir()
     mirror.chmod(0o770)
@@ -345,7 +341,7 @@ def test_a_mirror_directory_that_others_decide_on_is_told(smki: Shell, site: Pat
         assert "root (0)" in told["seen"]
 
 
-def test_what_another_user_s_run_has_left_is_named_with_how_to_take_it_back(
+def test_file_of_another_user_is_reported_with_the_command_that_fixes_it(
     smki: Shell, site: Path, repository: Path
 ) -> None:
     assert smki("sync", "--source", repository.as_uri()).code == Exit.OK

@@ -1,4 +1,4 @@
-"""Init: a configuration that works, for its owner alone, and no key pinned that nobody has compared."""
+"""`init`: a private, usable configuration, and no host key without confirmation."""
 
 import os
 import stat
@@ -37,9 +37,7 @@ def words(service: Service, *more: str) -> list[str]:
     return ["init", *options, "--identity-file", str(service.client_key), *more]
 
 
-def test_what_init_writes_is_its_owners_alone_and_a_sync_goes_through_with_it(
-    smki: Shell, service: Service
-) -> None:
+def test_sync_works_with_the_private_files_of_init(smki: Shell, service: Service) -> None:
     ran = smki(*words(service, "--accept-fingerprint", fingerprint(service), "--json"))
     assert ran.code == Exit.OK, ran.err
     assert ran.document["pinned"] == fingerprint(service)
@@ -49,7 +47,7 @@ def test_what_init_writes_is_its_owners_alone_and_a_sync_goes_through_with_it(
     assert smki("sync").code == Exit.OK
 
 
-def test_another_fingerprint_is_refused_and_nothing_is_written(smki: Shell, service: Service) -> None:
+def test_init_writes_nothing_when_the_fingerprint_differs(smki: Shell, service: Service) -> None:
     ran = smki(*words(service, "--accept-fingerprint", "SHA256:AAAA", "--json"))
     assert ran.error["code"] == "host-key-differs"
     assert ran.code == Exit.REFUSED
@@ -57,9 +55,7 @@ def test_another_fingerprint_is_refused_and_nothing_is_written(smki: Shell, serv
     assert not (smki.place / "known_hosts").exists()
 
 
-def test_without_a_terminal_no_key_is_pinned_and_the_fingerprint_is_shown(
-    smki: Shell, service: Service
-) -> None:
+def test_init_shows_the_fingerprint_when_there_is_no_terminal(smki: Shell, service: Service) -> None:
     ran = smki(*words(service))
     assert ran.code == Exit.USAGE
     assert fingerprint(service) in "".join(ran.err.split("\n"))
@@ -67,7 +63,7 @@ def test_without_a_terminal_no_key_is_pinned_and_the_fingerprint_is_shown(
 
 
 @pytest.mark.parametrize("name", ["smki-sync.toml", "known_hosts"])
-def test_nothing_is_overwritten_not_even_through_a_link(smki: Shell, service: Service, name: str) -> None:
+def test_init_never_overwrites_a_file_or_follows_a_link(smki: Shell, service: Service, name: str) -> None:
     elsewhere = smki.place / "elsewhere"
     (smki.place / name).symlink_to(elsewhere)
     ran = smki(*words(service, "--accept-fingerprint", fingerprint(service), "--json"))
@@ -75,7 +71,7 @@ def test_nothing_is_overwritten_not_even_through_a_link(smki: Shell, service: Se
     assert not elsewhere.exists()
 
 
-def test_optical_media_need_no_key(smki: Shell, repository: Path) -> None:
+def test_init_writes_no_key_when_the_source_is_a_directory(smki: Shell, repository: Path) -> None:
     options = ("--config", "smki-sync.toml", "--source", repository.as_uri(), "--mirror", "mirror")
     ran = smki("init", *options, "--json")
     assert ran.code == Exit.OK
@@ -106,7 +102,7 @@ def test_default_file_is_private_and_found_by_the_next_command(
     assert load_here({}).file == file
 
 
-def test_default_file_is_not_written_into_a_directory_that_others_can_change(
+def test_default_file_is_not_written_when_others_can_change_the_directory(
     site_of_user: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("smki_sync.cli.setup.new_config_file", lambda: site_of_user / "smki-sync.toml")
@@ -118,5 +114,5 @@ def test_default_file_is_not_written_into_a_directory_that_others_can_change(
     assert list(site_of_user.iterdir()) == []
 
 
-def test_a_missing_answer_is_an_error_where_nobody_can_be_asked(smki: Shell) -> None:
+def test_missing_answer_is_an_error_when_there_is_no_terminal(smki: Shell) -> None:
     assert smki("init", "--config", "x", "--json").error["code"] == "usage"

@@ -1,4 +1,4 @@
-"""Once a day, by itself: what init and schedule write is taken by systemd, by cron, and by nobody unasked."""
+"""`schedule`: files that systemd and cron accept, and the remaining steps."""
 
 import os
 import pwd
@@ -56,9 +56,7 @@ def service(place: InstallationPaths, scheduler: Scheduler = Scheduler.SYSTEMD) 
 
 
 @pytest.mark.parametrize("scheduler", [Scheduler.SYSTEMD, Scheduler.SYSTEMD_USER])
-def test_systemd_takes_units_for_any_path_and_finds_them_closed(
-    smki: Shell, toml: Path, scheduler: Scheduler
-) -> None:
+def test_systemd_accepts_units_for_any_path(smki: Shell, toml: Path, scheduler: Scheduler) -> None:
     assert toml.exists()
     ran = smki("schedule", scheduler.value, "--drill", "--into", ".", "--json")
     assert ran.code == Exit.OK, ran.err
@@ -73,7 +71,7 @@ def test_systemd_takes_units_for_any_path_and_finds_them_closed(
         assert max(map(exposure, services)) <= WORST_EXPOSURE
 
 
-def test_the_line_for_cron_makes_a_mirror_whatever_its_name(smki: Shell, toml: Path) -> None:
+def test_cron_line_works_for_any_mirror_name(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     smki("schedule", "cron", "--into", ".")
     (line,) = [line for line in (smki.place / "smki-sync").read_text().splitlines() if "--config" in line]
@@ -88,22 +86,22 @@ def test_the_line_for_cron_makes_a_mirror_whatever_its_name(smki: Shell, toml: P
     assert (smki.place / AWKWARD / "mirror.db").exists()
 
 
-def test_what_runs_by_itself_sees_the_file_alone(smki: Shell, toml: Path) -> None:
+def test_schedule_uses_the_configuration_file_only(smki: Shell, toml: Path) -> None:
     toml.write_text(toml.read_text().partition("[mirror]")[0])
     ran = smki("schedule", "--print", "--json", SMKI_SYNC_MIRROR="/srv/elsewhere")
     assert ran.error["code"] == "mirror-not-configured"
 
 
-def test_a_path_that_does_not_print_is_refused(smki: Shell, toml: Path) -> None:
+def test_schedule_rejects_a_path_with_unprintable_characters(smki: Shell, toml: Path) -> None:
     toml.write_text(toml.read_text().replace(f"'''{AWKWARD}'''", '"two\\nlines"'))
     assert smki("schedule", "--print", "--json").error["code"] == "config-invalid"
 
 
-def test_without_a_configuration_there_is_nothing_to_run(smki: Shell) -> None:
+def test_schedule_fails_when_there_is_no_configuration(smki: Shell) -> None:
     assert smki("schedule", "--print", "--json").code == Exit.CONFIG
 
 
-def test_a_mirror_below_var_lib_is_made_by_systemd_and_any_other_is_opened() -> None:
+def test_systemd_creates_only_a_mirror_below_var_lib() -> None:
     metrics = Path("/var/lib/prometheus")
     usual = service(at(shared=(metrics,)))
     assert "StateDirectory=smki-sync" in usual
@@ -123,13 +121,11 @@ def test_a_mirror_below_var_lib_is_made_by_systemd_and_any_other_is_opened() -> 
         (at(mirror="/var/tmp/mirror"), "PrivateTmp=no"),  # noqa: S108 - nothing is written there
     ],
 )
-def test_homes_and_temporary_files_are_hidden_unless_something_lies_there(
-    place: InstallationPaths, line: str
-) -> None:
+def test_homes_and_temporary_files_are_hidden_unless_used(place: InstallationPaths, line: str) -> None:
     assert line in service(place)
 
 
-def test_a_link_that_leads_into_a_home_opens_the_homes(
+def test_homes_are_visible_when_a_link_points_into_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "var/home/ann").mkdir(parents=True)
@@ -140,17 +136,17 @@ def test_a_link_that_leads_into_a_home_opens_the_homes(
     assert "ProtectHome=yes" in service(at(mirror=str(tmp_path / "var")))
 
 
-def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4_242_424)
     assert Scheduler.SYSTEMD.user == "4242424"
 
 
-def test_a_users_own_units_name_no_user() -> None:
+def test_units_of_a_user_have_no_user_setting() -> None:
     assert "User=smki-sync" in service(at())
     assert not [line for line in service(at(), Scheduler.SYSTEMD_USER) if line.startswith("User=")]
 
 
-def test_each_mirror_has_its_own_minute_of_cron_and_keeps_it() -> None:
+def test_minute_of_cron_is_stable_and_differs_between_mirrors() -> None:
     mirrors = ["/srv/one", "/srv/two", "/srv/three", "/srv/one"]
     minutes = []
     for mirror in mirrors:
@@ -161,7 +157,7 @@ def test_each_mirror_has_its_own_minute_of_cron_and_keeps_it() -> None:
     assert len(set(minutes)) > 1
 
 
-def test_the_drill_of_cron_runs_on_saturdays_alone() -> None:
+def test_drill_of_cron_runs_on_saturdays_only() -> None:
     (cron,) = files(Scheduler.CRON, at(), [DRILL])
     assert '[ "$(date +\\%u)" = 6 ] && /opt/smki-sync/bin/smki-sync restore --rehearse --quiet' in cron.text
 
@@ -170,18 +166,18 @@ def test_the_drill_of_cron_runs_on_saturdays_alone() -> None:
     ("text", "word"),
     [("/plain-1.0", "/plain-1.0"), ("a b", '"a b"'), ("100%", '"100%%"'), ('a"\\', '"a\\"\\\\"')],
 )
-def test_a_word_stands_in_a_unit_as_systemd_reads_it(text: str, word: str) -> None:
+def test_word_is_quoted_as_systemd_expects(text: str, word: str) -> None:
     assert unit_word(text) == word
 
 
-def test_no_variable_is_put_in_for_what_looks_like_one() -> None:
+def test_dollar_signs_are_not_expanded_in_a_unit() -> None:
     assert unit_command(["/bin/$x", "$HOME"]) == '"/bin/$x" "$$HOME"'
 
 
 # What is left alone.
 
 
-def test_what_is_there_word_for_word_stays(smki: Shell, toml: Path) -> None:
+def test_identical_file_is_not_rewritten(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     smki("schedule", "--into", ".")
     before = (smki.place / "smki-sync.service").stat().st_ino
@@ -190,7 +186,7 @@ def test_what_is_there_word_for_word_stays(smki: Shell, toml: Path) -> None:
     assert (smki.place / "smki-sync.service").stat().st_ino == before
 
 
-def test_nothing_is_replaced_unasked_and_nothing_else_is_written_then(smki: Shell, toml: Path) -> None:
+def test_no_file_is_written_when_one_would_be_replaced(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     timer = smki.place / "smki-sync.timer"
     timer.write_text("mine")
@@ -204,7 +200,7 @@ def test_nothing_is_replaced_unasked_and_nothing_else_is_written_then(smki: Shel
 
 
 @pytest.mark.parametrize(("typed", "replaced"), [("n\n", False), ("y\n", True)])
-def test_somebody_at_a_terminal_is_asked(smki: Shell, toml: Path, typed: str, replaced: bool) -> None:
+def test_replacement_is_confirmed_on_a_terminal(smki: Shell, toml: Path, typed: str, replaced: bool) -> None:
     assert toml.exists()
     timer = smki.place / "smki-sync.timer"
     timer.write_text("mine")
@@ -213,13 +209,13 @@ def test_somebody_at_a_terminal_is_asked(smki: Shell, toml: Path, typed: str, re
     assert (timer.read_text() != "mine") == replaced
 
 
-def test_a_masked_unit_is_never_replaced(smki: Shell, toml: Path) -> None:
+def test_masked_unit_is_never_replaced(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     (smki.place / "smki-sync.timer").symlink_to(os.devnull)
     assert smki("schedule", "--into", ".", "--force", "--json").error["code"] == "output-exists"
 
 
-def test_a_place_that_is_not_there_is_named(smki: Shell, toml: Path) -> None:
+def test_schedule_fails_when_the_directory_does_not_exist(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     ran = smki("schedule", "--into", "nowhere", "--json")
     assert ran.error["code"] == "output-not-writable"
@@ -229,7 +225,7 @@ def test_a_place_that_is_not_there_is_named(smki: Shell, toml: Path) -> None:
 # What is left to do.
 
 
-def test_the_steps_copy_what_lies_elsewhere_and_enable_the_timer(smki: Shell, toml: Path) -> None:
+def test_steps_copy_the_files_and_enable_the_timer(smki: Shell, toml: Path) -> None:
     assert toml.exists()
     steps = list(map(shlex.split, smki("schedule", "--into", ".", "--json").document["steps"]))
     assert steps[-3][0] == "install"
@@ -240,7 +236,7 @@ def test_the_steps_copy_what_lies_elsewhere_and_enable_the_timer(smki: Shell, to
     ]
 
 
-def test_the_step_that_makes_the_mirror_goes_once_it_is_there(smki: Shell, toml: Path) -> None:
+def test_step_for_the_mirror_disappears_when_it_exists(smki: Shell, toml: Path) -> None:
     assert toml.exists()
 
     def making() -> list[str]:
@@ -252,7 +248,7 @@ def test_the_step_that_makes_the_mirror_goes_once_it_is_there(smki: Shell, toml:
     assert making() == []
 
 
-def test_what_the_user_of_the_service_cannot_reach_is_said() -> None:
+def test_unreachable_path_of_the_service_is_reported() -> None:
     with TemporaryDirectory() as made:  # below a directory that everybody may enter
         closed = Path(made)
         program = closed / "smki-sync"
@@ -275,9 +271,7 @@ def words(repository: Path, *more: str) -> list[str]:
     return ["init", *options, *more]
 
 
-def test_what_init_writes_for_systemd_is_taken_and_what_it_starts_makes_a_mirror(
-    smki: Shell, repository: Path
-) -> None:
+def test_service_of_init_creates_a_mirror(smki: Shell, repository: Path) -> None:
     ran = smki(*words(repository, "--schedule", "systemd", "--into", ".", "--json"))
     assert ran.code == Exit.OK, ran.err
     units = list(map(Path, ran.document["scheduled"]))
@@ -291,7 +285,7 @@ def test_what_init_writes_for_systemd_is_taken_and_what_it_starts_makes_a_mirror
     assert (smki.place / "mirror" / "mirror.db").exists()
 
 
-def test_init_schedules_nothing_where_nobody_can_be_asked(smki: Shell, repository: Path) -> None:
+def test_init_schedules_nothing_when_there_is_no_terminal(smki: Shell, repository: Path) -> None:
     ran = smki(*words(repository, "--into", ".", "--json"))
     assert ran.document["scheduled"] == ran.document["steps"] == []
     assert not list(smki.place.glob("*.timer"))
@@ -310,7 +304,7 @@ def test_init_offers_a_timer_at_a_terminal(smki: Shell, repository: Path, typed:
     assert len(list(smki.place.glob("*.timer"))) == made
 
 
-def test_init_writes_nothing_where_a_unit_is_in_the_way(smki: Shell, repository: Path) -> None:
+def test_init_writes_nothing_when_a_unit_exists(smki: Shell, repository: Path) -> None:
     (smki.place / "smki-sync.timer").write_text("mine")
     ran = smki(*words(repository, "--schedule", "systemd", "--into", ".", "--json"))
     assert ran.error["code"] == "output-exists"

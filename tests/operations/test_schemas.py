@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Json, Shell
+from support.mirror_copies import copy_mirror
 from support.schemas import SCHEMAS, faults
 
 from smki_sync.simulator.faults import Fault
@@ -41,7 +42,7 @@ class Speaker:
 
     def drifted(self) -> str:
         """Make ``drifted``, a mirror that somebody has changed."""
-        shutil.copytree(self.place / "mirror", self.place / "drifted", symlinks=True)
+        copy_mirror(self.place / "mirror", self.place / "drifted")
         with closing(sqlite3.connect(self.place / "drifted" / "mirror.db")) as db, db:
             db.execute("UPDATE certificate SET status = 'R' WHERE id = 2")
         return "drifted"
@@ -66,11 +67,11 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
         "export": [say("export", "--format", "pem", "--output", "made")],
         "quarantine": [say("quarantine"), say("quarantine", "--mirror", "odd")],
         "reconcile": [say("reconcile"), *_repaired(say)],
+        "backup": [say("backup", "copy.db")],
         "manifest": [
             *(say("manifest"), say("manifest", "--shards"), say("manifest", "--members", "all")),
             *(say("manifest", "mirror", "--compare", other) for other in ("copy.db", "odd")),
         ],
-        "backup": [say("backup", "copy.db")],
         "anchors": [say("anchors"), say("anchors", "--mirror", "odd")],
         "rehearsal": [
             say("restore", "--rehearse"),

@@ -49,7 +49,7 @@ PROMISED: dict[str, set[str]] = {
 """The keys of each object of each document, by its path."""
 
 ADDED: dict[str, set[str]] = {
-    "sync": {"dry_run", "lists"},
+    "sync": {"dry_run", "lists", "unproven"},
     "sync.lists[]": {
         *("file", "kind", "state", "code", "issuer", "number", "this_update", "next_update", "entries"),
         *("revoked", "unrevoked"),
@@ -57,10 +57,10 @@ ADDED: dict[str, set[str]] = {
     "sync.plan": {"overlap", "sources", "uncovered"},
     "sync.applied[]": {"sha256"},
     "sync.attention[]": {"level"},
-    "status": {"message", "anchored", "anchors", "last_verified", "looked", "cliff", "forecast"},
+    "status": {"message", "anchored", "anchors", "last_verified", "looked", "cliff", "forecast", "unproven"},
     "status.last_run": {"reason"},
     "show": {"position", "hidden", "inputs"},
-    "show.certificates[]": {"flags", "revoked", "revoked_by", "revocation_reason"},
+    "show.certificates[]": {"flags", "revoked", "revoked_by", "revocation_reason", "unproven"},
 }
 
 OPTIONS: dict[str, set[str]] = {

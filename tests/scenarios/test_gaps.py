@@ -1,6 +1,5 @@
 """Gaps, holes, an old full, nobody there, the wrong key: the command line, over SFTP, and its exit code."""
 
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.mirror_copies import copy_mirror
 from support.openssh import make_key, openssh_server
 from support.plain_reader import in_use, opened, read
 
@@ -74,7 +74,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def party(synced: Path, tmp_path: Path) -> Iterator[Party]:
     place = tmp_path / "place"
-    shutil.copytree(synced, place, symlinks=True)
+    copy_mirror(synced, place)
     repository = Repository.open(place / "repository")
     with serve(repository.path) as service:
         yield Party(repository=repository, service=service, mirror=place / "mirror")
@@ -141,8 +141,8 @@ def test_a_hole_of_one_day_is_named_and_not_jumped_over_and_closes_when_the_delt
 
 
 def test_a_hole_that_a_newer_full_covers_is_closed_with_that_full(party: Party) -> None:
-    party.repository.advance(2, faults=[Fault.WITHHOLD_DELTA])
-    party.repository.advance(2)
+    party.repository.advance(1, faults=[Fault.WITHHOLD_DELTA])
+    party.repository.advance(3)
     code, said = party.sync()
     assert (said["plan"]["action"], said["plan"]["reason"]) == ("full", "hole-in-deltas")
     assert said["plan"]["full"] == full(FULLS[2])
@@ -279,7 +279,7 @@ def test_another_key_of_ours_is_refused(party: Party) -> None:
     assert_failed(party, Refusal(code=5, reason="login-refused"), key=other, mend=ask_the_doctor)
 
 
-def test_another_user_is_refused(party: Party) -> None:
+def test_login_as_another_user_is_refused(party: Party) -> None:
     url = party.service.url.replace("party@", "nobody@")
     assert_failed(party, Refusal(code=5, reason="login-refused"), url=url)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.plain_reader import Key, by_extracts, in_use, opened, standings
-from support.scenario_writer import publish, record
+from support.scenario_writer import publish, publish_overlap, record
 from support.x509_builders import REAL
 
 from scenarios.operator import Operator
@@ -139,21 +139,23 @@ def test_a_late_overlap_delta_does_not_undo_a_later_one_that_was_replayed_before
     assert not again.applied
 
 
-def test_an_overlap_that_breaks_off_leaves_the_mirror_as_it_was(tmp_path: Path) -> None:
-    """Its first delta alone, on a mirror that stands at its full, would put an older word over a newer."""
+def test_damaged_overlap_delta_is_missing_and_later_statement_wins(tmp_path: Path) -> None:
+    """The delta before the damaged one takes the certificate out of use, and the one after it back."""
     der = min(Repository.create(tmp_path / "life", devices=1, days=1, start=START, seed=1).in_use())
     files, operator = tmp_path / "files", Operator(tmp_path / "mirror", tmp_path / "files")
     full = START + 7 * DAY
     publish(files, "FULL", full, [record(der)])
     operator.sync(full)
-    before = operator.held()
-    assert before.in_use() == {der}
+    assert operator.held().in_use() == {der}
     publish(files, "DELT", full - 2 * DAY, [record(der, "N")])
     publish(files, "DELT", full - DAY, b"not a gzip file")
     publish(files, "DELT", full, [record(der, "I")])
-    with pytest.raises(BadExtract):
-        operator.sync(full)
-    assert operator.held() == before
+    report = operator.sync(full)
+    assert (report.position, report.outcome) == (full, Outcome.BEHIND)
+    assert report.census.unproven is not None
+    assert report.census.unproven.missing == (full - DAY,)
+    assert {a.code for a in report.attention} >= {NoticeCode.UNPROVEN, NoticeCode.DELTA_DAMAGED}
+    assert operator.held().in_use() == {der}
 
 
 def test_a_full_older_than_the_mirror_does_not_undo_what_deltas_that_are_gone_had_said(
@@ -174,7 +176,7 @@ def test_a_full_older_than_the_mirror_does_not_undo_what_deltas_that_are_gone_ha
     for day in (START + n * DAY for n in range(7)):
         (files / f"SMKIKR_DELT_{day}.xml.gz").unlink()
     report = operator.sync(full, full=True)
-    assert NoticeCode.OVERLAP_NOT_COVERED in {a.code for a in report.attention}
+    assert NoticeCode.UNPROVEN not in {a.code for a in report.attention}
     assert operator.held().in_use() == {other}
 
 
@@ -224,7 +226,7 @@ def test_a_damaged_full_leaves_the_old_mirror_and_the_next_full_mends_it(
             operator.sync(repository.today)
         assert by_extracts(operator.held()) == by_extracts(before)
     assert [path.name for path in (operator.mirror / "generations").glob("*.db")] == ["000001.db"]
-    repository.advance(7)
+    repository.advance(6)
     assert operator.sync(repository.today).outcome is Outcome.CURRENT
     assert operator.held().in_use() == repository.in_use()
 
@@ -245,6 +247,7 @@ def test_an_overlap_delta_may_bring_an_issuer_that_the_full_does_not_have(tmp_pa
     device, organisation = REAL[0], REAL[9]
     publish(files, "FULL", START, [record(device)])
     publish(files, "DELT", START, [record(organisation)])
+    publish_overlap(files, START)
     report = operator.sync(START)
     assert report.outcome is Outcome.CURRENT
     assert operator.held().in_use() == {device, organisation}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.plain_reader import opened
-from support.scenario_writer import publish, record
+from support.scenario_writer import publish, publish_overlap, record
 from support.x509_builders import DATA, REAL, with_null_parameters
 
 from scenarios.operator import Operator, call
@@ -53,8 +53,8 @@ def eui_of(der: bytes) -> str | None:
 
 def write(directory: Path, kind: str, day: date, records: list[Record], shape: XmlShape) -> None:
     name = f"SMKIKR_{kind}_{day}.xml.gz"
-    content = file_format.octets(records, shape, Random(7))
-    publish(directory, kind, day, b"".join(file_format.octets_gz(content, GzShape(), name)))
+    content = file_format.xml_chunks(records, shape, Random(7))
+    publish(directory, kind, day, b"".join(file_format.gzip_chunks(content, GzShape(), name)))
 
 
 def as_record(der: bytes, serial: str, status: str = "I") -> Record:
@@ -80,6 +80,7 @@ def operator(tmp_path: Path) -> Operator:
 def test_real_certificates_are_kept_and_found_in_every_shape(operator: Operator, shape: XmlShape) -> None:
     records = [as_record(der, serial) for der, serial in zip(REAL, SERIALS, strict=True)]
     write(operator.files, "FULL", TODAY, records[::2], shape)
+    publish_overlap(operator.files, TODAY)
     write(operator.files, "DELT", TOMORROW, [*records[1::2], replace(records[0], status="R")], shape)
     report = operator.sync(TOMORROW)
     assert report.outcome is Outcome.CURRENT
@@ -103,6 +104,7 @@ def test_a_record_with_serial_and_usage_of_another_certificate_keeps_its_body(op
     assert eui_of(usages["DS"]) == eui_of(usages["KA"])
     wrong = record(REAL[0], serial=SERIALS[1], usage="KA", eui=eui_of(REAL[0]) or "")
     publish(operator.files, "FULL", TODAY, [wrong])
+    publish_overlap(operator.files, TODAY)
     report = operator.sync(TODAY)
     assert {a.code for a in report.attention} >= {NoticeCode.CLAIMS_DIFFER}
     ((key, row),) = operator.held().rows.items()
@@ -124,6 +126,7 @@ def test_a_certificate_that_strict_parsers_refuse_is_kept_flagged_and_shown(
     odd = with_null_parameters(REAL[7])
     sound = [record(der) for der in REAL[:7]]
     publish(operator.files, "FULL", TODAY, sound + [record(odd)] * (kind == "FULL"))
+    publish_overlap(operator.files, TODAY)
     publish(operator.files, "DELT", TOMORROW, [record(odd)] * (kind == "DELT"))
     report = operator.sync(TOMORROW)
     assert report.outcome is Outcome.CURRENT

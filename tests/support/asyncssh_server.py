@@ -1,6 +1,6 @@
-"""A third implementation of SSH and SFTP: asyncssh's server, read-only over one directory, on loopback.
+"""A third implementation of SSH and SFTP: asyncssh's server, read-only, one directory, on loopback.
 
-For: the proof that the client does not live on habits that OpenSSH and paramiko happen to share.
+It shows that the client does not depend on what OpenSSH and paramiko have in common.
 """
 
 import asyncio

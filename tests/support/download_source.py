@@ -1,7 +1,4 @@
-"""A source of one file that may break off, be replaced, grow; and the time that a download goes by.
-
-For: downloads whose every byte and every second a test decides.
-"""
+"""A fake source of one file, which can break off, be replaced or grow, and a fake clock."""
 
 import random
 from collections.abc import Callable, Iterator

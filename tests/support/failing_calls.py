@@ -12,7 +12,7 @@ _SOURCE = Path(__file__).with_name("failing_calls.c")
 def build_library(directory: Path) -> Path:
     """Compile the library; the test is skipped without a C compiler."""
     library = directory / "failing_calls.so"
-    command = [need("cc"), "-shared", "-fPIC", "-O1", "-w", "-o", library, _SOURCE, "-ldl"]
+    command = [need("cc"), "-shared", "-fPIC", "-O1", "-w", "-o", str(library), str(_SOURCE), "-ldl"]
     subprocess.run(command, check=True)
     return library
 

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 PACKAGES: Final[dict[str, str]] = {
+    "bash": "bash",
     "cc": "gcc",
     "chromium": "chromium",
     "fish": "fish",

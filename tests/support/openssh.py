@@ -1,8 +1,4 @@
-"""A real OpenSSH server on loopback, for one directory, with keys made for the occasion.
-
-It proves that the client works with the server most likely to be at the other end. Only the server needs
-the program ``sshd``: the keys are made with the Python library.
-"""
+"""A real OpenSSH server on loopback, for one directory, with new keys."""
 
 import getpass
 import os
@@ -54,12 +50,12 @@ _KINDS: dict[str, Callable[[], Ed25519PrivateKey | EllipticCurvePrivateKey | RSA
     "ecdsa": lambda: generate_ecdsa(SECP256R1()),
     "rsa": lambda: generate_rsa(public_exponent=65537, key_size=3072),
 }
-"""The types and sizes that ``ssh-keygen`` makes unless told otherwise."""
+"""The default types and sizes of ``ssh-keygen``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSsh:
-    """A server that runs: how to reach it and what to show it."""
+    """A running server and its client files."""
 
     host: str
     port: int

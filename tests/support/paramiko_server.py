@@ -161,7 +161,7 @@ class _Files(paramiko.SFTPServerInterface):
             found = list(os.scandir(os.fsencode(path)))
         except PermissionError:
             return SFTP_PERMISSION_DENIED
-        entries = [paramiko.SFTPAttributes.from_stat(e.stat(follow_symlinks=False), e.name) for e in found]  # type: ignore[arg-type]  # names as octets pass, as on a disk
+        entries = [paramiko.SFTPAttributes.from_stat(e.stat(follow_symlinks=False), e.name) for e in found]  # type: ignore[arg-type]  # names as size pass, as on a disk
         return entries + [_attributes(name) for name in self.server.behaviour.extra_names]
 
     def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> paramiko.SFTPHandle | int:

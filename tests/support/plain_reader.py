@@ -62,6 +62,7 @@ class Mirror:
     journal: tuple[Line, ...]
     census: dict[tuple[int, str, int], int]
     lists: set[str]
+    unproven: bool
 
     def revoked(self) -> set[bytes]:
         return {row.der for row in self.rows.values() if row.revoked}
@@ -125,7 +126,9 @@ def read(directory: Path, how: Opener = opened) -> Mirror | None:
     if not (directory / "mirror.db").exists():
         return None
     with how(directory) as db:
-        position, digest = db.execute("SELECT position, digest FROM mirror").fetchone()
+        position, digest, unproven = db.execute(
+            "SELECT position, digest, unproven_since IS NOT NULL FROM mirror"
+        ).fetchone()
         census = {
             tuple(sort): count
             for *sort, count in db.execute("SELECT kind, status, withdrawn, count FROM census WHERE count")
@@ -144,6 +147,7 @@ def read(directory: Path, how: Opener = opened) -> Mirror | None:
             journal=tuple(journal),
             census=census,
             lists={kind for (kind,) in db.execute("SELECT kind FROM revocation_list WHERE in_force")},
+            unproven=bool(unproven),
         )
     assert len(mirror.rows) == len(found), "an identity stands twice"
     assert census == counted, "the census is not what SQL counts"

@@ -1,7 +1,7 @@
-"""A line that goes wrong: a TCP proxy on loopback between a client and a server.
+"""A TCP proxy on loopback with network faults, for tests without network namespaces.
 
-For: delay, a low rate, a cut or a reset at a byte, a black hole, a flipped bit, wherever network namespaces
-cannot be had. What is asked of it happens to the bytes on their way to the client, and may be changed.
+Delay, a low rate, a cut or reset at a byte, a black hole, a flipped bit: all on the way to the client. A test
+can change them at any time.
 """
 
 import queue
@@ -18,11 +18,10 @@ _PIECE = 32 * 1024
 
 @dataclass(kw_only=True)
 class Faults:
-    """What happens on the way to the client; bytes are counted from the start of each connection.
+    """Faults on the way to the client; offsets are counted from the start of each connection.
 
-    ``delay``: seconds. ``rate``: bytes a second. ``cut_at``, ``reset_at``: the connection ends there,
-    properly or not. ``swallow_from``: nothing passes from there on, and nobody is told. ``flip_at``: one bit
-    is flipped.
+    ``delay``: seconds. ``rate``: bytes per second. ``cut_at``, ``reset_at``: where the connection is closed
+    or reset. ``swallow_from``: bytes vanish from there on. ``flip_at``: one bit is flipped there.
     """
 
     delay: float = 0.0
@@ -39,7 +38,7 @@ class Faults:
 
 @dataclass(kw_only=True)
 class Proxy:
-    """A proxy that runs. ``passed``: the bytes that reached the client; ``sent_up``: the server; in all."""
+    """A running proxy. ``passed``: bytes to the client; ``sent_up``: bytes to the server."""
 
     port: int
     faults: Faults
@@ -49,14 +48,14 @@ class Proxy:
     _sockets: list[socket.socket] = field(default_factory=list)
 
     def reset_all(self) -> None:
-        """Reset every connection, as a machine that loses power does not even do."""
+        """Reset every connection."""
         for line in self._sockets:
             _reset(line)
 
 
 @contextmanager
 def proxy_to(port: int, faults: Faults | None = None) -> Iterator[Proxy]:
-    """Stand before a port of this machine until the end of the block."""
+    """Run a proxy for a local port until the end of the block."""
     listener = socket.create_server(("127.0.0.1", 0))
     proxy = Proxy(port=listener.getsockname()[1], faults=faults or Faults())
     threads: list[threading.Thread] = []
@@ -102,7 +101,7 @@ def _up(client: socket.socket, server: socket.socket, proxy: Proxy) -> None:
 
 
 def _take(server: socket.socket, proxy: Proxy, coming: queue.Queue[tuple[float, bytes]]) -> None:
-    """Note when each piece came, so that a delay does not become a rate."""
+    """Record when each piece arrived, so that a delay does not limit the rate."""
     data = b"begun"
     while data:
         try:
@@ -137,7 +136,7 @@ def _give(
 
 
 def _weathered(data: bytes, at: int, faults: Faults) -> tuple[bytes, bool]:
-    """What of the data passes, and whether the connection ends behind it."""
+    """Return the bytes that pass, and whether the connection ends after them."""
     if faults.flip_at is not None and at <= faults.flip_at < at + len(data):
         changed = bytearray(data)
         changed[faults.flip_at - at] ^= 0x10

@@ -1,7 +1,4 @@
-"""An OpenSSH server that can be killed with everything it runs, and started again on its port.
-
-For: downloads that outlive their server. Refuses: to be missing in CI (:mod:`support.needs`).
-"""
+"""An OpenSSH server that can be killed with all its processes and started again on its port."""
 
 import os
 import signal
@@ -18,7 +15,7 @@ from support.proc import family
 
 
 @dataclass
-class Mortal:
+class RestartableServer:
     """The server. ``deaths``: how often it was killed."""
 
     facts: OpenSsh
@@ -27,7 +24,7 @@ class Mortal:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Start it; it says in its log that it listens. Asking the port could end in a call to oneself."""
+        """Start it; wait until its log says that it listens. A probe of the port could connect to itself."""
         assert self._process is None
         before = self.facts.log.stat().st_size
         with self.facts.log.open("ab") as log:
@@ -41,7 +38,7 @@ class Mortal:
             raise
 
     def kill(self) -> None:
-        """Kill it and every session that it serves, at once."""
+        """Kill it and every session at once."""
         process, self._process = self._process, None
         assert process is not None
         for pid in family(process.pid):
@@ -56,14 +53,14 @@ class Mortal:
 
 
 @contextmanager
-def mortal_server(directory: Path, scratch: Path) -> Iterator[Mortal]:
-    """Run one over ``directory``; its keys and its log are in ``scratch``."""
+def restartable_server(directory: Path, scratch: Path) -> Iterator[RestartableServer]:
+    """Run one for ``directory``; its keys and its log are in ``scratch``."""
     scratch.mkdir()
     with openssh_server(directory, scratch) as facts:
         pass  # its keys and configuration are what is wanted
     log = scratch / "mortal.log"  # its own: what is left of the first server still writes to the other
     log.touch()
-    server = Mortal(replace(facts, log=log), scratch / "sshd_config")
+    server = RestartableServer(replace(facts, log=log), scratch / "sshd_config")
     server.start()
     try:
         yield server

@@ -23,8 +23,8 @@ PASSWORD = "correct horse"
 REGULAR = 0o100644
 
 
-def number(value: int, octets: int = 4) -> bytes:
-    return value.to_bytes(octets)
+def number(value: int, size: int = 4) -> bytes:
+    return value.to_bytes(size)
 
 
 def string(value: bytes) -> bytes:
@@ -41,7 +41,7 @@ def entry(name: bytes, size: int = 1) -> bytes:
     return string(name) + string(b"-rw-r--r-- " + name) + attributes(size)
 
 
-class Hung(Exception):
+class ClientGone(Exception):
     """The client has closed the connection."""
 
 
@@ -107,12 +107,12 @@ class Script:
     def send(self, kind: int, body: bytes) -> None:
         self.send_raw(number(len(body) + 1) + number(kind, 1) + body)
 
-    def send_raw(self, octets: bytes) -> None:
+    def send_raw(self, data: bytes) -> None:
         assert self._channel is not None
         try:
-            self._channel.sendall(octets)
+            self._channel.sendall(data)
         except OSError as exc:
-            raise Hung from exc
+            raise ClientGone from exc
 
     def reply(self, kind: int, asked: int, body: bytes) -> None:
         self.send(kind, number(asked) + body)
@@ -132,7 +132,7 @@ class Script:
         try:
             while True:
                 self._answer()
-        except Hung:
+        except ClientGone:
             pass
         finally:
             self.gone.set()
@@ -170,9 +170,9 @@ class Script:
             try:
                 more = self._channel.recv(size - len(piece))
             except OSError as exc:
-                raise Hung from exc
+                raise ClientGone from exc
             if not more:
-                raise Hung
+                raise ClientGone
             piece += more
         return piece
 

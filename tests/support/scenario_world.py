@@ -80,7 +80,6 @@ class World:
     place: Path
     seed: int
     heard: set[date] = field(default_factory=set)
-    doubt: bool = False
     tally: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -174,14 +173,10 @@ class World:
         return report
 
     def _listen(self, since: int) -> None:
-        """Take note of what was committed: the deltas heard of, and whether a full is in doubt."""
+        """Record the deltas that were committed."""
         files = [name for name, _ in self.operator.witness.seen[since:]]
         days = [date.fromisoformat(name[12:22]) for name in files]
         self.heard |= {day for name, day in zip(files, days, strict=True) if "DELT" in name}
-        for place, (name, day) in enumerate(zip(files, days, strict=True)):
-            if "FULL" in name:
-                wanted = {day - n * DAY for n in range(self.lag)}
-                self.doubt = not wanted <= set(days[place + 1 :])
 
     def _check_state(self, before: Mirror | None, after: Mirror | None) -> None:
         if after is None:
@@ -198,7 +193,7 @@ class World:
         for key, row in after.rows.items():
             assert row.der == truth[key][1]
         self._check_revoked(after)
-        if not self.doubt:
+        if not after.unproven:
             assert after.in_use() == self.calendar.in_use(after.position) - after.revoked()
             self._check_statuses(after, truth)
         assert plain_reader.replay(
@@ -240,9 +235,8 @@ class World:
             if after.position < today:
                 delta = self.repository.path / f"SMKIKR_DELT_{today}.xml.gz"
                 assert not delta.exists(), "current, and not all of the offer applied"
-            if not self.doubt and after.position == today:
+            if not after.unproven and after.position == today:
                 assert after.in_use() == self.repository.in_use()
                 assert after.lists == {"arl", "crl"}
-        if report.plan.full:
-            codes = {a.code for a in report.attention}
-            assert (NoticeCode.OVERLAP_NOT_COVERED in codes) == bool(report.plan.uncovered)
+        codes = {a.code for a in report.attention}
+        assert (NoticeCode.UNPROVEN in codes) == after.unproven

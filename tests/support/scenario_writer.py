@@ -5,7 +5,7 @@ import gzip
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -51,3 +51,10 @@ def publish(directory: Path, kind: str, day: date, records: Iterable[Claimed] | 
     at = datetime.combine(day, time(23), UTC).timestamp()
     os.utime(path, (at, at))
     return path
+
+
+def publish_overlap(directory: Path, full: date) -> None:
+    """Publish an empty delta for each day of the overlap of a full that has none, so that it is proven."""
+    for day in (full - timedelta(days=back) for back in (2, 1, 0)):
+        if not (directory / f"SMKIKR_DELT_{day}.xml.gz").exists():
+            publish(directory, "DELT", day, [])

@@ -451,3 +451,18 @@ def test_rejected_has_the_identity_that_is_known() -> None:
     assert (claim.serial, claim.issuer) == ("AB", None)
     nothing = rejected(replace(DEVICE, body="no", serial="no number"))
     assert (nothing.serial, nothing.issuer) == (None, None)
+
+
+# The two steps of the reader process.
+
+
+def test_pre_parse_leaves_a_record_that_fits_a_template() -> None:
+    parse_record(1, DEVICE)
+    early = pre_parse(7, DEVICE)
+    assert isinstance(early, PreParsed)
+    assert finish_parse(early) == parse_record(7, DEVICE)
+
+
+@pytest.mark.parametrize("claims", [AUTHORITY, DEVICE._replace(status="X"), DEVICE._replace(body="no")])
+def test_pre_parse_parses_any_other_record(claims: Claims) -> None:
+    assert pre_parse(7, claims) == parse_record(7, claims)

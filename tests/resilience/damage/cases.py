@@ -1,6 +1,6 @@
 """Every bad input that has a name: how to make it, and what must come of it.
 
-For: the tests, which run each through the command line, and docs/bad-input.md, whose table is made from
+For: the tests, which run each through the command line, and docs/codes.md, whose table is made from
 here (``python -c 'from damage.cases import table; print(table())'`` with ``tests`` on the path).
 """
 
@@ -434,7 +434,7 @@ CASES = (
 
 
 def table() -> str:
-    """The cases as the Markdown table of docs/bad-input.md, without a newline at its end."""
+    """The cases as the Markdown table of docs/codes.md, without a newline at its end."""
     head = ("| input | exit | code | the mirror holds | evidence |", "|---|---|---|---|---|")
     cells = (
         (case.name, str(case.exit), f"`{case.code}`" if case.code else "", case.mirror, case.evidence)

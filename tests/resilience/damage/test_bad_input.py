@@ -13,7 +13,7 @@ from smki_sync.errors import BadExtract
 from smki_sync.reader import read_extract
 from smki_sync.records import parse_record
 
-PAGE = Path(__file__).parents[3] / "docs" / "bad-input.md"
+PAGE = Path(__file__).parents[3] / "docs" / "codes.md"
 
 
 def cases(place: Place) -> list[object]:

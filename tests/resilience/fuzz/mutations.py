@@ -1,9 +1,7 @@
-"""Octets that were once sound: the corpus, and what chance makes of it.
+"""Mutations of valid files, for fuzzing with Hypothesis, which makes a failing example small.
 
-For: fuzzing with Hypothesis, so that a failure is made small before it is shown. Every file of
-``corpus`` is read as it stands, and is a seed for mutations. Refuses: to know what the octets mean.
-
-``SMKI_SYNC_FUZZ_EXAMPLES`` says how many examples each test tries: few in CI, millions over a night.
+Every file of ``corpus`` is read unchanged, and is a seed for mutations. ``SMKI_SYNC_FUZZ_EXAMPLES`` is the
+number of examples for each test: few in CI, millions over a night.
 """
 
 import os
@@ -24,33 +22,33 @@ fuzzing = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-"""In CI the same examples each time; a longer run tries new ones."""
+"""In CI the same examples each time. A longer run tries new ones."""
 
 
 def corpus(kind: str) -> dict[str, bytes]:
-    """The files of one directory of the corpus by name."""
+    """The files of one directory of the corpus, by name."""
     return {path.name: path.read_bytes() for path in sorted((CORPUS / kind).iterdir())}
 
 
 @st.composite
 def mutated(draw: st.DrawFn, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
-    """A seed with a few things done to it. ``words``: what to put in besides chance octets."""
-    octets = bytearray(draw(st.sampled_from(seeds)))
+    """A seed with a few mutations. ``words``: inserted in addition to random bytes."""
+    data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(octets)))
+        at = draw(st.integers(0, len(data)))
         match draw(st.integers(0, 5)):
-            case 0 if octets:
-                octets[at % len(octets)] ^= 1 << draw(st.integers(0, 7))
+            case 0 if data:
+                data[at % len(data)] ^= 1 << draw(st.integers(0, 7))
             case 1:
-                del octets[at:]
+                del data[at:]
             case 2:
-                del octets[at : at + draw(st.integers(1, 40))]
+                del data[at : at + draw(st.integers(1, 40))]
             case 3:
-                octets[at:at] = draw(st.sampled_from(words))
+                data[at:at] = draw(st.sampled_from(words))
             case 4:
-                octets[at:at] = draw(st.binary(max_size=8))
+                data[at:at] = draw(st.binary(max_size=8))
             case _:
                 other = draw(st.sampled_from(seeds))
                 begin = draw(st.integers(0, len(other)))
-                octets[at:at] = other[begin : begin + draw(st.integers(1, 400))]
-    return bytes(octets)
+                data[at:at] = other[begin : begin + draw(st.integers(1, 400))]
+    return bytes(data)

@@ -1,4 +1,4 @@
-"""Whatever the octets of a file: records, or one of the named faults, and nothing else."""
+"""Any bytes in place of an extract: records, or one of the named faults, and nothing else."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ LIMITS = ReaderLimits(
     depth=8,
     leading_bytes=2_000,
 )
-"""Small enough that chance reaches them."""
+"""Small enough that random files reach them."""
 
 WORDS = [
     *(b"<CertificateResponse>", b"</CertificateResponse>", b"<CertificateBody>", b"</CertificateBody>"),
@@ -46,11 +46,11 @@ XML = corpus("xml")
 GZ = corpus("gz")
 
 Outcome = tuple[list[Entry | Rejected], str]
-"""The records before the end, and the code of the fault that it ended with, if any."""
+"""The records before the end, and the code of the fault, if any."""
 
 
 def code_of(error: BadExtract) -> str:
-    """Check that a refusal names its file, says what to do, and can be shown on any terminal."""
+    """Check that an error names its file, has a hint, and is printable."""
     assert error.message.startswith(NAME)
     assert error.hint
     assert failure_text(error).replace("\n", "").isprintable()
@@ -58,7 +58,7 @@ def code_of(error: BadExtract) -> str:
 
 
 def outcome(data: bytes, *, size: int = 1 << 20) -> Outcome:
-    """Read a file to its end; anything but ``BadExtract`` passes through and fails the test."""
+    """Read a file to its end. Any exception but ``BadExtract`` fails the test."""
     chunks = (data[at : at + size] for at in range(0, len(data), size))
     reader = ExtractReader(chunks, name=NAME, understand=parse_record, limits=LIMITS)
     found: list[Entry | Rejected] = []
@@ -74,18 +74,18 @@ def outcome(data: bytes, *, size: int = 1 << 20) -> Outcome:
 
 
 @pytest.mark.parametrize("name", XML)
-def test_an_xml_of_the_corpus_is_read_or_named(name: str) -> None:
+def test_xml_of_the_corpus_has_the_expected_outcome(name: str) -> None:
     records, fault = outcome(packed(XML[name]))
     assert fault == name.split(".")[1] or (fault == "" and name.split(".")[1] == "sound")
     assert records or fault or name.startswith("empty.")
 
 
 @pytest.mark.parametrize("name", GZ)
-def test_a_gz_of_the_corpus_is_read_or_named(name: str) -> None:
+def test_gz_of_the_corpus_has_the_expected_outcome(name: str) -> None:
     assert outcome(GZ[name])[1] == name.split(".")[1].replace("sound", "")
 
 
-def test_the_corpus_knows_every_fault_of_a_file_that_is_small() -> None:
+def test_corpus_contains_each_fault_of_a_small_file() -> None:
     large = {Fault.RATIO_EXCEEDED, Fault.TOO_LARGE, Fault.RECORD_TOO_LARGE, Fault.TOO_MANY_NAMES}
     beside = {Fault.NOT_A_FULL, Fault.NOT_A_DELTA, Fault.SHRINKS_MIRROR, Fault.INNER_NAME, Fault.OTHER_SHA256}
     known = {name.split(".")[1] for name in (*XML, *GZ)} - {"sound"}
@@ -94,26 +94,26 @@ def test_the_corpus_knows_every_fault_of_a_file_that_is_small() -> None:
 
 @fuzzing
 @given(mutated(list(XML.values()), WORDS))
-def test_a_mutated_xml_is_read_or_named(xml: bytes) -> None:
+def test_mutated_xml_is_read_or_rejected(xml: bytes) -> None:
     outcome(packed(xml, level=1))
 
 
 @fuzzing
 @given(mutated(list(GZ.values()), GZ_WORDS), st.integers(1, 5_000))
-def test_a_mutated_gz_is_read_or_named_however_the_network_cut_it(data: bytes, size: int) -> None:
+def test_mutated_gz_has_one_outcome_for_any_chunks(data: bytes, size: int) -> None:
     assert outcome(data, size=size) == outcome(data)
 
 
 @fuzzing
 @given(mutated(list(XML.values()), WORDS), st.integers(1, 700))
-def test_a_mutated_xml_means_the_same_in_one_member_and_in_many(xml: bytes, size: int) -> None:
+def test_mutated_xml_has_one_outcome_for_any_members(xml: bytes, size: int) -> None:
     members = b"".join(packed(xml[at : at + size], level=1) for at in range(0, len(xml), size))
     assert outcome(members or packed(b"")) == outcome(packed(xml, level=1))
 
 
 @fuzzing
 @given(mutated(list(XML.values()), WORDS))
-def test_what_is_sifted_and_completed_is_what_is_understood_at_once(xml: bytes) -> None:
+def test_two_step_parsing_has_the_same_outcome(xml: bytes) -> None:
     def read() -> Iterator[Entry | Rejected]:
         reader: ExtractReader[PreParsed | Entry] = ExtractReader(
             [packed(xml, level=1)], name=NAME, understand=pre_parse, limits=LIMITS
@@ -130,7 +130,7 @@ def test_what_is_sifted_and_completed_is_what_is_understood_at_once(xml: bytes) 
     assert (found, fault) == outcome(packed(xml, level=1))
 
 
-# Memory: hundreds of hostile files one after the other, in a process of its own.
+# Memory: hundreds of hostile files, one after the other, in a process of its own.
 
 PROGRAM = """
 import gc, random, sys
@@ -144,14 +144,14 @@ def held():
     gc.collect()
     return int(open("/proc/self/statm").read().split()[1]) * 4
 
-def spoil(data):
+def damage(data):
     at = rng.randrange(len(data) + 1)
     return data[:at] + rng.choice(WORDS) + data[at + rng.randrange(40):]
 
 def some(number):
     for _ in range(number):
-        outcome(packed(spoil(spoil(rng.choice(seeds))), level=1))
-        outcome(spoil(rng.choice(list(GZ.values()))))
+        outcome(packed(damage(damage(rng.choice(seeds))), level=1))
+        outcome(damage(rng.choice(list(GZ.values()))))
 
 some(300)
 before = held()
@@ -160,7 +160,7 @@ print(held() - before)
 """
 
 
-def test_memory_does_not_grow_with_the_number_of_hostile_files() -> None:
+def test_memory_is_constant_for_many_hostile_files() -> None:
     tests = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tests)], capture_output=True, text=True, check=True

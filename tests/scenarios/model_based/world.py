@@ -87,8 +87,8 @@ class World:
     def turn(self, number: int, status: Status) -> None:
         """Tomorrow, in its last seconds, a certificate has another status, whatever it had."""
         self.touches += 1
-        with self.repository._opened() as (registry, _):
-            numbers = [certificate.number for certificate, _ in registry.lives()]
+        with self.repository._open_registry() as (registry, _):
+            numbers = [certificate.number for certificate, _ in registry.histories()]
             registry.change(numbers[number % len(numbers)], end(self.today + DAY) - self.touches, status)
 
     def publish_again(self, ago: int) -> None:

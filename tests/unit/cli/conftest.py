@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Ran, Shell
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 from smki_sync.simulator.sftp_server import Service, serve
@@ -59,7 +60,7 @@ def repository(original: Repository, tmp_path: Path) -> Repository:
 @pytest.fixture
 def own_mirror(mirror: Path, tmp_path: Path) -> Path:
     """A mirror of the test's own, as of 11 November."""
-    shutil.copytree(mirror, tmp_path / "mirror", symlinks=True)
+    copy_mirror(mirror, tmp_path / "mirror")
     return tmp_path / "mirror"
 
 

@@ -30,7 +30,7 @@ def sync_words(repository: Repository, *more: str) -> tuple[str, ...]:
 
 def test_a_sync_puts_its_report_on_stdout_and_its_talk_on_stderr(smki: Shell, original: Repository) -> None:
     ran = smki(*sync_words(original))
-    assert ran.out.startswith("The mirror is current")
+    assert ran.out.startswith("The mirror is up to date")
     assert original.path.as_uri() in ran.err
     assert "no-mirror" in ran.err
     assert original.path.as_uri() not in ran.out
@@ -86,7 +86,7 @@ def test_a_failure_of_a_run_that_logs_json_is_a_json_line_too(smki: Shell) -> No
 def test_the_log_format_can_be_configured(smki: Shell, original: Repository) -> None:
     (smki.place / "smki-sync.toml").write_text('[log]\nformat = "json"\n')
     assert json.loads(smki(*sync_words(original)).err.splitlines()[0])["event"] == "listing"
-    assert smki(*sync_words(original, "--log-format", "text")).err.startswith("asking ")
+    assert smki(*sync_words(original, "--log-format", "text")).err.startswith("Listing ")
 
 
 FAILURES: list[tuple[int, str, tuple[str, ...]]] = [
@@ -228,7 +228,7 @@ def test_a_run_whose_stderr_is_closed_ends_as_it_would(smki: Shell, own_mirror: 
         check=False,
     )
     assert done.returncode == 0
-    assert done.stdout.startswith(b"The mirror is current.")
+    assert done.stdout.startswith(b"The mirror is up to date.")
 
 
 def test_a_sync_whose_stderr_is_closed_ends_as_it_would(smki: Shell, original: Repository) -> None:
@@ -241,7 +241,7 @@ def test_a_sync_whose_stderr_is_closed_ends_as_it_would(smki: Shell, original: R
         check=False,
     )
     assert done.returncode == 0
-    assert done.stdout.startswith(b"The mirror is current")
+    assert done.stdout.startswith(b"The mirror is up to date")
 
 
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=" ".join)
@@ -254,7 +254,7 @@ def test_help_fits_eighty_columns_and_is_data(smki: Shell, words: tuple[str, ...
 
 def test_the_help_of_a_command_flows_and_a_flag_asks_for_no_value(smki: Shell) -> None:
     shown = smki("sync", "--help").out
-    assert "Exit code 0 means that the mirror is current" in shown
+    assert "Exit code 0 if the mirror is up to date" in " ".join(shown.split())
     assert "<bool>" not in shown
     assert re.search(r"--log-format +<text\|json> ", shown)
 

@@ -1,11 +1,11 @@
 """Option before environment before file before default, as a user sees it."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from support.cli import Shell
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 
@@ -15,7 +15,7 @@ def four(mirror: Path, tmp_path: Path) -> Path:
     """Four mirrors by the names of where they are configured; only ``option`` has anything in it."""
     for name in ("environment", "file", "user"):
         (tmp_path / name).mkdir()
-    shutil.copytree(mirror, tmp_path / "option", symlinks=True)
+    copy_mirror(mirror, tmp_path / "option")
     return tmp_path
 
 

@@ -18,11 +18,11 @@ def files(shell: Shell) -> set[str]:
 def test_create_makes_a_repository_that_ends_today_and_advance_moves_it(smki: Shell) -> None:
     made = smki("simulate", "create", "repo", "--devices", "3", "--days", "9", "--seed", "5")
     assert made.code == 0
-    assert "stands at 2026-11-11" in made.out
+    assert "is at 2026-11-11" in made.out
     assert {"SMKIKR_FULL_2026-11-10.xml.gz", "SMKIKR_DELT_2026-11-11.xml.gz"} <= files(smki)
     moved = smki("simulate", "advance", "repo", "--days", "2")
     assert moved.code == 0
-    assert "stands at 2026-11-13" in moved.out
+    assert "is at 2026-11-13" in moved.out
     assert "SMKIKR_DELT_2026-11-13.xml.gz" in files(smki)
     assert "SMKIKR_DELT_2026-11-05.xml.gz" not in files(smki)
 
@@ -107,7 +107,12 @@ def test_the_demo_tells_its_story_in_colour_and_leaves_nothing_behind(tmp_path: 
     ran = shell.on_a_terminal("demo", "--devices", "10")
     assert ran.code == 0, ran.out
     story = words_of(ran.raw)
-    for part in ("$ smki-sync sync --dry-run", "gap-beyond-window", "$ smki-sync show", "body for body"):
+    for part in (
+        "$ smki-sync sync --dry-run",
+        "gap-beyond-window",
+        "$ smki-sync show",
+        "All bodies are equal.",
+    ):
         assert part in story
     assert "Traceback" not in story
     assert b"\x1b[32m" in ran.raw  # commands in green
@@ -122,5 +127,5 @@ def test_the_demo_in_a_pipe_has_no_colour_and_leaves_the_users_own_mirror_alone(
     ran = smki("demo", "--devices", "10", **own)
     assert ran.code == 0, ran.err
     assert b"\x1b" not in ran.raw + ran.err.encode()
-    assert "body for body" in words_of(ran.raw)
+    assert "All bodies are equal." in words_of(ran.raw)
     assert {path: path.stat().st_mtime_ns for path in own_mirror.rglob("*")} == before

@@ -191,7 +191,7 @@ def test_a_repository_that_does_not_answer_ends_with_four(smki: Shell, own_mirro
         )
     assert ran.code == 4
     assert str(port) in ran.error["message"]
-    assert "given up after 2 attempts" in ran.error["message"]
+    assert "gave up after 2 attempts" in ran.error["message"]
     assert "Next attempt in 0.0 s" in ran.err
 
 

@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ TYPED = [
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The script for each shell, as docs/other-tools.md says."""
+    """The script for each shell, as docs/querying.md says."""
     shell = Shell(place=tmp_path_factory.mktemp("scripts"))
     return {name: shell.cold(_SMKI_SYNC_COMPLETE=f"source_{name}").out for name in ("bash", "zsh", "fish")}
 
@@ -81,8 +80,7 @@ class Prompt:
 @contextmanager
 def prompt(name: str, place: Path) -> Iterator[Prompt]:
     """An interactive shell that has loaded its script, with somebody at the keyboard."""
-    path = shutil.which("bash") if name == "bash" else need(name)
-    assert path is not None
+    path = need(name)
     for rc in ("rc", ".zshrc"):
         (place / rc).write_text(RC[name] + ECHO_WORDS)
     master, slave = pty.openpty()

@@ -9,7 +9,7 @@ from smki_sync import errors
 from smki_sync.cli.exit_codes import Exit, exit_of, exit_of_outcome, table
 from smki_sync.model.report import Outcome
 
-PAGE = Path(__file__).parents[3] / "docs" / "exit-codes.md"
+PAGE = Path(__file__).parents[3] / "docs" / "codes.md"
 
 PROMISED = {
     "OK": 0,

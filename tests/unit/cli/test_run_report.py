@@ -44,7 +44,7 @@ PLAN = Plan(
     overlap=(delta(-1), delta(0)),
     deltas=(delta(1),),
     missing=(FULL_DAY + timedelta(days=2),),
-    uncovered=(FULL_DAY - timedelta(days=2),),
+    unproven=(FULL_DAY - timedelta(days=2),),
 )
 
 APPLIED = AppliedExtract(
@@ -114,6 +114,7 @@ def test_the_document_is_the_promised_one() -> None:
         ],
         "certificates": {"total": 1234567, "in_use": 1000000},
         "quarantined": 1,
+        "unproven": None,
         "digest": DIGEST,
         "attention": [
             {

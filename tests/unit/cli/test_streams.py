@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from support.cli import Shell
@@ -16,13 +17,20 @@ COMMANDS = [
 ]
 
 
-def run(shell: Shell, words: tuple[str, ...], mirror: Path, **streams: object) -> int:
+def run(shell: Shell, words: tuple[str, ...], mirror: Path, **streams: int | IO[str]) -> int:
     """Run a command in a process of its own, with buffered streams, and return its exit code."""
     environment = shell.environment({"SMKI_SYNC_MIRROR": str(mirror)})
     environment.pop("PYTHONUNBUFFERED", None)
     command = [sys.executable, "-m", "smki_sync", *words]
-    given = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **streams}
-    return subprocess.run(command, cwd=shell.place, env=environment, check=False, **given).returncode  # type: ignore[call-overload]  # streams of several types
+    done = subprocess.run(
+        command,
+        cwd=shell.place,
+        env=environment,
+        check=False,
+        stdout=streams.get("stdout", subprocess.DEVNULL),
+        stderr=streams.get("stderr", subprocess.DEVNULL),
+    )
+    return done.returncode
 
 
 def closed_pipe() -> int:

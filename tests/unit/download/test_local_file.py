@@ -1,4 +1,4 @@
-"""A file is here whole and proven so, or it is fetched again."""
+"""A complete local file is used; any other is downloaded again."""
 
 import json
 from collections.abc import Iterator
@@ -41,9 +41,9 @@ def test_chunks_of_local_file_have_at_most_256_kib(tmp_path: Path) -> None:
 def test_download_reports_progress_for_every_chunk(tmp_path: Path) -> None:
     listener = RecordingListener()
     get(FakeSource(), tmp_path, listener=listener)
-    told = [e for e in listener.events if isinstance(e, Downloading)]
-    assert [e.done for e in told] == [*range(CHUNK, len(BODY), CHUNK), len(BODY)]
-    assert {(e.file, e.size) for e in told} == {(NAME, len(BODY))}
+    received = [e for e in listener.events if isinstance(e, Downloading)]
+    assert [e.done for e in received] == [*range(CHUNK, len(BODY), CHUNK), len(BODY)]
+    assert {(e.file, e.size) for e in received} == {(NAME, len(BODY))}
 
 
 def test_download_is_skipped_when_file_is_already_complete(tmp_path: Path) -> None:
@@ -70,15 +70,15 @@ def test_download_is_repeated_when_file_was_truncated(tmp_path: Path, cut: int) 
     assert len(fake.asked) == 2
 
 
-@pytest.mark.parametrize("card", [b"", b"{", b"[]", b"null", b"\xff", b"{}", None])
-def test_download_is_repeated_when_sidecar_is_unusable(tmp_path: Path, card: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}", None])
+def test_download_is_repeated_when_sidecar_is_unusable(tmp_path: Path, content: bytes | None) -> None:
     fake = FakeSource()
     get(fake, tmp_path)
-    beside = tmp_path / (NAME + ".json")
-    if card is None:
-        beside.unlink()
+    sidecar = tmp_path / (NAME + ".json")
+    if content is None:
+        sidecar.unlink()
     else:
-        beside.write_bytes(card)
+        sidecar.write_bytes(content)
     assert get(fake, tmp_path).path.read_bytes() == BODY
     assert len(fake.asked) == 2
 
@@ -136,13 +136,13 @@ def test_partial_file_without_checkpoints_is_ignored(tmp_path: Path) -> None:
 
 
 def test_download_keeps_old_file_when_transfer_fails(tmp_path: Path) -> None:
-    """The old file goes only when the new one is here; its card no longer matches what is on offer."""
+    """The old file is replaced only by the complete new one; its sidecar no longer matches the listing."""
     get(FakeSource(), tmp_path)
     now = extract(modified=SEEN.replace(hour=4))
     with pytest.raises(SourceUnreachable):
         get(FakeSource(breaks=[300_000]), tmp_path, now)
-    card = json.loads((tmp_path / (NAME + ".json")).read_text())
-    assert card["sha256"] == sha256((tmp_path / NAME).read_bytes()).hexdigest()
+    content = json.loads((tmp_path / (NAME + ".json")).read_text())
+    assert content["sha256"] == sha256((tmp_path / NAME).read_bytes()).hexdigest()
     fake = FakeSource()
     get(fake, tmp_path, now)
     assert fake.asked == [300_000 - OVERLAP]
@@ -174,7 +174,7 @@ def test_download_stops_when_source_sends_too_much(tmp_path: Path) -> None:
         def _chunks(self, offset: int, _stop: int | None) -> Iterator[bytes]:
             assert offset == 0
             for sent in range(1_000):
-                assert sent < 100, "nobody stops the flood"
+                assert sent < 100, "the download does not stop"
                 yield BODY[:CHUNK]
 
     with pytest.raises(SourceUnreachable) as caught:

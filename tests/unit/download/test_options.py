@@ -1,4 +1,4 @@
-"""The configuration's options reach the download, and every attempt reaches the ledger."""
+"""Download options from the configuration, and the history of attempts."""
 
 import sqlite3
 from contextlib import closing

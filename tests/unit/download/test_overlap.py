@@ -1,4 +1,4 @@
-"""A full that drips in over a real OpenSSH server is loaded meanwhile, whatever ends the run or the line."""
+"""Streaming load: a full is loaded while it arrives from a real OpenSSH server, with interruptions."""
 
 import os
 import random
@@ -39,7 +39,7 @@ DRIP = 4 << 20
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound full of 8 MiB; among its records stands what does not compress."""
+    """A valid full of 8 MiB, with comments that do not compress."""
     place = tmp_path_factory.mktemp("overlap")
     made = Repository.create(place / "made", devices=60, days=1, start=DAY, seed=1)
     head, *records = decompress((made.path / FULL).read_bytes()).split(RECORD)
@@ -110,10 +110,10 @@ def helper_of(running: Running) -> int:
     return family(running.pid)[1]
 
 
-def has_come(place: Path, octets: int) -> bool:
+def has_arrived(place: Path, size: int) -> bool:
     part = place / "mirror" / "downloads" / f"{FULL}.part"
     with suppress(FileNotFoundError):
-        return part.stat().st_size >= octets
+        return part.stat().st_size >= size
     return False
 
 
@@ -138,13 +138,13 @@ def test_next_run_resumes_when_streaming_load_was_stopped(
 ) -> None:
     with shell.start(*words(server, line, shell.place, bandwidth=DRIP)) as running:
         helper = helper_of(running)
-        wait_until(lambda: has_come(shell.place, 3 << 20))
+        wait_until(lambda: has_arrived(shell.place, 3 << 20))
         running.tell(stop)
         ended = running.ending()
     assert ended.code == (130 if stop == signal.SIGTERM else -signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{helper}").exists())
     assert not (shell.place / "mirror" / "mirror.db").exists()
-    assert has_come(shell.place, 3 << 20)
+    assert has_arrived(shell.place, 3 << 20)
     left = list((shell.place / "mirror" / "generations").iterdir())
     assert bool(left) == (stop == signal.SIGKILL)
     again = shell(*words(server, line, shell.place))

@@ -1,4 +1,4 @@
-"""What was cut, killed or lost goes on where that is proven to be right, and begins anew where it is not."""
+"""Resume after a cut, a kill or lost data, and restart if the partial file cannot be used."""
 
 import gzip
 import json
@@ -62,8 +62,8 @@ def killed(path: Path, at: int) -> None:
     assert os.WIFSIGNALED(status)
 
 
-def goes_on(path: Path, *, at: int) -> RecordingListener:
-    """The next run goes on from an offset, and ends with the file."""
+def resumes(path: Path, *, at: int) -> RecordingListener:
+    """Check that the next run resumes at an offset and completes the file."""
     fake, listener = FakeSource(), RecordingListener()
     fetched = get(fake, path, listener=listener)
     assert fetched.path.read_bytes() == BODY
@@ -79,14 +79,14 @@ def test_overlap_constant_matches_the_program() -> None:
 
 def test_next_run_resumes_and_reports_it_when_download_was_cut(tmp_path: Path) -> None:
     cut(tmp_path, 500_000)
-    listener = goes_on(tmp_path, at=500_000)
+    listener = resumes(tmp_path, at=500_000)
     assert listener.of(Resumed) == [Resumed(file=NAME, done=500_000, size=len(BODY))]
 
 
 def test_next_run_resumes_from_last_checkpoint_when_killed(tmp_path: Path) -> None:
     killed(tmp_path, 500_000)
     assert (tmp_path / PART).stat().st_size == 500_000
-    goes_on(tmp_path, at=400_000)
+    resumes(tmp_path, at=400_000)
 
 
 def test_resume_downloads_at_most_one_checkpoint_and_overlap_twice(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_download_completes_when_killed_repeatedly(tmp_path: Path) -> None:
 def test_download_restarts_when_there_is_no_checkpoint(tmp_path: Path) -> None:
     killed(tmp_path, 100_000)
     assert names(tmp_path) == [PART]
-    listener = goes_on(tmp_path, at=0)
+    listener = resumes(tmp_path, at=0)
     assert listener.of(Resumed) == []
 
 
@@ -136,7 +136,7 @@ def test_resume_uses_last_valid_checkpoint_when_disk_lost_data(
 ) -> None:
     cut(tmp_path, 600_000)
     lose(tmp_path / PART)
-    goes_on(tmp_path, at=at)
+    resumes(tmp_path, at=at)
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_resume_uses_readable_part_of_checkpoint_file(
     cut(tmp_path, 600_000)
     journal = tmp_path / JOURNAL
     journal.write_text(spoil(journal.read_text()))
-    goes_on(tmp_path, at=at)
+    resumes(tmp_path, at=at)
 
 
 def test_download_restarts_when_checkpoint_file_is_not_text(tmp_path: Path) -> None:
     cut(tmp_path, 600_000)
     (tmp_path / JOURNAL).write_bytes(b"\xff\xfe\n" * 5)
-    goes_on(tmp_path, at=0)
+    resumes(tmp_path, at=0)
 
 
 @pytest.mark.parametrize("change", [{"modified": SEEN + timedelta(hours=1)}, {"body": BODY + b"more"}])
@@ -227,36 +227,40 @@ def test_quarantine_deletes_full_when_mixed_from_two_files(tmp_path: Path) -> No
 
 
 def test_transfer_record_has_begin_and_end_of_each_attempt(tmp_path: Path) -> None:
-    told: list[TransferRecord] = []
+    received: list[TransferRecord] = []
     time = FakeClock()
-    get(FakeSource(breaks=[300_000]), tmp_path, on=options(time, attempts=2, on_transfer=told.append))
-    assert [(t.begin, t.end, t.outcome) for t in told] == [
+    get(FakeSource(breaks=[300_000]), tmp_path, on=options(time, attempts=2, on_transfer=received.append))
+    assert [(t.begin, t.end, t.outcome) for t in received] == [
         (0, 300_000, "connection-lost"),
         (300_000, len(BODY), "whole"),
     ]
-    assert {(t.file, t.size) for t in told} == {(NAME, len(BODY))}
-    assert told[1].started - told[0].ended == timedelta(seconds=5)
+    assert {(t.file, t.size) for t in received} == {(NAME, len(BODY))}
+    assert received[1].started - received[0].ended == timedelta(seconds=5)
 
 
 def test_on_progress_is_called_for_every_chunk_in_order(tmp_path: Path) -> None:
-    told: list[int] = []
-    get(FakeSource(), tmp_path, on=options(FakeClock(), on_progress=told.append))
-    assert told == [*range(0, len(BODY), 100_000), len(BODY), len(BODY)]
+    received: list[int] = []
+    get(FakeSource(), tmp_path, on=options(FakeClock(), on_progress=received.append))
+    assert received == [*range(0, len(BODY), 100_000), len(BODY), len(BODY)]
 
 
 def test_growing_file_is_read_up_to_reported_position(tmp_path: Path) -> None:
-    read, marks = bytearray(), [0]
+    read, position = bytearray(), [0]
 
-    def came(octets: int) -> None:
-        marks[0] = octets
-        if octets and not reader:
-            reader.append(read_growing_file(tmp_path / PART, iter(lambda: marks[0], len(BODY) + 1)))
-        while reader and len(read) < octets:
+    def on_progress(size: int) -> None:
+        position[0] = size
+        if size and not reader:
+            reader.append(read_growing_file(tmp_path / PART, iter(lambda: position[0], len(BODY) + 1)))
+        while reader and len(read) < size:
             read.extend(next(reader[0]))
-        assert len(read) == octets
+        assert len(read) == size
 
     reader: list[Iterator[bytes]] = []
-    get(FakeSource(breaks=[500_000, None]), tmp_path, on=options(FakeClock(), attempts=2, on_progress=came))
+    get(
+        FakeSource(breaks=[500_000, None]),
+        tmp_path,
+        on=options(FakeClock(), attempts=2, on_progress=on_progress),
+    )
     assert read == BODY
 
 

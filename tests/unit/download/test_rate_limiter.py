@@ -1,4 +1,4 @@
-"""A bandwidth limit holds over any stretch of time but a short burst."""
+"""The rate limit holds over any period, except for a short burst."""
 
 import random
 from pathlib import Path
@@ -18,15 +18,15 @@ def test_rate_limiter_never_sleeps_without_limit() -> None:
 
 @pytest.mark.parametrize("rate", [1_000, 1_000_000])
 def test_rate_limiter_allows_at_most_rate_and_one_burst(rate: int) -> None:
-    time, dice = FakeClock(), random.Random(rate)
+    time, rng = FakeClock(), random.Random(rate)
     limiter = RateLimiter(rate, monotonic=time.seconds, sleep=time.sleep)
     passed = [(time.seconds(), 0)]
     for _ in range(200):
-        if dice.random() < 0.1:
-            time.sleep(dice.random() * 3)  # nothing came
-        octets = dice.randrange(1, rate)
-        limiter.acquire(octets)
-        passed.append((time.seconds(), passed[-1][1] + octets))
+        if rng.random() < 0.1:
+            time.sleep(rng.random() * 3)  # nothing came
+        size = rng.randrange(1, rate)
+        limiter.acquire(size)
+        passed.append((time.seconds(), passed[-1][1] + size))
     for began, before in passed:
         for ended, after in passed:
             if ended > began:

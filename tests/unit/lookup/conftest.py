@@ -1,12 +1,12 @@
 """The small repository and its mirror of the tests of the command line, and somebody who asks it."""
 
-import shutil
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 import pytest
 from support.cli import Shell
+from support.mirror_copies import copy_mirror
 
 from unit.cli.conftest import first_sync, mirror, original, own_mirror, repository, rows, smki
 
@@ -23,7 +23,7 @@ def ask(smki: Shell, mirror: Path) -> Shell:
 def damaged(mirror: Path, tmp_path: Path) -> Path:
     """A mirror whose first rows can be read and some later ones cannot."""
     own = tmp_path / "damaged"
-    shutil.copytree(mirror, own, symlinks=True)
+    copy_mirror(mirror, own)
     file = own / "mirror.db"
     with closing(apsw.Connection(str(file))) as db:
         db.pragma("journal_mode", "DELETE")

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from support import plain_reader
 from support.cli import Json, Ran, Shell
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 
@@ -178,5 +178,5 @@ def test_lines_older_than_the_configured_days_leave_and_are_said_to_be_gone(
     assert {one["date"] for one in kept} == {repository.today.isoformat()}
     assert smki("changes", "--since", start, "--mirror", own_mirror).code == 10
     assert smki("changes", "--since", "0", "--mirror", own_mirror).code == 10
-    shutil.copytree(own_mirror, smki.place / "copy", symlinks=True)
+    copy_mirror(own_mirror, smki.place / "copy")
     assert lines(smki("changes", "--since", kept[0]["token"], "--mirror", "copy")) == kept[1:]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.set_digest import SetDigest
 
 bodies = st.binary(min_size=1, max_size=40)
 
@@ -81,5 +81,5 @@ def test_the_digest_of_known_sets_never_changes() -> None:
 
 @pytest.mark.parametrize("octets", [0, 8, 263, 265])
 def test_a_state_of_another_length_is_refused(octets: int) -> None:
-    with pytest.raises(ValueError, match=f"264 octets, this has {octets}"):
+    with pytest.raises(ValueError, match=f"264 bytes, not {octets}"):
         SetDigest.load(bytes(octets))

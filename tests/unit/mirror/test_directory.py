@@ -80,7 +80,7 @@ def test_a_mirror_directory_can_be_moved(directory: MirrorDirectory, tmp_path: P
 
 def test_a_plain_file_in_place_of_the_link_is_damage(directory: MirrorDirectory) -> None:
     directory.link.write_bytes(b"")
-    with pytest.raises(MirrorDamaged, match=r"mirror\.db is no link"):
+    with pytest.raises(MirrorDamaged, match=r"mirror\.db is not the symbolic link"):
         directory.current()
 
 
@@ -93,7 +93,7 @@ def test_a_link_to_nothing_is_damage(directory: MirrorDirectory) -> None:
 
 def test_a_link_to_a_directory_is_damage(directory: MirrorDirectory) -> None:
     directory.link.symlink_to("generations")
-    with pytest.raises(MirrorDamaged, match=r"points at .*generations, which is no file"):
+    with pytest.raises(MirrorDamaged, match=r"points to generations, which is not a generation"):
         directory.current()
 
 
@@ -184,12 +184,33 @@ def test_what_the_link_points_to_is_never_removed_under_another_path(directory: 
     assert path.exists()
 
 
-def test_a_link_to_somewhere_else_has_no_number(directory: MirrorDirectory, tmp_path: Path) -> None:
+def test_link_out_of_the_directory_is_damage(directory: MirrorDirectory, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.db"
     elsewhere.write_bytes(b"")
     directory.link.symlink_to(elsewhere)
-    assert directory.current() == elsewhere
+    with pytest.raises(MirrorDamaged, match="not a generation of this mirror"):
+        directory.current()
     assert directory.discard_superseded(keep=0) == ()
+
+
+def test_absolute_link_of_a_copied_directory_does_not_open_the_original(
+    directory: MirrorDirectory, tmp_path: Path
+) -> None:
+    generation = publish(directory, [entry(1)])
+    copy = MirrorDirectory(tmp_path / "copy")
+    copy.prepare()
+    copy.link.symlink_to(generation)
+    with pytest.raises(MirrorDamaged, match="not a generation of this mirror"):
+        copy.current()
+
+
+def test_lost_link_is_damage_and_not_an_empty_mirror(directory: MirrorDirectory) -> None:
+    publish(directory, [entry(1)])
+    directory.link.unlink()
+    assert directory.is_link_lost()
+    with pytest.raises(MirrorDamaged, match="is missing") as caught:
+        directory.current()
+    assert caught.value.reason == "link-lost"
 
 
 def test_discarding_what_is_not_there_is_no_fault(directory: MirrorDirectory) -> None:

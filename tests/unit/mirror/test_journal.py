@@ -6,7 +6,18 @@ from pathlib import Path
 
 import apsw
 import pytest
-from support.mirror_builders import apply, ask, build, clock, delta, entry, november, serial_of
+from support.mirror_builders import (
+    apply,
+    ask,
+    build,
+    clock,
+    clock_on,
+    delta,
+    entry,
+    full,
+    november,
+    serial_of,
+)
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror.build import GenerationBuilder

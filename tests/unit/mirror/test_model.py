@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.list_builders import arrival, revoke
 from support.mirror_builders import FULL_DAY, apply, ask, build, digest_anew, entry, held_digest, serial_of
 
-from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Entry
 
@@ -63,8 +63,8 @@ class Model:
             self.stated.pop(serial, None)
         left = {s for s, status in self.status.items() if status == "I"} - listed - standing
         self.withdrawn |= left
-        for serial in left:
-            self.stated.pop(serial, None)
+        for gone in left:
+            self.stated.pop(gone, None)
         for number, replayed in enumerate(overlap):
             self.delta(replayed, day - (len(overlap) - 1 - number) * DAY)
 

@@ -37,7 +37,7 @@ from smki_sync.mirror.queries import (
     read_quarantine,
 )
 from smki_sync.mirror.store import MirrorStore
-from smki_sync.model.certificate import Flag, KeyId, Kind, Serial, Usage
+from smki_sync.model.certificate import Flag, KeyId, Kind, RejectReason, Serial, Usage
 
 DELTA_17 = "SMKIKR_DELT_2026-11-17.xml.gz"
 SHA1 = sha1(der_of(2), usedforsecurity=False).digest()
@@ -83,7 +83,7 @@ def find(path: Path, identity: Identity, **narrowed: object) -> list[Certificate
 def test_the_view_has_the_promised_columns_first_and_in_order(path: Path) -> None:
     columns = [name for _, name, *_ in ask(path, "PRAGMA table_info(certificates)")]
     assert columns[: len(PROMISED)] == PROMISED
-    later = [*("flags", "file", "revoked", "revoked_by", "revocation_reason", "issuer_revoked")]
+    later = [*("flags", "file", "revoked", "revoked_by", "revocation_reason", "unproven", "issuer_revoked")]
     assert columns[len(PROMISED) :] == later
 
 
@@ -113,6 +113,7 @@ def test_a_device_reads_in_the_field_s_notation(path: Path) -> None:
             None,
             None,
             None,
+            0,
             None,
         )
     ]
@@ -143,8 +144,10 @@ def test_a_withdrawn_one_shows_since_when(path: Path) -> None:
 
 def test_the_journal_reads_in_the_contract_s_words(path: Path) -> None:
     columns = [name for _, name, *_ in ask(path, "PRAGMA table_info(changes)")]
-    assert columns == ["sequence", "date", "change", "kind", "eui", "serial", "issuer", "from", "to", "file"]
-    assert ask(path, "SELECT * FROM changes WHERE change = 'added'") == [
+    promised = ["sequence", "date", "change", "kind", "eui", "serial", "issuer", "from", "to", "file"]
+    assert columns == [*promised, "recorded"]
+    known = ", ".join(f'"{name}"' for name in columns[:-1])
+    assert ask(path, f"SELECT {known} FROM changes WHERE change = 'added'") == [
         (3, "2026-11-17", "added", "device", eui_of(6), serial_of(6), ISSUER, None, "P", DELTA_17)
     ]
 
@@ -251,23 +254,24 @@ def test_the_quarantine_since_the_last_full_is_read_in_order(path: Path) -> None
     apply(path, november(18), [rejected(1), entry(2, body=b"another", number=2)])
     with MirrorStore(path) as store:
         store.accept_quarantine(NOW)
-    apply(path, november(19), [rejected(9)])
+    apply(path, november(19), [rejected(9, RejectReason.STATUS_MISSING)])
     with open_mirror(path) as db:
         found = read_quarantine(db)
     assert [(q.file[12:22], q.number, q.reason, q.accepted) for q in found] == [
         ("2026-11-17", 2, "body-missing", "2026-11-20T07:30:00Z"),
         ("2026-11-18", 1, "body-missing", "2026-11-20T07:30:00Z"),
         ("2026-11-18", 2, "identity-conflict", "2026-11-20T07:30:00Z"),
-        ("2026-11-19", 9, "body-missing", None),
+        ("2026-11-19", 9, "status-missing", None),
     ]
     assert found[0].xml == b"<CertificateResponse/>"
 
 
-def test_incidents_are_read_by_name(path: Path) -> None:
+def test_incidents_are_read_by_kind_and_date(path: Path) -> None:
     with MirrorStore(path) as store:
-        store.note_incidents(["b", "a"], NOW)
+        key = store.position().applied[-1].extract.key
+        store.note_incidents({key: None}, NOW)
     with open_mirror(path) as db:
-        assert read_incidents(db) == {"a", "b"}
+        assert read_incidents(db) == {key}
 
 
 def test_a_reader_of_ours_cannot_write(path: Path) -> None:

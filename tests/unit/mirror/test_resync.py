@@ -186,7 +186,7 @@ def test_the_quarantine_of_before_the_full_no_longer_asks_for_attention(old: Pat
 
 def test_a_full_settles_what_was_seen_of_changed_deltas(old: Path, new: Path) -> None:
     with MirrorStore(old) as store:
-        store.note_incidents(["SMKIKR_DELT_2026-11-10.xml.gz"], NOW)
+        store.note_incidents({delta(november(10)).extract.key: None}, NOW)
     build(new, [entry(1)], day=NEWER, old=old)
     assert ask(new, "SELECT * FROM incident") == []
 

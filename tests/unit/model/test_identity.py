@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smki_sync.model.certificate import (
+    Flag,
     Status,
     eui_of,
     key_id_of,
@@ -115,3 +116,8 @@ def test_key_id_of_writes_upper_case_hex() -> None:
 
 def test_status_words_are_for_people() -> None:
     assert [status.words for status in Status] == ["Pending", "In use", "Not in use", "Expired", "Revoked"]
+
+
+def test_flag_codes_are_kebab_case() -> None:
+    assert (Flag.EUI_BROKEN | Flag.STRICT_PARSER_REFUSES).codes == ("strict-parser-refuses", "eui-broken")
+    assert Flag(0).codes == ()

@@ -1,11 +1,11 @@
 """A Party with a shelf of extracts, as the tests of sync have; and somebody at a prompt with a mirror."""
 
-import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
 from support.cli import Shell
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 from unit.sync.conftest import party, pool, shelf
@@ -27,7 +27,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(first: Path, tmp_path: Path) -> Path:
     """The same, the test's own."""
-    shutil.copytree(first, tmp_path / "own", symlinks=True)
+    copy_mirror(first, tmp_path / "own")
     return tmp_path / "own"
 
 

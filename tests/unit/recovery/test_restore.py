@@ -155,18 +155,38 @@ def test_a_source_that_leads_less_far_than_the_mirror_is_refused_unless_the_day_
 def test_a_source_without_a_full_for_that_day_is_refused_and_nothing_is_fetched(party: Party) -> None:
     run(party.job(12))
     party.source.fetched.clear()
-    with pytest.raises(SourceMissing, match="for 2026-11-08"):
-        restore(party.job(12), until=november(8))
+    with pytest.raises(SourceMissing, match="for 2026-11-07"):
+        restore(party.job(12), until=november(7))
     assert not party.source.fetched
     assert in_use(party.directory)
 
 
-@pytest.mark.parametrize("name", ["SMKIKR_FULL_2026-11-09.xml.gz", "SMKIKR_DELT_2026-11-11.xml.gz"])
-def test_a_damaged_file_leaves_what_was_there(shelf: Shelf, party: Party, name: str) -> None:
+def test_statements_of_the_mirror_survive_a_restore_without_a_damaged_delta(
+    shelf: Shelf, party: Party
+) -> None:
+    run(party.job(12))
+    before = in_use(party.directory)
+    path = shelf.path / "SMKIKR_DELT_2026-11-11.xml.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    restored = restore(party.job(12))
+    assert (restored.report.position, in_use(party.directory)) == (november(12), before)
+    assert NoticeCode.DELTA_DAMAGED in codes(restored)
+
+
+def test_restore_of_nothing_ends_before_a_damaged_delta(shelf: Shelf, party: Party) -> None:
+    path = shelf.path / "SMKIKR_DELT_2026-11-11.xml.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    restored = restore(party.job(12))
+    assert restored.report.position == november(10)
+    assert {NoticeCode.DELTAS_MISSING, NoticeCode.DELTA_DAMAGED} <= set(codes(restored))
+    assert restored.report.outcome is Outcome.BEHIND
+
+
+def test_damaged_full_leaves_the_mirror_unchanged(shelf: Shelf, party: Party) -> None:
     run(party.job(12))
     before = in_use(party.directory)
     generations = sorted(party.directory.generations.glob("*.db"))
-    path = shelf.path / name
+    path = shelf.path / "SMKIKR_FULL_2026-11-09.xml.gz"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(BadExtract):
         restore(party.job(12))
@@ -181,12 +201,12 @@ def test_a_generation_that_the_disk_has_changed_is_not_shown(party: Party, pool:
     old = party.directory.link.resolve()
 
     def spoil(event: Event) -> None:
-        if isinstance(event, Building) and event.step == "looking it through":
+        if isinstance(event, Building) and event.step == "checking pages, indexes and counts":
             with closing(apsw.Connection(str(party.directory.generations / event.file))) as db:
                 db.execute("UPDATE certificate SET der = x'00' WHERE id = 3")
 
     party.ear.react = spoil
-    with pytest.raises(MirrorDamaged, match="not sound"):
+    with pytest.raises(MirrorDamaged, match="is damaged"):
         restore(party.job(12))
     assert party.directory.link.resolve() == old
     assert in_use(party.directory) == set(pool[1:9])

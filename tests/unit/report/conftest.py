@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Shell
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 
@@ -32,7 +33,7 @@ def mirror(original: Repository, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def own_mirror(mirror: Path, tmp_path: Path) -> Path:
     """A mirror of the test's own, as of 11 November."""
-    shutil.copytree(mirror, tmp_path / "mirror", symlinks=True)
+    copy_mirror(mirror, tmp_path / "mirror")
     return tmp_path / "mirror"
 
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,11 +17,12 @@ import pytest
 from documentation.worlds import sample as make_sample
 from support.cli import Shell, surroundings
 from support.markdown import DOCS, commands, fences, prose
+from support.mirror_copies import copy_mirror
 
 from smki_sync.simulator.repository import Repository
 from smki_sync.x509.der import read_pem_or_der
 
-PAGE = DOCS / "other-tools.md"
+PAGE = DOCS / "querying.md"
 ASSETS = DOCS / "datasette"
 QUESTIONS = [
     (c.line, c.output) for fence in fences(PAGE) for c in commands(fence) if c.line.startswith("sqlite3")
@@ -107,7 +107,7 @@ def test_there_are_ten_questions_and_each_has_its_page_and_an_answer() -> None:
 @pytest.mark.parametrize("number", range(10))
 def test_sqlite_utils_gives_the_same_rows(sample: Path, tmp_path: Path, number: int) -> None:
     command, output = QUESTIONS[number]
-    mirror = shutil.copytree(sample, tmp_path / "mirror", symlinks=True)
+    mirror = copy_mirror(sample, tmp_path / "mirror")
     words = ("query", "mirror.db", "--csv", "--no-headers", sql_of(command))
     done = subprocess.run(
         [sys.executable, "-m", "sqlite_utils", *words],

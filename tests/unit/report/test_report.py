@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from resilience.kill.disks import fill, small_disk
 from support.cli import Ran, Shell
 from support.report_year import HOSTILE, write_year
 
@@ -62,7 +63,7 @@ def test_the_page_says_what_status_says(smki: Shell, mirror: Path) -> None:
     for known in (status["position"], status["digest"], status["last_full"], status["last_run"]["at"]):
         assert known in page.text
     total, in_use = status["certificates"]["total"], status["certificates"]["in_use"]
-    assert f"{total:,}, of them {in_use:,} In-Use" in page.text
+    assert f"{total:,}, {in_use:,} In-Use" in page.text
     assert [p.name for p in smki.place.iterdir()] == ["page.html"]
 
 
@@ -140,16 +141,16 @@ def test_deltas_on_offer_are_shown_as_the_last_run_saw_them(
     page = Page(smki.place / "page.html")
     cells = [text for text in page.texts if text.strip()]
     at = cells.index("2026-11-13")
-    assert cells[at : at + 4] == ["2026-11-13", "not yet", "on offer", "2026-11-20"]
+    assert cells[at : at + 4] == ["2026-11-13", "no", "listed", "2026-11-20"]
     at = cells.index("2026-11-11", cells.index("Delta of"))
-    assert cells[at : at + 3] == ["2026-11-11", "held", "on offer"]
+    assert cells[at : at + 3] == ["2026-11-11", "applied", "listed"]
     assert "5 days" in page.text
 
 
 def test_beyond_the_cliff_the_page_says_that_the_delta_may_be_gone(smki: Shell, mirror: Path) -> None:
     smki("report", "--mirror", mirror, "--output", "page.html", SMKI_SYNC_TODAY="2026-11-25")
     page = Page(smki.place / "page.html")
-    assert "may be gone since" in page.text
+    assert "may have been removed on" in page.text
     assert "0 days of 8 left" in page.text
 
 
@@ -163,7 +164,7 @@ def test_where_there_is_no_mirror_the_page_says_so(smki: Shell) -> None:
     ran, page = report(smki, smki.place / "nothing")
     assert ran.code == 3
     assert "Empty" in page.texts
-    assert "No run is on record." in page.text
+    assert "No run is recorded." in page.text
     assert not (smki.place / "nothing").exists()
 
 
@@ -179,8 +180,8 @@ def test_a_history_that_cannot_be_read_leaves_the_rest_of_the_page(smki: Shell, 
     (own_mirror / "history.db").write_bytes(b"no database" * 1000)
     ran, page = report(smki, own_mirror)
     assert ran.code == 0
-    assert "No run is on record." in page.text
-    assert "no run has noted the offer" in page.text
+    assert "No run is recorded." in page.text
+    assert "the Repository was never listed" in page.text
     assert TODAY.isoformat() in page.text
 
 
@@ -204,7 +205,7 @@ def test_what_a_list_revokes_is_counted_apart_and_an_old_list_stands_out(
         db.execute("""
             INSERT INTO revocation_list VALUES
               (1000, 'SMKIKR_CRL.crl.gz', 'crl', 'CN=Issuing', '00', '7', 1793000000, 1793600000,
-               1, '', '', 1, NULL)
+               1, '', '', 1, NULL, '')
         """)
         db.execute(
             "UPDATE certificate SET revoked = 1793000000 WHERE id = (SELECT min(id) FROM certificate "
@@ -230,15 +231,15 @@ def test_the_page_says_what_is_anchored_and_how_the_last_verification_ended(
     smki: Shell, own_mirror: Path
 ) -> None:
     _, before = report(smki, own_mirror)
-    assert "none: nothing is anchored" in before.texts
-    assert "not that is known; smki-sync verify does" in before.texts
+    assert "none configured" in before.texts
+    assert "never; run smki-sync verify" in before.texts
     ran = smki("verify", "--mirror", own_mirror, "--json")
     _, after = report(smki, own_mirror)
     last = smki("status", "--mirror", own_mirror, "--max-age", "1e9", "--json").document["last_verified"]
     assert ran.document
-    assert f"{last['at']}, as of 2026-11-11" in after.texts
+    assert f"{last['at']}, position 2026-11-11" in after.texts
     assert any(text.startswith(f"{last['errors']:,} error") for text in after.texts)
-    assert f"{last['certificates']}, not anchored" in after.texts
+    assert f"{last['certificates']}, without trust anchors" in after.texts
 
 
 def test_the_page_replaces_the_one_before_and_leaves_nothing_beside_it(smki: Shell, mirror: Path) -> None:
@@ -268,11 +269,13 @@ def test_a_page_that_cannot_be_written_is_an_error_that_names_it(
     assert list(smki.place.iterdir()) == []
 
 
-def test_a_full_disk_leaves_the_page_of_yesterday(smki: Shell, mirror: Path) -> None:
-    (smki.place / "page.html").write_text("yesterday's")
-    (smki.place / ".page.html.part").symlink_to("/dev/full")
-    ran = smki("report", "--mirror", mirror, "--output", "page.html")
-    assert ran.code == 2
-    assert "No space left" in ran.err
-    assert (smki.place / "page.html").read_text() == "yesterday's"
-    assert [path.name for path in smki.place.iterdir()] == ["page.html"]
+def test_report_exits_11_and_keeps_the_old_page_when_the_disk_is_full(smki: Shell, mirror: Path) -> None:
+    with small_disk(1) as disk:
+        (disk / "page.html").write_text("yesterday's")
+        fill(disk)
+        before = sorted(path.name for path in disk.iterdir())
+        ran = smki("report", "--mirror", mirror, "--output", disk / "page.html")
+        assert ran.code == 11
+        assert "No space left" in ran.err
+        assert (disk / "page.html").read_text() == "yesterday's"
+        assert sorted(path.name for path in disk.iterdir()) == before

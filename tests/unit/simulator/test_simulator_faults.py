@@ -36,17 +36,20 @@ def today_path(repository: Repository) -> Path:
     return delta_path(repository.path, repository.today)
 
 
-def test_a_withheld_delta_is_never_published_and_its_changes_happened(repository: Repository) -> None:
+def test_withheld_delta_is_never_published_but_its_changes_happen(repository: Repository) -> None:
     before = repository.truth()
+    deltas = days_of(repository.path, "DELT")
     repository.advance(faults=[Fault.WITHHOLD_DELTA])
     withheld = today_path(repository)
     repository.advance(2)
     assert not withheld.exists()
     assert repository.at(repository.today - 2 * DAY).truth() != before
-    assert len(days_of(repository.path, "DELT")) == 5
+    today = repository.today
+    kept = [day for day in deltas if day > today - 7 * DAY]
+    assert days_of(repository.path, "DELT") == [*kept, today - DAY, today]
 
 
-def test_a_late_delta_comes_with_the_next_and_is_whole(repository: Repository) -> None:
+def test_late_delta_is_published_complete_with_the_next_one(repository: Repository) -> None:
     repository.advance(faults=[Fault.LATE_DELTA])
     late = today_path(repository)
     assert not late.exists()
@@ -58,7 +61,7 @@ def test_a_late_delta_comes_with_the_next_and_is_whole(repository: Repository) -
 
 
 @pytest.mark.parametrize("fault", sorted(ON_FULLS))
-def test_a_fault_of_a_full_waits_for_a_day_with_a_full(repository: Repository, fault: Fault) -> None:
+def test_fault_of_a_full_fails_when_no_full_is_due(repository: Repository, fault: Fault) -> None:
     before, today = files(repository.path), repository.today
     with pytest.raises(UsageError):
         repository.advance(3, faults=[fault])
@@ -66,14 +69,14 @@ def test_a_fault_of_a_full_waits_for_a_day_with_a_full(repository: Repository, f
     assert repository.today == today
 
 
-def test_a_withheld_full_leaves_only_the_one_before(repository: Repository) -> None:
+def test_withheld_full_leaves_the_previous_one(repository: Repository) -> None:
     repository.advance(5, faults=[Fault.WITHHOLD_FULL])
     assert days_of(repository.path, "FULL") == [START]
     assert len(days_of(repository.path, "DELT")) == 7
 
 
 @pytest.mark.parametrize(("fault", "days"), [(Fault.TRUNCATE, 1), (Fault.TRUNCATE_FULL, 5)])
-def test_a_truncated_file_ends_before_its_xml_does(repository: Repository, fault: Fault, days: int) -> None:
+def test_truncated_file_ends_before_its_xml(repository: Repository, fault: Fault, days: int) -> None:
     repository.advance(days, faults=[fault])
     full = fault is Fault.TRUNCATE_FULL
     path = full_path(repository.path, START + 7 * DAY) if full else today_path(repository)
@@ -83,7 +86,7 @@ def test_a_truncated_file_ends_before_its_xml_does(repository: Repository, fault
 
 
 @pytest.mark.parametrize(("fault", "days"), [(Fault.CORRUPT, 1), (Fault.CORRUPT_FULL, 5)])
-def test_a_corrupt_file_has_one_wrong_octet_that_the_container_notices(
+def test_corrupt_file_has_one_wrong_byte_that_gzip_detects(
     repository: Repository, fault: Fault, days: int
 ) -> None:
     repository.advance(days, faults=[fault])
@@ -98,7 +101,7 @@ def test_a_corrupt_file_has_one_wrong_octet_that_the_container_notices(
     assert sum(a != b for a, b in zip(good, bad, strict=True)) == 1
 
 
-def test_a_shrunken_full_is_sound_and_lists_a_quarter(repository: Repository) -> None:
+def test_shrunken_full_is_valid_and_lists_a_quarter(repository: Repository) -> None:
     repository.advance(5, faults=[Fault.SHRINK_FULL])
     listed = {row.der for row in parse(full_path(repository.path, START + 7 * DAY))}
     in_use = repository.at(START + 7 * DAY).in_use()
@@ -106,12 +109,12 @@ def test_a_shrunken_full_is_sound_and_lists_a_quarter(repository: Repository) ->
     assert len(listed) == -(-len(in_use) // 4)
 
 
-def test_an_empty_file_has_no_octets(repository: Repository) -> None:
+def test_empty_file_has_no_bytes(repository: Repository) -> None:
     repository.advance(faults=[Fault.EMPTY_FILE])
     assert today_path(repository).read_bytes() == b""
 
 
-def test_a_mismatched_tag_is_the_only_thing_wrong_with_the_file(repository: Repository) -> None:
+def test_mismatched_tag_is_the_only_fault_of_the_file(repository: Repository) -> None:
     repository.advance(faults=[Fault.MISMATCHED_TAG])
     bad = gzip.decompress(today_path(repository).read_bytes())
     with pytest.raises(ET.ParseError, match="mismatched tag"):
@@ -122,7 +125,7 @@ def test_a_mismatched_tag_is_the_only_thing_wrong_with_the_file(repository: Repo
     assert bad == head + b"CertificateStatus>" + tail
 
 
-def test_a_poison_record_is_one_more_whose_body_is_no_certificate(repository: Repository) -> None:
+def test_poison_record_is_added_and_not_a_certificate(repository: Repository) -> None:
     repository.advance(faults=[Fault.POISON_RECORD])
     poisoned = parse(today_path(repository))
     repository.publish_delta(repository.today)
@@ -133,7 +136,7 @@ def test_a_poison_record_is_one_more_whose_body_is_no_certificate(repository: Re
         x509.load_der_x509_certificate(extra.der)
 
 
-def test_a_record_with_the_claims_of_another_keeps_its_own_body_and_status(repository: Repository) -> None:
+def test_record_with_other_claims_keeps_its_body_and_status(repository: Repository) -> None:
     repository.advance(faults=[Fault.CLAIMS_OF_ANOTHER])
     rows = parse(today_path(repository))
     wrong = [r for r in rows if int(r.serial, 16) != x509.load_der_x509_certificate(r.der).serial_number]
@@ -149,9 +152,7 @@ def test_a_record_with_the_claims_of_another_keeps_its_own_body_and_status(repos
 
 
 @pytest.mark.parametrize("fault", [Fault.CHANGE_AFTER_PUBLICATION, Fault.SAME_SIZE_CHANGE])
-def test_a_published_delta_changes_its_octets_and_not_its_meaning(
-    repository: Repository, fault: Fault
-) -> None:
+def test_changed_delta_has_other_bytes_and_the_same_content(repository: Repository, fault: Fault) -> None:
     changed = today_path(repository)
     before, rows, others = changed.read_bytes(), parse(changed), files(repository.path)
     repository.advance(faults=[fault])
@@ -163,7 +164,7 @@ def test_a_published_delta_changes_its_octets_and_not_its_meaning(
     assert all(files(repository.path)[name] == others[name] for name in deltas)
 
 
-def test_a_half_written_delta_stands_under_a_temporary_name_until_the_next_day(
+def test_half_written_delta_has_a_temporary_name_for_a_day(
     repository: Repository,
 ) -> None:
     repository.advance(faults=[Fault.HALF_WRITTEN])
@@ -183,11 +184,9 @@ def test_a_half_written_delta_stands_under_a_temporary_name_until_the_next_day(
         (Fault.FUTURE_FULL, "SMKIKR_FULL_2099-01-01.xml.gz"),
     ],
 )
-def test_a_stray_file_is_sound_stays_and_moves_nothing_else(
-    repository: Repository, fault: Fault, name: str
-) -> None:
+def test_unexpected_file_is_valid_and_remains(repository: Repository, fault: Fault, name: str) -> None:
     repository.advance(faults=[fault])
-    strays = {n for n in files(repository.path) if "_2026-11-" not in n}
+    strays = {n for n in files(repository.path) if "_2026-11-" not in n and "_2026-10-" not in n}
     assert {n for n in strays if "FULL" in n or "DELT" in n} == {name}
     assert parse(repository.path / name)
     repository.advance(14)
@@ -198,7 +197,7 @@ def test_a_stray_file_is_sound_stays_and_moves_nothing_else(
 
 
 @pytest.mark.parametrize("fault", sorted(set(Fault) - ON_FULLS))
-def test_no_fault_touches_the_truth(tmp_path: Path, fault: Fault) -> None:
+def test_no_fault_changes_the_content(tmp_path: Path, fault: Fault) -> None:
     calm, troubled = create(tmp_path / "calm"), create(tmp_path / "troubled")
     calm.advance(2)
     troubled.advance(2, faults=[fault])
@@ -208,9 +207,10 @@ def test_no_fault_touches_the_truth(tmp_path: Path, fault: Fault) -> None:
     assert statuses[0] == statuses[1]
 
 
-def test_changing_a_delta_needs_one(tmp_path: Path) -> None:
+def test_change_of_a_delta_fails_when_no_delta_is_published(tmp_path: Path) -> None:
     repository = create(tmp_path, days=1)
-    repository.remove(today_path(repository).name)
+    for path in repository.path.glob("SMKIKR_DELT_*"):
+        repository.remove(path.name)
     before, today = files(tmp_path), repository.today
     with pytest.raises(UsageError):
         repository.advance(faults=[Fault.SAME_SIZE_CHANGE])
@@ -218,7 +218,7 @@ def test_changing_a_delta_needs_one(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
-def test_several_faults_strike_together(repository: Repository) -> None:
+def test_several_faults_can_be_combined(repository: Repository) -> None:
     repository.advance(faults=[Fault.POISON_RECORD, Fault.CLAIMS_OF_ANOTHER, Fault.STRANGE_NAME])
     good = parse(repository.path / "SMKIKR_DELT_latest.xml.gz")
     assert len(parse(today_path(repository))) == len(good) + 1

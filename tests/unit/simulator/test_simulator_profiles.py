@@ -32,7 +32,7 @@ AUTHORITIES = {Kind.OCA, Kind.DCA}
 def issued(path: Path, quirks: Quirks) -> list[Certificate]:
     Repository.create(path, devices=60, days=3, start=date(2026, 11, 2), seed=1, quirks=quirks)
     with Registry.open(path / ".simulator" / "registry.db") as registry:
-        return [certificate for certificate, _ in registry.lives()]
+        return [certificate for certificate, _ in registry.histories()]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_every_certificate_is_small_and_signed_with_ecdsa_p256_and_sha256(plain:
         assert body.extensions.get_extension_for_class(x509.CertificatePolicies).critical
 
 
-def test_key_identifiers_have_eight_octets_and_lead_from_every_certificate_to_its_issuer(
+def test_key_identifiers_have_8_bytes_and_name_the_issuer(
     plain: list[Certificate],
 ) -> None:
     bodies = [x509.load_der_x509_certificate(c.der) for c in plain]
@@ -96,7 +96,7 @@ def test_key_identifiers_have_eight_octets_and_lead_from_every_certificate_to_it
     assert len(set(skis)) == len(skis)
 
 
-def test_a_device_certificate_has_no_subject_no_end_and_its_eui_in_a_critical_name(
+def test_device_certificate_has_the_device_profile(
     plain: list[Certificate],
 ) -> None:
     for certificate, body in loaded(plain, Kind.DEVICE):
@@ -112,7 +112,7 @@ def test_a_device_certificate_has_no_subject_no_end_and_its_eui_in_a_critical_na
         assert name.value.endswith(b"\x04\x08" + bytes.fromhex(eui.replace("-", "")))
 
 
-def test_an_end_entity_key_has_exactly_one_use_and_every_holder_has_both(plain: list[Certificate]) -> None:
+def test_end_entity_key_has_one_usage_and_holder_has_both(plain: list[Certificate]) -> None:
     expected = {Usage.DIGITAL_SIGNING: {"digital_signature"}, Usage.KEY_AGREEMENT: {"key_agreement"}}
     held: dict[str, set[Usage]] = {}
     for kind in (Kind.DEVICE, Kind.ORGANISATION):
@@ -125,7 +125,7 @@ def test_an_end_entity_key_has_exactly_one_use_and_every_holder_has_both(plain: 
     assert all(usages == set(Usage) for usages in held.values())
 
 
-def test_an_organisation_certificate_says_role_and_eui_and_lasts_ten_years(plain: list[Certificate]) -> None:
+def test_organisation_certificate_has_the_organisation_profile(plain: list[Certificate]) -> None:
     roles = set()
     for certificate, body in loaded(plain, Kind.ORGANISATION):
         eui, role = certificate.subject.eui, certificate.subject.role
@@ -139,7 +139,7 @@ def test_an_organisation_certificate_says_role_and_eui_and_lasts_ten_years(plain
     assert roles == {1, 2, 3, 4, 5, 6, 8, 127, 135}
 
 
-def test_authorities_have_the_names_and_limits_of_their_side(plain: list[Certificate]) -> None:
+def test_authorities_have_the_profile_of_their_kind(plain: list[Certificate]) -> None:
     oca = {body.subject.rfc4514_string(): body for _, body in loaded(plain, Kind.OCA)}
     dca = {body.subject.rfc4514_string(): body for _, body in loaded(plain, Kind.DCA)}
     assert sorted(oca) == ["CN=OCA Issuing S1,OU=07", "CN=OCA Issuing S2,OU=07", "CN=OCA Root R1,OU=00"]
@@ -153,7 +153,7 @@ def test_authorities_have_the_names_and_limits_of_their_side(plain: list[Certifi
         assert (body.issuer == body.subject) == is_root
 
 
-def test_serials_have_sixteen_octets_and_some_begin_with_zeros(plain: list[Certificate]) -> None:
+def test_serials_have_16_bytes_and_some_start_with_zeros(plain: list[Certificate]) -> None:
     digits = Counter(len(c.serial.lstrip("0")) for c in plain)
     assert max(digits) == 32
     assert min(digits) < 32
@@ -161,7 +161,7 @@ def test_serials_have_sixteen_octets_and_some_begin_with_zeros(plain: list[Certi
 
 
 @pytest.mark.parametrize("fixture", ["plain", "quirky"])
-def test_every_signature_verifies_with_the_key_that_the_authority_key_identifier_names(
+def test_every_signature_verifies_with_the_key_of_the_issuer(
     fixture: str, request: pytest.FixtureRequest
 ) -> None:
     certificates: list[Certificate] = request.getfixturevalue(fixture)
@@ -182,12 +182,12 @@ def test_every_signature_verifies_with_the_key_that_the_authority_key_identifier
             key.verify(signature, tbs + b"\0", ec.ECDSA(SHA256()))
 
 
-def test_without_quirks_there_is_nothing_odd(plain: list[Certificate]) -> None:
+def test_certificates_are_regular_without_quirks(plain: list[Certificate]) -> None:
     assert not any(map(is_refused_by_strict_parsers, plain))
     assert Counter(c.signer for c in plain)["dca-second"] == 0
 
 
-def test_null_parameters_stand_in_both_places_and_are_refused_by_a_strict_parser(
+def test_null_parameters_are_rejected_by_a_strict_parser(
     quirky: list[Certificate],
 ) -> None:
     odd = [c for c in quirky if is_refused_by_strict_parsers(c)]
@@ -199,7 +199,7 @@ def test_null_parameters_stand_in_both_places_and_are_refused_by_a_strict_parser
             x509.load_der_x509_certificate(certificate.der)
 
 
-def test_some_end_entities_and_no_authority_lack_the_subject_key_identifier(
+def test_only_end_entities_lack_the_subject_key_identifier(
     quirky: list[Certificate],
 ) -> None:
     lacking = []

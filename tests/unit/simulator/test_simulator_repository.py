@@ -18,7 +18,7 @@ from smki_sync.model.certificate import Kind
 from smki_sync.simulator import file_format
 from smki_sync.simulator.file_format import Body, GzShape, Namespace, Record, Serials, Shapes, XmlShape
 from smki_sync.simulator.pki import SOME_QUIRKS
-from smki_sync.simulator.population import STANDSTILL
+from smki_sync.simulator.population import NO_CHANGES
 from smki_sync.simulator.repository import Repository
 
 START = date(2026, 11, 2)
@@ -68,8 +68,8 @@ XML_SHAPES = {
 
 GZ_SHAPES = {
     **{f"level {level}": GzShape(level=level) for level in file_format.LEVELS},
-    "members": GzShape(member_octets=300),
-    "empty members": GzShape(member_octets=300, empty_members=True),
+    "members": GzShape(member_bytes=300),
+    "empty members": GzShape(member_bytes=300, empty_members=True),
     "bare header": GzShape(name=False),
     "every header field": GzShape(extra=True, comment=True, header_crc=True, modified=1),
 }
@@ -87,8 +87,8 @@ def ten_days(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 @pytest.mark.parametrize("shape", XML_SHAPES.values(), ids=XML_SHAPES)
-def test_every_xml_shape_says_the_same(shape: XmlShape) -> None:
-    rows = parse_xml(b"".join(file_format.octets(RECORDS, shape, Random(1))))
+def test_every_xml_form_has_the_same_content(shape: XmlShape) -> None:
+    rows = parse_xml(b"".join(file_format.xml_chunks(RECORDS, shape, Random(1))))
     assert [(r.status, r.der) for r in rows] == [(r.status, r.body) for r in RECORDS]
     assert [int(r.serial, 16) for r in rows] == [int(r.serial, 16) for r in RECORDS]
     assert rows[0].claims["CertificateSubjectAltName"] == RECORDS[0].alt_name
@@ -98,57 +98,58 @@ def test_every_xml_shape_says_the_same(shape: XmlShape) -> None:
     assert ("ManufacturingFlag" in rows[1].claims) == shape.manufacturing
 
 
-def test_no_two_xml_shapes_give_the_same_octets() -> None:
-    files = [b"".join(file_format.octets(RECORDS, shape, Random(1))) for shape in XML_SHAPES.values()]
+def test_every_xml_form_has_other_bytes() -> None:
+    files = [b"".join(file_format.xml_chunks(RECORDS, shape, Random(1))) for shape in XML_SHAPES.values()]
     assert len(set(files)) == len(files)
 
 
-def test_a_list_of_no_records_is_well_formed() -> None:
-    assert parse_xml(b"".join(file_format.octets([], XmlShape(), Random(1)))) == []
+def test_file_without_records_is_well_formed() -> None:
+    assert parse_xml(b"".join(file_format.xml_chunks([], XmlShape(), Random(1)))) == []
 
 
 @pytest.mark.parametrize("shape", GZ_SHAPES.values(), ids=GZ_SHAPES)
-def test_every_gz_shape_gives_the_content_back(shape: GzShape) -> None:
+def test_every_gzip_form_has_the_same_content(shape: GzShape) -> None:
     chunks = [bytes([n]) * 100 for n in range(10)]
-    data = b"".join(file_format.octets_gz(iter(chunks), shape, "content.xml"))
+    data = b"".join(file_format.gzip_chunks(iter(chunks), shape, "content.xml"))
     assert gzip.decompress(data) == b"".join(chunks)
     assert (b"content.xml" in data) == shape.name
 
 
-def test_the_header_checksum_is_that_of_the_header() -> None:
-    data = b"".join(file_format.octets_gz([b"x"], GzShape(name=False, header_crc=True), ""))
+def test_header_checksum_matches_the_header() -> None:
+    data = b"".join(file_format.gzip_chunks([b"x"], GzShape(name=False, header_crc=True), ""))
     assert data[3] == 0b10
     assert data[10:12] == (zlib.crc32(data[:10]) & 0xFFFF).to_bytes(2, "little")
 
 
-def test_members_are_counted_as_the_shape_says() -> None:
+def test_number_of_members_follows_the_form() -> None:
     chunks, magic = [b"a" * 100] * 10, b"\x1f\x8b\x08"
-    one = b"".join(file_format.octets_gz(chunks, GzShape(), ""))
-    four = b"".join(file_format.octets_gz(chunks, GzShape(member_octets=300), ""))
-    padded = b"".join(file_format.octets_gz(chunks, GzShape(member_octets=300, empty_members=True), ""))
+    one = b"".join(file_format.gzip_chunks(chunks, GzShape(), ""))
+    four = b"".join(file_format.gzip_chunks(chunks, GzShape(member_bytes=300), ""))
+    padded = b"".join(file_format.gzip_chunks(chunks, GzShape(member_bytes=300, empty_members=True), ""))
     assert [data.count(magic) for data in (one, four, padded)] == [1, 4, 9]
 
 
-def test_the_first_day_has_a_full_and_a_delta(tmp_path: Path) -> None:
+def test_first_day_has_a_full_and_the_deltas_that_prove_it(tmp_path: Path) -> None:
     repository = create(tmp_path, days=1)
-    assert days_of(tmp_path, "FULL") == days_of(tmp_path, "DELT") == [START] == [repository.today]
+    assert days_of(tmp_path, "FULL") == [START] == [repository.today]
+    assert days_of(tmp_path, "DELT") == [START - 2 * DAY, START - DAY, START]
 
 
-def test_a_full_comes_every_seven_days_and_the_newest_two_stay(tmp_path: Path) -> None:
+def test_full_is_published_every_seven_days_and_two_remain(tmp_path: Path) -> None:
     repository = create(tmp_path, days=14)
     assert days_of(tmp_path, "FULL") == [START, START + 7 * DAY]
     repository.advance()
     assert days_of(tmp_path, "FULL") == [START + 7 * DAY, START + 14 * DAY]
 
 
-def test_exactly_the_seven_newest_deltas_stay(tmp_path: Path) -> None:
+def test_exactly_seven_deltas_remain(tmp_path: Path) -> None:
     repository = create(tmp_path, days=7)
     assert days_of(tmp_path, "DELT") == [START + n * DAY for n in range(7)]
     repository.advance(2)
     assert days_of(tmp_path, "DELT") == [START + n * DAY for n in range(2, 9)]
 
 
-def test_a_delta_holds_what_changed_that_day_and_nothing_else(ten_days: Repository) -> None:
+def test_delta_contains_exactly_the_changes_of_its_day(ten_days: Repository) -> None:
     for day in days_of(ten_days.path, "DELT"):
         before, after = ten_days.at(day - DAY).truth(), ten_days.at(day).truth()
         changed = {(status, der) for key, (status, der) in after.items() if before.get(key) != (status, der)}
@@ -156,7 +157,7 @@ def test_a_delta_holds_what_changed_that_day_and_nothing_else(ten_days: Reposito
         assert changed
 
 
-def test_a_full_without_lag_holds_exactly_what_is_in_use_that_day(ten_days: Repository) -> None:
+def test_full_without_lag_contains_exactly_what_is_in_use(ten_days: Repository) -> None:
     for day in days_of(ten_days.path, "FULL"):
         rows = parse(full_path(ten_days.path, day))
         assert {row.der for row in rows} == ten_days.at(day).in_use()
@@ -165,7 +166,7 @@ def test_a_full_without_lag_holds_exactly_what_is_in_use_that_day(ten_days: Repo
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_lagging_full_in_every_shape_is_put_right_by_the_overlap_deltas(tmp_path: Path, seed: int) -> None:
+def test_overlap_deltas_correct_a_full_with_lag(tmp_path: Path, seed: int) -> None:
     repository = Repository.create(
         tmp_path,
         devices=60,
@@ -183,7 +184,7 @@ def test_a_lagging_full_in_every_shape_is_put_right_by_the_overlap_deltas(tmp_pa
     assert held.items() <= truth.items()
 
 
-def test_a_lagging_full_is_wrong_without_the_overlap_deltas(tmp_path: Path) -> None:
+def test_full_with_lag_is_wrong_without_overlap_deltas(tmp_path: Path) -> None:
     repository = create(tmp_path, lag=2)
     full = START + 7 * DAY
     assert {row.der for row in parse(full_path(tmp_path, full))} != repository.at(full).in_use()
@@ -204,7 +205,7 @@ def test_every_kind_of_change_happens_within_a_month(tmp_path: Path) -> None:
     assert {(None, "I"), (None, "P"), ("P", "I"), ("I", "N"), ("N", "I"), ("I", "E"), ("I", "R")} == happened
 
 
-def test_the_same_seed_gives_the_same_life_whatever_the_steps(tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_changes_for_any_steps(tmp_path: Path) -> None:
     once = create(tmp_path / "once", days=9, shapes="every")
     steps = create(tmp_path / "steps", days=4, shapes="every")
     steps.advance(2)
@@ -218,12 +219,12 @@ def test_the_same_seed_gives_the_same_life_whatever_the_steps(tmp_path: Path) ->
     assert life(once) != life(other)
 
 
-def test_at_a_standstill_deltas_are_empty(tmp_path: Path) -> None:
-    Repository.create(tmp_path, devices=5, days=2, start=START, pace=STANDSTILL)
+def test_deltas_are_empty_when_nothing_changes(tmp_path: Path) -> None:
+    Repository.create(tmp_path, devices=5, days=2, start=START, pace=NO_CHANGES)
     assert parse(delta_path(tmp_path, START + DAY)) == []
 
 
-def test_truth_outlives_the_process_that_made_it(tmp_path: Path) -> None:
+def test_content_is_stored_after_the_process_ends(tmp_path: Path) -> None:
     created = create(tmp_path, days=3)
     opened = Repository.open(tmp_path)
     assert opened.today == created.today == START + 2 * DAY
@@ -231,7 +232,7 @@ def test_truth_outlives_the_process_that_made_it(tmp_path: Path) -> None:
     assert len(opened.in_use()) > 40
 
 
-def test_a_removed_file_can_be_published_again(tmp_path: Path) -> None:
+def test_removed_file_can_be_published_again(tmp_path: Path) -> None:
     repository = create(tmp_path, days=3)
     path = delta_path(tmp_path, START + DAY)
     before = path.read_bytes()
@@ -243,7 +244,7 @@ def test_a_removed_file_can_be_published_again(tmp_path: Path) -> None:
         repository.remove("SMKIKR_DELT_2020-01-01.xml.gz")
 
 
-def test_a_second_repository_in_one_directory_is_refused(tmp_path: Path) -> None:
+def test_second_repository_in_a_directory_is_rejected(tmp_path: Path) -> None:
     created = create(tmp_path, days=1)
     before = created.truth()
     with pytest.raises(UsageError):
@@ -251,13 +252,13 @@ def test_a_second_repository_in_one_directory_is_refused(tmp_path: Path) -> None
     assert Repository.open(tmp_path).truth() == before
 
 
-def test_a_directory_without_a_repository_cannot_be_opened(tmp_path: Path) -> None:
+def test_open_fails_when_there_is_no_repository(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         Repository.open(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_private_state_is_hidden_and_readable_by_the_owner_alone(ten_days: Repository) -> None:
+def test_private_state_is_hidden_and_private(ten_days: Repository) -> None:
     hidden = ten_days.path / ".simulator"
     assert stat.S_IMODE(hidden.stat().st_mode) == 0o700
     assert {stat.S_IMODE(p.stat().st_mode) for p in hidden.iterdir()} == {0o600}
@@ -265,7 +266,7 @@ def test_private_state_is_hidden_and_readable_by_the_owner_alone(ten_days: Repos
     assert all(name.startswith("SMKIKR_") and name.endswith(".gz") for name in published)
 
 
-def test_the_roots_are_the_self_signed_authorities_of_the_full(ten_days: Repository) -> None:
+def test_roots_are_the_self_signed_authorities_of_the_full(ten_days: Repository) -> None:
     roots = ten_days.roots()
     listed = {row.der for row in parse(full_path(ten_days.path, START))}
     assert set(roots) == {Kind.OCA, Kind.DCA}
@@ -276,9 +277,7 @@ def test_the_roots_are_the_self_signed_authorities_of_the_full(ten_days: Reposit
 
 
 @pytest.mark.parametrize(("name", "kind"), [("ARL", Kind.OCA), ("CRL", Kind.ORGANISATION)])
-def test_a_revocation_list_names_what_is_revoked_and_rises_each_day(
-    tmp_path: Path, name: str, kind: Kind
-) -> None:
+def test_revocation_list_number_increases_each_day(tmp_path: Path, name: str, kind: Kind) -> None:
     repository = create(tmp_path, days=10)
     path = tmp_path / f"SMKIKR_{name}.crl.gz"
     crl = x509.load_der_x509_crl(gzip.decompress(path.read_bytes()))
@@ -304,7 +303,7 @@ def has_constraints(certificate: x509.Certificate) -> bool:
 @pytest.mark.parametrize(
     ("name", "subject"), [("ARL", "CN=OCA Root R1,OU=00"), ("CRL", "CN=OCA Issuing S2,OU=07")]
 )
-def test_a_revocation_list_is_signed_by_its_authority(ten_days: Repository, name: str, subject: str) -> None:
+def test_revocation_list_is_signed_by_its_authority(ten_days: Repository, name: str, subject: str) -> None:
     crl = x509.load_der_x509_crl(gzip.decompress((ten_days.path / f"SMKIKR_{name}.crl.gz").read_bytes()))
     bodies = map(x509.load_der_x509_certificate, ten_days.in_use())
     (signer,) = [body for body in bodies if body.subject.rfc4514_string() == subject]
@@ -314,7 +313,7 @@ def test_a_revocation_list_is_signed_by_its_authority(ten_days: Repository, name
     assert crl.issuer == signer.subject
 
 
-def test_the_anchor_slot_files_differ_in_the_wan_provider_alone(ten_days: Repository) -> None:
+def test_anchor_slot_files_differ_in_the_wan_provider_only(ten_days: Repository) -> None:
     north, south = (
         parse(ten_days.path / f"SMKIKR_ANCHOR_SLOTS_{region}.xml.gz") for region in ("NORTH", "CENTRAL_SOUTH")
     )
@@ -328,7 +327,7 @@ def test_the_anchor_slot_files_differ_in_the_wan_provider_alone(ten_days: Reposi
     assert {row.der for row in north} <= ten_days.in_use()
 
 
-def test_shapes_differ_from_file_to_file_only_if_every_shape_is_asked_for(tmp_path: Path) -> None:
+def test_forms_vary_only_when_every_form_is_requested(tmp_path: Path) -> None:
     create(tmp_path / "plain", days=7)
     create(tmp_path / "every", days=7, shapes="every")
 

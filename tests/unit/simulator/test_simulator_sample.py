@@ -17,13 +17,13 @@ def claims(directory: Path) -> list[tuple[str, str, dict[str, str]]]:
     return [(row.status, row.serial, row.claims) for path in paths for row in parse(path)]
 
 
-def test_the_shipped_sample_is_the_one_that_its_seed_makes(tmp_path: Path) -> None:
+def test_sample_is_reproducible_from_its_seed(tmp_path: Path) -> None:
     make_sample(tmp_path)
     assert claims(tmp_path) == claims(SHIPPED)
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in SHIPPED.glob("SMKIKR_*")}
 
 
-def test_the_shipped_sample_is_small_and_holds_nothing_private() -> None:
+def test_sample_is_small_and_contains_nothing_private() -> None:
     names = {p.name for p in SHIPPED.iterdir()}
     assert all(name == "README.md" or name.startswith("SMKIKR_") for name in names)
     assert sum(p.stat().st_size for p in SHIPPED.iterdir()) < LIMIT_OCTETS
@@ -32,7 +32,7 @@ def test_the_shipped_sample_is_small_and_holds_nothing_private() -> None:
     assert (days_of(SHIPPED, "DELT")[-1] - START).days == DAYS - 1
 
 
-def test_the_sample_has_its_share_of_odd_certificates() -> None:
+def test_sample_contains_unusual_certificates() -> None:
     refused = 0
     for row in parse(full_path(SHIPPED, START)):
         try:
@@ -42,7 +42,7 @@ def test_the_sample_has_its_share_of_odd_certificates() -> None:
     assert 0 < refused < 10
 
 
-def test_making_the_sample_replaces_an_earlier_one_and_leaves_the_rest(tmp_path: Path) -> None:
+def test_new_sample_replaces_only_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("stays")
     (tmp_path / "SMKIKR_FULL_2020-01-01.xml.gz").write_bytes(b"goes")
     make_sample(tmp_path)

@@ -1,4 +1,4 @@
-"""Shared by all sources: the repository's directory, and a listener that remembers."""
+"""Shared fixtures: a directory of extracts, and a listener that stores events."""
 
 from support.source_contract import folder
 
@@ -8,7 +8,7 @@ __all__ = ["Heard", "folder"]
 
 
 class Heard:
-    """A listener that keeps what it hears."""
+    """A listener that stores the events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

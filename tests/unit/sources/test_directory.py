@@ -1,4 +1,4 @@
-"""What only a directory can do wrong, and that it needs nothing of SSH."""
+"""The directory source: errors of the file system, links, pipes, and no import of paramiko."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""known_hosts: what pins a key, what does not, and what a revocation does."""
+"""Reading known_hosts: pins, lines without a pin, revoked keys."""
 
 import base64
 import hashlib

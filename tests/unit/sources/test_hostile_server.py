@@ -1,4 +1,4 @@
-"""A server that breaks the protocol: each breach has a named outcome, and nothing hangs or fills memory.
+"""A server that breaks the protocol: each breach has an error code, and time and memory are bounded.
 
 ``OUTCOMES`` is the one table: what the server does, what it is called.
 """
@@ -18,8 +18,9 @@ from support.rogue import (
     HANDLE,
     NO_SUCH_FILE,
     PASSWORD,
+    UNSUPPORTED,
     VERSION,
-    Hung,
+    ClientGone,
     Rogue,
     Script,
     attributes,
@@ -40,7 +41,7 @@ FILE = "SMKIKR_FULL_2026-11-15.xml.gz"
 CONTENT = SOME_BYTES[:1_000_001]
 LIMITS = Limits(stall=0.5, slow_rate=1000, slow_period=0.6)
 PEAK = 96 * 1024
-"""KiB that a client may grow by, whatever a server sends: 64 MiB, and what is not given back at once."""
+"""KiB by which a client may grow: 64 MiB, and memory that is not released at once."""
 
 
 class Drops(Script):
@@ -50,7 +51,7 @@ class Drops(Script):
         if at >= 200_000:
             assert self._channel is not None
             self._channel.get_transport().close()
-            raise Hung
+            raise ClientGone
         super().read(asked, at, length)
 
 
@@ -61,7 +62,7 @@ class ClosesTheChannel(Script):
         del asked, at, length
         assert self._channel is not None
         self._channel.close()
-        raise Hung
+        raise ClientGone
 
 
 class Stalls(Script):
@@ -130,12 +131,20 @@ class ClaimsMore(Script):
         self.reply(ATTRS, asked, attributes(len(self._open) + 1))
 
 
-class ClaimsTheUniverse(Script):
+class WithoutStat(Script):
+    """Does not support STAT."""
+
+    def stat(self, asked: int, name: str) -> None:
+        del name
+        self.status(asked, UNSUPPORTED)
+
+
+class ClaimsTheUniverse(WithoutStat):
     def fstat(self, asked: int) -> None:
         self.reply(ATTRS, asked, attributes(2**64 - 1))
 
 
-class ClaimsNoSize(Script):
+class ClaimsNoSize(WithoutStat):
     def fstat(self, asked: int) -> None:
         self.reply(ATTRS, asked, number(0))
 
@@ -372,7 +381,7 @@ def test_listing_stops_reading_at_the_entry_limit(tmp_path: Path) -> None:
 
 def test_transfer_completes_when_server_fills_stderr(tmp_path: Path) -> None:
     class Talkative(Script):
-        """Fills the window several times over with what nobody reads."""
+        """Fills the window several times with data on stderr."""
 
         def read(self, asked: int, at: int, length: int) -> None:
             assert self._channel is not None
@@ -452,11 +461,11 @@ class FloodsStderr(Script):
             while True:
                 self._channel.sendall_stderr(bytes(1 << 20))
         except OSError as exc:
-            raise Hung from exc
+            raise ClientGone from exc
 
 
 class LongNames(Script):
-    """Names of 100 kB, ten at a time, for ever."""
+    """Names of 100 kB, ten at a time, without end."""
 
     def readdir(self, asked: int) -> None:
         self.names(asked, [entry(b"x" * 100_000)] * 10)

@@ -167,7 +167,7 @@ def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
 
 @contextmanager
 def cable_pulled() -> Iterator[None]:
-    """Pull the cable at the far end: nothing arrives there, and nobody is told."""
+    """Take the link down at the far end: packets vanish without an error."""
     ip("-n", SPACE, "link", "set", "smki1", "down")
     try:
         yield
@@ -250,7 +250,7 @@ def sync_words(server: OpenSsh, repository: Repository) -> tuple[object, ...]:
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     (tmp_path / "smki-sync.toml").write_text(
-        "[limits]\nstall_seconds = 3\nconnect_seconds = 3\nbanner_seconds = 5\nlogin_seconds = 10\n"
+        "[limits]\nstall_seconds = 3\nconnect_seconds = 3\nlogin_seconds = 10\n"
         "[retry]\nattempts = 2\nfirst_pause_seconds = 0.1\n"
     )
     return Shell(place=tmp_path, today=date(2026, 11, 2))

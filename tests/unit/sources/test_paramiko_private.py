@@ -1,4 +1,4 @@
-"""What the source stands on in paramiko beyond its documented face: these tests fail when it moves."""
+"""The undocumented parts of paramiko in use: these tests fail when they change."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""The sliding window: whatever order and size replies come in, the bytes leave complete and in order."""
+"""The read-ahead window: it returns complete bytes in order for replies of any order and size."""
 
 import random
 
@@ -11,7 +11,7 @@ from smki_sync.sources.sftp_protocol import BadReadReply, ReadSpan, ReadWindow
 CONTENT = bytes(range(256)) * 4
 
 
-def drive(window: ReadWindow, dice: random.Random, *, short: bool) -> tuple[bytes, int]:
+def drive(window: ReadWindow, rng: random.Random, *, short: bool) -> tuple[bytes, int]:
     """Answer requests in random order, perhaps in part; the bytes that left, and the most in flight."""
     in_flight: list[ReadSpan] = []
     left = b""
@@ -19,8 +19,8 @@ def drive(window: ReadWindow, dice: random.Random, *, short: bool) -> tuple[byte
     while not window.done:
         in_flight.extend(window.next_requests())
         most = max(most, len(in_flight))
-        span = in_flight.pop(dice.randrange(len(in_flight)))
-        length = dice.randint(1, span.missing) if short else span.missing
+        span = in_flight.pop(rng.randrange(len(in_flight)))
+        length = rng.randint(1, span.missing) if short else span.missing
         window.receive(span, CONTENT[span.at : span.at + length])
         left += b"".join(window.completed())
     return left, most

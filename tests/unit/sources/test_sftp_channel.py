@@ -1,4 +1,4 @@
-"""The wire's limits, on a clock that the test turns."""
+"""Time limits of the channel, with a fake clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A server that misbehaves in the middle of things: what is said, and what never happens."""
+"""Faults of a server during a transfer or a listing."""
 
 import resource
 import socket

@@ -1,4 +1,4 @@
-"""SFTP replies: read strictly, whatever the server left out or lied about."""
+"""Reading SFTP replies: missing fields, wrong lengths and wrong counts."""
 
 import stat
 import struct

@@ -1,4 +1,4 @@
-"""Source URLs: what is read from them, and that nothing of a refused one is repeated."""
+"""Parsing source URLs; errors never repeat the URL."""
 
 from pathlib import Path
 
@@ -54,13 +54,13 @@ def test_title_shows_login_directory_with_tilde() -> None:
 def test_url_with_password_is_rejected_and_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_address(url)
-    told = f"{caught.value} {caught.value.hint} {caught.value!r} {caught.value.__cause__!r}"
-    assert "hunter2" not in told
+    received = f"{caught.value} {caught.value.hint} {caught.value!r} {caught.value.__cause__!r}"
+    assert "hunter2" not in received
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "received"),
     [
         ("", "does not start with"),
         ("/media/disc", "does not start with"),
@@ -80,8 +80,8 @@ def test_url_with_password_is_rejected_and_not_repeated(url: str) -> None:
         ("file:///a%00b", "absolute"),
     ],
 )
-def test_invalid_url_is_a_configuration_error_with_hint(url: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told.replace("?", r"\?")) as caught:
+def test_invalid_url_is_a_configuration_error_with_hint(url: str, received: str) -> None:
+    with pytest.raises(ConfigError, match=received.replace("?", r"\?")) as caught:
         parse_address(url)
     assert caught.value.reason == "source-url"
     assert "://" in caught.value.hint

@@ -1,4 +1,4 @@
-"""Host keys and logins: who is let through, what is refused, and how often the server was asked."""
+"""Host keys and logins: accepted, refused, and how often the server was asked."""
 
 import base64
 import resource
@@ -55,12 +55,12 @@ def test_connection_is_described_without_secrets(server: Server, known_hosts: Pa
     login = SftpLogin(known_hosts=known_hosts, password=PASSWORD)
     with open_source(server.url, login=login, limits=Limits(), events=heard):
         pass
-    (told,) = heard.events
-    assert isinstance(told, Detail)
-    assert f"SHA256:{server.host_key.fingerprint.removeprefix('SHA256:')}" in told.text
-    assert "ecdsa-sha2-nistp256" in told.text
-    assert "aes128-gcm" in told.text
-    assert PASSWORD not in told.text
+    (received,) = heard.events
+    assert isinstance(received, Detail)
+    assert f"SHA256:{server.host_key.fingerprint.removeprefix('SHA256:')}" in received.text
+    assert "ecdsa-sha2-nistp256" in received.text
+    assert "aes128-gcm" in received.text
+    assert PASSWORD not in received.text
 
 
 def test_unknown_host_key_is_refused_before_login(server: Server, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_default_keys_are_offered_only_when_enabled(
     with paramiko_server(folder, Behaviour(key=key)) as server:
         known_hosts = server.known_hosts(tmp_path / "known_hosts")
         with pytest.raises(ConfigError), source_of(server, SftpLogin(known_hosts=known_hosts)):
-            pytest.fail("a key was used that nobody asked for")
+            pytest.fail("a key was used that is not enabled")
         assert server.seen.connections == 0
         with source_of(server, SftpLogin(known_hosts=known_hosts, look_for_keys=True)) as source:
             assert len(source.fetch_listing()) == 3
@@ -185,7 +185,7 @@ def test_agent_keys_are_offered_only_when_enabled(
     ):
         known_hosts = server.known_hosts(tmp_path / "known_hosts")
         with pytest.raises(ConfigError), source_of(server, SftpLogin(known_hosts=known_hosts)):
-            pytest.fail("an agent was used that nobody asked for")
+            pytest.fail("an agent was used that is not enabled")
         assert server.seen.connections == 0
         with source_of(server, SftpLogin(known_hosts=known_hosts, allow_agent=True)) as source:
             assert len(source.fetch_listing()) == 3

@@ -1,4 +1,4 @@
-"""What is agreed on with a server: order, age, renewal of keys; and a server that has no room."""
+"""Key exchange with a server: algorithms, rekeying, and a server without room."""
 
 import socket
 import threading
@@ -85,8 +85,8 @@ def test_connection_description_names_all_algorithms(tmp_path: Path) -> None:
         source_of(server, login, heard),
     ):
         pass
-    (told,) = heard.events
-    assert isinstance(told, Detail)
+    (received,) = heard.events
+    assert isinstance(received, Detail)
     for fact in (
         "SSH-2.0-OpenSSH",
         "ecdh-sha2-nistp384",
@@ -94,7 +94,7 @@ def test_connection_description_names_all_algorithms(tmp_path: Path) -> None:
         "aes128-gcm",
         "part of the cipher",
     ):
-        assert fact in told.text
+        assert fact in received.text
 
 
 def test_connection_description_names_mac_without_gcm(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_connection_description_names_mac_without_gcm(tmp_path: Path) -> None:
         source_of(server, login, heard) as source,
     ):
         assert read(source, NAME) == SOME_BYTES
-    (told,) = heard.events
-    assert isinstance(told, Detail)
-    assert "cipher aes256-ctr; MAC hmac-sha2-512" in told.text
+    (received,) = heard.events
+    assert isinstance(received, Detail)
+    assert "cipher aes256-ctr; MAC hmac-sha2-512" in received.text
 
 
 def test_old_server_is_accepted_only_with_legacy_algorithms(tmp_path: Path) -> None:

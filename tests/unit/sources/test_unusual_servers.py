@@ -16,7 +16,7 @@ from support.rogue import (
     PASSWORD,
     STAT,
     UNSUPPORTED,
-    Hung,
+    ClientGone,
     Rogue,
     Script,
     attributes,
@@ -128,7 +128,7 @@ def test_fetch_fails_when_listed_size_is_out_of_date(now: bytes, code: str, tmp_
 
 
 class Lists(Script):
-    """Lists given entries, and answers STAT as told."""
+    """Lists given entries, and answers STAT with given attributes."""
 
     def __init__(self, entries: list[bytes], stats: dict[str, bytes] | None = None) -> None:
         super().__init__()
@@ -242,7 +242,7 @@ class DropsAbove(Script):
         if len(self._waiting) > self.most:
             self.dropped += 1
             self._channel.get_transport().close()
-            raise Hung
+            raise ClientGone
         time.sleep(0.02 if not self._channel.recv_ready() else 0)
         if not self._channel.recv_ready():
             for request in self._waiting:
@@ -298,7 +298,7 @@ def test_requests_in_flight_stay_the_same_when_no_transfer_is_lost(tmp_path: Pat
 
 
 class SlowListing(Script):
-    """Sends one name at a time, for ever, each in time for every other limit."""
+    """Sends one name at a time without end, each within every other limit."""
 
     def readdir(self, asked: int) -> None:
         self.gone.wait(0.05)

@@ -27,7 +27,7 @@ from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.recovery import restore
 from smki_sync.simulator.faults import Fault
 from smki_sync.simulator.pki import OCA
-from smki_sync.simulator.population import STANDSTILL, DailyRates
+from smki_sync.simulator.population import NO_CHANGES, DailyRates
 from smki_sync.simulator.publisher import ANCHORS_NORTH, ARL, CRL
 from smki_sync.simulator.repository import Repository
 from smki_sync.sources.base import Chunks, Limits
@@ -36,7 +36,7 @@ from smki_sync.sync import SyncJob, dry_run, run
 
 DAY = timedelta(days=1)
 START = date(2026, 3, 2)
-REVOKING = DailyRates(**dict.fromkeys(STANDSTILL.__dataclass_fields__, 0) | {"organisation_revoked": 1.0})
+REVOKING = DailyRates(**dict.fromkeys(NO_CHANGES.__dataclass_fields__, 0) | {"organisation_revoked": 1.0})
 """Every day one organisation certificate is revoked and replaced, and nothing else happens."""
 
 
@@ -266,7 +266,7 @@ def test_list_in_force_stays_when_it_has_no_anchor(started: Party) -> None:
 def test_list_with_null_parameters_is_applied(started: Party) -> None:
     started.repository.advance(faults=(Fault.LISTED_ALONE,))
     path = started.repository.path / CRL
-    with started.repository._opened() as (registry, _):
+    with started.repository._open_registry() as (registry, _):
         authority = registry.authorities()[OCA]
     path.write_bytes(gzip.compress(with_null(gzip.decompress(path.read_bytes()), authority)))
     report = run(started.job())

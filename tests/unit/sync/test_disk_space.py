@@ -42,6 +42,7 @@ def test_a_delta_that_does_not_fit_leaves_the_mirror_as_it_was_and_is_taken_late
     shelf: Shelf, party: Party, free: list[int]
 ) -> None:
     shelf.full(9, {0: "I"})
+    shelf.deltas(7, 8, 9)
     run(party.job(today=9))
     shelf.delta(10, {1: "I"})
     free.append(RESERVE_BYTES)

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.defects import flipped
 from support.list_pki import Form, octets
+from support.mirror_copies import copy_mirror
 
 from smki_sync.mirror.connection import connect
 from smki_sync.mirror.directory import MirrorDirectory
@@ -93,7 +94,7 @@ class Party:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Party:
     place = tmp_path_factory.mktemp("prepared")
     repository = Repository.create(place / "repository", devices=3, days=5, start=START, seed=4)
-    with repository._opened() as (registry, _):
+    with repository._open_registry() as (registry, _):
         authority = registry.authorities()[OCA]
     party = Party(place, authority, repository.today, (), repository.roots()[Kind.OCA])
     party.sync()
@@ -106,7 +107,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Party:
 @pytest.fixture
 def party(prepared: Party, tmp_path: Path) -> Party:
     """A copy of the prepared repository and mirror."""
-    shutil.copytree(prepared.place, tmp_path / "copy", symlinks=True)
+    copy_mirror(prepared.place, tmp_path / "copy")
     return replace(prepared, place=tmp_path / "copy")
 
 

@@ -1,19 +1,29 @@
 """Each thing that an operator is told, when, and whether the mirror is current in spite of it."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from smki_sync.errors import BadExtract
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.integrity import CheckedPart, Damage
-from smki_sync.model.extract import Catalogue, Extract, ExtractKind, UnrecognisedFile, UnrecognisedReason
-from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason
+from smki_sync.model.extract import (
+    Catalogue,
+    Extract,
+    ExtractKind,
+    FileKey,
+    UnrecognisedFile,
+    UnrecognisedReason,
+)
+from smki_sync.model.plan import Action, AppliedFile, MirrorState, Plan, Policy, Position, Reason, Unproven
 from smki_sync.model.report import CertificateCounts, NearLimit, Notice, NoticeCode, Outcome, SyncReport
 from smki_sync.sources.base import Source
 from smki_sync.sync import SyncJob
-from smki_sync.sync.decision import Decision, MirrorSnapshot
-from smki_sync.sync.notices import ReadStatistics, collect_notices
+from smki_sync.sync.decision import Decision, MirrorSnapshot, UnusableFile
+from smki_sync.sync.notices import ReadStatistics, RunFacts, collect_notices
 from smki_sync.verify.inspector import Tally, Verification
 
 TODAY = date(2026, 11, 20)
@@ -28,9 +38,9 @@ def november(day: int) -> date:
     return date(2026, 11, day)
 
 
-def standing_at(day: date, *chain: Extract) -> Position:
-    files = tuple(AppliedFile(extract=x, size=x.size, sha256="0" * 64) for x in chain)
-    return Position(day=day, full=day, chain=files)
+def standing_at(day: date, *applied: Extract) -> Position:
+    files = tuple(AppliedFile(extract=x, size=x.size, sha256="0" * 64) for x in applied)
+    return Position(day=day, full=day, applied=files)
 
 
 CURRENT = standing_at(TODAY)
@@ -54,6 +64,8 @@ def told(
     history_lost: bool = False,
     beside: tuple[Notice, ...] = (),
     listing_empty: bool = False,
+    changed: Mapping[FileKey, str | None] = MappingProxyType({}),
+    unusable: tuple[UnusableFile, ...] = (),
 ) -> tuple[Notice, ...]:
     """What is said at the end of a run that had these facts."""
     job = SyncJob(
@@ -63,16 +75,19 @@ def told(
         policy=policy,
     )
     held = MirrorSnapshot(state=MirrorState.HEALTHY, position=position)
-    decision = Decision(held=held, catalogue=catalogue, plan=plan, listing_empty=listing_empty)
-    return collect_notices(
-        job,
-        decision,
-        position=position,
-        census=census,
-        oddities=oddities or ReadStatistics(),
-        history_lost=history_lost,
-        beside=beside,
+    decision = Decision(
+        held=held, catalogue=catalogue, plan=plan, listing_empty=listing_empty, changed=changed
     )
+    facts = RunFacts(
+        plan=plan,
+        position=position,
+        counts=census,
+        statistics=oddities or ReadStatistics(),
+        unusable=unusable,
+        history_lost=history_lost,
+        companions=beside,
+    )
+    return collect_notices(job, decision, facts)
 
 
 def codes(found: tuple[Notice, ...]) -> list[NoticeCode]:
@@ -95,6 +110,7 @@ BEHIND = {
     NoticeCode.REPOSITORY_LATE,
     NoticeCode.RECORDS_QUARANTINED,
     NoticeCode.EMPTY_FILE,
+    NoticeCode.UNPROVEN,
     NoticeCode.DRIFT,
     NoticeCode.RECONCILIATION_UNKNOWN,
     NoticeCode.NOT_ARCHIVED,
@@ -110,6 +126,9 @@ BEHIND = {
     NoticeCode.LIST_SIGNATURE_FALSE,
     NoticeCode.LIST_OLDER,
     NoticeCode.LIST_STALE,
+    NoticeCode.LIST_DATED_IN_FUTURE,
+    NoticeCode.AUTHORITY_REVOKED,
+    NoticeCode.ANCHOR_DIFFERS,
     NoticeCode.LIST_MISSING,
     NoticeCode.SLOTS_UNREADABLE,
     NoticeCode.SLOTS_DIFFER,
@@ -140,7 +159,9 @@ BESIDE = [
     *(
         code
         for code in NoticeCode
-        if code.startswith(("list-", "no-lists")) or "slots" in code or "companion" in code
+        if code.startswith(("list-", "no-lists", "authority-", "anchor-"))
+        or "slots" in code
+        or "companion" in code
     ),
 ]
 """Notices of the archive, lists and anchor slots; ``unit/recovery`` and ``unit/trust`` show when."""
@@ -244,38 +265,54 @@ def test_an_empty_file_matters_where_there_is_no_mirror() -> None:
     assert codes(found) == [NoticeCode.BLOCKED, NoticeCode.EMPTY_FILE, NoticeCode.STRANGE_NAMES]
 
 
-def test_an_overlap_that_was_not_covered_is_a_note_with_its_dates() -> None:
-    full = extract(TODAY, ExtractKind.FULL)
-    plan = Plan(action=Action.FULL, reason=Reason.NO_MIRROR, full=full, uncovered=(november(18),))
-    (said,) = told(plan=plan)
-    assert (said.code, said.code.is_note) == (NoticeCode.OVERLAP_NOT_COVERED, True)
-    assert full.name in said.message
-    assert "2026-11-18" in said.message
+def test_unproven_mirror_is_reported_with_the_missing_dates() -> None:
+    unproven = Unproven(since=november(15), missing=(november(14), november(15)))
+    (said,) = told(census=CertificateCounts(unproven=unproven))
+    assert (said.code, said.code.is_note) == (NoticeCode.UNPROVEN, False)
+    assert "since 2026-11-15" in said.message
+    assert "2026-11-14, 2026-11-15" in said.message
 
 
-def test_an_overlap_is_not_spoken_of_where_no_full_was_taken() -> None:
-    plan = Plan(action=Action.DELTAS, reason=Reason.DELTAS_AVAILABLE, uncovered=(november(18),))
-    assert told(plan=plan) == ()
+def test_unproven_mirror_without_missing_dates_waits_for_a_full() -> None:
+    (said,) = told(census=CertificateCounts(unproven=Unproven(since=november(15))))
+    assert "before the next full" in said.message
 
 
-@pytest.mark.parametrize(("size", "expected"), [(9, []), (10, [NoticeCode.FULL_CHANGED])])
-def test_the_full_of_the_mirror_with_another_size_is_a_note(size: int, expected: list[NoticeCode]) -> None:
-    held, offered = extract(TODAY, ExtractKind.FULL), extract(TODAY, ExtractKind.FULL, size)
-    found = told(position=standing_at(TODAY, held), catalogue=Catalogue(fulls=(offered,)))
-    assert codes(found) == expected
-
-
-def test_a_full_that_the_mirror_did_not_start_from_may_have_any_size() -> None:
-    offered = extract(november(16), ExtractKind.FULL, 1)
+def test_changed_file_is_reported_with_both_hashes() -> None:
     held = extract(TODAY, ExtractKind.FULL)
-    assert told(position=standing_at(TODAY, held), catalogue=Catalogue(fulls=(offered,))) == ()
+    delta = extract(november(19))
+    for file, code in ((held, NoticeCode.FULL_CHANGED), (delta, NoticeCode.DELTA_CHANGED)):
+        (said,) = told(position=standing_at(TODAY, held, delta), changed={file.key: "ab" * 32})
+        assert said.code is code
+        assert file.name in said.message
+        assert "0" * 64 in said.message
+        assert "ab" * 32 in said.message
+    (resized,) = told(position=standing_at(TODAY, held), changed={held.key: None})
+    assert "of another size" in resized.message
+    assert told(position=standing_at(TODAY, held), changed={delta.key: None}) == ()
+
+
+def test_other_source_is_reported_as_one_thing_with_its_files() -> None:
+    held, delta = extract(TODAY, ExtractKind.FULL), extract(november(19))
+    plan = Plan(action=Action.FULL, reason=Reason.SOURCE_CHANGED, full=held)
+    changed = {held.key: None, delta.key: None}
+    found = told(plan=plan, position=standing_at(TODAY, held, delta), changed=changed)
+    assert codes(found) == [NoticeCode.SOURCE_CHANGED, NoticeCode.DELTA_CHANGED, NoticeCode.FULL_CHANGED]
+
+
+def test_unusable_delta_is_reported_with_its_hash_and_whom_to_contact() -> None:
+    file = UnusableFile(extract=extract(TODAY), error=BadExtract("it is cut"), sha256="cd" * 32)
+    (said,) = told(unusable=(file,))
+    assert said.code is NoticeCode.DELTA_DAMAGED
+    assert all(word in said.message for word in (file.extract.name, "cd" * 32, "it is cut"))
+    assert "DCC" in said.hint
 
 
 def test_odd_certificates_are_counted_in_notes() -> None:
     claims, strict = told(oddities=ReadStatistics(claims_differ=3, strict_parser_refuses=4))
     assert (claims.code, strict.code) == (NoticeCode.CLAIMS_DIFFER, NoticeCode.STRICT_PARSER_REFUSES)
     assert claims.message.startswith("3 ")
-    assert strict.message.startswith("4 ")
+    assert "refuse 4 of" in strict.message
 
 
 def test_of_files_that_came_near_a_limit_the_one_that_came_nearest_is_named() -> None:
@@ -333,7 +370,6 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         reason=Reason.FULL_TOO_OLD,
         missing=(november(11),),
         full=held,
-        uncovered=(november(9),),
     )
     odd = ReadStatistics(
         claims_differ=1, strict_parser_refuses=1, contradicted=1, unproven=1, verification=UNSOUND
@@ -342,15 +378,17 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
     found = told(
         history_lost=True,
         plan=blocked,
-        position=standing_at(november(10), held),
+        position=standing_at(november(10), held, extract(november(9))),
         catalogue=catalogue,
-        census=CertificateCounts(quarantined=1),
+        census=CertificateCounts(quarantined=1, unproven=Unproven(since=november(10))),
         oddities=odd,
+        changed={held.key: None, extract(november(9)).key: None},
+        unusable=(UnusableFile(extract=extract(TODAY), error=BadExtract("damaged")),),
         beside=tuple(Notice(code=code, message="m") for code in BESIDE),
         listing_empty=True,
     )
     assert (
-        set(codes(found))
+        set(codes(found)) | {NoticeCode.SOURCE_CHANGED, NoticeCode.LINK_RESTORED}
         == {*NoticeCode} - OF_A_WEEK - OF_A_RESTORE - OF_SEVERAL_SOURCES - ON_THE_COMMAND_LINE
     )
 

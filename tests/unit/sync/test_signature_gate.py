@@ -51,7 +51,13 @@ class Gatekeeper:
         return self.place / "mirror"
 
     def publish(self, kind: str, ders: list[bytes], status: str = "I") -> None:
-        publish(self.place / "files", kind, self.day, [record(der, status) for der in ders])
+        """A full comes with the deltas that prove it, empty unless they are there."""
+        directory = self.place / "files"
+        publish(directory, kind, self.day, [record(der, status) for der in ders])
+        for back in (2, 1, 0) if kind == "FULL" else ():
+            day = self.day - timedelta(days=back)
+            if not (directory / f"SMKIKR_DELT_{day}.xml.gz").exists():
+                publish(directory, "DELT", day, [])
 
     def sync(self, *, full: bool = False) -> SyncReport:
         source = open_source(
@@ -156,7 +162,7 @@ def test_a_false_signature_in_a_first_full_is_not_served(tmp_path: Path) -> None
     keeper = Gatekeeper(tmp_path)
     keeper.publish("FULL", [DEVICES[0], FORGED, *GOOD[:4], *DEVICES[1:]])
     report = keeper.sync()
-    (full,) = report.applied
+    full = report.applied[0]
     assert (full.counts.records, full.counts.inserted, full.counts.quarantined) == (13, 12, 1)
     assert report.census.total == report.census.in_use == 12
     assert set(keeper.held()) == {serial(der) for der in GOOD}
@@ -187,7 +193,7 @@ def test_an_overlap_delta_goes_through_the_same_door(tmp_path: Path) -> None:
     keeper.publish("FULL", GOOD)
     keeper.publish("DELT", [FORGED, device(104)])
     report = keeper.sync()
-    assert [one.counts.quarantined for one in report.applied] == [0, 1]
+    assert [one.counts.quarantined for one in report.applied] == [0, 0, 0, 1]
     assert serial(FORGED) not in keeper.held()
 
 

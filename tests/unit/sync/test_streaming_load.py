@@ -97,7 +97,7 @@ def line(shelf: Shelf) -> Line:
 @pytest.fixture
 def loads(line: Line, monkeypatch: pytest.MonkeyPatch) -> Loads:
     """Watch rows go in; they do as they always do."""
-    seen, take = Loads(), GenerationBuilder.take
+    seen, take = Loads(), GenerationBuilder.load_batches
 
     def watched(builder: GenerationBuilder, extract: Extract, batches: Iterable[Batch]) -> None:
         seen.begun += 1
@@ -110,7 +110,7 @@ def loads(line: Line, monkeypatch: pytest.MonkeyPatch) -> Loads:
 
         take(builder, extract, passed())
 
-    monkeypatch.setattr(GenerationBuilder, "take", watched)
+    monkeypatch.setattr(GenerationBuilder, "load_batches", watched)
     return seen
 
 

@@ -1,10 +1,11 @@
 """Anchor slots: regions by name, what they may differ in, what a publication changed; names of lists."""
 
 import pytest
+from support.x509_builders import REAL
 
 from smki_sync.catalogue import FileNames, OfferedList, OfferedSlots, read_catalogue, read_offered, region_of
 from smki_sync.model.extract import ListKind, RemoteFile
-from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, changes, differences
+from smki_sync.trust.anchor_slots import SlotCertificate, SlotChanges, changes, differences, slot_of
 
 
 def one(name: str, role: int | None = 1) -> SlotCertificate:
@@ -68,3 +69,10 @@ def test_read_catalogue_recognises_configured_names() -> None:
     catalogue = read_catalogue(files, names)
     assert [file.name for file in catalogue.companions] == ["base-n.gz", "gone-authorities.gz", "gone.gz"]
     assert [stranger.name for stranger in catalogue.strangers] == ["x.gz"]
+
+
+def test_slot_of_reads_a_certificate() -> None:
+    slot = slot_of(REAL[12])
+    assert (slot.role, slot.subject, slot.der) == (7, "CN=Z1,OU=07", REAL[12])
+    with pytest.raises(ValueError, match="cut off"):
+        slot_of(b"")

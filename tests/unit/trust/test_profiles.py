@@ -5,6 +5,11 @@ from pathlib import Path
 import pytest
 from support.chains import codes, judged
 from support.defects import BY_ITSELF, PKI, main
+from support.x509_builders import ISSUING_OCA, extension, with_extensions
+
+from smki_sync.trust.profiles import constraints_of, flags_of
+from smki_sync.x509.certificate import read_body
+from smki_sync.x509.fields import Constraints
 
 UNPROVEN = {"signature-false", "signature-unchecked", "issuer-unknown"}
 
@@ -27,3 +32,10 @@ def test_validate_accepts_sound_authorities(der: bytes) -> None:
 def test_defects_can_be_written_to_files(tmp_path: Path) -> None:
     main(tmp_path / "defects")
     assert len(list((tmp_path / "defects").iterdir())) == len(BY_ITSELF) + len(PKI.authorities)
+
+
+@pytest.mark.parametrize("number", [0x0F, 0x13])
+def test_malformed_extensions_allow_nothing(number: int) -> None:
+    body = read_body(with_extensions(ISSUING_OCA, extension(number, b"\x05")))
+    assert flags_of(body) == 0
+    assert constraints_of(body) == Constraints()

@@ -78,7 +78,7 @@ def test_a_revoked_certificate_says_by_which_list(shell: Shell) -> None:
     tampered(
         shell,
         "INSERT INTO revocation_list VALUES"
-        " (1, 'SMKI_CRL.gz', 'crl', 'CN=Z1,OU=07', '00', '7', 0, 0, 1, '', '', 1, x'')",
+        " (1, 'SMKI_CRL.gz', 'crl', 'CN=Z1,OU=07', '00', '7', 0, 0, 1, '', '', 1, x'', '')",
     )
     tampered(
         shell,

@@ -35,7 +35,7 @@ from support.x509_oracle import facts_by_cryptography
 
 from smki_sync.model.certificate import Flag, Kind, Usage
 from smki_sync.x509 import NotACertificate, read_facts, strict_parser_refuses
-from smki_sync.x509.certificate import read_body
+from smki_sync.x509.certificate import read_body, read_certificate
 from smki_sync.x509.der import MalformedDer
 
 ROOT = name((NameOID.ORGANIZATIONAL_UNIT_NAME, "00"), (NameOID.COMMON_NAME, "ZA"))
@@ -534,3 +534,27 @@ def test_read_body_skips_unique_identifiers() -> None:
 def test_read_body_reads_extensions_until_their_list_breaks_off() -> None:
     body = read_body(with_extensions(REAL[0], USAGE_DS, b"\x30\x7f"))
     assert (len(body.extensions.found), body.extensions.complete) == (1, False)
+
+
+@pytest.mark.parametrize("der", REAL)
+def test_read_certificate_returns_facts_and_parts(der: bytes) -> None:
+    assert read_certificate(der) == (read_facts(der), read_body(der))
+
+
+def test_strict_parser_refuses_passes_interruptions_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_der: bytes) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(x509, "load_der_x509_certificate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        strict_parser_refuses(DEVICE)
+
+
+def test_strict_parser_refuses_is_true_when_the_parser_panics(monkeypatch: pytest.MonkeyPatch) -> None:
+    panic = type("PanicException", (BaseException,), {})
+
+    def panicking(_der: bytes) -> object:
+        raise panic
+
+    monkeypatch.setattr(x509, "load_der_x509_certificate", panicking)
+    assert strict_parser_refuses(DEVICE)

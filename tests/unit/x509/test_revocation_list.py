@@ -267,3 +267,22 @@ def test_entries_are_read_one_at_a_time() -> None:
 def test_a_list_of_many_entries_is_read_in_full() -> None:
     found = entries_of(*((n + 1, (REASON,) if n % 2 else ()) for n in range(500)))
     assert len(found) == len(list(found)) == 500
+
+
+def rebuilt(tbs: bytes, *more: bytes) -> bytes:
+    """A list whose signed part has this content."""
+    _, algorithm, signature = pki.split_signed(octets(ISSUING))
+    return pki.join_signed(tlv(pki.SEQUENCE, pki.first(tbs)[1], *more), algorithm, signature)
+
+
+def test_read_header_raises_when_a_part_is_missing_or_follows() -> None:
+    made = octets(ISSUING)
+    tbs = pki.split_signed(made)[0]
+    with pytest.raises(NotAList, match="after the extensions"):
+        read_header(rebuilt(tbs, tlv(5)))
+    issued = tlv(0x17, ISSUED.strftime("%y%m%d%H%M%SZ").encode())
+    due = tlv(0x17, (ISSUED + LIFE).strftime("%y%m%d%H%M%SZ").encode())
+    with pytest.raises(NotAList, match="no time of issue"):
+        read_header(rebuilt(tbs.replace(issued, b"").replace(due, b"")))
+    with pytest.raises(NotAList, match="after the signature"):
+        read_header(tlv(pki.SEQUENCE, pki.first(made)[1], tlv(5)))

@@ -277,3 +277,17 @@ def test_store_bounds_the_forms_of_one_length() -> None:
         assert examine(der) == parsed(der)
     known = [der for der in stored if template_cache.lookup(der) is not None]
     assert len(known) == template_cache.FORMS_LIMIT
+
+
+def test_fits_is_true_for_what_lookup_knows() -> None:
+    assert template_cache.fits(DEVICE)
+    assert not template_cache.fits(ORGANISATION)
+
+
+def test_store_makes_no_template_when_an_extension_occurs_twice() -> None:
+    template_cache.forget()
+    known = parsed(DEVICE)
+    assert known is not None
+    twice = device(hardware(EUI), SKI)
+    template_cache.store(twice, known, lambda _der: known)
+    assert template_cache.lookup(twice) is None
