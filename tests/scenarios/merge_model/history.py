@@ -214,6 +214,9 @@ class History:
         _, merged, findings, fulls = min(found, key=lambda one: one[0])
         for full in fulls:
             self.told.fulls[full.day] = full
+        if self.told.was_edited:  # what a rebuild could not read again is lost
+            for day in after.missing or ():
+                self.told.deltas.pop(day, None)
         self.findings += [one for one in findings if one.check in self.checks]
         self._judge_truth(step, before, after, merged)
 
