@@ -1,7 +1,7 @@
-"""The program's entry: ``smki-sync``, and ``python -m smki_sync``.
+"""Entry point of ``smki-sync`` and ``python -m smki_sync``.
 
-For: being stoppable from the first moment. Ctrl-C, SIGTERM and a closed terminal end it with 130 while its
-modules are still being loaded too. Refuses: everything else; :mod:`smki_sync.cli` is the program.
+Handles Ctrl-C, SIGTERM and SIGHUP while the modules of :mod:`smki_sync.cli` are imported, and then exits
+with 130.
 """
 
 import signal
@@ -15,11 +15,11 @@ def main() -> NoReturn:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        from smki_sync.cli import main as run  # noqa: PLC0415 - a third of a second, in which somebody may stop us
+        from smki_sync.cli import main as run  # noqa: PLC0415 - takes 0.3 s, and signals must be handled meanwhile
 
         run()
     except KeyboardInterrupt:
-        sys.exit(130)  # nothing was begun, or the way it ended is said already
+        sys.exit(130)  # nothing was started, or the interruption is already reported
 
 
 if __name__ == "__main__":

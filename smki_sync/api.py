@@ -1,8 +1,7 @@
-"""The mirror from Python, for teams that embed it.
+"""Read the mirror from Python.
 
-For: ``smki_sync.open(path)``, a :class:`Mirror` that answers from one snapshot in typed rows. It builds on
-:mod:`smki_sync.mirror.queries` and adds no query of its own. Refuses: to write, to take the lock, to talk
-to the network::
+``smki_sync.open(path)`` returns a :class:`Mirror`, which reads typed rows from one snapshot. It does not
+write, lock the mirror or use the network::
 
     with smki_sync.open("/var/lib/smki-sync") as mirror:
         certificate = mirror.certificate("00-DB-12-34-56-78-90-A4", usage="KA")
@@ -65,66 +64,75 @@ __all__ = [
 _Row = TypeVar("_Row")
 
 _ALGORITHMS: Final = {20: "sha1", 32: "sha256"}
-"""Hashes by their length in octets."""
+"""Hash algorithms by the length of their digests in bytes."""
 
 
 class JournalGap(LookupError):
-    """The journal cannot go on from there without a gap. ``hint``: what to do instead."""
+    """The journal has a gap after the requested place. ``hint``: how to recover."""
 
     def __init__(self, gap: JournalGapError) -> None:
-        """Keep both sentences."""
+        """Take the message and the hint from ``gap``."""
         super().__init__(gap.why)
         self.hint = gap.hint
 
 
 class Mirror:
-    """One state of the mirror, for as long as it is open; a context manager.
+    """A snapshot of the mirror; a context manager.
 
-    A sync that goes on meanwhile is not seen: open anew for each job. A state that is held for hours
-    keeps the write-ahead log from being emptied. One thread uses it at a time.
+    Later syncs are not visible until the mirror is opened again, so open it for each job. A snapshot that
+    is open for hours prevents the write-ahead log from being emptied. Use it from one thread at a time.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         """Open the mirror directory, or ``mirror.db`` in it.
 
-        Raises :class:`MirrorError` where there is none, :class:`MirrorDamaged` where it is none of ours,
-        :class:`OtherSchema` where another version of this program has written it.
+        Raises:
+            MirrorError: if the mirror does not exist.
+            MirrorDamaged: if the file is not a mirror of this program.
+            OtherSchema: if another version of this program wrote it.
         """
         self._path = _link(Path(path))
         with ExitStack() as held:
             self._db = held.enter_context(open_mirror(self._path))
-            self._stamp = read_stamp(self._db)  # the first read is what the snapshot is of
+            self._stamp = read_stamp(self._db)  # the first read takes the snapshot
             self._held = held.pop_all()
 
     @property
     def position(self) -> date:
-        """How far it is: the date of the last delta applied, or of the full where none followed."""
+        """Date of the last delta applied, or of the full if no delta followed it."""
         return self._stamp.position
 
     @property
     def digest(self) -> str:
-        """64 hex digits over the set of In-Use certificates: equal sets, equal digits."""
+        """Digest of the set of In-Use certificates, 64 hex digits; equal sets have equal digests."""
         return self._stamp.digest
 
     @property
     def token(self) -> str:
-        """This state's place in the journal, for the next :meth:`changes`."""
+        """Place of this state in the journal, for the next call of :meth:`changes`."""
         return self._stamp.token
 
     @property
     def counts(self) -> CertificateCounts:
-        """How many certificates there are, In-Use, by kind and by status; kept, not counted."""
+        """Number of certificates: In-Use, by kind and by status. Read from stored counts."""
         with mirror_errors(self._path):
             return read_counts(self._db)
 
     def certificate(
         self, eui: str, *, usage: Usage | str | None = None, role: int | str | None = None
     ) -> Certificate | None:
-        """The In-Use certificate of a subject that was seen last, or ``None``.
+        """Return the newest In-Use certificate of a subject, or ``None``.
 
-        A device may have several of one usage (Appendix M): :meth:`certificates` gives them all.
-        ``eui``: in any usual notation. ``role``: a number or its name. Raises ``ValueError`` for a text that
-        is no EUI-64, usage or role.
+        A device may have several certificates of one usage (Appendix M); :meth:`certificates` returns them
+        all.
+
+        Args:
+            eui: EUI-64 in any usual notation.
+            usage: usage of the certificate.
+            role: Remote Party Role, as a number or a name.
+
+        Raises:
+            ValueError: if an argument is not a valid EUI-64, usage or role.
         """
         return next(iter(self.certificates(eui, usage=usage, role=role)), None)
 
@@ -136,26 +144,27 @@ class Mirror:
         role: int | str | None = None,
         any_status: bool = False,
     ) -> list[Certificate]:
-        """All certificates of a subject, In-Use only unless ``any_status``; In-Use first, then newest."""
+        """Return the certificates of a subject, In-Use first, then newest. Default: In-Use only."""
         asked, number = None if usage is None else Usage(usage), _role(role)
         identity = EuiIs(eui=parse_eui(eui))
         with mirror_errors(self._path):
             return find_certificates(self._db, identity, usage=asked, role=number, any_status=any_status)
 
     def by_serial(self, serial: str | int) -> list[Certificate]:
-        """Certificates of whatever status by serial number: a text is hex, a number is the number."""
+        """Return certificates of any status by serial number, given as hex text or as an integer."""
         return self._all(
             SerialIs(serials=(parse_serial(serial if isinstance(serial, str) else f"{serial:X}"),))
         )
 
     def by_ski(self, ski: bytes) -> list[Certificate]:
-        """Certificates of whatever status by subject key identifier; may read every device."""
+        """Return certificates of any status by subject key identifier; may read every device."""
         return self._all(SkiIs(ski=KeyId(ski.hex().upper())))
 
     def by_hash(self, digest: bytes) -> list[Certificate]:
-        """Certificates of whatever status by SHA-1 or SHA-256 of the DER; may read every device.
+        """Return certificates of any status by SHA-1 or SHA-256 of the DER; may read every device.
 
-        Raises ``ValueError`` for another number of octets than 20 or 32.
+        Raises:
+            ValueError: if ``digest`` is not 20 or 32 bytes long.
         """
         algorithm = _ALGORITHMS.get(len(digest))
         if algorithm is None:
@@ -175,10 +184,21 @@ class Mirror:
         ends_before: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[Certificate]:
-        """Everything that is all of this, as a stream; In-Use only unless told otherwise.
+        """Yield the certificates that meet every condition; uses constant memory. Default: In-Use only.
 
-        ``standing``: a status letter or ``withdrawn``. ``issuer``: a name, or part of one.
-        ``ends_before``: end of validity, with its time zone. Memory does not grow with the answer.
+        Args:
+            kind: kind of certificate.
+            standing: a status letter or ``withdrawn``.
+            any_status: include certificates that are not In-Use.
+            usage: usage of the certificate.
+            role: Remote Party Role, as a number or a name.
+            issuer: name of the issuer, or part of it.
+            changed_since: earliest date of the extract that last changed the certificate.
+            ends_before: latest end of validity (exclusive), with a time zone.
+            limit: maximum number of certificates; ``None``: all.
+
+        Raises:
+            ValueError: if an argument is not valid.
         """
         if ends_before is not None and ends_before.tzinfo is None:
             raise ValueError("ends_before needs a time zone")
@@ -195,9 +215,10 @@ class Mirror:
         return self._stream(lambda: find(self._db, wanted, limit=limit))
 
     def changes(self, *, since: date | int | str) -> Iterator[JournalLine]:
-        """What has changed, in order: from a date on, or after a sequence number or a :attr:`token`.
+        """Yield changes in order: from a date, or after a sequence number or :attr:`token`.
 
-        Raises :class:`JournalGap` where the journal does not reach back that far, or is another.
+        Raises:
+            JournalGap: if the journal does not go back that far, or if the token is from another journal.
         """
         place = _place(since)
         with mirror_errors(self._path):
@@ -207,17 +228,17 @@ class Mirror:
         return self._stream(lambda: read_changes(self._db, start))
 
     def close(self) -> None:
-        """Let the state go; closing twice is no fault."""
+        """Close the snapshot. Closing it twice is allowed."""
         self._held.close()
 
     def __enter__(self) -> Self:
-        """It is open already."""
+        """Return the mirror, which is already open."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Close it."""
+        """Close the snapshot."""
         self.close()
 
     def _all(self, identity: Identity) -> list[Certificate]:
@@ -239,7 +260,7 @@ def _link(path: Path) -> Path:
 
 
 def _role(role: int | str | None) -> int | None:
-    """A Remote Party Role by its number; a name that nobody knows would find nothing, and is refused."""
+    """Return the number of a Remote Party Role; raise ``ValueError`` if the name is unknown."""
     if not isinstance(role, str):
         return role
     found = next((number for number, name in ROLE_NAMES.items() if name.lower() == role.lower()), None)

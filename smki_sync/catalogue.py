@@ -1,4 +1,4 @@
-"""Pure: directory listing -> dated extracts, companion files, unrecognised names."""
+"""Sort a directory listing into dated extracts, companion files and unrecognised files, without I/O."""
 
 import re
 from collections.abc import Iterable
@@ -19,17 +19,17 @@ from smki_sync.model.extract import (
 
 DATE_FIELD = "{date}"
 PACKED = ".gz"
-"""What the name of a packed file has, and the name of its content has not."""
+"""Suffix of a compressed file. The name of its content does not have it."""
 REGION_FIELD = "{region}"
 FIRST_YEAR = 2000
-"""No smart meter certificate is older; room to count days back from any date that is believed."""
+"""First valid year. No smart meter certificate is older, and earlier dates can still be calculated."""
 LAST_YEAR = 2999
-"""Room to count days forward; whether a date is plausible today is the planner's question."""
+"""Last valid year, so that later dates can be calculated. The planner decides if a date is plausible."""
 
-# What upload and copy programs append until a file is whole. Anything else, such as a checksum's
-# suffix, makes another file and not half of this one.
+# Suffixes that upload and copy programs append until a file is complete. Any other suffix, such as that of
+# a checksum, means a different file.
 _UNFINISHED = r"\.(?:part|partial|filepart|tmp|temp|writing|crdownload|swp)"
-_NO_PLAIN_NAME = re.compile(r"[/\\\0]")
+_NOT_IN_PLAIN_NAME = re.compile(r"[/\\\0]")
 _SEPARATOR = re.compile(r"[/\\]")
 _DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
 
@@ -39,21 +39,22 @@ def _check_template(field: str, template: str) -> None:
         raise ValueError(f"the {field} template has {DATE_FIELD} exactly once, unlike {template!r}")
     if set("{}") & set(template.replace(DATE_FIELD, "")):
         raise ValueError(f"the {field} template has no field but {DATE_FIELD}, unlike {template!r}")
-    if _NO_PLAIN_NAME.search(template):
+    if _NOT_IN_PLAIN_NAME.search(template):
         raise ValueError(f"the {field} template is a name without a directory, unlike {template!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileNames:
-    """How the Repository names its files.
+    """The names of the files in the Repository.
 
-    ``full``, ``delta``: a plain name with ``{date}`` once, which stands for YYYY-MM-DD.
-    ``companions``: shell patterns, in any letter case, of the files that are no extracts. Their
-    names are not public (Appendix O gives the extension alone), so this is configuration.
-    ``arl``, ``crl``, ``slots``: those among them that are read, patterns too; ``{region}`` in ``slots``
-    stands for the region's name.
+    ``full`` and ``delta`` are plain names that contain ``{date}`` once, for a date as YYYY-MM-DD.
+    ``companions`` are case-insensitive shell patterns for files that are not extracts. Their names are not
+    public (Appendix O gives only the extension), so they are configurable.
+    ``arl``, ``crl`` and ``slots`` are patterns for the companions that are read. ``{region}`` in ``slots``
+    matches the name of the region.
 
-    Raises ``ValueError`` for a template that could not name an extract.
+    Raises:
+        ValueError: A template cannot name an extract.
     """
 
     full: str = "SMKIKR_FULL_{date}.xml.gz"
@@ -64,7 +65,7 @@ class FileNames:
     slots: tuple[str, ...] = ("*ANCHOR_SLOTS_{region}.*",)
 
     def __post_init__(self) -> None:
-        """Check the templates once, so that no name has to be doubted later."""
+        """Check the templates."""
         _check_template("full", self.full)
         _check_template("delta", self.delta)
         if self.full.lower() == self.delta.lower():
@@ -72,16 +73,16 @@ class FileNames:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """Patterns of everything that is no extract and no surprise."""
+        """All patterns for known files that are not extracts."""
         slots = (pattern.replace(REGION_FIELD, "*") for pattern in self.slots)
         return (*self.companions, self.arl, self.crl, *slots)
 
     def template(self, kind: ExtractKind) -> str:
-        """Give the template of a kind."""
+        """Return the template of a kind."""
         return self.full if kind is ExtractKind.FULL else self.delta
 
     def name_of(self, kind: ExtractKind, day: date) -> str:
-        """Write the name of an extract exactly as its template has it."""
+        """Return the name of an extract, with the letter case of its template."""
         return self.template(kind).replace(DATE_FIELD, day.isoformat())
 
 
@@ -89,36 +90,36 @@ DEFAULT_NAMES = FileNames()
 
 
 def read_catalogue(files: Iterable[RemoteFile], names: FileNames = DEFAULT_NAMES) -> Catalogue:
-    """Sort a listing into extracts by date, companions by name, and strangers with their reason.
+    """Sort a listing into extracts by date, companions by name and unrecognised files with a reason.
 
-    Every usable file comes out exactly once. An unusable one (a directory, a link) comes out as
+    Every usable file appears exactly once in the result. An unusable one (a directory, a link) appears as
     unrecognised if its name matches a pattern. The order of the listing does not matter. Never raises.
     """
     found = (_recognise(file, names) for file in sorted(files, key=_by_name))
     known = [x for x in found if x is not None]
-    extracts, doubles = _one_a_date([x for x in known if isinstance(x, Extract)], names)
-    strangers = [*(x for x in known if isinstance(x, UnrecognisedFile)), *doubles]
+    extracts, duplicates = _one_per_date([x for x in known if isinstance(x, Extract)], names)
+    unrecognised = [*(x for x in known if isinstance(x, UnrecognisedFile)), *duplicates]
     return Catalogue(
         fulls=tuple(e for e in extracts if e.kind is ExtractKind.FULL),
         deltas=tuple(e for e in extracts if e.kind is ExtractKind.DELTA),
         companions=tuple(x for x in known if isinstance(x, RemoteFile)),
-        strangers=tuple(sorted(strangers, key=lambda s: s.name)),
+        strangers=tuple(sorted(unrecognised, key=lambda s: s.name)),
     )
 
 
 def named_inside(text: str, names: FileNames = DEFAULT_NAMES) -> tuple[ExtractKind, date] | None:
-    """Say which extract a name means that a .gz gives its content; ``None`` where it means none.
+    """Return the extract that the name stored inside a .gz file refers to, or ``None``.
 
-    ``SMKIKR_FULL_2026-11-15.xml`` stands inside ``SMKIKR_FULL_2026-11-15.xml.gz`` (Appendix O 2.3.3);
-    some packers write the ending, or a directory, too. Names of another form say nothing.
+    The name in ``SMKIKR_FULL_2026-11-15.xml.gz`` is ``SMKIKR_FULL_2026-11-15.xml`` (Appendix O 2.3.3). Some
+    compression programs include the suffix or a directory.
     """
     plain = _SEPARATOR.split(text)[-1]
     for kind in ExtractKind:
         template = names.template(kind)
-        for form in (
+        for variant in (
             (template, template[: -len(PACKED)]) if template.lower().endswith(PACKED) else (template,)
         ):
-            found = _pattern(form).fullmatch(plain)
+            found = _pattern(variant).fullmatch(plain)
             if found and (day := _parse_day(found["date"])):
                 return kind, day
     return None
@@ -128,29 +129,29 @@ def _by_name(file: RemoteFile) -> tuple[str, int, str]:
     return file.name, file.size, str(file.modified)
 
 
-def _one_a_date(extracts: list[Extract], names: FileNames) -> tuple[list[Extract], list[UnrecognisedFile]]:
-    """Keep one extract of a kind and date, the exactly named one before any other."""
+def _one_per_date(extracts: list[Extract], names: FileNames) -> tuple[list[Extract], list[UnrecognisedFile]]:
+    """Keep one extract of each kind and date. Prefer the one whose name is exactly as in the template."""
     kept: dict[tuple[ExtractKind, date], Extract] = {}
     for extract in sorted(extracts, key=lambda e: e.name != names.name_of(e.kind, e.day)):
         kept.setdefault((extract.kind, extract.day), extract)
-    doubles = [e for e in extracts if e is not kept[e.kind, e.day]]
-    strangers = [UnrecognisedFile(name=e.name, why=UnrecognisedReason.TWICE) for e in doubles]
-    return sorted(kept.values(), key=lambda e: e.day), strangers
+    duplicates = [e for e in extracts if e is not kept[e.kind, e.day]]
+    unrecognised = [UnrecognisedFile(name=e.name, why=UnrecognisedReason.TWICE) for e in duplicates]
+    return sorted(kept.values(), key=lambda e: e.day), unrecognised
 
 
 def _recognise(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile | None:
     recognised = _recognise_name(file, names)
     if file.unusable is None:
         return recognised
-    unknown = isinstance(recognised, UnrecognisedFile) and recognised.why is UnrecognisedReason.UNKNOWN
-    if unknown and file.unusable is not UnrecognisedReason.CHECKSUM_UNREADABLE:
+    is_unknown = isinstance(recognised, UnrecognisedFile) and recognised.why is UnrecognisedReason.UNKNOWN
+    if is_unknown and file.unusable is not UnrecognisedReason.CHECKSUM_UNREADABLE:
         return None
     day = None if isinstance(recognised, RemoteFile) else recognised.day
     return UnrecognisedFile(name=file.name, why=file.unusable, day=day)
 
 
 def _recognise_name(file: RemoteFile, names: FileNames) -> Extract | RemoteFile | UnrecognisedFile:
-    if _NO_PLAIN_NAME.search(file.name):
+    if _NOT_IN_PLAIN_NAME.search(file.name):
         return UnrecognisedFile(name=file.name, why=UnrecognisedReason.UNKNOWN)
     for kind in ExtractKind:
         if found := _pattern(names.template(kind)).fullmatch(file.name):
@@ -166,7 +167,7 @@ def _extract(file: RemoteFile, kind: ExtractKind, text: str) -> Extract | Unreco
     day = _parse_day(text)
     if day is None:
         return UnrecognisedFile(name=file.name, why=UnrecognisedReason.IMPOSSIBLE_DATE)
-    if file.size <= 0:  # an empty file gunzips to nothing without an error: stopped here, by its size
+    if file.size <= 0:  # gunzip accepts an empty file without an error, so check the size here
         return UnrecognisedFile(name=file.name, why=UnrecognisedReason.EMPTY, day=day)
     return Extract(
         kind=kind,
@@ -190,14 +191,14 @@ def _parse_day(text: str) -> date | None:
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    """Match the extract's name. ASCII: else the Kelvin sign would pass for the K of SMKIKR."""
+    """Match the name of an extract. ASCII only, because the Kelvin sign would match the K of SMKIKR."""
     before, after = map(re.escape, template.split(DATE_FIELD))
     return re.compile(before + _DATE + after, re.IGNORECASE | re.ASCII)
 
 
 @cache
 def _unfinished(template: str) -> re.Pattern[str]:
-    """Match what uploads and copies leave beside it: hidden names and temporary suffixes."""
+    """Match the files of unfinished uploads and copies: hidden names and temporary suffixes."""
     whole = _pattern(template).pattern.replace("?P<date>", "?:")
     hidden, suffixed = rf"\.{whole}(?:\..*)?", rf"{whole}{_UNFINISHED}"
     return re.compile(f"{hidden}|{suffixed}", re.IGNORECASE | re.ASCII)
@@ -208,7 +209,7 @@ _REGION = r"(?P<region>[^.]+)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedList:
-    """A file under the name of an ARL or a CRL."""
+    """A file that has the name of an ARL or a CRL."""
 
     kind: ListKind
     file: RemoteFile
@@ -216,7 +217,7 @@ class OfferedList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedSlots:
-    """A file under the name of anchor slots. ``region``: as its name has it."""
+    """A file that has the name of anchor slots. ``region`` is as in the file name."""
 
     region: str
     file: RemoteFile
@@ -226,12 +227,13 @@ Offered = OfferedList | OfferedSlots
 
 
 def read_offered(files: Iterable[RemoteFile], names: FileNames) -> tuple[Offered, ...]:
-    """Sort the companions of a catalogue; what is neither a list nor slots is left out.
+    """Return the lists and anchor slots among the companions of a catalogue.
 
-    A name that fits several is an ARL before a CRL before slots: ``SMKIKR_ARL.crl.gz`` has both words.
+    If a name matches several patterns, ARL takes precedence over CRL, and CRL over slots.
+    ``SMKIKR_ARL.crl.gz``, for example, matches both list patterns.
     """
     found = (_recognise_offered(file, names) for file in files)
-    return tuple(one for one in found if one)
+    return tuple(offered for offered in found if offered)
 
 
 def _recognise_offered(file: RemoteFile, names: FileNames) -> Offered | None:
@@ -245,12 +247,12 @@ def _recognise_offered(file: RemoteFile, names: FileNames) -> Offered | None:
 
 
 def region_of(name: str, pattern: str) -> str | None:
-    """The region that a name has in the place of ``{region}``; ``None`` where the name does not fit.
+    """Return the part of a name that matches ``{region}``, or ``None`` if the name does not match.
 
-    Where the pattern has no such place, the name up to its first dot stands for the region.
+    If the pattern does not contain ``{region}``, the region is the name up to its first dot.
     """
-    fits = _pattern_offered(pattern).fullmatch(name)
-    return fits and (fits.groupdict().get("region") or name.partition(".")[0])
+    match = _pattern_offered(pattern).fullmatch(name)
+    return match and (match.groupdict().get("region") or name.partition(".")[0])
 
 
 @cache

@@ -26,7 +26,6 @@ from smki_sync.config.file import mirror_here
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.ledger import utc
 from smki_sync.mirror.queries import (
     Certificate,
     Connection,
@@ -39,6 +38,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.model.certificate import ROLE_NAMES, Status, Usage
 from smki_sync.text import days_text, visible, wrapped
+from smki_sync.timestamps import utc
 
 if TYPE_CHECKING:
     from smki_sync.verify.explanation import Explanation

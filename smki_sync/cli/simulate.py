@@ -185,7 +185,7 @@ def _print_state(repository: Repository) -> None:
 
 
 _FIRST_DAYS: Final = 10
-_GAP_DAYS: Final = 9
+_GAP_DAYS: Final = 8
 _ONE_DEVICE: Final = "SELECT eui FROM certificates WHERE kind = 'device' AND in_use ORDER BY eui LIMIT 1"
 _BY_KIND: Final = "SELECT kind, count(*), sum(in_use) FROM certificates GROUP BY kind"
 _IN_USE: Final = "SELECT der FROM certificates WHERE in_use"

@@ -1,15 +1,16 @@
-"""The mirror: what is held on this machine's disk, one SQLite file a generation.
+"""The mirror on disk: one SQLite file per generation.
 
-For: keeping certificates, change journal, ledger, position and digest together, one change in one
-transaction; building a generation aside and letting it take over in one step; answering questions.
-Refuses: to decide what to apply (the planner does), to read extracts, to talk.
+A file has the certificates, the change journal, the ledger, the position and the digest. Each extract is
+applied in one transaction. A new generation is built in a separate file and published in one step. The
+planner decides what to apply.
 
-* :mod:`.schema` the tables and the ``certificates`` view, versioned
-* :mod:`.directory` the mirror directory: generations, lock, downloads, the ``mirror.db`` link
+* :mod:`.schema` tables, indexes and the ``certificates`` view, with a version
+* :mod:`.directory` mirror directory: generations, lock, downloads, the ``mirror.db`` link
 * :mod:`.store` one open generation: position, ledger, deltas
-* :mod:`.apply` what one record of an extract does to the rows
-* :mod:`.build` a new generation from a full, with the memory of the old one
-* :mod:`.digest` the set digest of the In-Use certificates
-* :mod:`.queries` questions for people, read-only
-* :mod:`.history` runs, also those that failed before there was a mirror
+* :mod:`.apply` apply the records of a delta to the rows
+* :mod:`.build` build a generation from a full and the previous generation
+* :mod:`.ledger` applied files, position, counts and digest
+* :mod:`.journal` change journal and change feed
+* :mod:`.queries` read-only queries
+* :mod:`.history` past runs, including runs that failed before the mirror existed
 """

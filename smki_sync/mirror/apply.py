@@ -11,7 +11,6 @@ from smki_sync.mirror import rows
 from smki_sync.mirror.disagreement import RejectedIdentities, read_disagreement, write_disagreement
 from smki_sync.mirror.inspection import StoredRow
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import (
     CLAIMS,
     INSERT,
@@ -26,6 +25,7 @@ from smki_sync.mirror.rows import (
     row_of,
     values_of,
 )
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Entry, Kind, Rejected, RejectReason, Status
 from smki_sync.model.extract import Extract
 from smki_sync.model.report import ChangeCounts

@@ -11,7 +11,6 @@ from smki_sync.mirror import rows
 from smki_sync.mirror.apply import MOVE_CENSUS, Held, find_held
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import (
     INSERT,
     Row,
@@ -22,6 +21,7 @@ from smki_sync.mirror.rows import (
     row_of,
     values_of,
 )
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Claims, Entry, Flag, Status
 from smki_sync.records import parse_record
 

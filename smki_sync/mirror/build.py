@@ -11,14 +11,13 @@ from typing import Any, Final, Self
 import apsw
 
 from smki_sync.merge import Baseline, FullSays, Statement, merge_full
-from smki_sync.mirror import journal, ledger, revocation, rows
+from smki_sync.mirror import journal, ledger, revocation, rows, set_digest
 from smki_sync.mirror.apply import MOVE_CENSUS, CertificateGate, Held, RecordApplier, check_changes, find_held
 from smki_sync.mirror.bodies import VerifyBody, ignore_signatures, settle_bodies
 from smki_sync.mirror.connection import connect, disk_errors, keep_side_files
 from smki_sync.mirror.directory import BUILDING
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import JournalEntry, JournalWriter
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.previous import History, NoPreviousGeneration, PreviousGeneration
 from smki_sync.mirror.rows import (
     CLAIMS,
@@ -44,10 +43,12 @@ from smki_sync.mirror.schema import (
     TABLES,
     VIEWS,
 )
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.mirror.store import DEFAULT_LIMITS, Clock, Records
 from smki_sync.model.certificate import Rejected, RejectReason, Status
+from smki_sync.model.defaults import OVERLAP_DAYS
 from smki_sync.model.extract import Extract
-from smki_sync.model.plan import OVERLAP_DAYS, AppliedFile
+from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import ChangeCounts
 from smki_sync.policy import ChangeLimits
 
@@ -77,16 +78,18 @@ class RepeatedRecord:
 
 
 def find_repeats(db: apsw.Connection, *, extract: int) -> list[RepeatedRecord]:
-    """Return every row that the unique index does not allow; rows are not changed."""
+    """Return the rows that violate the unique index on serial and issuer; do not change them."""
     db.execute("CREATE INDEX repeats ON certificate (serial, issuer)")
     repeated = db.execute(_REPEATED).fetchall()
-    rows = [repeat for identity in repeated for repeat in _of_one(db, identity, extract)]
+    rows = [repeat for identity in repeated for repeat in _find_repeats_of(db, identity, extract)]
     db.execute("DROP INDEX repeats")
     return rows
 
 
-def _of_one(db: apsw.Connection, identity: tuple[Any, ...], extract: int) -> Iterator[RepeatedRecord]:
-    """Keep the last record of the first body."""
+def _find_repeats_of(
+    db: apsw.Connection, identity: tuple[Any, ...], extract: int
+) -> Iterator[RepeatedRecord]:
+    """Yield the rows of one identity to remove: all but the last record with the first body."""
     rows: list[Any] = db.execute(_ROWS, identity).fetchall()
     found = [(row, Row._make((*values, number_of(db, row, extract)))) for row, *values in rows]
     first_body = found[0][1].der
@@ -167,7 +170,7 @@ class BulkLoader:
         for (row, why), number in zip(found, numbers, strict=True):
             before = self._previous.recall(row.serial, self._issuers[row.issuer])
             held = find_held(self._db, row.serial, self._issuers[row.issuer])
-            assert held is not None  # the gate has just read it
+            assert held is not None  # the gate has read it
             self.inserted -= before is None
             self.updated -= before is not None and held.extract == self._extract
             self.unchanged -= before is not None and held.extract != self._extract
@@ -229,18 +232,18 @@ class BulkLoader:
         return (merged.serial, issuer, *merged[2:-1], before.first_seen, *stamps)
 
     def _merge(self, row: Row, before: Held) -> tuple[Row, int, int, int | None]:
-        """Merge a record with the previous row; what stands, and its values for the last columns."""
+        """Merge a record with the previous row; return the merged row and the values of the last columns."""
         stated_on = self._previous.standing.get(before.last_statement)
         if stated_on is not None:
             self.unchanged += 1
             self.restated += (row.status == Status.IN_USE) - (before.status == Status.IN_USE)
             says = Statement(Status(row.status), claims_of(row))
             state = merge_full(before.state(stated_on), says, self._baseline)
-            assert state is not None  # there is one
+            assert state is not None  # never None with a previous state
             if state.disagrees is not None:
                 self._disagreements.append((self._rows, state.disagrees))
-            stands: dict[str, Any] = dict(zip(CLAIMS, before.claims, strict=True))
-            row = row._replace(status=before.status, **stands)
+            claims: dict[str, Any] = dict(zip(CLAIMS, before.claims, strict=True))
+            row = row._replace(status=before.status, **claims)
             return row, before.last_changed, before.extract, before.stated
         if before.says_same(row):
             self.unchanged += 1
@@ -260,14 +263,14 @@ class BulkLoader:
         quarantine_record(self._db, record, extract=self._extract, later=later)
 
 
-_CACHE_KIB: Final = -16_384  # 16 MiB of pages, and as much again while an index is sorted; more was slower
+_CACHE_KIB: Final = -16_384  # 16 MiB of pages, and twice that while an index is sorted; more was slower
 
 Step = Callable[[str], None]
-"""Called with what a build does after its last record."""
+"""Called with the name of each step of a build after its last record."""
 
 
 class GenerationBuilder:
-    """Builds a generation from a full. A context manager: unless it is finished, leaving it removes the file.
+    """Builds a generation from a full. Leaving the context before :meth:`finish` removes the file.
 
     Call :meth:`load_batches` and :meth:`finalise_full` once, :meth:`apply_delta` for each delta,
     :meth:`finish` once. The first call may run in any thread while the full is still being downloaded.
@@ -291,13 +294,13 @@ class GenerationBuilder:
         """Create the file.
 
         Args:
-            path: where no generation is yet.
+            path: file of the new generation, which must not exist.
             full: date of the full.
             old: the generation whose statements and journal are taken over, if any.
-            clock: the time.
-            step: called with what the build does.
+            clock: returns the time.
+            step: called with the name of each step after the last record.
             overlap_days: deltas dated this many days before the full, or later, win over it.
-            superseded: dates of applied deltas whose statements do not count any more.
+            superseded: dates of applied deltas whose statements no longer count.
             keep_changes_days: days of the journal to keep; ``None``: all.
             index_devices: whether to index devices by key identifier and hash.
             limits: how much one file may change.
@@ -328,18 +331,18 @@ class GenerationBuilder:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        """Close, and remove what was not finished."""
+        """Close the file, and remove it unless it is finished."""
         with disk_errors(self.path):
             self._db.close()
             self._temporary.unlink(missing_ok=True)
 
     def load(self, file: AppliedFile, records: Records, *, gate: CertificateGate | None = None) -> None:
-        """Load a full from its records; raises what ``records`` raises."""
+        """Load a full from its records. Passes on exceptions of ``records``."""
         self.load_batches(file.extract, batches_of(records))
         self.finalise_full(file, gate=gate)
 
     def load_batches(self, extract: Extract, batches: Iterable[Batch]) -> None:
-        """Load the rows of a full, which may still be incomplete; raises what ``batches`` raises."""
+        """Load the rows of a full, which may still be downloading. Passes on exceptions of ``batches``."""
         with disk_errors(self.path), self._db:
             self._began = self._clock()
             unfinished = AppliedFile(extract=extract, size=extract.size, sha256="")
@@ -351,9 +354,9 @@ class GenerationBuilder:
                 self._loader.load(batch)
 
     def finalise_full(self, file: AppliedFile, *, gate: CertificateGate | None = None) -> None:
-        """The full is complete: record its hash, index, check it, and merge what it does not list.
+        """Finish loading a complete full: record its hash, create indexes, check limits, add unlisted rows.
 
-        ``gate``: decides which new certificates may be served, also those of the deltas that follow.
+        ``gate``: decides which new certificates may be served, including those of later deltas.
         """
         loader = self._loader
         self._gate = gate
@@ -383,7 +386,7 @@ class GenerationBuilder:
             ledger.write_baseline(self._db, self._baseline, is_unclear=bool(is_unclear))
 
     def apply_delta(self, file: AppliedFile, records: Records) -> ChangeCounts:
-        """Apply a delta before readers see the generation; if ``records`` raises, nothing is done."""
+        """Apply a delta to the unpublished generation. Nothing changes if ``records`` raises."""
         digest = self._loader.digest.dump()
         day = file.extract.day
         try:
@@ -391,7 +394,7 @@ class GenerationBuilder:
                 began = self._clock()
                 entry = ledger.open_entry(self._db, file)
                 before = self._loader.digest.count
-                applier = self._applier(entry, day)
+                applier = self._record_applier(entry, day)
                 applier.apply_all(records)
                 check_changes(self._limits, file.extract, applier, before=before, is_new=day > self._reached)
                 ledger.close_entry(self._db, entry, applier.counts, began=began, committed=self._clock())
@@ -402,7 +405,7 @@ class GenerationBuilder:
         self._needs_settling |= applier.needs_settling
         return applier.counts
 
-    def _applier(self, extract: int, day: date) -> RecordApplier:
+    def _record_applier(self, extract: int, day: date) -> RecordApplier:
         return RecordApplier(
             self._db,
             extract=extract,
@@ -415,11 +418,11 @@ class GenerationBuilder:
         )
 
     def _touch(self, entry: JournalEntry) -> None:
-        """Compare the row with the previous generation when the build is finished."""
+        """Mark the row for comparison with the previous generation in :meth:`finish`."""
         self._previous.touch((entry.row,))
 
     def finish(self) -> ChangeCounts:
-        """Write journal and state, make the file durable; return the counts of the full."""
+        """Write the journal and the state, and publish the file; return the counts of the full."""
         loaded, at = self._loader, self._clock()
         counts = ChangeCounts(
             records=loaded.records,
@@ -438,31 +441,31 @@ class GenerationBuilder:
                 self._previous.write_journal(recorded=writer.recorded)
                 self._revoke(writer)
                 ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=at)
-                self._index_few()
+                self._index_hashes()
                 journal.begin(self._db, reached=self._reached)
                 journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
                 ledger.update_proof(self._db)
-                ledger.write_state(self._db, position=self._reached, digest=loaded.digest)
+                set_digest.write_state(self._db, position=self._reached, digest=loaded.digest)
             self._step("writing to disk")
             self._seal()
         return counts
 
-    def _index_few(self) -> None:
-        """Index the hashes of the certificates that are found by them."""
+    def _index_hashes(self) -> None:
+        """Index the hashes of certificates; of devices only if configured."""
         if self._index_devices:
             self._step("indexing devices by key identifier and hash")
             rows.index_devices(self._db)
         rows.fill(self._db)
 
     def _revoke(self, writer: JournalWriter) -> None:
-        """Compare every row with the lists that were copied."""
+        """Apply the copied revocation lists to every row; write new revocations to the journal."""
         before = self._previous.revoked()
         for moved in revocation.enforce(self._db, self._loader.digest):
             if moved.identity not in before:
                 writer.write(moved.changed)
 
     def _seal(self) -> None:
-        """Turn on the write-ahead log, and make the file durable before any reader opens it."""
+        """Turn on the write-ahead log, flush the file to disk and rename it."""
         self._db.execute(VIEWS)
         if isinstance(self._previous, PreviousGeneration):
             self._db.execute("DETACH old")
@@ -481,16 +484,16 @@ _UNCLEAR: Final = "SELECT EXISTS (SELECT 1 FROM disagreement WHERE says = 'uncle
 
 
 def _create(path: Path) -> apsw.Connection:
-    """An empty generation, without waiting for the disk: it is all or nothing.
+    """Create an empty generation. It is not synced to disk, because an unfinished file is discarded.
 
-    A statement that fails must still be undone, so there is a rollback journal. It lies beside the file: a
-    delta that is replayed onto a full changes pages all over it, and in memory they took 0.4 GiB.
+    A failed statement must be undone, so there is a rollback journal. The journal is on disk, because a
+    delta changes pages throughout the file, which took 0.4 GiB of memory.
     """
     db = connect(path, create=True)
     db.pragma("page_size", PAGE_BYTES)
     db.pragma("cache_size", _CACHE_KIB)
     db.pragma("synchronous", "OFF")
-    # CREATE INDEX sorts in temporary files: on the mirror's disk, whose space was checked, not in /tmp.
+    # CREATE INDEX sorts in temporary files. Their space was checked on the disk of the mirror, not in /tmp.
     db.pragma("temp_store_directory", str(path.parent.absolute()))
     db.pragma("application_id", APPLICATION_ID)
     db.pragma("user_version", SCHEMA_VERSION)

@@ -1,4 +1,4 @@
-"""Open a generation; translate SQLite and disk errors."""
+"""Open generations, and translate SQLite and disk errors."""
 
 import errno
 import os
@@ -25,9 +25,9 @@ _DAMAGED_SCHEMA: Final = (
     *("no such table", "no such column", "no such index", "has no column", "malformed", "error in "),
     *("unsupported file format", "text encoding", "circularly defined"),
 )
-"""Our statements are constants, so a table or column that is missing existed once."""
+"""Messages that mean damage: all statements are constants, so a missing table must have existed."""
 _NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
-_NO_DIRECTORY: Final = "not a writable directory"  # what it says of a place for temporary files
+_NO_DIRECTORY: Final = "not a writable directory"  # SQLite's message about a directory for temporary files
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FREE_SPACE: Final = (
     "Free space on that file system, or lift the limit on it; the state before this run is whole."
@@ -50,18 +50,18 @@ _CHECK_ACCESS: Final = (
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Translate errors of SQLite and of the file system under ``path`` into ours."""
+    """Translate errors of SQLite and of the file system under ``path`` into errors of this program."""
     try:
         with mirror_errors(path):
             yield
     except OSError as exc:
-        where = exc.filename2 or exc.filename or path  # the second is what a link or a move was to make
-        raise MirrorNotWritable(f"{where}: {exc.strerror}", hint=_advice(exc)) from exc
+        failed = exc.filename2 or exc.filename or path  # filename2 is the target of a link or a move
+        raise MirrorNotWritable(f"{failed}: {exc.strerror}", hint=_advice(exc)) from exc
 
 
 @contextmanager
 def mirror_errors(path: Path) -> Iterator[None]:
-    """Turn faults of SQLite alone: for a block that somebody else fills."""
+    """Translate errors of SQLite only, for a block that runs a caller's code."""
     try:
         yield
     except apsw.Error as exc:
@@ -72,23 +72,23 @@ def mirror_errors(path: Path) -> Iterator[None]:
 
 
 def no_file(path: Path) -> MirrorError:
-    """Say what stands in the place of a mirror: a link to nothing, nothing, or what is no file.
+    """Return the error for a mirror that is missing, a broken link or not a file.
 
-    Where its directory is gone, too, a disk has been unmounted or moved, and nothing is damaged.
+    If the directory is missing too, the disk was unmounted or moved, so nothing is damaged.
     """
     if not path.parent.is_dir():
         return MirrorNotWritable(f"{path.parent} is not there", hint=_CHECK_ACCESS)
-    what = "is no file" if path.exists() else "is not there"
+    problem = "is no file" if path.exists() else "is not there"
     if path.is_symlink():
-        what = f"points at {path.parent / path.readlink()}, which {what}"
-    return MirrorDamaged(f"{path} {what}", hint=_RESTORE)
+        problem = f"points at {path.parent / path.readlink()}, which {problem}"
+    return MirrorDamaged(f"{path} {problem}", hint=_RESTORE)
 
 
 def _first_of(exc: BaseException) -> BaseException:
-    """What went wrong first.
+    """Return the original error.
 
-    SQLite gives a transaction up by itself when its disk is full or a signal ends a statement; the library
-    then rolls back what is no more, and that failure, which looks like damage, covers the true one.
+    SQLite ends a transaction when the disk is full or a signal ends a statement. The library then tries to
+    roll back a transaction that does not exist. This second error looks like damage and hides the first.
     """
     while _NOTHING_TO_ROLL_BACK in str(exc) and exc.__context__:
         exc = exc.__context__
@@ -124,29 +124,32 @@ def _advice(exc: Exception) -> str:
     return _FREE_SPACE if full else _CHECK_ACCESS
 
 
-_BUSY_MS: Final = 60_000  # readers of a WAL file never block a writer; this is for a checkpoint alone
-_CACHE_KIB: Final = -65_536  # 64 MiB of pages: the index paths of a delta at 5 million rows
-_STEPS: Final = 100_000  # SQLite's own instructions between two looks for a signal: some 10 ms of work
+_BUSY_MS: Final = 60_000  # only for checkpoints, because readers of a WAL file never block a writer
+_CACHE_KIB: Final = -65_536  # 64 MiB of pages: enough for the index paths of a delta at 5 million rows
+_STEPS: Final = 100_000  # SQLite instructions between two checks for a signal: about 10 ms of work
 _MAY_READ: Final = "Let this user read it: who may read the mirror directory may read every file of it."
 
 
 def connect(path: Path, *, create: bool = False) -> apsw.Connection:
-    """Open a generation's file for writing, its temporary files beside it."""
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI  # a build attaches the old one by URI
+    """Open the file of a generation for writing, and create it if ``create`` is true."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI  # a build attaches the old generation by URI
     flags |= apsw.SQLITE_OPEN_CREATE if create else 0
     db = apsw.Connection(str(path.absolute()), flags=flags)
     db.set_busy_timeout(_BUSY_MS)
-    db.set_progress_handler(_breathe, _STEPS)
+    db.set_progress_handler(_allow_signals, _STEPS)
     db.transaction_mode = "IMMEDIATE"
     db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
     return db
 
 
 def connect_to_read(path: Path) -> apsw.Connection:
-    """Open a generation, or the link to the current one, for reading; waits for nobody but a recovery.
+    """Open a generation, or the link to the current one, for reading. Waits only for a recovery.
 
-    Raises :class:`MirrorError` where it is no file, or none that this user may read: SQLite would say of
-    either that it is unable to open it, and wait for a pipe.
+    Checks the file first, because SQLite would give only a general error, and would wait for a pipe.
+
+    Raises:
+        MirrorError: The path is missing or is not a file.
+        ResourceError: This user may not read the file.
     """
     if not path.is_file():
         raise no_file(path)
@@ -154,27 +157,27 @@ def connect_to_read(path: Path) -> apsw.Connection:
         raise ResourceError(f"{path} cannot be read by this user", hint=_MAY_READ)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     db.set_busy_timeout(_BUSY_MS)
-    db.set_progress_handler(_breathe, _STEPS)
+    db.set_progress_handler(_allow_signals, _STEPS)
     return db
 
 
 def sqlite_version() -> str:
-    """The version of the SQLite that opens generations."""
+    """Return the version of the SQLite library that opens generations."""
     return apsw.sqlite_lib_version()
 
 
-def _breathe() -> bool:
-    """Let Python run the handler of a signal that has come, in the middle of a long statement.
+def _allow_signals() -> bool:
+    """Let Python run the handler of a pending signal during a long statement.
 
-    A handler runs between two instructions of Python, and while an index is sorted there would be none
-    for minutes. What it raises ends the statement.
+    Python runs handlers only between two of its own instructions. Sorting an index takes minutes without
+    one. An exception in the handler ends the statement.
     """
     return False
 
 
 def keep_side_files(db: apsw.Connection) -> None:
-    """Leave ``-wal`` and ``-shm`` in place on closing: a reader who may not write cannot make them."""
+    """Keep ``-wal`` and ``-shm`` on closing, because a reader without write access cannot create them."""
     import ctypes  # noqa: PLC0415 - only writers need it
 
-    yes = ctypes.c_int(1)
-    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))
+    enabled = ctypes.c_int(1)
+    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(enabled))

@@ -1,4 +1,4 @@
-"""Mirror directory layout, atomic publish, writer lock."""
+"""The layout of the mirror directory, atomic publishing and the writer lock."""
 
 import fcntl
 import json
@@ -21,10 +21,10 @@ from smki_sync.mirror.connection import disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
-"""Behind the name of a generation that is not finished."""
+"""Suffix of the name of an unfinished generation."""
 
 _SORTING: Final = "etilqs_"
-"""How SQLite names the files that it sorts in; they lose their name as soon as they are open."""
+"""Prefix of the temporary files that SQLite sorts in. SQLite unlinks them as soon as they are open."""
 
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", "-damaged")
 
@@ -37,45 +37,45 @@ _Method = Callable[Concatenate["MirrorDirectory", P], Found]
 
 
 def _translated_errors(method: _Method[P, Found]) -> _Method[P, Found]:
-    """Name the faults of the disk that a method meets, wherever it touches it."""
+    """Translate the disk errors that a method raises."""
 
     @wraps(method)
-    def careful(directory: "MirrorDirectory", /, *args: P.args, **more: P.kwargs) -> Found:
+    def wrapper(directory: "MirrorDirectory", /, *args: P.args, **kwargs: P.kwargs) -> Found:
         with disk_errors(directory.root):
-            return method(directory, *args, **more)
+            return method(directory, *args, **kwargs)
 
-    return careful
+    return wrapper
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorDirectory:
-    """The paths below one mirror directory, and the moves between them."""
+    """A mirror directory: its paths, and the operations on its generations."""
 
     root: Path
 
     @property
     def link(self) -> Path:
-        """What readers open: ``mirror.db``."""
+        """The link that readers open: ``mirror.db``."""
         return self.root / "mirror.db"
 
     @property
     def generations(self) -> Path:
-        """Where generations lie."""
+        """The directory of the generations."""
         return self.root / "generations"
 
     @property
     def downloads(self) -> Path:
-        """Where fetched files wait."""
+        """The directory of downloaded files that are not yet applied."""
         return self.root / "downloads"
 
     @property
     def history(self) -> Path:
-        """The record of runs."""
+        """The history of runs."""
         return self.root / "history.db"
 
     @property
     def proofs(self) -> Path:
-        """The memory of proven signatures."""
+        """The cache of verified signatures."""
         return self.root / "trust.db"
 
     @property
@@ -84,13 +84,13 @@ class MirrorDirectory:
         return self.root / "lock"
 
     @property
-    def _rooms(self) -> tuple[Path, ...]:
-        """The directories that a run writes in."""
+    def _directories(self) -> tuple[Path, ...]:
+        """The directories that a run writes to."""
         return self.root, self.generations, self.downloads
 
     @property
     def _next_link(self) -> Path:
-        """The link that is about to take over."""
+        """The temporary name of a new link before it replaces :attr:`link`."""
         return self.root / ".mirror.db.next"
 
     @_translated_errors
@@ -100,7 +100,7 @@ class MirrorDirectory:
         Before the first generation exists, it also checks that the file system has what a mirror needs.
         """
         self.check_owner()
-        for path in self._rooms:
+        for path in self._directories:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.check_closed()
         if not self.link.is_symlink():
@@ -116,7 +116,7 @@ class MirrorDirectory:
         Raises:
             ResourceError: ``wrong-user``.
         """
-        for path in self._rooms:
+        for path in self._directories:
             if path.exists() and (owner := path.stat().st_uid) != os.geteuid():
                 raise ResourceError(
                     f"{path} belongs to user {user_name(owner)}, but this run is user"
@@ -127,11 +127,12 @@ class MirrorDirectory:
 
     @_translated_errors
     def check_closed(self) -> None:
-        """Refuse a room in which everybody may write: who can could put another mirror, or a link, there.
+        """Check that no directory is world-writable: other users could replace the mirror or add a link.
 
-        Raises :class:`ResourceError` (``mirror-open``).
+        Raises:
+            ResourceError: ``mirror-open``.
         """
-        for path in self._rooms:
+        for path in self._directories:
             if path.is_dir() and path.stat().st_mode & stat.S_IWOTH:
                 raise ResourceError(
                     f"{path} is world-writable, so any user could replace the mirror",
@@ -141,10 +142,10 @@ class MirrorDirectory:
 
     @_translated_errors
     def current(self) -> Path | None:
-        """The generation that readers see; ``None`` before the first full.
+        """Return the generation that readers see, or ``None`` before the first full extract.
 
-        Raises :class:`MirrorDamaged` where the link is none or points at nothing, or where damage was found
-        earlier.
+        Raises:
+            MirrorDamaged: The link is missing, broken or not a link, or damage was found earlier.
         """
         target = self.linked()
         if target and _marker(target).exists():
@@ -153,7 +154,7 @@ class MirrorDirectory:
 
     @_translated_errors
     def linked(self) -> Path | None:
-        """The same generation, whether or not it was found damaged."""
+        """Return the current generation, even if it was found damaged."""
         if not self.link.is_symlink():
             if self.link.exists():
                 raise MirrorDamaged(
@@ -165,20 +166,20 @@ class MirrorDirectory:
                     f"{self.link} is missing, and there are generations", hint=_RUN_SYNC, code="link-lost"
                 )
             return None
-        pointed = self.link.readlink()
-        if pointed.parent != Path(self.generations.name):
+        destination = self.link.readlink()
+        if destination.parent != Path(self.generations.name):
             raise MirrorDamaged(
-                f"{self.link} points to {pointed}, which is not a generation of this mirror",
+                f"{self.link} points to {destination}, which is not a generation of this mirror",
                 hint="Remove the link and run `smki-sync sync`. It links the newest generation here.",
             )
-        target = self.root / pointed
+        target = self.root / destination
         if not target.is_file():
             raise no_file(self.link)
         return target
 
     @_translated_errors
     def is_link_lost(self) -> bool:
-        """Whether there are generations, and no link to one."""
+        """Return whether generations exist but the link to the current one is missing."""
         return not self.link.is_symlink() and not self.link.exists() and bool(self._numbers())
 
     @_translated_errors
@@ -189,34 +190,34 @@ class MirrorDirectory:
 
     @_translated_errors
     def mark_damaged(self, generation: Path | None = None) -> None:
-        """Remember that a generation is damaged where a first look does not see it.
+        """Mark a generation (default: the current one) as damaged, for damage that opening does not detect.
 
-        The current one, unless another is given. One that is gone meanwhile needs no mark.
+        A generation that no longer exists is not marked.
         """
-        found = generation or self.link.resolve()
-        if found.is_file():
-            _marker(found).touch()
+        damaged = generation or self.link.resolve()
+        if damaged.is_file():
+            _marker(damaged).touch()
 
     @_translated_errors
     def next_generation(self) -> Path:
-        """A path that no generation has used and nothing points to."""
+        """Return a new path for a generation, higher than all existing ones."""
         return self.generations / f"{max(self._numbers(), default=0) + 1:06d}.db"
 
     @_translated_errors
     def publish(self, generation: Path) -> None:
-        """Let a finished generation take over in one step, durably."""
-        aside = self._next_link
-        aside.unlink(missing_ok=True)
-        aside.symlink_to(generation.relative_to(self.root))
+        """Make a finished generation the current one, atomically and durably."""
+        new_link = self._next_link
+        new_link.unlink(missing_ok=True)
+        new_link.symlink_to(generation.relative_to(self.root))
         sync_directory(generation.parent)
-        if self.link.exists() and not self.link.is_symlink():  # somebody put a copy there: theirs to judge
+        if self.link.exists() and not self.link.is_symlink():  # a copy made by an operator: keep it
             self.link.replace(self.link.with_name("mirror.db.set-aside"))
-        aside.replace(self.link)
+        new_link.replace(self.link)
         sync_directory(self.root)
 
     @_translated_errors
     def discard(self, generation: Path) -> None:
-        """Remove one generation with its side files; never the current one."""
+        """Remove a generation and its side files. Never removes the current one."""
         if self.link.exists() and generation.exists() and self.link.samefile(generation):
             raise AssertionError(f"{generation} is current")
         for suffix in _SIDE_FILES:
@@ -224,19 +225,22 @@ class MirrorDirectory:
 
     @_translated_errors
     def discard_unfinished(self) -> tuple[Path, ...]:
-        """Remove what a killed build left; where the link is broken, only what was never finished."""
-        half = tuple(sorted(self._unfinished()))
-        for path in half:
+        """Remove the files that a killed build left, and return their paths.
+
+        If the link is broken, removes only unfinished files, not generations.
+        """
+        unfinished = tuple(sorted(self._unfinished()))
+        for path in unfinished:
             path.unlink(missing_ok=True)
-        sound = self.link.is_symlink() and self.link.exists()
-        linked = self._linked_number() if sound else max(self._numbers(), default=0)
+        is_sound = self.link.is_symlink() and self.link.exists()
+        linked = self._linked_number() if is_sound else max(self._numbers(), default=0)
         newer = tuple(self._path(n) for n in self._numbers() if n > linked)
         for generation in newer:
             self.discard(generation)
-        return (*half, *newer)
+        return (*unfinished, *newer)
 
     def _unfinished(self) -> Iterator[Path]:
-        """Builds, files that an index was sorted in, and a link that never took over."""
+        """Yield unfinished builds, temporary sort files and an unused new link."""
         yield from self.generations.glob(f"*{BUILDING}*")
         yield from self.generations.glob(f"{_SORTING}*")
         if self._next_link.is_symlink():
@@ -244,17 +248,17 @@ class MirrorDirectory:
 
     @_translated_errors
     def discard_superseded(self, *, keep: int) -> tuple[Path, ...]:
-        """Remove generations older than the current one but for the newest ``keep``."""
+        """Remove generations older than the current one, except the newest ``keep``. Return their paths."""
         current = self._linked_number()
         older = [self._path(n) for n in sorted(self._numbers()) if n < current]
-        gone = tuple(older[: max(len(older) - keep, 0)])
-        for generation in gone:
+        removed = tuple(older[: max(len(older) - keep, 0)])
+        for generation in removed:
             self.discard(generation)
-        return gone
+        return removed
 
     @_translated_errors
     def discard_downloads(self, *, keep: Collection[Path] = ()) -> tuple[Path, ...]:
-        """Remove every file in ``downloads`` but for ``keep``, when all that was fetched is applied."""
+        """Remove all files in ``downloads`` except ``keep``, when every download has been applied."""
         left = tuple(sorted({path for path in self.downloads.iterdir() if path.is_file()}.difference(keep)))
         for path in left:
             path.unlink(missing_ok=True)
@@ -280,13 +284,18 @@ def _marker(generation: Path) -> Path:
     return generation.with_name(generation.name + "-damaged")
 
 
-_CARD_BYTES: Final = 4_096  # of a card that is read: ours has a tenth of that
-_WORDS: Final = 200  # characters of a command line that are kept: enough to tell a `--full` from a daily run
+_RECORD_BYTES: Final = 4_096  # maximum read of a lock record: this program writes a tenth of that
+_COMMAND_LENGTH: Final = 200  # characters stored of a command line: enough to show a `--full`
 
 
 @contextmanager
 def hold_lock(path: Path, *, since: datetime) -> Iterator[None]:
-    """Hold the lock at ``path``; :class:`Locked` says who holds it since when, and what it does."""
+    """Hold the lock at ``path``. ``since`` is the start of this run.
+
+    Raises:
+        Locked: Another run holds the lock. The message names its process, start and command.
+        ResourceError: The file system does not support locks.
+    """
     with disk_errors(path):
         handle = open_own_file(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
@@ -295,14 +304,14 @@ def hold_lock(path: Path, *, since: datetime) -> Iterator[None]:
             os.truncate(handle, 0)
             os.pwrite(handle, _lock_record(since), 0)
         yield
-        with suppress(OSError):  # the lock itself ends with the descriptor
+        with suppress(OSError):  # closing the descriptor releases the lock
             os.truncate(handle, 0)
     finally:
         os.close(handle)
 
 
 def find_holder(path: Path) -> str | None:
-    """Say who holds the lock, ``None`` where nobody does; writes nothing."""
+    """Describe the holder of the lock, or return ``None`` if it is free. Writes nothing."""
     with disk_errors(path):
         if not path.exists():
             return None
@@ -310,7 +319,7 @@ def find_holder(path: Path) -> str | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _holder(os.pread(handle, _CARD_BYTES, 0))
+        return _holder(os.pread(handle, _RECORD_BYTES, 0))
     except OSError as exc:
         raise _no_locks(path, exc) from exc
     finally:
@@ -323,7 +332,7 @@ def _take(handle: int, path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
         raise Locked(
-            f"Another run holds the mirror {path.parent}: {_holder(os.pread(handle, _CARD_BYTES, 0))}",
+            f"Another run holds the mirror {path.parent}: {_holder(os.pread(handle, _RECORD_BYTES, 0))}",
             hint="Wait until it has ended; queries are served all the while.",
         ) from exc
     except OSError as exc:
@@ -339,26 +348,26 @@ def _no_locks(path: Path, exc: OSError) -> ResourceError:
 
 
 def _lock_record(since: datetime) -> bytes:
-    """Who holds it. No option of this program is a secret, so the command line may stand here."""
-    card = {
+    """Return the record of this run for the lock file. The command line never contains a secret."""
+    record = {
         "pid": os.getpid(),
         "host": os.uname().nodename,
         "since": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "command": shlex.join(sys.argv[1:])[:_WORDS],
+        "command": shlex.join(sys.argv[1:])[:_COMMAND_LENGTH],
     }
-    return json.dumps(card).encode()
+    return json.dumps(record).encode()
 
 
-def _holder(octets: bytes) -> str:
+def _holder(content: bytes) -> str:
     try:
-        card = json.loads(octets)
-        who = f"process {card['pid']} on {card['host']}, since {card['since']}"
-        doing = f" ({card['command']})" if card.get("command") else ""
-        return "it has just started" if _is_gone(card) else who + doing
+        record = json.loads(content)
+        process = f"process {record['pid']} on {record['host']}, since {record['since']}"
+        command = f" ({record['command']})" if record.get("command") else ""
+        return "it has just started" if _is_stale(record) else process + command
     except (ValueError, KeyError, TypeError):
         return "it has just started"
 
 
-def _is_gone(card: dict[str, Any]) -> bool:
-    """Whether this is the card of a killed run, and whoever holds the lock has not yet written its own."""
-    return bool(card["host"] == os.uname().nodename) and not Path(f"/proc/{card['pid']:d}").exists()
+def _is_stale(record: dict[str, Any]) -> bool:
+    """Return whether the record is from a killed run, because the holder has not written its own yet."""
+    return bool(record["host"] == os.uname().nodename) and not Path(f"/proc/{record['pid']:d}").exists()

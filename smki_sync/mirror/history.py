@@ -1,4 +1,4 @@
-"""history.db: runs, downloads, last listing, refused logins."""
+"""Read and write ``history.db``: runs, downloads, the last listing and refused logins."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from smki_sync.model.extract import Extract, ExtractKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run. ``at``: start, UTC ISO 8601. ``exit``: the exit code. ``reason``: plan or error code."""
+    """A run. ``at``: start, UTC ISO 8601. ``exit``: the exit code. ``reason``: plan or error code."""
 
     at: str
     command: str
@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredListing:
-    """What the Repository had on offer when a run last asked it. ``at``: when, UTC ISO 8601."""
+    """The extracts in the last listing of the Repository. ``at``: time of the listing, UTC ISO 8601."""
 
     at: str
     extracts: tuple[Extract, ...]
@@ -37,9 +37,10 @@ class StoredListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """One attempt at a file. ``started``, ``ended``: UTC ISO 8601. ``outcome``: ``whole``, or an error code.
+    """An attempt to download a file. ``started`` and ``ended`` are UTC, ISO 8601.
 
-    ``begin``, ``end``: offsets in bytes between which this attempt fetched, of ``size``.
+    ``begin`` and ``end`` are the byte offsets that this attempt downloaded between; ``size`` is the size of
+    the file. ``outcome`` is ``whole`` or an error code.
     """
 
     file: str
@@ -51,14 +52,14 @@ class Download:
     outcome: str
 
 
-_MEASURED: Final = 100  # so many downloads make the rate: a few weeks of deltas, and the fulls among them
+_MEASURED: Final = 100  # downloads used for the rate: a few weeks of deltas, and the full extracts among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRecord:
-    """One comparison with a full. ``at``: UTC ISO 8601. ``generation``: name of the file that was compared.
+    """A comparison with a full extract. ``at``: UTC ISO 8601. ``generation``: name of the compared file.
 
-    ``drift``: certificates that differ, once what could be repaired was.
+    ``drift`` is the number of certificates that still differ after the repair.
     """
 
     full: str
@@ -67,7 +68,7 @@ class ComparisonRecord:
     drift: int
 
 
-_COLUMNS: Final = {"position": str}  # the first run may have none, which would leave its type open
+_COLUMNS: Final = {"position": str}  # the first run may have no position, so the column needs a type
 _END_OF_TIME: Final = "9999"
 """Later than any stored time."""
 _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": str, "at": str}
@@ -75,7 +76,7 @@ _OFFER: Final = {"name": str, "kind": str, "day": str, "size": int, "modified": 
 
 @contextmanager
 def history_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's own errors, and those of the disk, into ours."""
+    """Translate errors of SQLite and of the disk into :class:`MirrorError` or :class:`ResourceError`."""
     try:
         yield
     except (sqlite3.Error, OSError) as exc:
@@ -87,53 +88,57 @@ def history_errors(path: Path) -> Iterator[None]:
 
 
 class History:
-    """The tables of runs and of downloads in ``history.db``."""
+    """The tables of runs, downloads, listings and comparisons in ``history.db``."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file; it is created by the first :meth:`record`."""
+        """Set the path of the file. The first record creates the file."""
         self._path = path
 
     def record(self, run: Run) -> None:
-        """Append one run, durably; raises :class:`MirrorError`."""
+        """Append a run, durably. Raises :class:`MirrorError`."""
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
-            # Enumerations are texts to us and unknown types to SQLite.
+            # SQLite does not accept enumerations, so convert them to plain strings.
             values = {name: str(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
             db.table("run").insert(values, columns=_COLUMNS)
 
     def record_download(self, download: Download) -> None:
-        """Append one attempt at a file, durably; raises :class:`MirrorError`."""
+        """Append a download attempt, durably. Raises :class:`MirrorError`."""
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("download").insert(asdict(download))
 
     def last(self, *, outcome: str | None = None, until: str = _END_OF_TIME) -> Run | None:
-        """The newest run, or the newest with that outcome; ``None`` where there is none.
+        """Return the newest run, or the newest run with ``outcome``; ``None`` if there is none.
 
-        ``until``: ISO 8601, UTC; a later run was recorded while the clock was wrong and does not count.
+        Args:
+            outcome: The outcome of the run, or ``None`` for any.
+            until: ISO 8601, UTC. Later runs are ignored: they were recorded while the clock was wrong.
 
-        Raises :class:`MirrorError` where the file cannot be read as a history.
+        Raises:
+            MirrorError: The file cannot be read as a history.
         """
         with history_errors(self._path):
             if not self._path.exists():
                 return None
-        where, args = "at <= ?", [until]
+        condition, args = "at <= ?", [until]
         if outcome:
-            where, args = f"{where} AND outcome = ?", [until, outcome]
+            condition, args = f"{condition} AND outcome = ?", [until, outcome]
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             if "run" not in db.table_names():
                 return None
-            rows = list(db.table("run").rows_where(where, args, order_by="rowid desc", limit=1))
+            rows = list(db.table("run").rows_where(condition, args, order_by="rowid desc", limit=1))
         return _known(Run, rows[0]) if rows else None
 
     def runs(self, *, since: str) -> tuple[Run, ...]:
-        """The runs that began at ``since`` (ISO 8601, UTC) or later, oldest first.
+        """Return the runs that began at ``since`` (ISO 8601, UTC) or later, oldest first.
 
-        Raises :class:`MirrorError` where the file cannot be read as a history.
+        Raises:
+            MirrorError: The file cannot be read as a history.
         """
         rows = self._rows("run", "at >= ?", [since])
         return tuple(_known(Run, row) for row in rows)
 
     def remember_offer(self, at: str, extracts: Iterable[Extract]) -> None:
-        """Keep the last listing in place of the one before, durably; raises :class:`MirrorError`."""
+        """Replace the stored listing, durably. Raises :class:`MirrorError`."""
         rows = [
             {
                 "name": x.name,
@@ -151,7 +156,7 @@ class History:
             table.insert_all(rows)
 
     def offer(self) -> StoredListing | None:
-        """The last listing; ``None`` where none is remembered. Raises :class:`MirrorError`."""
+        """Return the last listing, or ``None`` if none is stored. Raises :class:`MirrorError`."""
         rows = self._rows("offer", None, [])
         extracts = tuple(
             Extract(
@@ -166,16 +171,16 @@ class History:
         return StoredListing(at=rows[0]["at"], extracts=extracts) if rows else None
 
     def record_comparison(self, comparison: ComparisonRecord) -> None:
-        """Remember that the mirror was held against a full, durably; raises :class:`MirrorError`."""
+        """Append a comparison with a full extract, durably. Raises :class:`MirrorError`."""
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db:
             db.table("comparison").insert(asdict(comparison))
 
     def comparisons(self) -> tuple[ComparisonRecord, ...]:
-        """When the mirror was held against which full, oldest first. Raises :class:`MirrorError`."""
+        """Return the comparisons with full extracts, oldest first. Raises :class:`MirrorError`."""
         return tuple(_known(ComparisonRecord, row) for row in self._rows("comparison", None, []))
 
     def remember_journal(self, lineage: str, sequence: int) -> None:
-        """Store the end of the journal, durably; raises :class:`MirrorError`."""
+        """Store the end of the journal, durably. Raises :class:`MirrorError`."""
         with history_errors(self._path), closing(sqlite_utils.Database(self._path)) as db, db.atomic():
             table = db.table("journal_head").create({"lineage": str, "sequence": int}, if_not_exists=True)
             table.delete_where()
@@ -187,7 +192,7 @@ class History:
         return (rows[0]["lineage"], rows[0]["sequence"]) if rows else None
 
     def fetch_rate(self) -> float | None:
-        """Bytes a second of the last downloads, all together; ``None`` before there is anything to measure.
+        """Return the rate of the last downloads in bytes per second, or ``None`` without data.
 
         Raises :class:`MirrorError`.
         """
@@ -199,10 +204,10 @@ class History:
             (size, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
             for size, start, end in ends[-_MEASURED:]
         ]
-        # A negative time means that the clock was set back during the download.
+        # A negative duration means that the clock was set back during the download.
         measured = [(size, seconds) for size, seconds in measured if seconds >= 0]
-        octets, seconds = sum(size for size, _ in measured), sum(seconds for _, seconds in measured)
-        return octets / seconds if seconds else None
+        total_bytes, seconds = sum(size for size, _ in measured), sum(seconds for _, seconds in measured)
+        return total_bytes / seconds if seconds else None
 
     def _rows(self, table: str, where: str | None, values: list[str]) -> list[dict[str, Any]]:
         with history_errors(self._path):
@@ -218,8 +223,8 @@ Recorded = TypeVar("Recorded", Run, ComparisonRecord)
 
 
 def _known(kind: type[Recorded], row: dict[str, Any]) -> Recorded:
-    """A row as a value; a column that a later version of this program has added says nothing here."""
-    return kind(**{one.name: row[one.name] for one in fields(kind)})
+    """Convert a row to a value. Ignores columns that a later version of this program has added."""
+    return kind(**{field.name: row[field.name] for field in fields(kind)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,7 @@ class RefusedLogins:
     path: Path
 
     def refused(self, account: str, *, since: str) -> tuple[str, ...]:
-        """When the account was refused, from ``since`` (ISO 8601, UTC) on, oldest first."""
+        """Return the times since ``since`` when the account was refused (ISO 8601, UTC), oldest first."""
         with history_errors(self.path):
             if not self.path.exists():
                 return ()
@@ -242,12 +247,12 @@ class RefusedLogins:
             return tuple(row["at"] for row in rows)
 
     def remember(self, account: str, *, at: str) -> None:
-        """Append one refusal, durably."""
+        """Append a refusal, durably."""
         with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
             db.table("refusal").insert({"account": account, "at": at}, columns={"account": str, "at": str})
 
     def forget(self, account: str) -> None:
-        """A login has worked: what was refused before does not count any more."""
+        """Delete the refusals of an account, after a successful login."""
         if not self.refused(account, since=""):
             return
         with history_errors(self.path), closing(sqlite_utils.Database(self.path)) as db:
@@ -256,15 +261,16 @@ class RefusedLogins:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The table ``request_limit`` of the history at ``path``: read requests in flight that a server accepts.
+    """The table ``request_limit`` of the history at ``path``.
 
+    It stores the number of read requests in flight that each server accepts.
     Every method raises ``MirrorError``.
     """
 
     path: Path
 
     def requests(self, server: str, *, since: str, until: str) -> int | None:
-        """Return the number stored for a server between two times (ISO 8601, UTC); ``None`` without one."""
+        """Return the number stored for a server between two times (ISO 8601, UTC), or ``None``."""
         with history_errors(self.path):
             if not self.path.exists():
                 return None

@@ -1,4 +1,4 @@
-"""Raw rows for verification; figures for status pages."""
+"""Read raw rows for verification, and figures for status pages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.ledger import COUNTING
-from smki_sync.mirror.schema import IN_USE, KINDS, Value
+from smki_sync.mirror.schema import COUNTING, IN_USE, KINDS, Value
 from smki_sync.model.certificate import KeyId, Kind, Status
 from smki_sync.model.extract import ExtractKind
 
@@ -42,9 +41,10 @@ SELECT x.name, q.number, q.reason, q.detail, q.accepted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFile:
-    """One file that was applied. ``size`` in bytes, ``seconds`` it took, the rest in certificates.
+    """A file that was applied. ``size`` is in bytes; the other counts are numbers of certificates.
 
-    ``ground``: it belongs to the first full, which is what later changes are counted from.
+    ``seconds`` is the time taken to apply it. ``ground`` is true if the file belongs to the initial full
+    extract, from which later changes are counted.
     """
 
     name: str
@@ -63,9 +63,9 @@ class LedgerFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateCount:
-    """How many certificates there are of a kind and a status.
+    """The number of certificates of a kind and a status.
 
-    ``status``: its letter; ``withdrawn``; or ``listed``: In-Use by its status, and revoked by a list.
+    ``status`` is the status letter, ``withdrawn`` or ``listed`` (In-Use by status but revoked by a list).
     """
 
     kind: Kind
@@ -75,7 +75,7 @@ class CertificateCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleCount:
-    """How many certificates of a kind carry a Remote Party Role; ``role``: ``None`` where there is none."""
+    """The number of certificates of a kind with a Remote Party Role. ``role`` is ``None`` without a role."""
 
     kind: Kind
     role: int | None
@@ -85,7 +85,7 @@ class RoleCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineReason:
-    """How many records lie in quarantine for one reason; ``open``: of them, not accepted."""
+    """The number of records in quarantine for one reason. ``open`` is the number not yet accepted."""
 
     reason: str
     total: int
@@ -94,7 +94,7 @@ class QuarantineReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineRow:
-    """One record in quarantine, without its XML."""
+    """A record in quarantine, without its XML."""
 
     file: str
     number: int
@@ -104,7 +104,7 @@ class QuarantineRow:
 
 
 def read_ledger(db: apsw.Connection) -> tuple[LedgerFile, ...]:
-    """Every file that was applied since the journal began, in order; a repair is no file."""
+    """Return every file applied since the journal began, in order, without repairs."""
     return tuple(_ledger_file(row) for row in db.execute(_LEDGER))
 
 
@@ -127,12 +127,12 @@ def _ledger_file(row: tuple[Any, ...]) -> LedgerFile:
 
 
 def read_certificate_counts(db: apsw.Connection) -> tuple[CertificateCount, ...]:
-    """The counts that are kept row by row, and among them what lists revoke."""
+    """Return the stored counts, with the In-Use certificates that lists revoke counted as ``listed``."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_HOLDINGS)
     counts: dict[tuple[int, str], int] = {}
     for kind, status, withdrawn, count in rows:
-        where = kind, "withdrawn" if withdrawn else status
-        counts[where] = counts.get(where, 0) + count
+        key = kind, "withdrawn" if withdrawn else status
+        counts[key] = counts.get(key, 0) + count
     for kind, count in db.execute(_REVOKED):
         counts[kind, Status.IN_USE.value] -= count
         counts[kind, "listed"] = count
@@ -144,7 +144,7 @@ def read_certificate_counts(db: apsw.Connection) -> tuple[CertificateCount, ...]
 
 
 def read_roles(db: apsw.Connection) -> tuple[RoleCount, ...]:
-    """Organisations and authorities by Remote Party Role."""
+    """Count organisations and authorities by Remote Party Role."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_ROLES)
     return tuple(
         RoleCount(kind=KINDS[kind], role=role, total=total, in_use=in_use)
@@ -153,13 +153,13 @@ def read_roles(db: apsw.Connection) -> tuple[RoleCount, ...]:
 
 
 def read_quarantine_reasons(db: apsw.Connection) -> tuple[QuarantineReason, ...]:
-    """What lies in quarantine of the files since the last full, by reason."""
+    """Count the quarantined records of the files since the last full extract, by reason."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_REASONS)
     return tuple(QuarantineReason(reason=reason, total=total, open=left) for reason, total, left in rows)
 
 
 def read_quarantine_rows(db: apsw.Connection, *, limit: int) -> tuple[QuarantineRow, ...]:
-    """The newest records in quarantine of the files since the last full."""
+    """Return the newest ``limit`` quarantined records of the files since the last full extract."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_QUARANTINE, (limit,))
     return tuple(
         QuarantineRow(file=file, number=number, reason=reason, detail=detail, accepted=accepted)
@@ -168,18 +168,19 @@ def read_quarantine_rows(db: apsw.Connection, *, limit: int) -> tuple[Quarantine
 
 
 Db = apsw.Connection
-"""An open mirror, for rooms that pass one on and know no SQLite."""
+"""An open mirror, for packages that pass it on and do not import SQLite."""
 
 AUTHORITY_KINDS: Final = tuple(n for n, kind in enumerate(KINDS) if kind in (Kind.OCA, Kind.DCA))
 
 FURTHER_ROWS: Final = 8
-"""Certificates with one key identifier that are looked at: more than that were made to be many."""
+"""Maximum number of certificates read for one key identifier. More would only occur in an attack."""
 
 
 class StoredRow(NamedTuple):
-    """One row of ``certificate``. ``issuer``: its RFC 4514 name; ``kind``: index of :data:`~.schema.KINDS`.
+    """A row of ``certificate``. ``issuer`` is an RFC 4514 name.
 
-    Times in seconds since 1970, UTC. ``in_use``: 1 where the certificate is In-Use.
+    ``kind`` is an index of :data:`~.schema.KINDS`. Times are in seconds since 1970, UTC. ``in_use`` is 1
+    if the certificate is In-Use.
     """
 
     id: int
@@ -209,39 +210,42 @@ SELECT c.id, c.serial, i.name, c.eui, c.kind, c.role, c.usage, c.status, c.withd
 
 
 def read_rows(db: apsw.Connection) -> Iterator[StoredRow]:
-    """Every row, whatever its status."""
+    """Yield every row, of any status."""
     return _rows(db, f"{_SELECT} ORDER BY c.id")
 
 
 def read_sample(db: apsw.Connection, number: int, chance: Random, *, any_status: bool) -> list[StoredRow]:
-    """About ``number`` rows by chance; all of them where there are no more. Each is read by its id."""
+    """Return about ``number`` random rows, or all rows if there are fewer. Reads each row by its id."""
     last = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
-    wanted = "" if any_status else f"AND {IN_USE}"
+    condition = "" if any_status else f"AND {IN_USE}"
     if last <= number:
-        return list(_rows(db, f"{_SELECT} WHERE 1 {wanted} ORDER BY c.id"))
+        return list(_rows(db, f"{_SELECT} WHERE 1 {condition} ORDER BY c.id"))
     found: dict[int, StoredRow] = {}
-    for at in sorted(chance.sample(range(1, last + 1), number)):
-        for row in _rows(db, f"{_SELECT} WHERE c.id >= ? {wanted} ORDER BY c.id LIMIT 1", at):
+    for first in sorted(chance.sample(range(1, last + 1), number)):
+        for row in _rows(db, f"{_SELECT} WHERE c.id >= ? {condition} ORDER BY c.id LIMIT 1", first):
             found[row.id] = row
     return list(found.values())
 
 
 def read_row(db: apsw.Connection, serial: str, issuer: str) -> StoredRow | None:
-    """The row of one certificate."""
+    """Return the row of a certificate, or ``None``."""
     return next(_rows(db, f"{_SELECT} WHERE c.serial = ? AND i.name = ?", serial, issuer), None)
 
 
 def read_authorities(db: apsw.Connection) -> list[StoredRow]:
-    """Every authority's row, whatever its status; an index that leaves devices out finds them."""
+    """Return the rows of all authorities, of any status. Uses the index that excludes devices."""
     return list(_rows(db, f"{_SELECT} WHERE c.kind <> 0 AND c.kind IN {AUTHORITY_KINDS}"))
 
 
 def find_by_key_id(db: apsw.Connection, ski: KeyId) -> list[StoredRow]:
-    """Some rows with a subject key identifier; a pass through the table where none but a device has it."""
-    few = f"LIMIT {FURTHER_ROWS}"
+    """Return up to :data:`FURTHER_ROWS` rows with a subject key identifier.
+
+    Reads the whole table if no certificate other than a device's has the identifier.
+    """
+    limit = f"LIMIT {FURTHER_ROWS}"
     others = tuple(range(1, len(KINDS)))
-    found = list(_rows(db, f"{_SELECT} WHERE c.kind <> 0 AND c.kind IN {others} AND c.ski = ? {few}", ski))
-    return found or list(_rows(db, f"{_SELECT} WHERE c.kind = 0 AND c.ski = ? {few}", ski))
+    found = list(_rows(db, f"{_SELECT} WHERE c.kind <> 0 AND c.kind IN {others} AND c.ski = ? {limit}", ski))
+    return found or list(_rows(db, f"{_SELECT} WHERE c.kind = 0 AND c.ski = ? {limit}", ski))
 
 
 def _rows(db: apsw.Connection, sql: str, *values: Value) -> Iterator[StoredRow]:
@@ -249,7 +253,7 @@ def _rows(db: apsw.Connection, sql: str, *values: Value) -> Iterator[StoredRow]:
 
 
 def each_row(db: apsw.Connection, sql: str, *values: Value) -> Iterator[tuple[Any, ...]]:
-    """What a statement gives; where that breaks off, it breaks off here and not when ``db`` is closed."""
+    """Yield the rows of a statement. An error is raised here and not when ``db`` is closed."""
     cursor = db.cursor()
     try:
         yield from cursor.execute(sql, values)
@@ -269,12 +273,12 @@ SELECT x.name, q.number, q.reason FROM quarantine AS q JOIN extract AS x ON x.id
 """
 
 RECORDS_LIMIT: Final = 5
-"""Records in quarantine that are named; the quarantine itself has all."""
+"""Maximum number of quarantined records returned by :func:`quarantined_bodies`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokingList:
-    """A list in force that revokes a certificate. ``since``: UTC, ISO 8601. ``reason``: in its words."""
+    """A list in force that revokes a certificate. ``since``: UTC, ISO 8601. ``reason``: as in the list."""
 
     file: str
     kind: str
@@ -285,7 +289,7 @@ class RevokingList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedBody:
-    """A record in quarantine that speaks of a serial number. ``number``: its place in ``file``."""
+    """A quarantined record that contains a serial number. ``number`` is its position in ``file``."""
 
     file: str
     number: int
@@ -293,7 +297,7 @@ class QuarantinedBody:
 
 
 def lists_revoking(db: apsw.Connection, serial: str, issuer: str) -> list[RevokingList]:
-    """The lists in force that name a certificate."""
+    """Return the lists in force that revoke a certificate."""
     return [
         RevokingList(file=file, kind=kind, number=number, since=since, reason=reason)
         for file, kind, number, since, reason in each_row(db, _LISTS, serial, issuer)
@@ -301,6 +305,6 @@ def lists_revoking(db: apsw.Connection, serial: str, issuer: str) -> list[Revoki
 
 
 def quarantined_bodies(db: apsw.Connection, serial: str) -> list[QuarantinedBody]:
-    """Records in quarantine in which a serial number stands."""
+    """Return the first quarantined records that contain a serial number."""
     found = each_row(db, _RECORDS, serial, RECORDS_LIMIT)
     return [QuarantinedBody(file=file, number=number, reason=reason) for file, number, reason in found]

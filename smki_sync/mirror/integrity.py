@@ -1,4 +1,4 @@
-"""Page, index, count and digest checks; shards; verified backup."""
+"""Check pages, indexes, counts and digests of a mirror, list shards and make verified backups."""
 
 import os
 from collections import Counter
@@ -14,19 +14,19 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.files import publish_file, temporary_file
-from smki_sync.mirror import ledger
+from smki_sync.mirror import set_digest
 from smki_sync.mirror.connection import connect_to_read, disk_errors
 from smki_sync.mirror.inspection import StoredRow, each_row
-from smki_sync.mirror.ledger import SetDigest, expand, read_digest
 from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
 from smki_sync.mirror.schema import IN_USE, KINDS, SCHEMA_VERSION
+from smki_sync.mirror.set_digest import SetDigest, expand, read_digest
 
 SHARDS: Final = 1024
-"""Of 200 million certificates, each has 195 000. The digests of all of them take 90 kB in a statement."""
+"""Number of shards. With 200 million certificates, a shard has 195 000; the digests of all take 90 kB."""
 
 
 class Member(NamedTuple):
-    """One In-Use certificate of a shard. ``sha256``: of its DER, 64 hex digits."""
+    """An In-Use certificate of a shard. ``sha256`` is the hash of its DER: 64 hex digits."""
 
     shard: int
     serial: str
@@ -37,12 +37,12 @@ class Member(NamedTuple):
 
 
 def member_order(member: Member) -> tuple[str, str, str]:
-    """By identity, for lists that people read."""
+    """Return the sort key for lists that people read: the identity of the certificate."""
     return member.issuer, member.serial, member.sha256
 
 
 def read_shards(db: apsw.Connection, told: Told = ignore_progress) -> list[SetDigest]:
-    """The digest of each shard, from the rows themselves; every row is read."""
+    """Compute the digest of each shard from the rows. Reads every row."""
     shards = [SetDigest() for _ in range(SHARDS)]
     for low, high in slices(db, told):
         for (der,) in db.execute(_BODIES, (low, high)):
@@ -52,12 +52,12 @@ def read_shards(db: apsw.Connection, told: Told = ignore_progress) -> list[SetDi
 
 
 def digest_of_rows(db: apsw.Connection, told: Told = ignore_progress) -> SetDigest:
-    """The set digest that the rows make, whatever the mirror carries; every row is read."""
+    """Compute the set digest of the rows, without using the stored digest. Reads every row."""
     return all_shards(read_shards(db, told))
 
 
 def all_shards(shards: Iterable[SetDigest]) -> SetDigest:
-    """The set digest that sets together make that have no member in common."""
+    """Combine the digests of sets that have no member in common."""
     found = SetDigest()
     for shard in shards:
         found.merge(shard)
@@ -65,7 +65,7 @@ def all_shards(shards: Iterable[SetDigest]) -> SetDigest:
 
 
 def check_digest(db: apsw.Connection, made: SetDigest) -> str | None:
-    """What is wrong, in words, where a mirror carries another digest than its rows have ``made``."""
+    """Describe the difference if the stored digest is not ``made``, the digest of the rows."""
     carried = read_digest(db)
     if carried.dump() == made.dump():
         return None
@@ -75,7 +75,7 @@ def check_digest(db: apsw.Connection, made: SetDigest) -> str | None:
 def read_members(
     db: apsw.Connection, wanted: Collection[int], told: Told = ignore_progress
 ) -> Iterator[Member]:
-    """The certificates of some shards, in no order that means anything; every row is read."""
+    """Yield the certificates of the ``wanted`` shards, in no particular order. Reads every row."""
     for low, high in slices(db, told):
         for serial, issuer, kind, eui, der in db.execute(_MEMBERS, (low, high)):
             shard = expand(der) % SHARDS
@@ -91,13 +91,13 @@ SELECT c.serial, i.name, c.kind, c.eui, c.der FROM certificate AS c JOIN issuer 
 
 
 MESSAGES_LIMIT: Final = 20
-"""Lines that SQLite may say about damaged pages: the first is as good as the hundredth."""
+"""Maximum number of messages that SQLite reports about damaged pages. More would not help."""
 
 _HASHES: Final = (1 << 64) - 1
 
 
 class CheckedPart(StrEnum):
-    """What of a mirror is held against what."""
+    """The part of a mirror that a check found damaged."""
 
     PAGES = "pages"
     INDEXES = "indexes"
@@ -107,21 +107,21 @@ class CheckedPart(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """One contradiction in a mirror, in words."""
+    """A damaged part of a mirror. ``detail`` describes the damage."""
 
     aspect: CheckedPart
     detail: str
 
 
 def check_pages(db: apsw.Connection) -> list[Damage]:
-    """Every page of the file, by SQLite's own check (``PRAGMA quick_check``)."""
-    said = [str(line) for (line,) in each_row(db, f"PRAGMA quick_check({MESSAGES_LIMIT})")]
-    return [] if said == ["ok"] else [Damage(aspect=CheckedPart.PAGES, detail=line) for line in said]
+    """Check every page of the file with SQLite's own check (``PRAGMA quick_check``)."""
+    lines = [str(line) for (line,) in each_row(db, f"PRAGMA quick_check({MESSAGES_LIMIT})")]
+    return [] if lines == ["ok"] else [Damage(aspect=CheckedPart.PAGES, detail=line) for line in lines]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Index:
-    """An index on plain columns. ``rows``: which rows it is about, as SQL."""
+    """An index on plain columns. ``rows`` is the SQL condition for the rows that it contains."""
 
     name: str
     columns: tuple[str, ...]
@@ -130,7 +130,7 @@ class _Index:
 
 @dataclass(slots=True)
 class _Sum:
-    """Entries added up: how many, and their hashes modulo 2**64, whatever their order."""
+    """The number of entries and the sum of their hashes modulo 2**64, independent of their order."""
 
     count: int = 0
     total: int = 0
@@ -141,10 +141,10 @@ class _Sum:
 
 
 def check_indexes(db: apsw.Connection) -> list[Damage]:
-    """Each index against the table: the same entries, whatever their order.
+    """Compare the entries of each index with the table, in any order.
 
-    The table is read once and each index once, from front to back, which costs a small part of what
-    looking every row up would.
+    Reads the table once and each index once, sequentially. This is much cheaper than a lookup for every
+    row.
     """
     indexes = list(_indexes(db))
     tables = _sums_of_rows(db, indexes)
@@ -158,7 +158,7 @@ def check_indexes(db: apsw.Connection) -> list[Damage]:
 
 
 def _indexes(db: apsw.Connection) -> Iterator[_Index]:
-    """The indexes on certificates, but for those on expressions."""
+    """Yield the indexes on certificates, except indexes on expressions."""
     found = (
         "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'certificate' AND sql <> ''"
     )
@@ -175,10 +175,10 @@ def _texts(row: tuple[Any, ...]) -> tuple[str, str]:
 
 
 def _sums_of_rows(db: apsw.Connection, indexes: Sequence[_Index]) -> list[_Sum]:
-    """For each index, what its entries must come to: by one pass through the table."""
+    """Compute the expected sum of entries for each index, in one pass through the table."""
     sums = [_Sum() for _ in indexes]
-    asked = ", ".join(["id", *(f"{index.rows}, {', '.join(index.columns)}" for index in indexes)])
-    for row in each_row(db, f"SELECT {asked} FROM certificate NOT INDEXED"):
+    query = ", ".join(["id", *(f"{index.rows}, {', '.join(index.columns)}" for index in indexes)])
+    for row in each_row(db, f"SELECT {query} FROM certificate NOT INDEXED"):
         at = 1
         for index, total in zip(indexes, sums, strict=True):
             first, at = at + 1, at + 1 + len(index.columns)
@@ -189,17 +189,17 @@ def _sums_of_rows(db: apsw.Connection, indexes: Sequence[_Index]) -> list[_Sum]:
 
 def _sum_of_entries(db: apsw.Connection, index: _Index) -> _Sum:
     found = _Sum()
-    asked = (
+    query = (
         f"SELECT {', '.join(index.columns)}, id FROM certificate INDEXED BY {index.name} WHERE {index.rows}"
     )
-    for entry in each_row(db, asked):
+    for entry in each_row(db, query):
         found.take(entry)
     return found
 
 
 @dataclass(slots=True)
 class CountCheck:
-    """What a pass through the rows came to: how many of each sort, and the digest of those In-Use."""
+    """The number of rows of each sort, and the digest of the In-Use rows, from one pass through the rows."""
 
     census: Counter[tuple[int, str, int]] = field(default_factory=Counter)
     digest: SetDigest = field(default_factory=SetDigest)
@@ -211,35 +211,41 @@ class CountCheck:
             self.digest.add(row.der)
 
     def merge(self, other: "CountCheck") -> None:
-        """Add what another pass, through other rows, came to."""
+        """Add the result of a pass through other rows."""
         self.census += other.census
         self.digest.merge(other.digest)
 
     def against(self, db: apsw.Connection) -> list[Damage]:
-        """Hold it against what the generation says of itself."""
+        """Compare the result with the counts and the digest stored in the generation."""
         found = []
-        kept = {tuple(sort): count for *sort, count in db.execute("SELECT * FROM census WHERE count <> 0")}
-        if kept != dict(self.census):
-            told = f"it says {sum(kept.values())} certificates in {len(kept)} sorts, there are"
-            there = f"{self.census.total()} in {len(self.census)}"
-            found.append(Damage(aspect=CheckedPart.COUNTS, detail=f"{told} {there}"))
-        other = check_digest(db, self.digest)
-        if other:
-            found.append(Damage(aspect=CheckedPart.DIGEST, detail=other))
+        stored = {tuple(sort): count for *sort, count in db.execute("SELECT * FROM census WHERE count <> 0")}
+        if stored != dict(self.census):
+            stated = f"it says {sum(stored.values())} certificates in {len(stored)} sorts, there are"
+            counted = f"{self.census.total()} in {len(self.census)}"
+            found.append(Damage(aspect=CheckedPart.COUNTS, detail=f"{stated} {counted}"))
+        problem = check_digest(db, self.digest)
+        if problem:
+            found.append(Damage(aspect=CheckedPart.DIGEST, detail=problem))
         return found
 
 
 _PAGES: Final = 4_096
-"""Pages copied at a time: 32 MiB, between two words on progress."""
+"""Number of pages copied between two progress reports: 32 MiB."""
 
 Count = Callable[[str], None]
 
 
 def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
-    """Copy the mirror at ``link`` to ``target``; the state that the copy holds.
+    """Copy the mirror at ``link`` to ``target``, check the copy and return the state that it holds.
 
-    ``count``: told what is counted now. ``told``: how far it is, in pages and then in certificates.
-    Raises :class:`MirrorDamaged` where the copy, or so the mirror, is not sound; then there is no copy.
+    Args:
+        link: The link to the current generation.
+        target: The file to create or replace.
+        count: Called with a description of what is counted next.
+        told: Called with the progress, first in pages, then in certificates.
+
+    Raises:
+        MirrorDamaged: The copy is damaged, so the mirror may be damaged too. The copy is removed.
     """
     with disk_errors(target), temporary_file(target) as copy:
         count("pages copied")
@@ -251,17 +257,17 @@ def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
     return stamp
 
 
-def _copy(link: Path, aside: Path, told: Told) -> None:
+def _copy(link: Path, target: Path, progress: Told) -> None:
     with disk_errors(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
-        ledger.read_state(source)  # from here on one snapshot, so no commit makes the copy start anew
-        with disk_errors(aside), closing(_create(aside)) as copy:
+        set_digest.read_state(source)  # starts the snapshot, so that a commit does not restart the copy
+        with disk_errors(target), closing(_create(target)) as copy:
             with copy.backup("main", source, "main") as backup:
                 while not backup.done:
                     backup.step(_PAGES)
-                    told(backup.page_count - backup.remaining, backup.page_count)
+                    progress(backup.page_count - backup.remaining, backup.page_count)
             if copy.pragma("user_version") == SCHEMA_VERSION:
-                copy.execute("UPDATE mirror SET inode = NULL")  # so that it is recognised as a copy
+                copy.execute("UPDATE mirror SET inode = NULL")  # marks the file as a copy
             copy.pragma("journal_mode", "DELETE")  # one file, without side files
 
 
@@ -269,14 +275,14 @@ def _create(path: Path) -> apsw.Connection:
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
 
 
-def _check(copy: Path, told: Told) -> Stamp:
-    """Its pages, and its rows against the digest that it carries."""
+def _check(copy: Path, progress: Told) -> Stamp:
+    """Check the pages of a copy, and compare its rows with its stored digest."""
     with open_mirror(copy) as db:
         found = db.execute("PRAGMA quick_check(1)").get
         if found != "ok":
             raise MirrorDamaged(f"the copy of the mirror is not sound: {found}", hint=_HINT)
         stamp = read_stamp(db)
-        if check_digest(db, digest_of_rows(db, told)):
+        if check_digest(db, digest_of_rows(db, progress)):
             raise MirrorDamaged("the rows of the copy do not make the digest that it carries", hint=_HINT)
     return stamp
 

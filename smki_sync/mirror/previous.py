@@ -11,8 +11,8 @@ from smki_sync.merge import Baseline
 from smki_sync.mirror import ledger
 from smki_sync.mirror.apply import Held, find_held
 from smki_sync.mirror.disagreement import RejectedIdentities
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import CLAIMS, days
+from smki_sync.mirror.set_digest import SetDigest
 
 Identity = tuple[str, int]
 """Serial number, issuer id."""

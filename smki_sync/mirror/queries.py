@@ -7,47 +7,50 @@ from datetime import date
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
-from smki_sync.mirror import ledger
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
 from smki_sync.mirror.journal import AfterLine
-from smki_sync.mirror.ledger import read_state
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
+from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
-from smki_sync.model.extract import FileKey
-from smki_sync.model.plan import Position
-from smki_sync.model.report import CertificateCounts
+
+if TYPE_CHECKING:
+    from smki_sync.model.extract import FileKey
+    from smki_sync.model.plan import Position
+    from smki_sync.model.report import CertificateCounts
 
 Connection = apsw.Connection
-"""What :func:`open_mirror` gives and every question takes."""
+"""A read-only connection to a mirror, as :func:`open_mirror` returns it."""
 
 
 @contextmanager
 def open_mirror(link: Path) -> Iterator[Connection]:
-    """Open the current mirror for reading.
+    """Open the current mirror for reading, in one read transaction.
 
-    Raises :class:`MirrorDamaged` where it is none of ours, :class:`OtherSchema` where another version's.
+    Raises:
+        MirrorDamaged: if the file is not a mirror of this program.
+        OtherSchema: if another version of this program wrote it.
     """
     with disk_errors(link):
         db = connect_to_read(link)
     with mirror_errors(link), closing(db):
-        _check_ours(db, link)
+        _check_schema(db, link)
         with db:
             yield db
 
 
 def check_schema(link: Path) -> None:
-    """Raise what :func:`open_mirror` raises, :class:`OtherSchema` among it."""
+    """Open and close the mirror; raise the errors of :func:`open_mirror`, such as :class:`OtherSchema`."""
     with open_mirror(link):
         pass
 
 
-def _check_ours(db: apsw.Connection, link: Path) -> None:
+def _check_schema(db: apsw.Connection, link: Path) -> None:
     if db.pragma("application_id") != APPLICATION_ID:
         raise MirrorDamaged(f"{link} is no mirror of this program")
     version = db.pragma("user_version")
@@ -69,7 +72,7 @@ def _check_ours(db: apsw.Connection, link: Path) -> None:
 
 
 class Certificate(NamedTuple):
-    """One row of ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number."""
+    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number."""
 
     eui: str | None
     kind: str
@@ -98,7 +101,7 @@ class Certificate(NamedTuple):
 
 
 COLUMNS: Final = ", ".join(Certificate._fields)
-"""The columns of the view ``certificates`` that :func:`certificate_of` takes, in this order."""
+"""Columns of the view ``certificates``, in the order that :func:`certificate_of` expects."""
 
 _IN_USE: Final = Certificate._fields.index("in_use")
 _MANUFACTURING: Final = Certificate._fields.index("manufacturing")
@@ -107,7 +110,7 @@ _UNPROVEN: Final = Certificate._fields.index("unproven")
 
 
 def certificate_of(row: tuple[Any, ...]) -> Certificate:
-    """Give a row its types."""
+    """Convert a row of :data:`COLUMNS` to a certificate."""
     values = list(row)
     values[_IN_USE] = bool(row[_IN_USE])
     made = row[_MANUFACTURING]
@@ -119,7 +122,7 @@ def certificate_of(row: tuple[Any, ...]) -> Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A record in quarantine. ``number``: its place in ``file``; ``accepted``: when it was taken note of."""
+    """A quarantined record. ``number``: its place in ``file``. ``accepted``: when an operator accepted it."""
 
     file: str
     number: int
@@ -129,23 +132,31 @@ class Quarantined:
     accepted: str | None
 
 
-def read_position(db: apsw.Connection) -> Position:
-    """How far the mirror is."""
+def read_position(db: apsw.Connection) -> "Position":
+    """Return the position of the mirror."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     return ledger.read_position(db)
 
 
-def read_counts(db: apsw.Connection) -> CertificateCounts:
-    """Counts and digest."""
+def read_counts(db: apsw.Connection) -> "CertificateCounts":
+    """Return the certificate counts and the digest."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     return ledger.read_census(db)
 
 
-def read_incidents(db: apsw.Connection) -> frozenset[FileKey]:
+def read_incidents(db: apsw.Connection) -> "frozenset[FileKey]":
     """Return the applied files that were seen with other bytes since the last rebuild."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     return ledger.read_incidents(db)
 
 
 def read_quarantine(db: apsw.Connection) -> list[Quarantined]:
     """The records in quarantine of the files since the last full, oldest first."""
+    from smki_sync.mirror import ledger  # noqa: PLC0415 - a lookup does without it
+
     rows: Iterator[tuple[Any, ...]] = db.execute(ledger.QUARANTINE)
     return [
         Quarantined(file=file, number=number, reason=reason, detail=detail, xml=xml, accepted=accepted)
@@ -160,10 +171,10 @@ SELECT lineage, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """Which state was read. ``position``: date; ``digest``: 64 hex digits over the In-Use certificates.
+    """Identifies the state that was read. ``digest``: 64 hex digits over the In-Use certificates.
 
-    ``lineage``: 16 hex digits, the same for as long as the journal goes on without a break.
-    ``sequence``: number of the last change that this state holds; 0 before the first.
+    ``lineage``: 16 hex digits, constant until the journal has a gap. ``sequence``: number of the last
+    change in this state; 0 before the first.
     """
 
     position: date
@@ -173,30 +184,30 @@ class Stamp:
 
     @property
     def token(self) -> str:
-        """The place in the journal that this state stands at, for ``changes --since``."""
+        """Place of this state in the journal, for ``changes --since``."""
         return AfterLine(sequence=self.sequence, lineage=self.lineage).token
 
 
 def read_stamp(db: apsw.Connection) -> Stamp:
-    """Which state this is: the same for every question inside one :func:`~.opening.open_mirror`."""
+    """Return the stamp of this state; it does not change within one :func:`open_mirror`."""
     position, _, digest = read_state(db)
     lineage, sequence = db.execute(_STAMP).get
     return Stamp(position=position, digest=digest.hex, lineage=lineage, sequence=sequence)
 
 
 ROWS: Final = 50_000
-"""Rows in a slice: a few tenths of a second, so that progress moves and nothing is lost by asking anew."""
+"""Rows in a slice. Reading one takes a few tenths of a second, so that progress is shown often."""
 
 Told = Callable[[int, int], None]
-"""Takes how many rows have been read, and of how many."""
+"""Progress callback: called with the number of rows read and the total."""
 
 
 def ignore_progress(_done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
-    """First and last id of each slice, in order; ``told`` after each that was read."""
+    """Yield the first and last id of each slice, in order; call ``told`` after each slice was read."""
     total: int = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
     for low in range(1, total + 1, ROWS):
         high = min(low + ROWS - 1, total)
@@ -205,9 +216,9 @@ def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
 
 
 class StatusFilter(StrEnum):
-    """How a certificate stands: the Repository's last word, or withdrawn: no longer listed by a full.
+    """A status to filter by: the last one in the Repository, or withdrawn (not in the last full).
 
-    Revoked is also what a list revokes, whatever that word is.
+    ``REVOKED`` also includes every certificate that a revocation list revokes.
     """
 
     PENDING = "P"
@@ -220,11 +231,11 @@ class StatusFilter(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFilter:
-    """What a certificate must be to pass: all of it. Empty, or ``None``, asks for nothing.
+    """Conditions on a certificate, which must all be met. Empty or ``None``: no condition.
 
-    ``standings``: In-Use only where empty, unless ``any_status``. ``issuer``: a name (RFC 4514), or part
-    of one in any case where no issuer has it whole. ``changed_since``: date of the extract that last
-    changed it. ``ends_before``: end of validity in seconds since 1970, UTC.
+    ``standings``: if empty, In-Use only, unless ``any_status``. ``issuer``: a name (RFC 4514); if no issuer
+    has this name, a part of it, ignoring case. ``changed_since``: earliest date of the extract that last
+    changed the certificate. ``ends_before``: end of validity in seconds since 1970, UTC.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -240,28 +251,28 @@ class CertificateFilter:
 def find(
     db: apsw.Connection, wanted: CertificateFilter, *, limit: int | None = None, told: Told = ignore_progress
 ) -> Iterator[Certificate]:
-    """Everything that passes, at most ``limit``; memory does not grow with it.
+    """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
-    ``told``: how many rows have been read, and of how many, where every row must be.
+    ``told``: called with progress if every row must be read.
     """
-    terms = list(_terms(wanted))
-    values = {name: value for _, given in terms for name, value in given.items()}
-    where = " AND ".join(["TRUE", *(term for term, _ in terms)])
-    rows = _narrow(db, where, values) if _is_few(wanted) else _every(db, where, values, told)
+    conditions = list(_conditions(wanted))
+    values = {name: value for _, given in conditions for name, value in given.items()}
+    where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
+    rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
     return islice(map(certificate_of, rows), limit)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
-    """The names of all issuers (RFC 4514)."""
+    """Return the names of all issuers (RFC 4514)."""
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
 
 
-def _is_few(wanted: CertificateFilter) -> bool:
-    """Whether an index that leaves devices out has the answer."""
-    return wanted.role is not None or _leaves_devices_out(wanted)
+def _is_indexed(wanted: CertificateFilter) -> bool:
+    """Whether an index without devices can answer the query."""
+    return wanted.role is not None or _excludes_devices(wanted)
 
 
-def _leaves_devices_out(wanted: CertificateFilter) -> bool:
+def _excludes_devices(wanted: CertificateFilter) -> bool:
     return bool(wanted.kinds) and Kind.DEVICE not in wanted.kinds
 
 
@@ -272,14 +283,14 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
    AND NOT EXISTS (SELECT 1 FROM issuer WHERE name = :issuer)))"""
 
 
-def _terms(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
-    """Each condition with its values."""
-    if _leaves_devices_out(wanted):
-        yield f"c.kind <> {DEVICE}", {}  # in these words: the index holds no device
+def _conditions(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
+    """Yield each SQL condition with its values."""
+    if _excludes_devices(wanted):
+        yield f"c.kind <> {DEVICE}", {}  # as in the WHERE clause of the partial index
     if wanted.kinds:
         yield f"c.kind IN ({', '.join(str(KINDS.index(kind)) for kind in wanted.kinds)})", {}
     if wanted.standings or not wanted.any_status:
-        yield _standing(wanted.standings or (StatusFilter.IN_USE,)), {}
+        yield _status_condition(wanted.standings or (StatusFilter.IN_USE,)), {}
     if wanted.usage:
         yield "c.usage = :usage", {"usage": wanted.usage.value}
     if wanted.role is not None:
@@ -292,25 +303,25 @@ def _terms(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
         yield "c.not_after < :ends", {"ends": wanted.ends_before}
 
 
-def _standing(standings: tuple[StatusFilter, ...]) -> str:
-    """Any of these: a withdrawn one keeps its last status, and is found as withdrawn alone."""
-    said = ", ".join(
+def _status_condition(standings: tuple[StatusFilter, ...]) -> str:
+    """SQL condition for any of the statuses. A withdrawn certificate does not match its last status."""
+    letters = ", ".join(
         f"'{s.value}'" for s in standings if s not in (StatusFilter.IN_USE, StatusFilter.WITHDRAWN)
     )
-    arms = [
+    conditions = [
         *([IN_USE] if StatusFilter.IN_USE in standings else []),
         *(["c.withdrawn IS NOT NULL"] if StatusFilter.WITHDRAWN in standings else []),
         *(["c.revoked IS NOT NULL"] if StatusFilter.REVOKED in standings else []),
-        *([f"(c.status IN ({said}) AND c.withdrawn IS NULL)"] if said else []),
+        *([f"(c.status IN ({letters}) AND c.withdrawn IS NULL)"] if letters else []),
     ]
-    return f"({' OR '.join(arms)})"
+    return f"({' OR '.join(conditions)})"
 
 
-def _narrow(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:
+def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:
     return db.execute(f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} ORDER BY c.id)", values)
 
 
-def _every(
+def _select_all(
     db: apsw.Connection, where: str, values: dict[str, Value], told: Told
 ) -> Iterator[tuple[Value, ...]]:
     sql = (
@@ -322,7 +333,7 @@ def _every(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """A hash of the DER; ``algorithm``: ``sha1`` or ``sha256``; ``digest``: its octets."""
+    """A hash of the DER. ``algorithm``: ``sha1`` or ``sha256``. ``digest``: the bytes of the hash."""
 
     algorithm: str
     digest: bytes
@@ -330,21 +341,21 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EuiIs:
-    """The subject's EUI-64."""
+    """Find by the EUI-64 of the subject."""
 
     eui: Eui
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialIs:
-    """One of these serial numbers: a text of digits alone may be hex or decimal."""
+    """Find by serial number. More than one, because text of only digits may be hex or decimal."""
 
     serials: tuple[Serial, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkiIs:
-    """The subject key identifier."""
+    """Find by subject key identifier."""
 
     ski: KeyId
 
@@ -354,7 +365,7 @@ Identity = EuiIs | SerialIs | SkiIs | Fingerprint
 _HASHED: Final = (
     "c.id IN (SELECT certificate FROM fingerprint WHERE digest = :digest AND length(digest) = :octets)"
 )
-_OTHERS: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # in these words: the index holds no device
+_NOT_DEVICE: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # as in the WHERE clause of the partial index
 
 
 def find_certificates(
@@ -366,13 +377,14 @@ def find_certificates(
     any_status: bool = False,
     told: Told = ignore_progress,
 ) -> list[Certificate]:
-    """The certificates of one identity, In-Use only unless ``any_status``; In-Use first, then newest.
+    """Return the certificates with this identity: In-Use first, then newest.
 
-    ``told``: how many rows have been read, and of how many, where every device must be read.
+    ``any_status``: include certificates that are not In-Use. ``told``: called with progress if every device
+    must be read.
     """
     where, values = _by_index(db, identity)
-    if isinstance(identity, SkiIs | Fingerprint) and not _is_answered(db, where, values):
-        where, values = f"c.id IN ({', '.join(map(str, _scan(db, identity, told)))})", {}
+    if isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values):
+        where, values = f"c.id IN ({', '.join(map(str, _scan_devices(db, identity, told)))})", {}
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
         " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
@@ -392,23 +404,23 @@ def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, V
                 zip(names, serials, strict=True)
             )
         case SkiIs(ski=ski):
-            among = "TRUE" if holds_devices(db) else _OTHERS
-            return f"{among} AND c.ski = :ski", {"ski": ski}
+            kinds = "TRUE" if holds_devices(db) else _NOT_DEVICE
+            return f"{kinds} AND c.ski = :ski", {"ski": ski}
         case Fingerprint(algorithm=algorithm, digest=digest):
             return _HASHED, {"digest": digest, "octets": OCTETS[algorithm]}
         case _:
             assert_never(identity)
 
 
-def _is_answered(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:
-    """Whether an index has the answer, of whatever status, or would have it."""
+def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:
+    """Whether an index answers the query: it includes devices, or finds a certificate of any status."""
     if holds_devices(db):
         return True
     return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM certificate AS c WHERE {where})", values).get)
 
 
-def _scan(db: apsw.Connection, identity: SkiIs | Fingerprint, told: Told) -> Iterator[int]:
-    """Read every device; ids of those that match."""
+def _scan_devices(db: apsw.Connection, identity: SkiIs | Fingerprint, told: Told) -> Iterator[int]:
+    """Read every device; yield the ids of those that match."""
     where, value = "ski = :value", identity.ski if isinstance(identity, SkiIs) else identity.digest
     if isinstance(identity, Fingerprint):
         db.create_scalar_function("fingerprint", HASHES[identity.algorithm], 1, deterministic=True)

@@ -14,14 +14,13 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged
 from smki_sync.merge import Baseline, FullSays, Statement, Unlisted, merge_full, unlisted
-from smki_sync.mirror import ledger, revocation, rows
+from smki_sync.mirror import ledger, revocation, rows, set_digest
 from smki_sync.mirror.apply import CertificateGate, Held, find_held
 from smki_sync.mirror.bodies import VerifyBody, settle_bodies
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.integrity import digest_of_rows
 from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.queries import Connection, Told, slices
 from smki_sync.mirror.rows import (
     CLAIMS,
@@ -36,6 +35,7 @@ from smki_sync.mirror.rows import (
     values_of,
 )
 from smki_sync.mirror.schema import KINDS
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Rejected, RejectReason, Status
 from smki_sync.model.plan import AppliedFile
 from smki_sync.model.report import ChangeCounts
@@ -246,7 +246,7 @@ class FullMerge:
         Raises :class:`MirrorDamaged` if rows were changed outside this program that the full does not state.
         """
         recounts = any(found.counts.values()) or found.has_conflicts
-        stored = ledger.read_digest(self._db)
+        stored = set_digest.read_digest(self._db)
         actual = digest_of_rows(self._db) if recounts else stored
         for difference in found:
             self._repair(difference)
@@ -261,9 +261,9 @@ class FullMerge:
             self._journal.write(moved.changed)
         if actual.hex != stored.hex:
             _check_restored(digest, stored)
-        position, _, _ = ledger.read_state(self._db)
+        position, _, _ = set_digest.read_state(self._db)
         ledger.update_proof(self._db)
-        ledger.write_state(self._db, position=self._baseline.position(position), digest=digest)
+        set_digest.write_state(self._db, position=self._baseline.position(position), digest=digest)
         return ChangeCounts(
             records=self._done.total(),
             inserted=self._done["inserted"],

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from smki_sync.mirror.journal import ChangeKind, JournalEntry
-from smki_sync.mirror.ledger import SetDigest
 from smki_sync.mirror.rows import Issuers
 from smki_sync.mirror.schema import BELOW, IN_USE
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import KeyId, Status
 from smki_sync.model.extract import ListInForce, ListKind, RemoteFile, RevocationList
 from smki_sync.trust.anchor_slots import SlotCertificate, slot_of

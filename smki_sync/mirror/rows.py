@@ -1,4 +1,4 @@
-"""Row format, issuer ids, fingerprints, quarantine rows."""
+"""Format of certificate rows, issuer ids, fingerprints and quarantine rows."""
 
 import re
 from base64 import b64encode
@@ -16,7 +16,7 @@ from smki_sync.mirror.schema import DEVICE_INDEX, KINDS, Value
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Serial, Status, Usage
 
 BATCH: Final = 500
-"""Records in a batch: some 300 kB, so that passing one on costs little for each record."""
+"""Records in a batch, about 300 kB: large enough that the cost of passing a batch is small."""
 
 KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -28,7 +28,7 @@ _TEXTS: Final = {word: word.value for word in (*Status, *Usage)}
 
 
 class Row(NamedTuple):
-    """What an extract states about one certificate. ``number``: its place in the file, from 1.
+    """One record of an extract as a row. ``number``: its place in the file, from 1.
 
     ``issuer``: its RFC 4514 name. ``kind``: index of :data:`~.schema.KINDS`. ``subject``: ``None`` if empty.
     Times in seconds since 1970, UTC. The fields except the last are in the order of :data:`INSERT`.
@@ -52,20 +52,20 @@ class Row(NamedTuple):
 
 
 CLAIMS: Final = ("eui", "role", "usage", "manufacturing", "flags")
-"""Columns that a statement can change, besides the status."""
+"""Columns that a later record can change, in addition to the status."""
 
 _COLUMNS: Final = (*Row._fields[:-1], "first_seen", "last_changed", "extract")
 INSERT: Final = f"INSERT INTO certificate ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-"""Takes the values of :func:`values_of`."""
+"""Inserts the values of :func:`values_of`."""
 INSERT_STATED: Final = (
     f"INSERT INTO certificate ({', '.join(_COLUMNS)}, stated) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
 )
-"""The same, and the ledger id of the file with the last statement."""
+"""Inserts the values of :func:`values_of` and the ledger id of the file with the last statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some records of an extract, in the order of the file within each list."""
+    """Some records of an extract. Each list is in the order of the file."""
 
     rows: list[Row]
     rejected: list[Rejected]
@@ -124,7 +124,7 @@ def batches_of(records: Iterable[Entry | Rejected]) -> Iterator[Batch]:
 
 
 class Issuers:
-    """Issuer names and their row ids; there are few, so all are in memory."""
+    """Issuer names and their row ids. All are in memory, because there are few."""
 
     def __init__(self, db: apsw.Connection) -> None:
         """Read the ids of the generation."""
@@ -132,7 +132,7 @@ class Issuers:
         self._ids: dict[str, int] = dict(db.execute("SELECT name, id FROM issuer"))
 
     def __getitem__(self, name: str) -> int:
-        """Return the id of a name; a new name gets one."""
+        """Return the id of a name; insert a new name."""
         found = self._ids.get(name)
         if found is None:
             self._db.execute("INSERT INTO issuer (name) VALUES (?)", (name,))
@@ -157,14 +157,18 @@ def quarantine_record(
     later: bool = False,
     first_seen: int | None = None,
 ) -> None:
-    """Keep a record that is not served, as evidence. A record that an operator has accepted stays accepted.
+    """Store a record that is not served, as evidence. A record that an operator accepted stays accepted.
 
-    ``later``: the body that is served came earlier in the same file. ``first_seen``: days since 1970,
-    earliest date of this body if it is not the date of the file.
+    Args:
+        db: a generation, in a transaction.
+        record: the record.
+        extract: ledger id of its file.
+        later: whether the served body came earlier in the same file.
+        first_seen: earliest date of this body in days since 1970, if it is not the date of the file.
     """
     mark = sha256(f"{record.reason}\0".encode() + record.xml).digest()[:_RECORD_BYTES]
-    what = (record.number, record.reason.value, record.detail, record.xml, record.serial, record.issuer)
-    db.execute(_QUARANTINE, (extract, *what, mark, int(later), first_seen))
+    values = (record.number, record.reason.value, record.detail, record.xml, record.serial, record.issuer)
+    db.execute(_QUARANTINE, (extract, *values, mark, int(later), first_seen))
 
 
 _ELEMENTS: Final = (
@@ -179,7 +183,7 @@ _ELEMENTS: Final = (
 
 
 def evidence_of(row: Row, reason: RejectReason, detail: str) -> Rejected:
-    """Make the evidence for a record that was understood and is not served, with all of its claims."""
+    """Make the evidence for a parsed record that is not served, with all of its claims."""
     values = row._asdict() | {"manufacturing": {0: "false", 1: "true"}.get(row.manufacturing or 0)}
     if row.manufacturing is None:
         values["manufacturing"] = None
@@ -200,7 +204,7 @@ def evidence_of(row: Row, reason: RejectReason, detail: str) -> Rejected:
 
 
 def conflict_of(row: Row) -> Rejected:
-    """Make the evidence for a record whose issuer and serial number belong to another body."""
+    """Make the evidence for a record with the issuer and serial number of another body."""
     detail = f"serial {row.serial} of issuer {row.issuer} has another body in the mirror"
     return evidence_of(row, RejectReason.IDENTITY_CONFLICT, detail)
 
@@ -219,8 +223,8 @@ DEVICE: Final = 0
 _INDEXED: Final = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'certificate_ski')"
 _FILL: Final = """
 INSERT OR IGNORE INTO fingerprint
-SELECT sha1(der), id FROM certificate WHERE {few} UNION ALL
-SELECT sha256(der), id FROM certificate WHERE {few} ORDER BY 1
+SELECT sha1(der), id FROM certificate WHERE {condition} UNION ALL
+SELECT sha256(der), id FROM certificate WHERE {condition} ORDER BY 1
 """
 _ADD: Final = "INSERT OR IGNORE INTO fingerprint VALUES (?, ?), (?, ?)"
 
@@ -231,16 +235,16 @@ def index_devices(db: apsw.Connection) -> None:
 
 
 def holds_devices(db: apsw.Connection) -> bool:
-    """Whether devices can be found by key identifier and hash without reading every row."""
+    """Whether devices are indexed by key identifier and hash."""
     return bool(db.execute(_INDEXED).get)
 
 
 def fill(db: apsw.Connection) -> None:
-    """Calculate the missing hashes of a new generation, sorted, so that each page is written once."""
+    """Add the hashes of a new generation, sorted so that each page is written once."""
     db.create_scalar_function("sha1", _sha1, 1, deterministic=True)
     db.create_scalar_function("sha256", _sha256, 1, deterministic=True)
-    few = "TRUE" if holds_devices(db) else f"kind <> {DEVICE}"
-    db.execute(_FILL.format(few=few))
+    condition = "TRUE" if holds_devices(db) else f"kind <> {DEVICE}"
+    db.execute(_FILL.format(condition=condition))
 
 
 def add(db: apsw.Connection, row: int, der: bytes) -> None:
@@ -249,7 +253,7 @@ def add(db: apsw.Connection, row: int, der: bytes) -> None:
 
 
 def remove(db: apsw.Connection, der: bytes) -> None:
-    """Remove the hashes of a body that is not served any more."""
+    """Remove the hashes of a body that is no longer served."""
     db.execute("DELETE FROM fingerprint WHERE digest IN (?, ?)", (_sha1(der), _sha256(der)))
 
 
@@ -267,6 +271,6 @@ def _bytes_of(der: Value) -> bytes:
 
 
 HASHES: Final = {"sha1": _sha1, "sha256": _sha256}
-"""Hash functions by their names."""
+"""Hash functions by name."""
 OCTETS: Final = {"sha1": 20, "sha256": 32}
-"""Bytes in their digests."""
+"""Length of each digest in bytes."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from smki_sync.model.certificate import Kind
-from smki_sync.model.plan import OVERLAP_DAYS
+from smki_sync.model.defaults import OVERLAP_DAYS
 
 LIST_TABLES: Final = """
 CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in order
@@ -363,3 +363,11 @@ CREATE INDEX certificate_eui ON certificate (eui);
 
 DEVICE_INDEX: Final = "CREATE INDEX certificate_ski ON certificate (ski);"
 """Only if the operator configures it (``mirror.index_devices``)."""
+
+COUNTING: Final = """
+SELECT max(x.id) FROM extract AS x JOIN mirror AS m
+ WHERE x.superseded <> 1
+   AND iif(x.kind = 'delta', x.day >= date(m.full_day, '-' || m.overlap_days || ' days'), x.day = m.full_day)
+ GROUP BY x.kind = 'delta', x.day
+"""
+"""Ledger ids of the full and of each delta that wins over it; of several editions, the newest."""

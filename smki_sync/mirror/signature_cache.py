@@ -1,11 +1,10 @@
-"""The memory of proven signatures, so that each is worked out once: ``trust.db`` in the mirror directory.
+"""The cache of verified signatures (``trust.db`` in the mirror directory), so that each is checked only once.
 
-For: verification that costs what is new. A proof says that a certificate's signature is good under an
-issuer's key. It is remembered as a *mark*: eight octets of BLAKE2b over the certificate's DER, personal to
-the issuer's key (its SPKI) and keyed with a secret of this file, so that nobody can make a certificate that
-looks proven. A mark holds for these octets and this key, in whatever generation they stand. What did not
-prove is not remembered, and neither is anything about dates, status or anchors. Refuses: to be the only
-place of anything; the file may be deleted, and is made anew (``docs/decisions/0006-certificates-and-trust.md``).
+A verified signature is stored as a *mark*: eight bytes of BLAKE2b over the certificate's DER. The hash is
+personalised with the issuer's key (its SPKI) and keyed with a secret of this file, so that an attacker cannot
+make a certificate that appears verified. A mark is valid for these bytes and this key in every generation.
+The cache does not store failed signatures, or anything about dates, status or anchors. The file may be
+deleted: it is created again when needed (``docs/decisions/0006-certificates-and-trust.md``).
 """
 
 import json
@@ -25,7 +24,7 @@ from smki_sync.mirror.connection import disk_errors, mirror_errors
 
 MARK_OCTETS: Final = 8
 SECRET_OCTETS: Final = 32
-_PERSON_OCTETS: Final = 16
+_PERSON_BYTES: Final = 16
 _BUSY_MS: Final = 60_000
 _APPLICATION_ID: Final = 0x534D4B54  # "SMKT"
 _VERSION: Final = 1
@@ -38,14 +37,14 @@ CREATE TABLE IF NOT EXISTS verification (  -- the last whole one, for `status`
 """
 
 Marker = Callable[[bytes], int]
-"""Gives the mark of a certificate under one issuer's key."""
+"""A function that returns the mark of a certificate (DER) under one issuer's key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastVerification:
-    """The last verification of a whole mirror. ``at``: when, UTC, ISO 8601; ``position``: of the mirror.
+    """The last verification of a whole mirror. ``at``: UTC, ISO 8601. ``position``: that of the mirror.
 
-    ``generation``: name of the file that was verified; empty where an earlier version has noted it.
+    ``generation`` is the name of the verified file. It is empty if an earlier version stored the record.
     """
 
     at: str
@@ -58,70 +57,71 @@ class LastVerification:
 
 
 class SignatureCache:
-    """An open memory. Safe to ask and to tell from several threads.
+    """An open signature cache. Several threads may read and write it.
 
-    One that turns out to be damaged knows nothing, and is removed: whoever opens it next makes it anew.
+    A cache that is found damaged is removed and then behaves as empty. The next open creates a new one.
     """
 
     def __init__(self, db: apsw.Connection, path: Path) -> None:
-        """Wrap a database that was made ready; ``path`` names it in errors."""
+        """Wrap a prepared database. ``path`` is its name in errors."""
         self._db = db
         self._path = path
         self._lock = Lock()
-        self._lost = False
+        self._is_lost = False
         self._key: bytes = db.execute("SELECT key FROM secret").get
 
     def marker(self, spki: bytes) -> Marker:
-        """What marks certificates as signed by the key ``spki``."""
-        person = sha256(spki).digest()[:_PERSON_OCTETS]
+        """Return the function that marks certificates as signed by the key ``spki``."""
+        person = sha256(spki).digest()[:_PERSON_BYTES]
         keyed = blake2b(digest_size=MARK_OCTETS, key=self._key, person=person)
 
         def mark(der: bytes) -> int:
-            one = keyed.copy()
-            one.update(der)
-            return int.from_bytes(one.digest(), signed=True)
+            digest = keyed.copy()
+            digest.update(der)
+            return int.from_bytes(digest.digest(), signed=True)
 
         return mark
 
     def known(self, marks: Collection[int]) -> set[int]:
-        """Those of ``marks`` that are remembered."""
-        wanted = f"SELECT mark FROM proof WHERE mark IN ({', '.join('?' * len(marks))})"
+        """Return those of ``marks`` that are stored."""
+        query = f"SELECT mark FROM proof WHERE mark IN ({', '.join('?' * len(marks))})"
         try:
             with self._lock, mirror_errors(self._path):
-                if self._lost:
+                if self._is_lost:
                     return set()
-                return {mark for (mark,) in self._db.execute(wanted, tuple(marks))}
+                return {mark for (mark,) in self._db.execute(query, tuple(marks))}
         except MirrorDamaged:
-            self._lose()
+            self._remove()
             return set()
 
     def add(self, marks: Iterable[int]) -> None:
-        """Remember, in the order of the tree: neighbours share a page."""
+        """Store marks, in the order of the B-tree, because neighbours share a page."""
         self._write("INSERT OR IGNORE INTO proof VALUES (?)", [(m,) for m in sorted(marks)])
 
     def note(self, done: LastVerification) -> None:
-        """Remember how a whole verification ended."""
+        """Store the result of a whole verification."""
         self._write("REPLACE INTO verification VALUES (1, ?)", [(json.dumps(asdict(done)),)])
 
     def _write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         try:
             with self._lock, mirror_errors(self._path), self._db:
-                if not self._lost:
+                if not self._is_lost:
                     self._db.executemany(sql, rows)
         except MirrorDamaged:
-            self._lose()
+            self._remove()
 
-    def _lose(self) -> None:
+    def _remove(self) -> None:
         with disk_errors(self._path):
             self._path.unlink(missing_ok=True)
-        self._lost = True
+        self._is_lost = True
 
 
 @contextmanager
 def open_signature_cache(path: Path) -> Iterator[SignatureCache]:
-    """Open the memory at ``path``, made anew where there is none, or where it cannot be read as one.
+    """Open the cache at ``path``. Create it again if it is missing or damaged.
 
-    Raises :class:`MirrorError` where it cannot be written.
+    Raises:
+        MirrorError: The file cannot be written.
     """
     try:
         db = _open(path)
@@ -137,7 +137,7 @@ def open_signature_cache(path: Path) -> Iterator[SignatureCache]:
 
 @contextmanager
 def empty_signature_cache() -> Iterator[SignatureCache]:
-    """A memory that nobody keeps."""
+    """Open a cache in memory, which is not stored."""
     db = apsw.Connection(":memory:")
     _prepare(db)
     try:
@@ -148,17 +148,17 @@ def empty_signature_cache() -> Iterator[SignatureCache]:
 
 @contextmanager
 def signature_cache_at(path: Path) -> Iterator[tuple[SignatureCache, str]]:
-    """The memory at ``path``; where it cannot be kept there, one that nobody keeps, and why."""
+    """Open the cache at ``path``. If that fails, give a cache in memory and the error message."""
     with ExitStack() as stack:
         try:
-            proofs, why = stack.enter_context(open_signature_cache(path)), ""
+            cache, why = stack.enter_context(open_signature_cache(path)), ""
         except MirrorError as error:
-            proofs, why = stack.enter_context(empty_signature_cache()), error.message
-        yield proofs, why
+            cache, why = stack.enter_context(empty_signature_cache()), error.message
+        yield cache, why
 
 
 def last_verification(path: Path) -> LastVerification | None:
-    """How the last whole verification ended; ``None`` where none is known or may be read."""
+    """Return the result of the last whole verification, or ``None`` if none is stored or readable."""
     with suppress(MirrorError, OSError, ValueError, TypeError), disk_errors(path):
         if not path.exists():
             return None
@@ -173,7 +173,7 @@ def last_verification(path: Path) -> LastVerification | None:
 
 def _open(path: Path) -> apsw.Connection:
     with disk_errors(path):
-        # Nobody else reads the secret: without it no mark can be made.
+        # Only the owner may read the secret, because it allows marks to be made.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = apsw.Connection(str(path.absolute()), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
@@ -186,7 +186,11 @@ def _open(path: Path) -> apsw.Connection:
 
 
 def _prepare(db: apsw.Connection) -> None:
-    """Make the tables and the secret, unless they are there; :class:`MirrorDamaged` for another's file."""
+    """Create the tables and the secret if they are missing.
+
+    Raises:
+        MirrorDamaged: The file belongs to another program or version.
+    """
     known = db.pragma("application_id")
     if known not in (0, _APPLICATION_ID) or db.pragma("user_version") not in (0, _VERSION):
         raise MirrorDamaged(f"{db.filename} is no memory of proofs of this version")

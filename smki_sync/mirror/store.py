@@ -15,7 +15,7 @@ import apsw
 
 from smki_sync.errors import InternalError, MirrorDamaged
 from smki_sync.merge import Baseline
-from smki_sync.mirror import journal, ledger, revocation
+from smki_sync.mirror import journal, ledger, revocation, set_digest
 from smki_sync.mirror.apply import CertificateGate, RecordApplier, check_changes
 from smki_sync.mirror.bodies import VerifyBody, ignore_signatures, settle_bodies
 from smki_sync.mirror.connection import connect, connect_to_read, disk_errors, keep_side_files
@@ -227,7 +227,7 @@ class MirrorStore:
         """
         with disk_errors(self.path), self._db:
             began = clock()
-            before = ledger.read_digest(self._db).count
+            before = set_digest.read_digest(self._db).count
             baseline = Baseline(full=file.extract.day, overlap_days=overlap_days)
             full = FullMerge(self._db, file, baseline, at=began)
             counts = full.merge(differences, self._verify_body)
@@ -266,12 +266,12 @@ class MirrorStore:
         return changes
 
     def _enforce_lists(self, day: date, by: int, *, at: datetime, journal: bool) -> list[JournalEntry]:
-        position, digest = ledger.read_position(self._db), ledger.read_digest(self._db)
+        position, digest = ledger.read_position(self._db), set_digest.read_digest(self._db)
         writer = JournalWriter(self._db, ledger.newest_entry(self._db), day, at=at, by=by)
         changes = [moved.changed for moved in revocation.enforce(self._db, digest)]
         for changed in changes if journal else ():
             writer.write(changed)
-        ledger.write_state(self._db, position=position.day, digest=digest)
+        set_digest.write_state(self._db, position=position.day, digest=digest)
         return changes
 
     def store_companion(self, companion: StoredCompanion, *, at: str) -> None:
@@ -297,7 +297,7 @@ class MirrorStore:
     def _apply(self, file: AppliedFile, records: Records, position: Position, clock: Clock) -> ChangeCounts:
         began = clock()
         entry = ledger.open_entry(self._db, file)
-        digest = ledger.read_digest(self._db)
+        digest = set_digest.read_digest(self._db)
         before, day = digest.count, file.extract.day
         baseline = ledger.read_baseline(self._db)
         writer = JournalWriter(self._db, entry, day, at=began)
@@ -321,7 +321,7 @@ class MirrorStore:
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
         ledger.update_proof(self._db)
-        ledger.write_state(self._db, position=reached, digest=digest)
+        set_digest.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 

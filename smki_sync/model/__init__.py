@@ -1,6 +1,5 @@
-"""The vocabulary: frozen values and enums with stable codes, named in the field's own terms.
+"""Domain types: immutable values and enums with stable codes, used between packages.
 
-For: every value that crosses from one room to another. Refuses: I/O, clocks, defaults that decide.
-Import from the parts: :mod:`.identity`, :mod:`.certificate`, :mod:`.extract`, :mod:`.plan`,
-:mod:`.report`.
+They do no I/O and read no clock. Import them from the modules :mod:`.certificate`, :mod:`.extract`,
+:mod:`.plan` and :mod:`.report`.
 """

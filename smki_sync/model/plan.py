@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from smki_sync.model.defaults import OVERLAP_DAYS
 from smki_sync.model.extract import Extract, ExtractKind
 
 
@@ -93,10 +94,6 @@ class Unproven:
 
     since: date
     missing: tuple[date, ...] = ()
-
-
-OVERLAP_DAYS = 2
-"""Default of ``policy.full_overlap_days``: a full takes more than a day to produce (MP147)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

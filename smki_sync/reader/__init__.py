@@ -1,7 +1,7 @@
 """Read an extract (gzip + Annex B XML) as a stream of records with constant memory.
 
-A file is not trusted: every size has a limit, and its end must be proven. This package does not parse
-certificates: a rule is passed in. Only this package imports lxml and isal.
+Files are not trusted: every size has a limit, and a file must be complete. This package does not parse
+certificates: the caller passes the function for that. Only this package imports lxml and isal.
 """
 
 from smki_sync.errors import Fault

@@ -1,8 +1,7 @@
-"""The daily job: look, decide, fetch, apply, report.
+"""Run a sync: list, plan, download, apply, report. Entry point: :func:`run`.
 
-For: :func:`run`, the deed behind ``smki-sync sync``. It carries out what the planner decided and adds
-nothing to it. Files are fetched first, the deltas before the full because they leave the window; then
-the connection is closed and they are applied in order. Refuses: to decide, to print, to exit.
+The planner decides what to do. All files are downloaded first: deltas before the full, because the
+Repository removes them after some days. Then the connection is closed, and the files are applied in order.
 """
 
 from smki_sync.sync.job import SyncJob

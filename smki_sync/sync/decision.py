@@ -1,4 +1,4 @@
-"""Inspect the mirror, list the source, and plan."""
+"""Decide what a run does: inspect the mirror, list the source, and plan."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from smki_sync.sync.job import SyncJob
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorSnapshot:
-    """The content of the mirror directory. ``generation``: the current one, only if it is healthy.
+    """State of the mirror directory. ``generation``: the current one, only if it is healthy.
 
     ``incidents``: applied files that an earlier run saw with other bytes.
     """
@@ -102,18 +102,18 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
 
 
 def plan_again(job: SyncJob, decision: Decision, unusable: Collection[FileKey]) -> Decision | None:
-    """Plan without the files that could not be used; ``None`` if no other file helps.
+    """Plan without the files that could not be used; ``None`` if there is no alternative.
 
-    A full covers a delta. If a full could not be used, an older one or the deltas may help.
+    A full replaces an unusable delta. An older full or the deltas may replace an unusable full.
     """
     held = inspect_mirror(job.directory)
-    every = decision.unusable | frozenset(unusable)
+    all_unusable = decision.unusable | frozenset(unusable)
     was_full = any(kind is ExtractKind.FULL for kind, _ in unusable)
-    made = _plan(job, held, decision.catalogue, held.incidents, full=False, unusable=every)
-    if made.action is not Action.FULL and not (was_full and made.extracts):
+    new_plan = _plan(job, held, decision.catalogue, held.incidents, full=False, unusable=all_unusable)
+    if new_plan.action is not Action.FULL and not (was_full and new_plan.extracts):
         return None
-    job.hear.hear(Planned(plan=made))
-    return replace(decision, held=held, plan=made, unusable=every)
+    job.hear.hear(Planned(plan=new_plan))
+    return replace(decision, held=held, plan=new_plan, unusable=all_unusable)
 
 
 def _compare(
@@ -125,7 +125,7 @@ def _compare(
     full: bool,
     download_suspects: bool,
 ) -> Decision:
-    """Find the applied files that have other bytes now, and plan with them."""
+    """Find the applied files whose content has changed, and plan with them."""
     held, catalogue = decision.held, decision.catalogue
     suspects = suspect_files(position, catalogue) if download_suspects else ()
     if job.agreement.outside is OutsideWindow.WAIT and not job.agreement.holds(job.now) and not full:
@@ -139,8 +139,8 @@ def _compare(
             changed[suspect.key] = sha256
         elif suspect.key not in changed:
             unchanged.append(suspect)
-    made = _plan(job, held, catalogue, changed, full=full)
-    return replace(decision, plan=made, changed=changed, unchanged=tuple(unchanged))
+    new_plan = _plan(job, held, catalogue, changed, full=full)
+    return replace(decision, plan=new_plan, changed=changed, unchanged=tuple(unchanged))
 
 
 def with_hashes(decision: Decision, files: Mapping[str, DownloadedFile]) -> Decision:
@@ -159,7 +159,7 @@ def _plan(
     full: bool,
     unusable: Collection[FileKey] = (),
 ) -> Plan:
-    """Plan within the agreement on fulls."""
+    """Plan, and postpone a full that is outside the download window."""
 
     def planned(offered: Catalogue, *, requested: bool) -> Plan:
         return plan(
@@ -179,5 +179,5 @@ def _plan(
 
 
 def _hash_now(job: SyncJob, source: Source, extract: Extract) -> str:
-    """Download an applied file again. It stays until the run ends, for the plan or the archive."""
+    """Download an applied file again and return its SHA-256. The file is kept until the run ends."""
     return download(source, extract, job.directory.downloads, job.hear, job.terms).file.sha256

@@ -1,8 +1,4 @@
-"""What a run is given: where, from whom, by which rules, and what day it is.
-
-For: one frozen value instead of a dozen arguments; time comes in from outside. Refuses: defaults for
-anything that an operator decides.
-"""
+"""Everything that a sync run needs: mirror, source, rules and time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,24 +22,25 @@ def _now() -> datetime:
 
 
 STREAMING_LOAD_BYTES: Final = 4 << 20
-"""Size in bytes from which a full is loaded during its download. A smaller one is complete before the
-process that loads it has started."""
+"""Size in bytes from which a full is loaded during its download. The download of a smaller one ends before
+the helper process has started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncJob:
     """One mirror, one source, one set of rules.
 
-    ``today``: the date that lateness and the window are judged by. ``clock``: the time, for ledger
-    and durations. ``agreement``: when fulls may be taken. ``terms``: how files are fetched.
-    ``overlap_bytes``: size of a full from which it is loaded while it comes in; 0: none is.
-    ``check_inner_names``: whether a .gz that calls its content another extract is refused.
-    ``repair_damage``: whether a damaged mirror is built anew without being asked for.
-    ``keep_previous``: whether the generation before the current one stays on disk.
-    ``keep_changes_days``: how many days of the journal are kept, ``None``: all. ``index_devices``: whether
-    a new generation indexes devices by key identifier and hash. ``verify``: what new certificates are asked;
-    ``anchors``: trust anchors as DER. ``archive``: where applied files are kept.
-    ``ring``: the sources behind ``open_source``, where there are several.
+    ``today``: the date for lateness and the download window. ``clock``: the time, for the ledger and
+    durations. ``agreement``: when fulls may be downloaded. ``terms``: options of downloads.
+    ``overlap_bytes``: size in bytes from which a full is loaded during its download (0: never).
+    ``bounds``: how much one file may change.
+    ``check_inner_names``: whether a .gz is rejected if the name inside is that of another extract.
+    ``repair_damage``: whether a damaged mirror is rebuilt automatically.
+    ``keep_previous``: whether the generation before the current one is kept on disk.
+    ``keep_changes_days``: days of the journal to keep; ``None``: all. ``index_devices``: whether
+    a new generation indexes devices by key identifier and hash. ``verify``: how new certificates are
+    checked. ``anchors``: trust anchors as DER. ``archive``: storage for applied files.
+    ``ring``: the sources behind ``open_source``, if there are several. ``hear``: receives progress events.
     """
 
     directory: MirrorDirectory
@@ -71,5 +68,5 @@ class SyncJob:
 
     @property
     def now(self) -> datetime:
-        """The time by the clock, on the date that things are judged by."""
+        """The time of ``clock`` on the date ``today``."""
         return datetime.combine(self.today, self.clock().astimezone(UTC).timetz())

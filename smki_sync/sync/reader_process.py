@@ -31,23 +31,23 @@ from smki_sync.model.report import NearLimit
 from smki_sync.reader import ExtractReader, ReaderLimits, inner_name
 from smki_sync.records import PreParsed, finish_parse, parse_record, pre_parse
 
-_LENGTH: Final = 8  # octets of a frame's length
+_LENGTH: Final = 8  # bytes of the length field of a frame
 _KINDS: Final = (BadExtract, OutOfMemory, ResourceError, MirrorError, InternalError)
 _ERRORS: Final = {kind.__name__: kind for kind in _KINDS}
 
 MARK_BYTES: Final = 8
-"""Octets of the one word that the helper is told: how far a file that is still coming in may be read."""
+"""Bytes of a mark: the number of bytes of a file still downloading that the helper process may read."""
 
 _Flat = tuple[Any, ...]
 _ROW: Final = len(Row._fields)
-_SIFTED: Final = 1 + len(Claims._fields)
+_PRE_PARSED: Final = 1 + len(Claims._fields)
 _REJECTED: Final = 6
-"""A record's number of values says which of the three it is."""
+"""The number of values in a flat record identifies its type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsFrame:
-    """A batch; ``records`` of the file so far, from ``done`` of its bytes."""
+    """A batch of records. ``records``, ``done``: records and bytes of the file read so far."""
 
     batch: Batch
     records: int
@@ -56,14 +56,14 @@ class RecordsFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorFrame:
-    """The file cannot be read, or is not good; nothing follows."""
+    """The file cannot be read or is not valid. This is the last frame."""
 
     error: SmkiSyncError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndFrame:
-    """The whole file was proven good; nothing follows. ``near``: limits that it came near."""
+    """The whole file is valid. This is the last frame. ``near``: limits that the file nearly reached."""
 
     near: tuple[NearLimit, ...] = ()
 
@@ -74,41 +74,41 @@ Frame = RecordsFrame | ErrorFrame | EndFrame
 def write_records(
     stream: IO[bytes], some: Sequence[PreParsed | Entry | Rejected], *, records: int, done: int
 ) -> None:
-    """Write some records of a file, of which ``records`` are read so far, from ``done`` of its bytes."""
+    """Write a frame of records. ``records``, ``done``: records and bytes of the file read so far."""
     _write(stream, ("some", [_flat(record) for record in some], records, done))
 
 
 def write_error(stream: IO[bytes], error: SmkiSyncError) -> None:
-    """Write that the file cannot be read or is not good."""
+    """Write a frame with the error that makes the file unreadable or invalid."""
     kind = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), "")
     _write(stream, ("failed", kind, error.message, error.hint, error.reason))
 
 
 def write_end(stream: IO[bytes], near: Iterable[NearLimit] = ()) -> None:
-    """Write that the whole file was proven good, and which limits it came near."""
+    """Write the last frame: the whole file is valid. ``near``: limits that the file nearly reached."""
     _write(stream, ("finished", [(one.key, one.figure, one.limit) for one in near]))
 
 
 def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
-    """Every frame until the stream ends, wherever that is."""
+    """Yield frames until the stream ends; ignore an incomplete last frame."""
     while len(head := stream.read(_LENGTH)) == _LENGTH:
         size = int.from_bytes(head)
-        octets = stream.read(size)
-        if len(octets) < size:
+        data = stream.read(size)
+        if len(data) < size:
             return
-        yield _frame(marshal.loads(octets))  # noqa: S302 - written by our own process, on our own pipe
+        yield _frame(marshal.loads(data))  # noqa: S302 - written by our own process, on our own pipe
 
 
 def _write(stream: IO[bytes], values: _Flat) -> None:
-    octets = marshal.dumps(values)
-    stream.write(len(octets).to_bytes(_LENGTH))
-    stream.write(octets)
+    data = marshal.dumps(values)
+    stream.write(len(data).to_bytes(_LENGTH))
+    stream.write(data)
     stream.flush()
 
 
 def _flat(record: PreParsed | Entry | Rejected) -> _Flat:
     if isinstance(record, PreParsed):
-        return (record.number, record.der, *record.claims[:-1])  # the body stands last, and is in der
+        return (record.number, record.der, *record.claims[:-1])  # the last claim is the body, which is in der
     if isinstance(record, Rejected):
         known = (record.serial, record.issuer)
         return (record.number, record.reason.value, record.detail, record.xml, *known)
@@ -138,7 +138,7 @@ def _batch(some: list[_Flat]) -> Batch:
 
 
 def _unflatten(values: _Flat) -> Row | Rejected:
-    if len(values) == _SIFTED:
+    if len(values) == _PRE_PARSED:
         number, der, *claims = values
         record = finish_parse(PreParsed(number, Claims(*claims), der))
         return record if isinstance(record, Rejected) else row_of(record)
@@ -157,10 +157,10 @@ def _unflatten(values: _Flat) -> Row | Rejected:
 
 
 Told = Callable[[int, int], None]
-"""Told how many records have been read, and from how many bytes of the file."""
+"""Progress callback: called with the records and the bytes of the file read so far."""
 
 Noted = Callable[[NearLimit], None]
-"""Told of each limit that a good file came near."""
+"""Called with each limit that a valid file nearly reached."""
 
 Helper = subprocess.Popen[bytes]
 
@@ -168,14 +168,21 @@ Helper = subprocess.Popen[bytes]
 def start_reader(
     path: Path, name: str, limits: ReaderLimits, *, following: bool = False, handles: Collection[int] = ()
 ) -> Helper:
-    """Start one that reads the file at ``path``, called ``name`` in messages.
+    """Start a helper process that reads the file at ``path``.
 
-    ``following``: it reads no further than it is told on its stdin, eight octets a word. ``handles``: files
-    that it takes over. To be called within :func:`signals_blocked`, until who has to end it knows of it.
+    Call it within :func:`signals_blocked`, and leave that only when the process is registered for cleanup.
+
+    Args:
+        path: the file.
+        name: name of the file in messages.
+        limits: limits of the reader.
+        following: whether the file is still downloading; marks of :data:`MARK_BYTES` on the stdin of the
+            process limit how far it reads.
+        handles: file descriptors that the process inherits.
     """
-    errand = {"path": str(path), "name": name, "limits": asdict(limits), "following": following}
+    task = {"path": str(path), "name": name, "limits": asdict(limits), "following": following}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "smki_sync.sync.reader_process", json.dumps(errand)],
+        [sys.executable, "-P", "-m", "smki_sync.sync.reader_process", json.dumps(task)],
         stdin=subprocess.PIPE if following else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         pass_fds=handles,
@@ -183,7 +190,7 @@ def start_reader(
 
 
 def batches_from(helper: Helper, name: str, told: Told, noted: Noted) -> Iterator[Batch]:
-    """What a helper reads; ends only if the whole file is proven good."""
+    """Yield the batches that a helper process reads; raise unless the whole file is valid."""
     assert helper.stdout is not None
     for frame in read_frames(helper.stdout):
         match frame:
@@ -196,22 +203,22 @@ def batches_from(helper: Helper, name: str, told: Told, noted: Noted) -> Iterato
                 for one in near:
                     noted(one)
                 return
-    raise _died(helper, name)
+    raise _exit_error(helper, name)
 
 
-def _died(helper: Helper, name: str) -> SmkiSyncError:
-    """What ended it: the kernel kills a process with SIGKILL where memory is short, and so does nobody else.
+def _exit_error(helper: Helper, name: str) -> SmkiSyncError:
+    """Return the error for a helper process that ended early.
 
-    Anything else is a defect of ours.
+    SIGKILL is taken to come from the kernel, because memory ran out. Any other exit is a bug.
     """
-    ended = helper.wait()
-    if ended == -signal.SIGKILL:
+    status = helper.wait()
+    if status == -signal.SIGKILL:
         return OutOfMemory(
             f"the process that reads {name} was killed (SIGKILL), as happens where memory runs out; nothing"
             " of the file was applied"
         )
     return SmkiSyncError(
-        f"the process that reads {name} ended with {ended} in the middle; nothing of the file was applied",
+        f"the process that reads {name} ended with {status} in the middle; nothing of the file was applied",
         hint="Run again; if it happens twice, please report it, with what it wrote on stderr.",
         code="helper-died",
     )
@@ -219,11 +226,12 @@ def _died(helper: Helper, name: str) -> SmkiSyncError:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """What is started within stays deaf to Ctrl-C, SIGTERM and SIGHUP, from its first instruction on.
+    """Block SIGINT, SIGTERM and SIGHUP, also in threads and processes that are started meanwhile.
 
-    A terminal sends them to the whole group, and a service manager to each process of a service. Who
-    started the helper decides, and ends it; else a helper that died first would look like a fault. A thread
-    leaves them to the main one, which may be waiting for a server and would not wake.
+    A terminal sends these signals to the whole process group, a service manager to every process of the
+    service. Only the main process may handle them, and then end the helper process. Otherwise a helper
+    process that ended first would be reported as an error. A thread must not receive them either, because
+    the main thread would not wake while it waits for a server.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
@@ -233,19 +241,18 @@ def signals_blocked() -> Iterator[None]:
 
 
 def read_in_process(arguments: Sequence[str], out: BinaryIO) -> None:
-    """Read the file of the errand, a JSON object with ``path``, ``name`` and ``limits``.
+    """Read a file in the helper process, and write frames to ``out``.
 
-    ``following``: the file is still coming in, and words on stdin say how far it may be read.
+    ``arguments``: one JSON object with ``path``, ``name``, ``limits`` and ``following``; see
+    :func:`start_reader`.
     """
-    errand = json.loads(arguments[0])
-    path = Path(errand["path"])
+    task = json.loads(arguments[0])
+    path = Path(task["path"])
     reader: ExtractReader[PreParsed | Entry] = ExtractReader(
-        read_growing_file(path, read_marks(sys.stdin.buffer))
-        if errand.get("following")
-        else read_chunks(path),
-        name=errand["name"],
+        read_growing_file(path, read_marks(sys.stdin.buffer)) if task.get("following") else read_chunks(path),
+        name=task["name"],
         understand=pre_parse,
-        limits=ReaderLimits(**errand["limits"]),
+        limits=ReaderLimits(**task["limits"]),
     )
     try:
         found = iter(reader)
@@ -254,15 +261,15 @@ def read_in_process(arguments: Sequence[str], out: BinaryIO) -> None:
     except SmkiSyncError as error:
         write_error(out, error)
     except MemoryError:
-        write_error(out, OutOfMemory(f"the process that reads {errand['name']} was given no more memory"))
+        write_error(out, OutOfMemory(f"the process that reads {task['name']} was given no more memory"))
     else:
         write_end(out, reader.near())
 
 
 def read_marks(stream: BinaryIO) -> Iterator[int]:
-    """How far the file has come, word by word; ends when who says so closes the pipe, or dies."""
-    while len(word := stream.read(MARK_BYTES)) == MARK_BYTES:
-        yield int.from_bytes(word)
+    """Yield the marks: how far the file may be read. Ends when the pipe is closed."""
+    while len(mark := stream.read(MARK_BYTES)) == MARK_BYTES:
+        yield int.from_bytes(mark)
 
 
 if __name__ == "__main__":
@@ -271,22 +278,22 @@ if __name__ == "__main__":
 
 
 APART_BYTES: Final = 4 << 20
-"""Size of a .gz from which a helper pays: some 20 000 records, read here in the time that it starts."""
+"""Size of a .gz from which a helper process is faster: it starts while 20 000 records are read here."""
 
-_TELL: Final = 1_000  # records between two words on progress
+_PROGRESS_RECORDS: Final = 1_000  # records between two progress reports
 
 
 def check_inner_name(fetched: DownloadedFile, names: FileNames) -> None:
-    """Raise ``BadExtract`` where the .gz calls its content another extract than the file is named as.
+    """Raise ``BadExtract`` if the name inside the .gz is that of another extract.
 
-    Appendix O 2.3.3 names both alike. The name inside is optional (RFC 1952) and says nothing unless
-    it is an extract's; but then somebody has packed another day, or another kind.
+    Both names must be the same (Appendix O 2.3.3). The name inside is optional (RFC 1952), and is ignored
+    unless it is the name of an extract.
     """
     extract = fetched.file.extract
     inner = inner_name(next(fetched.chunks(), b""))
-    meant = named_inside(inner, names) if inner else None
-    if meant and meant != (extract.kind, extract.day):
-        kind, day = meant
+    named = named_inside(inner, names) if inner else None
+    if named and named != (extract.kind, extract.day):
+        kind, day = named
         raise bad_extract(
             Fault.INNER_NAME, extract.name, f"the .gz calls its content the {kind} of {day.isoformat()}"
         )
@@ -295,11 +302,11 @@ def check_inner_name(fetched: DownloadedFile, names: FileNames) -> None:
 def read_records(
     fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted = lambda _near: None
 ) -> Iterator[Entry | Rejected]:
-    """The records of a file, read here; ends only if the whole file is proven good."""
+    """Read the records of a file in this process; raise unless the whole file is valid."""
     name = fetched.file.extract.name
     reader = ExtractReader(fetched.chunks(), name=name, understand=parse_record, limits=limits)
     for number, record in enumerate(reader, 1):
-        if number % _TELL == 0:
+        if number % _PROGRESS_RECORDS == 0:
             told(number, reader.compressed_bytes)
         yield record
     told(reader.records, reader.compressed_bytes)
@@ -315,19 +322,21 @@ def read_batches(
     *,
     cores: int | None = None,
 ) -> Iterator[Batch]:
-    """The records of a file as rows, read beside this process where that pays.
+    """Read the records of a file as rows; in a helper process if that is faster.
 
-    ``cores``: how many to count on; as many as this process may use, unless given.
+    ``cores``: number of cores (default: those that this process may use).
     """
     if fetched.file.size < APART_BYTES or (cores or len(os.sched_getaffinity(0))) == 1:
         return batches_of(read_records(fetched, limits, told, noted))
-    return _read_apart(fetched, limits, told, noted)
+    return _read_in_helper(fetched, limits, told, noted)
 
 
-def _read_apart(fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted) -> Iterator[Batch]:
+def _read_in_helper(
+    fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted
+) -> Iterator[Batch]:
     name = fetched.file.extract.name
     with ExitStack() as stack:
         with signals_blocked():
             helper = stack.enter_context(start_reader(fetched.path, name, limits))
-            stack.callback(helper.kill)  # it has ended, or nobody reads it any more
+            stack.callback(helper.kill)  # the process has ended, or its output is not needed
         yield from batches_from(helper, name, told, noted)

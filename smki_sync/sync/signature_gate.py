@@ -27,15 +27,15 @@ from smki_sync.x509 import NotACertificate, examine
 from smki_sync.x509.certificate import read_body
 
 REFUSED_LIMIT: Final = 100_000
-"""Certificates of one full that may be refused: some 150 MB of evidence; more is no slip but another PKI."""
+"""Maximum certificates of one full to quarantine, about 150 MB. More means that it is from another PKI."""
 
 Learn = Callable[[], Iterable[Authority]]
-"""Gives the authorities that a file brings, by reading it once more."""
+"""Reads a file once more and returns its authorities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ProvenIssuers:
-    """What some rows came to. ``marks``: proven just now; ``unproven``: of unknown issuers."""
+class _CheckResult:
+    """Result of checking rows. ``marks``: newly verified. ``unproven``: rows with an unknown issuer."""
 
     refused: list[tuple[StoredRow, str]]
     marks: list[int]
@@ -44,10 +44,11 @@ class _ProvenIssuers:
 
 @dataclass(slots=True)
 class SignatureGate:
-    """``known``: authorities of the mirror. ``anchors``: those of the operator.
+    """Checks the signatures of new certificates before they are served.
 
-    ``limit``: how many of a full may be refused before it is refused as a whole. ``unproven``:
-    certificates that came in although their issuer is not known.
+    ``known``: authorities in the mirror. ``anchors``: trust anchors of the operator. ``proofs``: cache of
+    verified signatures. ``limit``: a full with more refused certificates is rejected. ``unproven``: number
+    of accepted certificates with an unknown issuer.
     """
 
     known: list[Authority]
@@ -62,39 +63,39 @@ class SignatureGate:
     _marks: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Know those of the mirror."""
-        self._acquaint(())
+        """Index the known authorities."""
+        self._add_authorities(())
 
     def open_file(self, learn: Learn) -> None:
-        """A file is about to be applied; ``learn`` is asked once, and only if an issuer is not known."""
+        """Prepare for a file. ``learn`` is called at most once, when an issuer is unknown."""
         self._learn = learn
 
     def close_file(self) -> None:
-        """What was applied is committed: remember what was proven, if that can be written."""
+        """Save the verified signatures of a committed file; a write error is ignored."""
         with suppress(MirrorError):
             self.proofs.add(self._marks)
         self._marks.clear()
 
     def refuse(self, row: Row) -> str | None:
-        """Say why a certificate may not come in; ``None`` where it may."""
+        """Return why a new certificate may not be served; ``None`` if it may."""
         resolved = self._resolve(row.der)
         if not resolved.issuers and self._learn:
-            self._acquaint(self._learn())
+            self._add_authorities(self._learn())
             self._learn = None
             resolved = self._resolve(row.der)
         if resolved.issuers:
             self._marks.append(self._mark(resolved.issuers[0].body.spki, row.der))
             return None
-        if _is_false(resolved):
+        if _is_refused(resolved):
             return resolved.findings[0].detail
         self.unproven += 1
         return None
 
     def refuse_among(self, db: Db) -> Iterator[tuple[StoredRow, str]]:
-        """Every row of a generation in the making that may not stay, with the reason."""
-        self._acquaint(authorities_in(read_authorities(db)))
+        """Yield the rows of a new generation that may not be served, with the reasons."""
+        self._add_authorities(authorities_in(read_authorities(db)))
         refused = 0
-        for some in map_in_threads(self._prove, read_rows(db), self.threads):
+        for some in map_in_threads(self._check_rows, read_rows(db), self.threads):
             self._marks += some.marks
             self.unproven += some.unproven
             refused += len(some.refused)
@@ -106,11 +107,11 @@ class SignatureGate:
                 )
             yield from some.refused
 
-    def _prove(self, rows: list[StoredRow]) -> _ProvenIssuers:
-        """Prove some rows, but for those that are remembered."""
-        marks = {mark: row.id for row in rows for mark in self._first_marks(row.der)}
+    def _check_rows(self, rows: list[StoredRow]) -> _CheckResult:
+        """Check the signatures of rows that are not in the cache."""
+        marks = {mark: row.id for row in rows for mark in self._candidate_marks(row.der)}
         proven = {marks[mark] for mark in self.proofs.known(list(marks))} if marks else set()
-        done = _ProvenIssuers(refused=[], marks=[], unproven=0)
+        done = _CheckResult(refused=[], marks=[], unproven=0)
         unproven = 0
         for row in rows:
             if row.id in proven:
@@ -118,13 +119,13 @@ class SignatureGate:
             resolved = self._resolve(row.der)
             if resolved.issuers:
                 done.marks.append(self._mark(resolved.issuers[0].body.spki, row.der))
-            elif _is_false(resolved):
+            elif _is_refused(resolved):
                 done.refused.append((row, resolved.findings[0].detail))
             else:
                 unproven += 1
-        return _ProvenIssuers(refused=done.refused, marks=done.marks, unproven=unproven)
+        return _CheckResult(refused=done.refused, marks=done.marks, unproven=unproven)
 
-    def _first_marks(self, der: bytes) -> set[int]:
+    def _candidate_marks(self, der: bytes) -> set[int]:
         first = self._authorities.first_choice(examine(der).facts)
         return {self._mark(one.body.spki, der) for one in first}
 
@@ -137,18 +138,18 @@ class SignatureGate:
             marker = self._markers[spki] = self.proofs.marker(spki)
         return marker(der)
 
-    def _acquaint(self, more: Iterable[Authority]) -> None:
+    def _add_authorities(self, more: Iterable[Authority]) -> None:
         self.known += more
         self._authorities = Authorities(self.known, self.anchors, find=lambda _key_id: ())
 
 
-def _is_false(resolved: Resolved) -> bool:
+def _is_refused(resolved: Resolved) -> bool:
     refused = (FindingCode.SIGNATURE_FALSE, FindingCode.ANCHOR_DIFFERS)
     return any(finding.code in refused for finding in resolved.findings)
 
 
 def body_verifier(anchors: Iterable[bytes]) -> VerifyBody:
-    """Return what decides between two bodies of one certificate: by the authorities of the mirror."""
+    """Return a function that checks a body by the authorities of the mirror (``None``: not determined)."""
     known = anchors_of(tuple(anchors))
 
     def verify(db: Db, der: bytes) -> bool | None:
@@ -159,14 +160,14 @@ def body_verifier(anchors: Iterable[bytes]) -> VerifyBody:
             return None
         if resolved.issuers:
             return True
-        return False if _is_false(resolved) else None
+        return False if _is_refused(resolved) else None
 
     return verify
 
 
 @contextmanager
 def signature_gate(job: SyncJob, generation: Path | None) -> Iterator[SignatureGate | None]:
-    """Who is asked during a run; ``None`` where the operator wants nobody asked."""
+    """Open the signature gate for a run; ``None`` if policy.verify is off."""
     if job.verify is VerifyPolicy.OFF:
         yield None
         return
@@ -178,18 +179,18 @@ def signature_gate(job: SyncJob, generation: Path | None) -> Iterator[SignatureG
 
 
 def _authorities_of(generation: Path | None) -> list[Authority]:
-    """Authorities that the mirror holds; none where there is none, or where it cannot be read."""
+    """Return the authorities in the mirror; none if there is no mirror or it is damaged."""
     if generation is None:
         return []
     try:
         with open_mirror(generation) as db:
             return list(authorities_in(read_authorities(db)))
-    except MirrorDamaged:  # it is about to be built anew
+    except MirrorDamaged:  # the run rebuilds it
         return []
 
 
 def verified(job: SyncJob) -> Verification | None:
-    """The whole mirror, verified after a run, where the operator asks for that."""
+    """Verify the whole mirror after a run; ``None`` unless policy.verify is all."""
     if job.verify is not VerifyPolicy.ALL:
         return None
     at = datetime.combine(job.today, job.clock().timetz())
@@ -199,11 +200,11 @@ def verified(job: SyncJob) -> Verification | None:
 
 
 def authorities_in_file(job: SyncJob, fetched: DownloadedFile) -> Iterator[Authority]:
-    """Authorities that a file brings, by reading it to its end."""
+    """Read a whole file, and yield its authorities."""
 
-    def told(_records: int, _done: int) -> None:
-        """Nobody is told: the file is read again, and then somebody is."""
+    def ignore_progress(_records: int, _done: int) -> None:
+        """Ignore progress: it is reported when the file is applied."""
 
-    for record in read_records(fetched, job.limits, told, lambda _near: None):
+    for record in read_records(fetched, job.limits, ignore_progress, lambda _near: None):
         if isinstance(record, Entry) and record.facts.kind in (Kind.OCA, Kind.DCA):
             yield authority_of(record.der, AuthorityStatus.IN_USE)

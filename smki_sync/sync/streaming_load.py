@@ -23,13 +23,13 @@ from smki_sync.sync.job import SyncJob
 from smki_sync.sync.notices import ReadStatistics
 from smki_sync.sync.reader_process import MARK_BYTES, Helper, batches_from, signals_blocked, start_reader
 
-_TELL_BYTES: Final = 256 << 10
-"""Between two words to the helper: it reads as much at a time."""
+_MARK_INTERVAL: Final = 256 << 10
+"""Bytes between two marks to the helper process, which reads this much at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedGeneration:
-    """A full that was loaded while it came: the generation so far, what was odd, when it began."""
+    """A full that was loaded during its download. ``began``: when loading began."""
 
     builder: GenerationBuilder
     statistics: ReadStatistics
@@ -37,13 +37,13 @@ class LoadedGeneration:
 
 
 class StreamingLoadWorker:
-    """One reading of one part, from its first byte. Everything but :meth:`_load` is the main thread's."""
+    """Loads one partial download from its first byte. Only :meth:`_load` runs outside the main thread."""
 
     def __init__(self, job: SyncJob, extract: Extract, part: Path, builder: GenerationBuilder) -> None:
-        """Start reading what there is of ``part``; takes ``builder`` over, unless it raises.
+        """Start to read ``part``. The worker then owns ``builder``, unless this raises.
 
-        Its thread and its process are as :func:`~smki_sync.sync.reader_process.signals_blocked` as who starts
-        them.
+        Its thread and its process inherit the signal mask. Call this within
+        :func:`~smki_sync.sync.reader_process.signals_blocked`.
         """
         self.statistics = ReadStatistics()
         self.builder = builder
@@ -51,69 +51,71 @@ class StreamingLoadWorker:
         self.failed: Exception | None = None
         self.records = self.done = 0
         self._extract = extract
-        self._told = 0
-        with ExitStack() as failing:
+        self._allowed = 0
+        with ExitStack() as undo:
             self._helper = _start(part, job, extract)
-            failing.callback(self._end_helper)
+            undo.callback(self._end_helper)
             self._thread = Thread(target=self._load, name="load", daemon=True)
             self._thread.start()
-            failing.pop_all()
+            undo.pop_all()
 
     def close(self) -> None:
-        """End everything, and remove the generation."""
+        """Stop the thread and the process, and remove the generation."""
         with self.builder:
             self._end()
 
     def hand_over(self) -> LoadedGeneration:
-        """Give the generation away, now that it has every row."""
+        """Return the generation, which has every row; the caller then owns it."""
         self._end()
         return LoadedGeneration(builder=self.builder, statistics=self.statistics, began=self.began)
 
-    def tell(self, came: int) -> None:
-        """Let the helper read so far. One that has no time to listen hears it from a later word."""
-        if came - self._told >= _TELL_BYTES:
-            self._write(came, blocking=False)
+    def tell(self, received: int) -> None:
+        """Let the helper process read up to ``received`` bytes. Skips a full pipe; a later mark follows."""
+        if received - self._allowed >= _MARK_INTERVAL:
+            self._write(received, blocking=False)
 
     def finish(self, size: int) -> None:
-        """Let the helper read to the end."""
+        """Let the helper process read to the end of the file."""
         self._write(size, blocking=True)
         assert self._helper.stdin is not None
         with suppress(BrokenPipeError):
             self._helper.stdin.close()
 
     def is_loading(self, *, wait: float = 0) -> bool:
-        """Whether there is more to load, after ``wait`` seconds at most."""
+        """Wait up to ``wait`` seconds for the end; return whether loading continues."""
         self._thread.join(wait)
         return self._thread.is_alive()
 
-    def _write(self, came: int, *, blocking: bool) -> None:
+    def _write(self, received: int, *, blocking: bool) -> None:
         assert self._helper.stdin is not None
         pipe = self._helper.stdin.fileno()
         os.set_blocking(pipe, blocking)
-        with suppress(BrokenPipeError, BlockingIOError):  # it has ended, as the thread will say; or is behind
-            os.write(pipe, came.to_bytes(MARK_BYTES))
-            self._told = came
+        with suppress(
+            BrokenPipeError, BlockingIOError
+        ):  # it ended (the thread reports it), or its pipe is full
+            os.write(pipe, received.to_bytes(MARK_BYTES))
+            self._allowed = received
 
     def _load(self) -> None:
         try:
             self.builder.load_batches(self._extract, self._batches())
-        except Exception as error:  # noqa: BLE001 - whatever it is: the whole file is loaded as any other
+        except Exception as error:  # noqa: BLE001 - after any error, the complete file is loaded again
             self.failed = error
-            self._helper.kill()  # nobody reads it any more, and who tells it must not wait for it
+            self._helper.kill()  # its output is not needed, and writing marks to it must not block
 
     def _batches(self) -> Iterator[Batch]:
         def tell(records: int, done: int) -> None:
             self.records, self.done = records, done
 
-        name, odd = self._extract.name, self.statistics
-        for batch in batches_from(self._helper, name, tell, lambda near: odd.note_limit(name, near)):
+        name, statistics = self._extract.name, self.statistics
+        for batch in batches_from(self._helper, name, tell, lambda near: statistics.note_limit(name, near)):
             for row in batch.rows:
                 if row.flags:
-                    odd.note(Flag(row.flags))
+                    statistics.note(Flag(row.flags))
             yield batch
 
     def _end(self) -> None:
-        self._helper.kill()  # then the thread's next look at it is its last
+        self._helper.kill()  # so that the thread ends at its next read
         self._thread.join()
         self._end_helper()
 
@@ -127,7 +129,7 @@ class StreamingLoadWorker:
 
 
 def _start(part: Path, job: SyncJob, extract: Extract) -> Helper:
-    """A helper that has the part open, whatever its name becomes."""
+    """Start a helper process that reads the open file, so that the file may be renamed."""
     with disk_errors(part):
         handle = os.open(part, os.O_RDONLY)
     try:
@@ -137,54 +139,56 @@ def _start(part: Path, job: SyncJob, extract: Extract) -> Helper:
         os.close(handle)
 
 
-_LOOK_SECONDS: Final = 0.25
-"""Between two words on progress while the last records are loaded."""
+_PROGRESS_SECONDS: Final = 0.25
+"""Seconds between two progress reports while the last records are loaded."""
 
 
 class StreamingLoad:
-    """A context manager: leaving ends whatever goes on, and removes what was not taken."""
+    """Loads fulls during their downloads. Leaving the context stops and removes an unfinished load."""
 
     def __init__(self, job: SyncJob, build: Callable[[Extract], GenerationBuilder]) -> None:
-        """``build``: opens a generation for a full; what it raises means that nothing is loaded ahead."""
+        """``build``: creates a generation for a full. If it raises, the full is loaded after its download."""
         self._job = job
         self._build = build
         self._attempt: StreamingLoadWorker | None = None
 
     def __enter__(self) -> Self:
-        """Nothing goes on yet."""
+        """Return it unchanged."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """End it."""
+        """Stop the load, and remove its generation."""
         self._drop()
 
     def following(self, extract: Extract) -> Callable[[int], None]:
-        """Whom to tell how many bytes of a full have come; 0 begins anew."""
+        """Return the callback for the downloaded bytes of a full; 0 starts the load again."""
 
-        def came(octets: int) -> None:
-            if octets == 0:
+        def received(count: int) -> None:
+            if count == 0:
                 self._begin(extract)
             elif self._attempt and self._attempt.failed:
                 self._give_up(self._attempt.failed)
             elif self._attempt:
-                self._attempt.tell(octets)
+                self._attempt.tell(count)
 
-        return came
+        return received
 
     def take(self, fetched: DownloadedFile) -> LoadedGeneration | None:
-        """The generation with every row of the whole file in it; ``None`` where it has to be loaded yet.
+        """Wait for the last rows, and return the generation; ``None`` if the file must still be loaded.
 
-        Waits for the last rows. The generation is the caller's to enter and to leave.
+        The caller then owns the generation, and must enter and leave it.
         """
         attempt, extract = self._attempt, fetched.file.extract
         if attempt is None:
             return None
         attempt.finish(extract.size)
-        while attempt.is_loading(wait=_LOOK_SECONDS):
-            word = Reading(file=extract.name, records=attempt.records, done=attempt.done, size=extract.size)
-            self._job.hear.hear(word)
+        while attempt.is_loading(wait=_PROGRESS_SECONDS):
+            progress = Reading(
+                file=extract.name, records=attempt.records, done=attempt.done, size=extract.size
+            )
+            self._job.hear.hear(progress)
         if attempt.failed:
             self._give_up(attempt.failed)
             return None
@@ -196,18 +200,18 @@ class StreamingLoad:
         self._drop()
         part = partial_path(self._job.directory.downloads / extract.name)
         try:
-            with ExitStack() as failing:
-                builder = failing.enter_context(self._build(extract))
-                with signals_blocked():  # else nobody would know what an interrupt has let start
+            with ExitStack() as undo:
+                builder = undo.enter_context(self._build(extract))
+                with signals_blocked():  # an interrupt here would leave a process that is not registered
                     self._attempt = StreamingLoadWorker(self._job, extract, part, builder)
-                    failing.pop_all()
+                    undo.pop_all()
         except SmkiSyncError as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Say so and go on: what is wrong is said when the whole file is loaded."""
-        words = error.message if isinstance(error, SmkiSyncError) else repr(error)
-        self._job.hear.hear(Detail(text=f"not loaded while it is fetched: {words}"))
+        """Report the error and stop the load; the complete file is loaded later and reports its errors."""
+        reason = error.message if isinstance(error, SmkiSyncError) else repr(error)
+        self._job.hear.hear(Detail(text=f"not loaded while it is fetched: {reason}"))
         self._drop()
 
     def _drop(self) -> None:

@@ -1,5 +1,5 @@
-"""Rules about trust: keys, profiles, chains to a trust anchor, revocation lists, anchor slots.
+"""Rules of trust: keys, profiles, chains to a trust anchor, revocation lists, anchor slots.
 
-Certificates, lists, anchors and the time are arguments; findings are results. Nothing here reads a clock,
-a disk or a mirror.
+These are pure functions: they take certificates, lists, anchors and the time, and return findings. They do
+not read a clock, a disk or a mirror.
 """

@@ -1,9 +1,9 @@
-"""Verify a mirror against itself and its trust anchors, without its lock and without changing it.
+"""Verify a mirror and its certificate chains, without locking or changing it.
 
-* :mod:`.runner` a whole mirror or a sample, in threads
-* :mod:`.inspector` rows against their certificates, certificates against their chains; the results
-* :mod:`.explanation` one certificate, step by step
-* :mod:`.manifest` manifests of mirrors, and their comparison
+* :mod:`.runner` verify a whole mirror or a sample, in threads
+* :mod:`.inspector` compare rows with their certificates, verify chains; the results
+* :mod:`.explanation` explain the checks of one certificate, step by step
+* :mod:`.manifest` make and compare manifests of mirrors
 """
 
 from smki_sync.verify.inspector import Verification

@@ -63,8 +63,10 @@ class Prompt:
             case ["smki-sync", *rest] if not _FOR_BASH.search(line):
                 ran = Shell(place=self.here, variables=self._variables_for(rest))(*rest)
                 return Output(code=ran.code, text=self._to_page(ran.err + ran.out))
+            case ["smki-sync", *rest]:
+                return self._in_bash(line, self._variables_for(rest))
             case _:
-                return self._in_bash(line)
+                return self._in_bash(line, self.variables)
 
     def _variables_for(self, words: list[str]) -> dict[str, str]:
         """Return the variables of a command. As root, ``init`` would write to the real ``/etc/smki-sync``."""
@@ -74,9 +76,9 @@ class Prompt:
         file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
         return {**self.variables, "SMKI_SYNC_CONFIG": str(file)}
 
-    def _in_bash(self, line: str) -> Output:
+    def _in_bash(self, line: str, variables: dict[str, str]) -> Output:
         need_all_of(line)
-        environment = Shell(place=self.here, variables=self.variables).environment({})
+        environment = Shell(place=self.here, variables=variables).environment({})
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", line],

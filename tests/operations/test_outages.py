@@ -28,6 +28,7 @@ def test_the_next_sync_catches_up_in_the_documented_way(
     Repository.open(repository).advance(int(days))
     back = Shell(place=smki.place, today=TODAY + timedelta(days=int(days)))
     lineage = back("manifest", "--mirror", "mirror", "--json").document["lineage"]
-    ran = back(*words)
+    # The few devices of the test change faster than the limit on one file allows.
+    ran = back(*words, *(["--accept-shrink"] if reason == "gap-beyond-window" else []))
     assert (ran.code, ran.document["plan"]["reason"]) == (Exit.OK, reason), ran.err
     assert back("manifest", "--mirror", "mirror", "--json").document["lineage"] == lineage

@@ -10,7 +10,7 @@ from typing import Any
 
 from smki_sync.mirror.apply import CertificateGate
 from smki_sync.mirror.build import GenerationBuilder
-from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import (
     Entry,

@@ -16,7 +16,7 @@ from pathlib import Path
 from support.cli import Ran, Shell
 
 from resilience.damage.files import Said, document, packed, record
-from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.set_digest import SetDigest
 
 FULL_DAY, HELD_DAY, DAY, NEXT_DAY = 9, 10, 11, 12
 """Of November 2026: the first full, where the mirror stands, the day in question, the day after."""

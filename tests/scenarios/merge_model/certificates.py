@@ -2,6 +2,7 @@
 
 Each device has the body that the Repository issued, and two others under the same issuer and serial
 number for the fault of a body that conflicts: one that the authority signed, and one with a false signature.
+Keys and signatures are the same in every run.
 """
 
 from base64 import b64encode
@@ -54,7 +55,7 @@ def eui_text(number: int) -> str:
 @cache
 def certificates() -> tuple[Certificate, ...]:
     """Every certificate of the model, the authority first."""
-    key, stranger = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    key, stranger = _key(1), _key(2)
     authority = Certificate(
         number=AUTHORITY,
         serial=serial_text(AUTHORITY),
@@ -76,13 +77,18 @@ def serial_index() -> dict[str, int]:
     return {one.serial: one.number for one in certificates()}
 
 
+def _key(number: int) -> ec.EllipticCurvePrivateKey:
+    """A key that is the same in every run, so that a seed leads to the same bytes."""
+    return ec.derive_private_key(number, ec.SECP256R1())
+
+
 def _authority(key: ec.EllipticCurvePrivateKey) -> bytes:
     name = _name("Model issuing authority")
     builder = _builder(name, name, AUTHORITY, key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(_usage(authority=True), critical=True)
     builder = builder.add_extension(_key_identifier(key), critical=False)
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(Encoding.DER)
 
 
 def _device(
@@ -92,12 +98,16 @@ def _device(
         number=number,
         serial=serial_text(number),
         eui=eui_text(number),
-        bodies=tuple(_device_body(number, key, signer) for signer in (key, key, stranger)),
+        bodies=tuple(
+            _device_body(number, body, key, signer) for body, signer in enumerate((key, key, stranger))
+        ),
     )
 
 
-def _device_body(number: int, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey) -> bytes:
-    own = ec.generate_private_key(ec.SECP256R1())
+def _device_body(
+    number: int, body: int, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+) -> bytes:
+    own = _key(1000 + 10 * number + body)
     builder = _builder(_name("Model issuing authority"), x509.Name([]), number, own.public_key())
     octets = (_EUI + number).to_bytes(8)
     inner = bytes.fromhex("06042A030405") + bytes((4, len(octets))) + octets
@@ -107,7 +117,7 @@ def _device_body(number: int, key: ec.EllipticCurvePrivateKey, signer: ec.Ellipt
     builder = builder.add_extension(_key_identifier(own), critical=False)
     issuer = x509.AuthorityKeyIdentifier(_key_identifier(key).digest, None, None)
     builder = builder.add_extension(issuer, critical=False)
-    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(signer, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(Encoding.DER)
 
 
 def _builder(

@@ -12,8 +12,8 @@ from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
 from scenarios.merge_model.world import WINDOW, World
 
-REFUSALS = frozenset({4, 10})
-"""A restore that would lead less far, or finds no full, refuses."""
+REFUSALS = frozenset({4, 6, 10})
+"""A restore that would lead less far, or finds no full, refuses; a damaged full ends a run."""
 
 Say = Callable[["Check", str], None]
 
@@ -214,6 +214,9 @@ class History:
         _, merged, findings, fulls = min(found, key=lambda one: one[0])
         for full in fulls:
             self.told.fulls[full.day] = full
+        if self.told.was_edited:  # what a rebuild could not read again is lost
+            for day in after.missing or ():
+                self.told.deltas.pop(day, None)
         self.findings += [one for one in findings if one.check in self.checks]
         self._judge_truth(step, before, after, merged)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.merge_model.certificates import AUTHORITY, DEVICES, FALSE, ISSUED
+from scenarios.merge_model.certificates import AUTHORITY, DEVICES, FALSE, ISSUED, SIGNED_TOO
 from scenarios.merge_model.client import ClientMirror
 from scenarios.merge_model.extracts import Defect, Extract, Kind, Record
 from scenarios.merge_model.mirrors import CURRENT, View
@@ -77,6 +77,37 @@ def test_body_that_verifies_is_served_whenever_its_issuer_arrives(place: Path, s
     for view in (at_once, step_by_step):
         assert (view.rows[C].body, view.rows[C].status) == (ISSUED, status)
     assert step_by_step.digest == at_once.digest
+
+
+def test_verified_body_has_its_own_status_when_the_false_one_was_withdrawn(place: Path) -> None:
+    mirror = load(
+        place, 7, [full(4, without(C)), delta(2), delta(3), delta(4, record(C, body=FALSE)), delta(5)]
+    )
+    token, before = mirror.token(), view_of(mirror, 7)
+    assert before.rows[C].body == FALSE
+    files = [full(18, without(C)), delta(16), delta(17), delta(18), delta(19, record(C, "R"))]
+    for _ in range(2):
+        mirror.sync(named(files), 20, full=True)
+        row = view_of(mirror, 20).rows[C]
+        assert (row.body, row.status, row.withdrawn) == (ISSUED, "R", False)
+    lines = [line for line in mirror.news(token).lines or () if line.number == C]
+    assert lines[-1].after == "R"
+
+
+@pytest.mark.parametrize("first", [ISSUED, SIGNED_TOO])
+def test_body_stays_when_one_file_states_two_that_verify(place: Path, first: int) -> None:
+    """For many certificates, so that it cannot depend on how the bytes of the two compare."""
+    numbers = range(20, 40)
+    mirror = load(place, 8, [full(5), delta(3), delta(4), delta(5), delta(6), delta(7)])
+    pairs = [(record(n, "N", body=first), record(n, "N", body=1 - first)) for n in numbers]
+    both = delta(22, *(one for pair in pairs for one in pair))
+    files = named([full(19), *(delta(day) for day in range(17, 22)), both])
+    mirror.sync(files, 23, full=True)
+    before = view_of(mirror, 23).rows
+    assert {before[number].body for number in numbers} == {first}
+    for _ in range(2):
+        mirror.sync(files, 23, full=True)
+        assert view_of(mirror, 23).rows == before
 
 
 def test_conflicting_body_is_not_served_when_the_full_does_not_list_the_certificate(place: Path) -> None:

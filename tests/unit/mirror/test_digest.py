@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.set_digest import SetDigest
 
 bodies = st.binary(min_size=1, max_size=40)
 

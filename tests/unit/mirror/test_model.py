@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.list_builders import arrival, revoke
 from support.mirror_builders import FULL_DAY, apply, ask, build, digest_anew, entry, held_digest, serial_of
 
-from smki_sync.mirror.ledger import SetDigest
+from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Entry
 

@@ -242,7 +242,7 @@ def test_apply_list_changes_nothing_when_it_fails(path: Path, monkeypatch: pytes
     def broken(*_: object, **__: object) -> None:
         raise MirrorDamaged("the disk")
 
-    monkeypatch.setattr("smki_sync.mirror.ledger.write_state", broken)
+    monkeypatch.setattr("smki_sync.mirror.set_digest.write_state", broken)
     with pytest.raises(MirrorDamaged):
         revoke(path, arrival(1, 2))
     assert dump(path) == before
