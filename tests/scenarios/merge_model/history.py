@@ -12,7 +12,7 @@ from scenarios.merge_model.reference import Merged, Row, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
 from scenarios.merge_model.world import WINDOW, World
 
-REFUSALS = frozenset({4, 6, 10})
+REFUSALS = frozenset({2, 4, 6, 10})
 """A restore that would lead less far, or finds no full, refuses; a damaged full ends a run."""
 
 Say = Callable[["Check", str], None]
@@ -113,7 +113,7 @@ class History:
         self.view: View | None = None
         self.digests: dict[int, str] = {}
         self._digests_before: dict[int, str] = {}
-        self.is_vague = False  # a run that failed has not said what it applied to an earlier generation
+        self.is_vague = False  # which status a certificate has that is not In-Use
         self._steps: list[tuple[Step, Outcome | None, View | None]] = []
         self._known: dict[int, Standing] = {}
         self._token = ""
@@ -137,7 +137,12 @@ class History:
         outcome = perform(step, self.world, self.mirror, before.position if before else None)
         after = self.mirror.view(step.day)
         self._steps.append((step, outcome, after))
-        if outcome and outcome.exit not in EXPECTED_EXITS:
+        is_refused = (
+            step.act in (Act.RESTORE, Act.RESTORE_ARCHIVE)
+            and outcome is not None
+            and outcome.exit in REFUSALS
+        )
+        if outcome and outcome.exit not in EXPECTED_EXITS and not is_refused:
             self._say(Check.FAILED, step, f"exit code {outcome.exit}: {outcome.text}")
         if after is None:
             if before:
@@ -175,15 +180,16 @@ class History:
         elif self.view is None or (step.act is Act.RESTORE_TO and outcome and outcome.exit in (0, 3)):
             self.told, self._accepted, self.is_vague = Told(), set(), False
         self.told.add(outcome.applied if outcome else ())
-        if after.used and self.view and after.base != self.view.base:
+        if after.used and self.view and (after.base != self.view.base or self._is_rebuilt(after)):
             self.is_vague = True
-        self.told.add(one for one in after.used if not self._is_known(one))
+        self.told.add(after.used)
         if step.act is Act.BACK_UP:
             self._kept = self.told.copy(), set(self._accepted)
 
-    def _is_known(self, one: Extract) -> bool:
-        kept = self.told.fulls if one.kind is Kind.FULL else self.told.deltas
-        return one.day in kept
+    def _is_rebuilt(self, after: View) -> bool:
+        """Whether the mirror was made from another edition of its full since it last said so."""
+        fulls = [one for one in after.used if one.kind is Kind.FULL]
+        return any(self.told.fulls.get(one.day) is not one for one in fulls)
 
     def _possible_fulls(self, step: Step, after: View) -> list[list[Extract]]:
         """The fulls that were used; a repair that nobody was told of may have used one more."""
@@ -214,7 +220,8 @@ class History:
         _, merged, findings, fulls = min(found, key=lambda one: one[0])
         for full in fulls:
             self.told.fulls[full.day] = full
-        if self.told.was_edited:  # what a rebuild could not read again is lost
+        if self.told.was_edited:  # what a rebuild could not read again is lost, or remembered as a status
+            self.is_vague = True
             for day in after.missing or ():
                 self.told.deltas.pop(day, None)
         self.findings += [one for one in findings if one.check in self.checks]
@@ -393,11 +400,12 @@ class History:
         if rejected and not outcome.quarantined:
             self._say(Check.QUARANTINE, step, "0, and a record since the last full was rejected")
         files = (*self.told.fulls.values(), *self.told.deltas.values())
+        conflicting = {record.number for one in files for record in one.records if record.body}
         odd = {
             (one, number)
             for one in files
             for number, record in enumerate(one.records)
-            if record.defect or record.body
+            if record.defect or record.number in conflicting
         }
         if outcome.quarantined and odd <= self._accepted:
             self._say(Check.QUARANTINE, step, f"{outcome.quarantined}, and all are accepted")

@@ -210,6 +210,19 @@ def test_unproven_mirror_heals_with_the_next_full_on_its_own(place: Path) -> Non
     assert (outcome.exit, view.position) == (CURRENT, 17)
 
 
+def test_unproven_mirror_heals_by_a_full_that_was_compared_before_a_restore(place: Path) -> None:
+    mirror = load(place, 12, [full(10), *(delta(day) for day in range(9, 12))])
+    later = [full(17), *(delta(day) for day in range(12, 19))]
+    mirror.sync(named(later), 19)
+    assert not view_of(mirror, 19).unproven
+    archive = named([full(10), *(delta(day) for day in range(9, 19)), full(17)])
+    mirror.restore(archive, 19, to=13)
+    assert view_of(mirror, 19).missing == (8,)
+    mirror.sync(named(later), 19)
+    view = view_of(mirror, 19)
+    assert (view.position, view.missing) == (18, None)
+
+
 def test_older_generation_that_is_put_back_does_not_mislead_a_follower(place: Path) -> None:
     mirror = load(place, 11, [full(10), delta(8), delta(9), delta(10)])
     mirror.sync(named([full(17, without(C)), delta(15), delta(16), delta(17)]), 18, full=True)
