@@ -31,7 +31,7 @@ from support.mirror_builders import (
     statuses,
 )
 
-from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError
+from smki_sync.errors import BadExtract, InternalError, MirrorDamaged
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Flag, RejectReason, Usage
 from smki_sync.model.extract import ExtractKind
@@ -215,7 +215,7 @@ def test_delta_is_refused_unread_when_it_does_not_follow(mirror: Path, day: int)
     apply(mirror, NEXT, [])
     apply(mirror, november(11), [])
     before = dump(mirror)
-    with pytest.raises(MirrorError, match="does not follow the position 2026-11-11"):
+    with pytest.raises(InternalError, match="does not follow the position 2026-11-11"):
         apply(mirror, november(day), _never(), content="other bytes")
     assert dump(mirror) == before
 
@@ -223,7 +223,7 @@ def test_delta_is_refused_unread_when_it_does_not_follow(mirror: Path, day: int)
 def test_a_delta_of_a_known_day_with_other_bytes_is_refused(mirror: Path) -> None:
     apply(mirror, NEXT, [entry(4)])
     before = dump(mirror)
-    with pytest.raises(MirrorError, match="does not follow"):
+    with pytest.raises(InternalError, match="does not follow"):
         apply(mirror, NEXT, _never(), content="other bytes")
     assert dump(mirror) == before
 
