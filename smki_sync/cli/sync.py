@@ -46,6 +46,15 @@ def sync(
             " policy.max_shrink_share allows.",
         ),
     ] = False,
+    forget_list: Annotated[
+        str | None,
+        typer.Option(
+            "--forget-list",
+            metavar="ISSUER",
+            help="Let any available list replace those in force of this issuer (name or key identifier), for"
+            " example after a list with a wrong date.",
+        ),
+    ] = None,
     place: SourceOptions,
     output: OutputOptions,
 ) -> None:
@@ -61,7 +70,9 @@ def sync(
         report = (
             make_dry_run(job, full=full)
             if dry_run
-            else record_run(settings, job, "sync", lambda: _run(job, settings, full=full))
+            else record_run(
+                settings, job, "sync", lambda: _run(job, settings, full=full, forget_list=forget_list)
+            )
         )
         if output.as_json or output.quiet or isinstance(events, JsonReporter):  # else stdout has the notices
             for notice in report.attention:
@@ -73,8 +84,9 @@ def sync(
     raise typer.Exit(exit_of_outcome(report.outcome))
 
 
-def _run(job: SyncJob, settings: Config, *, full: bool) -> SyncReport:
-    return reconcile_new_full(job, run(job, full=full), settings.policy.reconcile)
+def _run(job: SyncJob, settings: Config, *, full: bool, forget_list: str | None) -> SyncReport:
+    report = run(job, full=full, forget_list=forget_list)
+    return reconcile_new_full(job, report, settings.policy.reconcile)
 
 
 def show_report(report: SyncReport) -> None:

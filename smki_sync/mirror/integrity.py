@@ -18,7 +18,7 @@ from smki_sync.mirror import set_digest
 from smki_sync.mirror.connection import connect_to_read, disk_errors
 from smki_sync.mirror.inspection import StoredRow, each_row
 from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
-from smki_sync.mirror.schema import IN_USE, KINDS
+from smki_sync.mirror.schema import IN_USE, KINDS, SCHEMA_VERSION
 from smki_sync.mirror.set_digest import SetDigest, expand, read_digest
 
 SHARDS: Final = 1024
@@ -266,7 +266,8 @@ def _copy(link: Path, target: Path, progress: Told) -> None:
                 while not backup.done:
                     backup.step(_PAGES)
                     progress(backup.page_count - backup.remaining, backup.page_count)
-            copy.execute("UPDATE mirror SET inode = NULL")  # marks the file as a copy
+            if copy.pragma("user_version") == SCHEMA_VERSION:
+                copy.execute("UPDATE mirror SET inode = NULL")  # marks the file as a copy
             copy.pragma("journal_mode", "DELETE")  # one file, without side files
 
 

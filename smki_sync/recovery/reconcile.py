@@ -232,7 +232,7 @@ def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy
     Drift that was not repaired is reported by every run until it is repaired, or the mirror is rebuilt.
     Raises :class:`MirrorDamaged` if the mirror is damaged.
     """
-    if policy is ReconcilePolicy.NEVER or job.directory.current() is None:
+    if policy is ReconcilePolicy.NEVER or report.position is None:
         return report
     history = History(job.directory.history)
     try:

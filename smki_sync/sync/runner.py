@@ -15,7 +15,14 @@ from smki_sync.download import (
     discard_other_partial_files,
     space_needed,
 )
-from smki_sync.errors import BadExtract, MirrorDamaged, MirrorError, MirrorNotWritable, SourceError
+from smki_sync.errors import (
+    BadExtract,
+    MirrorDamaged,
+    MirrorError,
+    MirrorNotWritable,
+    SourceError,
+    UsageError,
+)
 from smki_sync.events import Detail
 from smki_sync.files import free_bytes
 from smki_sync.mirror.connection import disk_errors
@@ -43,6 +50,7 @@ from smki_sync.sync.companions import (
     apply_companions,
     check_lists,
     download_companions,
+    forget_lists,
 )
 from smki_sync.sync.decision import Decision, UnusableFile, decide, inspect_mirror, plan_again, with_hashes
 from smki_sync.sync.job import SyncJob
@@ -125,8 +133,10 @@ def _check(path: Path, size: int) -> None:
         )
 
 
-def run(job: SyncJob, *, full: bool = False) -> SyncReport:
+def run(job: SyncJob, *, full: bool = False, forget_list: str | None = None) -> SyncReport:
     """Bring the mirror up to date. ``full``: merge the newest full, even if deltas are available.
+
+    ``forget_list``: RFC 4514 name or key identifier of an issuer whose lists any available list may replace.
 
     A file that cannot be used is a missing file: the deltas before it are applied, and another full is used
     if there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
@@ -137,7 +147,20 @@ def run(job: SyncJob, *, full: bool = False) -> SyncReport:
     with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
-        return _Run(job, prepare_mirror(job)).run(full=full)
+        notices = prepare_mirror(job)
+        if forget_list is not None:
+            _forget_lists(job, forget_list)
+        return _Run(job, notices).run(full=full)
+
+
+def _forget_lists(job: SyncJob, issuer: str) -> None:
+    """Raise :class:`UsageError` if no list of the issuer is in force."""
+    generation = job.directory.current()
+    if generation is None or not forget_lists(generation, issuer):
+        raise UsageError(
+            f"The mirror has no list of the issuer {issuer!r} in force.",
+            hint="Run `smki-sync sync --json` and use the issuer from its `lists`.",
+        )
 
 
 def prepare_mirror(job: SyncJob) -> tuple[Notice, ...]:

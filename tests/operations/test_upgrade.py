@@ -23,13 +23,15 @@ from smki_sync.cli.exit_codes import Exit
 from smki_sync.errors import OtherSchema
 from smki_sync.events import NullListener
 from smki_sync.mirror.schema import SCHEMA_VERSION
+from smki_sync.mirror.store import UPGRADABLE
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
 KEPT = {
     int(path.name.removeprefix("schema-").removesuffix(".tar.xz")): path
     for path in sorted((Path(__file__).parent / "kept").glob("schema-*.tar.xz"))
 }
-EARLIER = sorted(set(KEPT) - {SCHEMA_VERSION})
+EARLIER = sorted(set(KEPT) - {SCHEMA_VERSION, UPGRADABLE})
+"""Schemas that a sync does not upgrade in place: it rebuilds the mirror."""
 TODAY = date(2026, 11, 12)
 
 QUESTIONS: tuple[tuple[str, ...], ...] = (
@@ -105,6 +107,31 @@ def test_the_version_names_the_schema() -> None:
 
 
 # An earlier schema.
+
+
+def test_previous_schema_is_upgraded_in_place_and_proven_by_its_deltas(tmp_path: Path) -> None:
+    smki = unpack(UPGRADABLE, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mirror" / "mirror.db")) as db:
+        lines = db.execute("SELECT sequence, day, change, serial FROM change").fetchall()
+        rows = db.execute("SELECT id, status, extract FROM certificate").fetchall()
+    generation = (tmp_path / "mirror" / "mirror.db").resolve()
+    ran = smki("sync", "--json")
+    assert ran.code == Exit.ATTENTION, ran.err
+    assert ran.document["plan"]["reason"] == "deltas-available"
+    assert ran.document["attention"][0]["code"] == "unproven"
+    assert {notice["level"] for notice in ran.document["attention"][1:]} == {"note"}
+    assert ran.document["unproven"]["missing"] == []
+    assert (tmp_path / "mirror" / "mirror.db").resolve() == generation
+    with closing(sqlite3.connect(tmp_path / "mirror" / "mirror.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert (
+            db.execute("SELECT sequence, day, change, serial FROM change").fetchall()[: len(lines)] == lines
+        )
+        kept = db.execute("SELECT id, status, extract FROM certificate").fetchall()
+        assert {row[0] for row in rows} <= {row[0] for row in kept}
+    fresh = smki("sync", "--mirror", "fresh", "--json").document
+    assert ran.document["digest"] == fresh["digest"]
+    assert smki("sync", "--full", "--json").document["unproven"] is None
 
 
 @pytest.mark.parametrize("smki", EARLIER, ids="schema-{}".format, indirect=True)
@@ -264,14 +291,15 @@ def test_whoever_says_so_goes_back_to_this_version(newer: Shell, words: tuple[st
 # Today's schema.
 
 
-def test_a_mirror_of_today_is_gone_on_with(tmp_path: Path) -> None:
+def test_copy_of_a_mirror_of_today_continues_with_a_new_lineage(tmp_path: Path) -> None:
     smki = unpack(SCHEMA_VERSION, tmp_path)
     before = smki("manifest", "--json").document
     ran = smki("sync", "--json")
     assert ran.code == Exit.OK, ran.err
     assert ran.document["plan"]["reason"] == "deltas-available"
     assert ran.document["digest"] == smki("sync", "--mirror", "fresh", "--json").document["digest"]
-    assert smki("manifest", "--json").document["lineage"] == before["lineage"]
+    assert smki("manifest", "--json").document["lineage"] != before["lineage"]
+    assert "history-lost" in {notice["code"] for notice in ran.document["attention"]}
     assert smki("verify").code == Exit.OK
 
 

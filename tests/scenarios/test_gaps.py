@@ -194,7 +194,7 @@ def test_a_repository_that_was_emptied_leaves_the_mirror_and_is_late(party: Part
     before = read(party.mirror)
     code, said = party.sync()
     assert (code, said["outcome"]) == (3, "behind")
-    assert [one["code"] for one in said["attention"]] == ["list-missing", "list-missing"]
+    assert [one["code"] for one in said["attention"]] == ["listing-empty", "list-missing", "list-missing"]
     assert read(party.mirror) == before
     code, said = party.sync(late=5)
     assert (code, said["outcome"]) == (3, "behind")

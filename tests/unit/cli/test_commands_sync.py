@@ -389,3 +389,24 @@ def test_a_week_away_is_made_good_and_two_weeks_need_a_full(
         assert ran.document["plan"]["action"] == action
         assert held(own_mirror) == repository.in_use()
     assert repository.today == TODAY + timedelta(days=21)
+
+
+def test_forget_list_applies_the_available_list_again(
+    smki: Shell, repository: Repository, own_mirror: Path
+) -> None:
+    words = ("sync", "--mirror", str(own_mirror), "--source", repository.path.as_uri(), "--json")
+    (crl,) = [one for one in smki(*words).document["lists"] if one["kind"] == "crl"]
+    assert crl["state"] == "in-force"
+    ran = smki(*words, "--forget-list", crl["issuer"])
+    assert ran.code == 0, ran.err
+    (again,) = [one for one in ran.document["lists"] if one["kind"] == "crl"]
+    assert (again["issuer"], again["number"], again["state"]) == (crl["issuer"], crl["number"], "applied")
+
+
+def test_forget_list_fails_when_the_issuer_has_no_list(
+    smki: Shell, repository: Repository, own_mirror: Path
+) -> None:
+    words = ("sync", "--mirror", str(own_mirror), "--source", repository.path.as_uri(), "--json")
+    ran = smki(*words, "--forget-list", "CN=unknown")
+    assert ran.code == 2
+    assert "CN=unknown" in ran.error["message"]
