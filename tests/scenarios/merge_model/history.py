@@ -1,21 +1,27 @@
 """One history: a repository, an operator's steps on a mirror, and what must hold after each of them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from scenarios.merge_model.extracts import Extract, Kind
+from scenarios.merge_model.findings import (
+    ALL,
+    Check,
+    Finding,
+    UsedFiles,
+    compare_row,
+    described_step,
+    summary,
+)
 from scenarios.merge_model.mirrors import ATTENTION, CURRENT, FINDING, Mirror, Outcome, View
 from scenarios.merge_model.operators import Act, Step, perform
-from scenarios.merge_model.reference import Merged, Row, merge
+from scenarios.merge_model.reference import Merged, merge
 from scenarios.merge_model.reference_mirror import Books, ReferenceMirror
 from scenarios.merge_model.world import WINDOW, World
 
 REFUSALS = frozenset({2, 4, 6, 10})
 """A restore that would lead less far, or finds no full, refuses; a damaged full ends a run."""
-
-Say = Callable[["Check", str], None]
 
 Standing = tuple[str, bool]
 """Status, and whether withdrawn: what a follower of the journal knows."""
@@ -24,73 +30,6 @@ RUNS = frozenset({Act.SYNC, Act.SYNC_FULL, Act.RESTORE})
 """Actions that take what is on offer."""
 
 EXPECTED_EXITS = frozenset({0, 3, 4, 6, 7, 10})
-
-
-class Check(StrEnum):
-    """A property, by the name under which a failure is reported."""
-
-    TRUTH = "In-Use differs from the truth, and the mirror is not marked"
-    ROWS = "a row is not what the files say"
-    BODY = "a body is not the one that the rule serves"
-    MARKS = "a row is marked, or not, against the rule"
-    MISSING = "the missing dates are not those that were never applied"
-    PROVEN = "the mirror is marked, or not, against the rule"
-    EXIT = "exit code 0, and not current"
-    FAILED = "an action failed"
-    POSITION = "the position is ahead of what was applied, or went back"
-    PROGRESS = "the position is behind what is on offer"
-    REPORT = "a report says otherwise than the mirror"
-    AGAIN = "the same action a second time changed something"
-    JOURNAL = "the journal, replayed, does not give the mirror"
-    GAP = "a run does not name the delta at which it stops"
-    HEALS = "an unproven mirror leaves a full aside that would prove it"
-    DRIFT = "reconcile finds a difference that there is not"
-    QUARANTINE = "the quarantine does not count what nobody has accepted"
-    DIGEST = "two proven mirrors at one position have different digests"
-
-
-ALL = frozenset(Check)
-WITHOUT_REFERENCE = ALL - {
-    Check.ROWS,
-    Check.BODY,
-    Check.MARKS,
-    Check.MISSING,
-    Check.PROVEN,
-    Check.PROGRESS,
-    Check.HEALS,
-}
-"""Checks that know the truth and compare states, and not the rule."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A property that did not hold."""
-
-    check: Check
-    step: Step
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.step}: {self.check}: {self.detail}"
-
-
-@dataclass(slots=True)
-class Told:
-    """Everything that one lineage has used, newest edition of each; and since when it is that lineage."""
-
-    fulls: dict[int, Extract] = field(default_factory=dict)
-    deltas: dict[int, Extract] = field(default_factory=dict)
-    was_edited: bool = False
-
-    def add(self, files: Iterable[Extract]) -> None:
-        for one in files:
-            kept = self.fulls if one.kind is Kind.FULL else self.deltas
-            if kept.get(one.day, one) is not one:
-                self.was_edited = True
-            kept[one.day] = one
-
-    def copy(self) -> "Told":
-        return Told(dict(self.fulls), dict(self.deltas), self.was_edited)
 
 
 @dataclass(slots=True)
@@ -109,7 +48,7 @@ class History:
         self.rule = world.options.rule
         self.findings: list[Finding] = []
         self.tally = Tally()
-        self.told = Told()
+        self.told = UsedFiles()
         self.view: View | None = None
         self.digests: dict[int, str] = {}
         self._digests_before: dict[int, str] = {}
@@ -117,7 +56,7 @@ class History:
         self._steps: list[tuple[Step, Outcome | None, View | None]] = []
         self._known: dict[int, Standing] = {}
         self._token = ""
-        self._kept: tuple[Told, set[tuple[Extract, int]]] | None = None
+        self._kept: tuple[UsedFiles, set[tuple[Extract, int]]] | None = None
         self._accepted: set[tuple[Extract, int]] = set()
         self._ever_accepted: set[tuple[Extract, int]] = set()  # a new lineage may know it or not
         self._was_put_back = False
@@ -170,7 +109,7 @@ class History:
     @property
     def story(self) -> str:
         """What happened, step by step."""
-        return "\n".join(_told_of(self.world, *one) for one in self._steps)
+        return "\n".join(described_step(self.world, *one) for one in self._steps)
 
     # What was used
 
@@ -178,7 +117,7 @@ class History:
         if step.act is Act.PUT_BACK and self._kept:
             self.told, self._accepted = self._kept[0].copy(), set(self._kept[1])
         elif self.view is None or (step.act is Act.RESTORE_TO and outcome and outcome.exit in (0, 3)):
-            self.told, self._accepted, self.is_vague = Told(), set(), False
+            self.told, self._accepted, self.is_vague = UsedFiles(), set(), False
         self.told.add(outcome.applied if outcome else ())
         if after.used and self.view and (after.base != self.view.base or self._is_rebuilt(after)):
             self.is_vague = True
@@ -262,7 +201,7 @@ class History:
         for number in sorted(merged.rows.keys() | after.rows.keys()):
             row = after.rows.get(number)
             if not self.is_vague or (row and row.in_use) or number in merged.in_use:
-                _compare_row(number, row, merged, say)
+                compare_row(number, row, merged, say)
         return merged, findings
 
     def _judge_truth(self, step: Step, before: View | None, after: View, merged: Merged) -> None:
@@ -457,7 +396,7 @@ class History:
 
     def _judge_again(self, step: Step, before: View, after: View) -> None:
         if (before.position, before.missing, before.digest) != (after.position, after.missing, after.digest):
-            self._say(Check.AGAIN, step, f"{_summary(before)}; then {_summary(after)}")
+            self._say(Check.AGAIN, step, f"{summary(before)}; then {summary(after)}")
         for number in sorted(before.rows.keys() | after.rows.keys()):
             one, other = before.rows.get(number), after.rows.get(number)
             if one != other:
@@ -492,41 +431,3 @@ class History:
                 detail = f"certificate {number} is {rows.get(number)}, replayed {self._known.get(number)}"
                 self._say(Check.JOURNAL, step, detail)
         self._known = rows
-
-
-def _compare_row(number: int, row: Row | None, merged: Merged, say: Say) -> None:
-    expected = merged.rows.get(number)
-    if row == expected:
-        return
-    if number in merged.conflicts:
-        if row and expected and row.body != expected.body and number not in merged.open_bodies:
-            say(Check.BODY, f"certificate {number}: body {row.body}, by the rule {expected.body}")
-        return
-    if row is None or expected is None:
-        if row is None or row.in_use:  # a mirror may remember more than the files of this lineage say
-            say(Check.ROWS, f"certificate {number}: {row}, by the rule {expected}")
-        return
-    if replace(row, marked=False) != replace(expected, marked=False):
-        say(Check.ROWS, f"certificate {number}: {row}, by the rule {expected}")
-    if row.marked != expected.marked and number not in merged.open_marks:
-        say(Check.MARKS, f"certificate {number}: {row}, by the rule {expected}")
-
-
-def _summary(view: View) -> str:
-    return f"position {view.position}, missing {view.missing}, digest {view.digest[:8]}"
-
-
-def _told_of(world: World, step: Step, outcome: Outcome | None, after: View | None) -> str:
-    """One step in words."""
-    is_archive = step.act in (Act.RESTORE_ARCHIVE, Act.RESTORE_TO)
-    files = world.archive(step.day) if is_archive else world.offer(step.day)
-    offer = ", ".join(str(one) for _, one in sorted(files.items()))
-    if step.act in (Act.SYNC, Act.SYNC_FULL) and (fallback := world.fallback(step.day)):
-        offer += "; as a fallback: " + ", ".join(str(one) for _, one in sorted(fallback.items()))
-    state = "no mirror"
-    if after:
-        missing = "proven" if after.missing is None else f"unproven, missing {list(after.missing)}"
-        state = f"position {after.position}, full {after.base}, {missing}"
-    applied = ", ".join(map(str, outcome.applied)) if outcome else ""
-    ended = f"exit {outcome.exit} ({outcome.text.strip()}); " if outcome else ""
-    return f"{step}\n    on offer: {offer}\n    applied:  {applied}\n    {ended}{state}"

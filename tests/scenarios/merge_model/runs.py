@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from scenarios.merge_model.client import ClientMirror
-from scenarios.merge_model.history import ALL, Check, History, Tally
+from scenarios.merge_model.findings import ALL, Check
+from scenarios.merge_model.history import History, Tally
 from scenarios.merge_model.mirrors import Mirror
 from scenarios.merge_model.operators import Step, readable, thought_up
 from scenarios.merge_model.reference import Rule

@@ -5,14 +5,14 @@ from random import Random
 import pytest
 
 from scenarios.merge_model.extracts import Extract
-from scenarios.merge_model.history import WITHOUT_REFERENCE
+from scenarios.merge_model.findings import WITHOUT_REFERENCE
 from scenarios.merge_model.reference import merge
 from scenarios.merge_model.reference_mirror import ReferenceMirror
 from scenarios.merge_model.runs import LIVES, run_many, seeds
 from scenarios.merge_model.world import Options, World
 from scenarios.merge_model.wrong import WRONG
 
-HISTORIES = 600
+HISTORIES = 500
 STEPS = 30
 MUTANT_HISTORIES = 100
 
