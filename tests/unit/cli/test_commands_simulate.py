@@ -53,7 +53,7 @@ def test_faults_strike_the_day_and_may_be_several(smki: Shell, repository: Repos
         (("advance", "new"), "new"),
         (("advance", "REPO", "--days", "0"), "--days"),
         (("advance", "REPO", "--fault", "bogus"), "withhold-delta"),
-        (("advance", "REPO", "--fault", "truncate-full"), "no full falls due"),
+        (("advance", "REPO", "--fault", "truncate-full"), "No full is due"),
         (("serve", "new"), "new"),
         (("serve", "REPO", "--port", "65536"), "--port"),
     ],
