@@ -238,6 +238,8 @@ def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy
     try:
         offer, known = history.offer(), history.comparisons()
     except MirrorError as error:
+        if policy is ReconcilePolicy.WHEN_NEEDED and report.census.unproven is None:
+            return report  # a proven mirror needs no comparison
         return _with(report, _unknown(error))
     full = _due(job, report, offer, known, policy)
     if full is None:

@@ -11,7 +11,7 @@ from smki_sync.mirror.connection import connect
 HOSTILE = "</td><script>document.title='owned'</script><img src=http://192.0.2.1/x>\u202egnp.exe\x1b[31m"
 """What a record's name may hold: markup, an address to load, a turn of direction, an escape code."""
 
-_EXTRACT = "INSERT INTO extract VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+_EXTRACT = "INSERT INTO extract VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)"
 _RUN = "INSERT INTO run VALUES (:at, :command, :outcome, :exit, :reason, :position, :seconds)"
 
 
