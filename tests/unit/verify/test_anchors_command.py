@@ -60,7 +60,10 @@ def test_what_changed_since_the_publication_before_is_told(smki: Shell, reposito
     assert (odd["role_name"], odd["present"], odd["absent"]) == ("supplier", ["NORTH"], ["CENTRAL_SOUTH"])
     said = smki("anchors", "--region", "north")
     assert f"added supplier {odd['serial']}" in " ".join(said.out.split())
-    assert "do not load" in " ".join(said.err.split())
+    assert " ".join(said.err.split()) == (
+        f"supplier {odd['serial']} is in NORTH but not in CENTRAL_SOUTH."
+        " Contact the DCC before you load devices."
+    )
 
 
 def test_a_certificate_that_is_not_in_use_is_said_to_be_so(smki: Shell, repository: Repository) -> None:

@@ -13,7 +13,7 @@ import pytest
 from support.defects import BY_ITSELF, KA, NOW, ORGANISATION, PKI, Plan, flipped, made, signer
 from support.trust_mirrors import FULL_DAY, added, mirror_of, tampered
 
-from smki_sync.errors import MirrorDamaged, MirrorError, UsageError
+from smki_sync.errors import MirrorDamaged, MirrorError, OutputError, UsageError
 from smki_sync.events import Checking, Detail, Event, Verifying
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.integrity import CheckedPart
@@ -258,7 +258,7 @@ def test_a_list_is_whole_or_not_there(directory: MirrorDirectory, tmp_path: Path
             if isinstance(event, Verifying):
                 raise OSError("no more")
 
-    with pytest.raises(OSError, match="no more"):
+    with pytest.raises(OutputError, match=r"list\.jsonl cannot be written: no more\."):
         verify(job(directory, complete=tmp_path / "list.jsonl", hear=Full()))
     assert [path.name for path in tmp_path.iterdir()] == ["mirror"]
 
