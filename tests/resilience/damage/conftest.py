@@ -1,10 +1,10 @@
 """A mirror that stands, made once; a copy of it, and a place without one, for each test."""
 
-import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
+from support.mirror_copies import copy_mirror
 
 from resilience.damage.world import HELD_DAY, World
 from smki_sync.simulator.repository import Repository
@@ -31,7 +31,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory, pool: tuple[bytes, ...]) 
 @pytest.fixture
 def world(standing: Path, tmp_path: Path, pool: tuple[bytes, ...]) -> World:
     """A world of the test's own."""
-    shutil.copytree(standing, tmp_path / "world", symlinks=True)
+    copy_mirror(standing, tmp_path / "world")
     return World(tmp_path / "world", pool)
 
 

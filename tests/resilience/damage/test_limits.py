@@ -1,12 +1,12 @@
 """The limits of the reader: the notice near a limit, the error beyond it, and constant memory."""
 
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.mirror_copies import copy_mirror
 
 from resilience.damage.cases import CASES, Case
 from resilience.damage.files import MIB, document, packed, record
@@ -130,7 +130,7 @@ def peak_of(world: World) -> tuple[int, int]:
 def usual(standing: Path, pool: tuple[bytes, ...], tmp_path_factory: pytest.TempPathFactory) -> int:
     """What a sound delta takes, in KiB."""
     place = tmp_path_factory.mktemp("usual") / "world"
-    shutil.copytree(standing, place, symlinks=True)
+    copy_mirror(standing, place)
     world = World(place, pool)
     world.publish(Place.DELTA)
     code, peak = peak_of(world)

@@ -17,6 +17,7 @@ from typing import Final
 from support import plain_reader
 from support.cli import surroundings
 from support.lives import DAY, START, WITHOUT_LISTS, Life
+from support.mirror_copies import copy_mirror
 
 from resilience.kill.moments import Ended, Order, Task, run
 from smki_sync.simulator.repository import Repository
@@ -55,7 +56,7 @@ class Scene:
     def restore(self, place: Path) -> Path:
         """A fresh copy of the mirror before the run, at ``place``."""
         shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(self.before, place, symlinks=True)
+        copy_mirror(self.before, place)
         return place
 
     def sync(self, mirror: Path, order: Order = UNDISTURBED) -> Ended:
@@ -138,7 +139,7 @@ def make_scenes(place: Path) -> dict[str, Scene]:
     scenes = {}
     for name, (today, offer) in zip(NAMES, life.offers.items(), strict=True):
         before = place / f"before-{name}"
-        shutil.copytree(mirror, before, symlinks=True)
+        copy_mirror(mirror, before)
         scene = Scene(name, before, offer, today, None, life.in_use)  # type: ignore[arg-type]  # set below
         done = scene.sync(mirror)
         assert done.code == 0, (done.code, done.out, done.err)

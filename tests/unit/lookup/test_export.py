@@ -21,6 +21,7 @@ from smki_sync.model.certificate import Flag
 
 FORMATS = [form.value for form in ExportFormat]
 TREES = ("parquet", "der-tree")
+COMMITTED_SINCE = "file IN (SELECT name FROM extract WHERE committed >= '2026-11-10')"
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -28,7 +29,7 @@ def test_an_export_holds_what_the_mirror_holds(ask: Shell, mirror: Path, form: s
     for words, where in (
         ((), "in_use"),
         (("--kind", "organisation", "--role", "supplier"), "in_use AND role = 2"),
-        (("--changed-since", "2026-11-10", "--any-status"), "last_changed >= '2026-11-10'"),
+        (("--changed-since", "2026-11-10", "--any-status"), COMMITTED_SINCE),
     ):
         ran = ask("export", "--format", form, "--output", f"made-{len(words)}", *words, "--json")
         assert ran.code == 0, ran.err
@@ -95,10 +96,12 @@ def test_parquet_has_types(table: str) -> None:
 
 TIMES = ("not_before", "not_after", "revoked")
 """Of these DuckDB makes times with a zone, which Python has to be given as seconds."""
+NOT_EXPORTED = ("issuer_revoked",)
+"""Columns of the view that no export has, see docs/export-and-feed.md."""
 
 
 def test_each_value_in_parquet_is_that_of_the_mirror(table: str, rows: list[sqlite3.Row]) -> None:
-    columns = [name for name in rows[0].keys() if name not in TIMES]  # noqa: SIM118 - a Row
+    columns = [name for name in rows[0].keys() if name not in (*TIMES, *NOT_EXPORTED)]  # noqa: SIM118 - a Row
     found = ask_duckdb(
         f"SELECT {', '.join(columns)}, epoch(not_before)::BIGINT, epoch(not_after)::BIGINT"
         f" FROM {table} ORDER BY serial, issuer"

@@ -15,6 +15,7 @@ from smki_sync.cli.output import Column, table
 from smki_sync.cli.query import FIND_COLUMNS, TABLE_ROWS
 from smki_sync.export.formats import CSV_COLUMNS, csv_lines
 from smki_sync.model.certificate import Kind
+from smki_sync.simulator.repository import Repository
 
 
 def serials(ran: Ran) -> list[str]:
@@ -31,6 +32,10 @@ def expected(mirror: Path, where: str) -> set[str]:
         return {serial for (serial,) in db.execute(f"SELECT serial FROM certificates WHERE {where}")}
 
 
+COMMITTED_SINCE = "file IN (SELECT name FROM extract WHERE committed >= '2026-11-10')"
+"""The date of ``--changed-since`` is that of the sync, not that of the file."""
+
+
 @pytest.mark.parametrize(
     ("words", "where"),
     [
@@ -45,7 +50,8 @@ def expected(mirror: Path, where: str) -> set[str]:
         ("--role supplier", "in_use AND role = 2"),
         ("--role 2 --usage DS --kind organisation", "in_use AND role = 2 AND usage = 'DS'"),
         ("--issuer e357 --kind device", "in_use AND issuer = 'CN=E357' AND kind = 'device'"),
-        ("--changed-since 2026-11-10 --any-status", "last_changed >= '2026-11-10'"),
+        ("--changed-since 2026-11-10 --any-status", COMMITTED_SINCE),
+        ("--changed-since 2026-11-12 --any-status", "FALSE"),
         ("--expiring-within 3650", "in_use AND not_after < '2036-11-09T00:00:00Z'"),
     ],
 )
@@ -55,6 +61,23 @@ def test_filters_find_what_sql_on_the_view_finds(ask: Shell, mirror: Path, words
     found = serials(ran)
     assert (len(found), set(found)) == (len(wanted), wanted)
     assert ran.code == (0 if wanted else 10)
+
+
+def test_changed_since_finds_what_the_syncs_of_that_day_changed(
+    smki: Shell, repository: Repository, own_mirror: Path
+) -> None:
+    repository.advance(days=2)
+    source = ("--mirror", own_mirror, "--source", repository.path.as_uri())
+    assert smki("sync", *source, SMKI_SYNC_TODAY=repository.today.isoformat()).code == 0
+    changed = expected(
+        own_mirror, "file IN ('SMKIKR_DELT_2026-11-12.xml.gz', 'SMKIKR_DELT_2026-11-13.xml.gz')"
+    )
+    every = expected(own_mirror, "TRUE")
+    assert 0 < len(changed) < len(every)
+    words = ("find", "--any-status", "--format", "jsonl", "--mirror", own_mirror, "--changed-since")
+    for day, wanted in (("2026-11-11", every), ("2026-11-12", changed), ("2026-11-13", changed)):
+        assert set(serials(smki(*words, day))) == wanted
+    assert smki(*words, "2026-11-14").code == 10
 
 
 def test_the_filters_of_these_tests_find_something_and_leave_something_out(mirror: Path) -> None:
