@@ -148,7 +148,7 @@ def consumer(smki: Shell, own_mirror: Path) -> Consumer:
 
 
 def sync(smki: Shell, repository: Repository, mirror: Path, *words: str, code: int = 0) -> str:
-    """Sync on the repository's day; the reason of the plan. ``code``: 3 if the mirror is unproven after it."""
+    """Sync on the repository's day; the reason of the plan. ``code``: 3 if the mirror is then unproven."""
     ran = smki(
         *("sync", "--mirror", mirror, "--source", repository.path.as_uri(), "--json", *words),
         SMKI_SYNC_TODAY=repository.today.isoformat(),
