@@ -10,7 +10,6 @@ from smki_sync.catalogue import FileNames
 from smki_sync.config.policy_settings import LONGEST_SECONDS, SHORTEST_SECONDS, KeyInfo
 from smki_sync.errors import ConfigError
 from smki_sync.sources.ssh_settings import LegacyAlgorithm, SshEngine
-from smki_sync.trust.chain import anchors_in
 
 MAX_ANCHOR_FILE_BYTES: Final = 1_000_000
 """Largest file of trust anchors, in bytes. A certificate has about 600 bytes in PEM."""
@@ -26,6 +25,8 @@ def read_anchors(paths: Iterable[Path]) -> tuple[bytes, ...]:
 
 
 def _read_anchor_file(path: Path) -> tuple[bytes, ...]:
+    from smki_sync.trust.chain import anchors_in  # noqa: PLC0415 - loads cryptography, which `find` does without
+
     try:
         with path.open("rb") as file:
             data = file.read(MAX_ANCHOR_FILE_BYTES + 1)
