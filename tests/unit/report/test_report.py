@@ -94,7 +94,7 @@ def test_a_year_stays_small_and_is_shown_by_week(smki: Shell, own_mirror: Path) 
     bars = [rect for rect in page.all("rect") if rect.get("class") == "hint"]
     assert len(bars) == 3 * 53
     assert "by week" in page.text
-    assert "At most 9 days." in page.text
+    assert "Maximum: 9 days." in page.text
 
 
 def test_days_bound_how_far_back_the_page_looks(smki: Shell, own_mirror: Path) -> None:
