@@ -90,6 +90,10 @@ class _Disk(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
         return _File(self._clock, name, flags)
 
+    def xFullPathname(self, name: str) -> str:  # noqa: N802 - SQLite's
+        """Resolve links here: for this library, the answer that a path has a link is a failure."""
+        return os.path.realpath(name)
+
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
         self._clock.strike("disk", f"delete {filename}")
         super().xDelete(filename, syncdir)
