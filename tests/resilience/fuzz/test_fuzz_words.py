@@ -56,9 +56,10 @@ def loaded(octets: bytes) -> Config | ConfigError:
     """What a machine with this file and nothing else is configured to do."""
     with TemporaryDirectory() as directory:
         place = Path(directory)
-        (place / "smki-sync.toml").write_bytes(octets)
+        file = place / "smki-sync.toml"
+        file.write_bytes(octets)
         try:
-            return load({}, {}, cwd=place, user_dir=place / "no", system_file=place / "none")
+            return load({"config": file}, {}, cwd=place, user_dir=place / "no", system_file=place / "none")
         except ConfigError as error:
             return error
 
