@@ -23,6 +23,9 @@ from smki_sync.errors import MirrorNotWritable, OutputError, SmkiSyncError, Usag
 MANIFEST: Final = "_smki-sync.json"
 """The file in each exported directory that describes it. Readers of Parquet ignore names that start so."""
 
+CHECK_PREFIX: Final = ".smki-sync-check-"
+"""Prefix of the temporary directories in which :func:`check_file_system` works."""
+
 _PUBLIC: Final = 0o666
 """Mode of a new file before the umask."""
 
@@ -296,7 +299,7 @@ def check_file_system(directory: Path) -> None:
     Raises:
         MirrorNotWritable: ``file-system``: an operation failed. The message names it.
     """
-    scratch = directory / f".smki-sync-check-{secrets.token_hex(16)}"
+    scratch = directory / f"{CHECK_PREFIX}{secrets.token_hex(16)}"
     failed = _first_failure(scratch)
     if failed:
         operation, exc = failed

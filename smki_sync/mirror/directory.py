@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import Locked, MirrorDamaged, ResourceError
-from smki_sync.files import check_file_system, open_own_file, sync_directory, user_name
+from smki_sync.files import CHECK_PREFIX, check_file_system, open_own_file, sync_directory, user_name
 from smki_sync.mirror.connection import disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
@@ -225,13 +226,15 @@ class MirrorDirectory:
 
     @_translated_errors
     def discard_unfinished(self) -> tuple[Path, ...]:
-        """Remove the files that a killed build left, and return their paths.
+        """Remove what a killed run left, and return the paths of its files.
 
         If the link is broken, removes only unfinished files, not generations.
         """
         unfinished = tuple(sorted(self._unfinished()))
         for path in unfinished:
             path.unlink(missing_ok=True)
+        for scratch in self.root.glob(f"{CHECK_PREFIX}*"):
+            shutil.rmtree(scratch, ignore_errors=True)
         is_sound = self.link.is_symlink() and self.link.exists()
         linked = self._linked_number() if is_sound else max(self._numbers(), default=0)
         newer = tuple(self._path(n) for n in self._numbers() if n > linked)

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fcntl import F_SETPIPE_SZ, fcntl
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,6 +36,7 @@ KINDS: Final = frozenset({"file", "sql", "disk", "event"})
 PYTHON: Final = KINDS - {"disk"}
 """Moments at which Python's own code runs, so that the handler of a signal may."""
 
+_PIPE_BYTES: Final = 1 << 20  # all that a command says must fit: it is read after the end
 _CHUNK: Final = 2_048  # octets of a download between two moments
 
 
@@ -77,6 +79,8 @@ class Begun:
 
     def __init__(self, task: Task) -> None:
         pipes = [Pipe(duplex=False) for _ in range(3)]
+        for mine, _ in pipes:
+            fcntl(mine.fileno(), F_SETPIPE_SZ, _PIPE_BYTES)
         self._ends = [mine for mine, _ in pipes]
         theirs = [their for _, their in pipes]
         self._process = WARM.Process(target=_perform, args=(task, *theirs))

@@ -116,7 +116,8 @@ class Scene:
         assert after.rows == self.after.rows
         assert after.journal == self.after.journal
         assert [entry[1:6] for entry in after.ledger] == [entry[1:6] for entry in self.after.ledger]
-        assert left_over(mirror) == []
+        left = left_over(mirror)
+        assert left == [], left
 
 
 def left_over(mirror: Path) -> list[str]:
