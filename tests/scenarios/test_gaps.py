@@ -198,7 +198,11 @@ def test_a_repository_that_was_emptied_leaves_the_mirror_and_is_late(party: Part
     assert read(party.mirror) == before
     code, said = party.sync(late=5)
     assert (code, said["outcome"]) == (3, "behind")
-    assert {one["code"] for one in said["attention"]} == {"repository-late", "list-missing"}
+    assert {one["code"] for one in said["attention"]} == {
+        "listing-empty",
+        "repository-late",
+        "list-missing",
+    }
     assert read(party.mirror) == before
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.plain_reader import Key, Line, digest_hex, opened
-from support.scenario_writer import publish, record
+from support.scenario_writer import publish, publish_overlap, record
 from support.x509_builders import REAL
 
 from scenarios.operator import Operator, call
@@ -26,6 +26,7 @@ def operator(tmp_path: Path) -> Operator:
     operator = Operator(tmp_path / "mirror", tmp_path / "files")
     publish(operator.files, "FULL", FIRST, [record(der) for der in REAL[:5]])
     changed = [record(der, status) for der, status in OTHERS.items()]
+    publish_overlap(operator.files, FIRST)
     publish(operator.files, "DELT", FIRST + DAY, changed)
     assert operator.sync(FIRST + DAY).outcome is Outcome.CURRENT
     return operator
@@ -46,7 +47,7 @@ def resync(operator: Operator, day: date, *listed: bytes) -> None:
     for path in operator.files.iterdir():
         path.unlink()
     publish(operator.files, "FULL", day, [record(der) for der in listed])
-    publish(operator.files, "DELT", day, [])
+    publish_overlap(operator.files, day)
     assert operator.sync(day).outcome is Outcome.CURRENT
 
 

@@ -210,6 +210,9 @@ def replay(ground: dict[Key, Standing], journal: tuple[Line, ...]) -> dict[Key, 
                 assert revoked == (line.change == "unrevoked")
                 assert (line.before, line.after) == ((status, None) if not revoked else (None, status))
                 known[line.key] = (status, withdrawn, not revoked)
+            case "claims" | "body":
+                assert line.before == line.after
+                assert line.key in known
             case other:
                 raise AssertionError(other)
     return known

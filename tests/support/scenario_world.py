@@ -209,7 +209,8 @@ class World:
     def _check_statuses(self, mirror: Mirror, truth: Truth) -> None:
         for key, (status, _) in truth.items():
             row = mirror.rows.get(key)
-            if self.calendar.last_change(key, mirror.position) in self.heard:
+            changed = self.calendar.last_change(key, mirror.position)
+            if changed >= START and changed in self.heard:
                 assert row is not None
                 assert row.status == status or (row.withdrawn and status != "I")
             if row:

@@ -37,7 +37,7 @@ def test_the_browser_asks_for_nothing_but_the_page_and_has_no_complaint(tab: Tab
     assert tab.complaints == []
     assert tab.ask("document.title") == "SMKI mirror: current"
     shown = tab.ask("document.body.innerText")
-    assert "It holds the Repository as of 2026-11-11." in shown
+    assert "Its position is 2026-11-11." in shown
     assert "<script>document.title" in shown
 
 
