@@ -38,6 +38,9 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     ),
     "show": CommandInfo(CommandGroup.LOOK_UP, "smki_sync.cli.query", "Show the certificates of one subject."),
     "find": CommandInfo(CommandGroup.LOOK_UP, "smki_sync.cli.query", "List certificates that match filters."),
+    "check": CommandInfo(
+        CommandGroup.LOOK_UP, "smki_sync.cli.check", "Check a list of devices or certificates."
+    ),
     "changes": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.query", "List changes in order, without gaps."
     ),
