@@ -38,7 +38,7 @@ from smki_sync.cli.output import (
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import Fields, csv_header, csv_row
 from smki_sync.files import atomic_file, atomic_tree
-from smki_sync.lookup.check import CheckedLine, CheckOptions, CheckVerdict, check_lines
+from smki_sync.lookup.check import CheckedLine, CheckOptions, check_lines
 from smki_sync.lookup.check_output import (
     CheckCounts,
     PemFiles,
@@ -48,6 +48,7 @@ from smki_sync.lookup.check_output import (
     united_columns,
 )
 from smki_sync.lookup.inputs import CheckInput, InputLine, open_input
+from smki_sync.lookup.verdicts import CheckVerdict
 from smki_sync.mirror.queries import Connection, open_mirror, read_position
 from smki_sync.model.certificate import Usage
 from smki_sync.model.plan import Position
@@ -413,16 +414,22 @@ def _pem_writer(stack: ExitStack, request: CheckRequest) -> PemFiles | None:
 
 def _head(run: _Run) -> Json:
     options = run.request.options
-    unproven = run.position.unproven
     return {
         "schema": schema_of("check"),
         "position": run.position.day.isoformat(),
-        "unproven": unproven
-        and {"since": unproven.since.isoformat(), "missing": [day.isoformat() for day in unproven.missing]},
+        "unproven": unproven_document(run.position),
         "at": utc(options.at),
         "need": [usage.value for usage in options.need],
         "role": options.role,
     }
+
+
+def unproven_document(position: Position) -> Json | None:
+    """Return why the mirror is unproven as JSON; ``None`` if it is proven."""
+    unproven = position.unproven
+    if unproven is None:
+        return None
+    return {"since": unproven.since.isoformat(), "missing": [day.isoformat() for day in unproven.missing]}
 
 
 def _json_end(run: _Run, inputs: Inputs, error: BaseException | None = None) -> str:

@@ -41,6 +41,11 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     "check": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.check", "Check a list of devices or certificates."
     ),
+    "bundle": CommandInfo(
+        CommandGroup.LOOK_UP,
+        "smki_sync.cli.bundle",
+        "Print certificates and their path for a service request.",
+    ),
     "changes": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.query", "List changes in order, without gaps."
     ),

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from itertools import chain, islice
 from typing import Final, NamedTuple, assert_never
 
 from smki_sync.lookup.identity import FileCertificate, Reading
 from smki_sync.lookup.inputs import InputLine
+from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, answer_for, choose
 from smki_sync.mirror.batch_queries import Matches, find_many, keys_of
 from smki_sync.mirror.queries import (
     Certificate,
@@ -23,36 +23,12 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.rows import holds_devices
 from smki_sync.model.certificate import ROLE_NAMES, Usage
-from smki_sync.timestamps import utc
 
 BATCH_LINES: Final = 1_000
 """Lines that are looked up together."""
 SCAN_LINES: Final = 20_000
 """Lines of a batch that reads every device, because devices are not indexed by key identifier and hash."""
 
-
-class CheckVerdict(StrEnum):
-    """The answer for one line and usage. Codes in CSV and JSON: never rename one."""
-
-    READY = "ready"
-    UNKNOWN = "unknown"
-    MISSING = "missing"
-    AMBIGUOUS = "ambiguous"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not-yet-valid"
-    REVOKED = "revoked"
-    ISSUER_REVOKED = "issuer-revoked"
-    NOT_IN_USE = "not-in-use"
-    WITHDRAWN = "withdrawn"
-    DIFFERS = "differs"
-    UNREADABLE = "unreadable"
-
-
-_NEAREST: Final = (
-    *(CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED, CheckVerdict.ISSUER_REVOKED),
-    *(CheckVerdict.REVOKED, CheckVerdict.NOT_IN_USE, CheckVerdict.WITHDRAWN),
-)
-"""Verdicts from the one nearest to ready: of several unusable certificates, the nearest is reported."""
 
 USAGE_TEXTS: Final = {Usage.DIGITAL_SIGNING: "digital signing", Usage.KEY_AGREEMENT: "key agreement"}
 
@@ -64,16 +40,6 @@ class CheckOptions:
     at: datetime
     need: tuple[Usage, ...] = tuple(Usage)
     role: int | None = None
-
-
-class CheckAnswer(NamedTuple):
-    """The answer for one line and usage. ``certificate``: the one that the verdict is about."""
-
-    verdict: CheckVerdict
-    why: str
-    eui: str | None = None
-    usage: str | None = None
-    certificate: Certificate | None = None
 
 
 class CheckedLine(NamedTuple):
@@ -139,11 +105,11 @@ def _of_file(given: FileCertificate, matches: Matches, options: CheckOptions) ->
     same_serial = _matches_of(SerialIs(serials=(given.serial,)), matches)
     same = [c for c in same_serial if c.der == given.der]
     if same:
-        return _choose(same, options)
+        return choose(same, options.at)
     others = [c for c in same_serial if c.issuer == given.issuer]
     if others:
         why = "The mirror has other bytes for this issuer and serial number."
-        return _answer(CheckVerdict.DIFFERS, why, others[0])
+        return answer_for(CheckVerdict.DIFFERS, why, others[0])
     return CheckAnswer(
         CheckVerdict.UNKNOWN, f"The certificate with serial {given.serial} is not in the mirror."
     )
@@ -156,7 +122,7 @@ def _of_usage(eui: str, usage: Usage, found: Sequence[Certificate], options: Che
     wanted = [c for c in own if options.role in (None, c.role)]
     if not wanted:
         return CheckAnswer(CheckVerdict.MISSING, _missing_text(usage, own, options.role), eui, usage)
-    return _choose(wanted, options)
+    return choose(wanted, options.at)
 
 
 def _missing_text(usage: Usage, own: Sequence[Certificate], role: int | None) -> str:
@@ -180,12 +146,12 @@ def _of_identity(identity: Identity, found: Sequence[Certificate], options: Chec
     wanted = [c for c in found if options.role in (None, c.role)]
     if not wanted:
         role = options.role if options.role is not None else 0
-        return _answer(CheckVerdict.MISSING, f"It does not have role {role_text(role)}.", found[0])
+        return answer_for(CheckVerdict.MISSING, f"It does not have role {role_text(role)}.", found[0])
     if not isinstance(identity, SkiIs) and len(wanted) > 1:
         issuers = "; ".join(c.issuer for c in wanted)
         why = f"{len(wanted)} certificates have this {identity_text(identity)}. Issuers: {issuers}."
         return CheckAnswer(CheckVerdict.AMBIGUOUS, why)
-    return _choose(wanted, options)
+    return choose(wanted, options.at)
 
 
 def identity_text(identity: Identity) -> str:
@@ -201,45 +167,3 @@ def identity_text(identity: Identity) -> str:
             return {"sha1": "SHA-1", "sha256": "SHA-256"}[algorithm]
         case _:
             assert_never(identity)
-
-
-def _choose(candidates: Sequence[Certificate], options: CheckOptions) -> CheckAnswer:
-    """Answer with the newest usable certificate, or with the one that is nearest to being usable."""
-    judged = [(c, *verdict_of(c, options.at)) for c in candidates]
-    usable = [c for c, verdict, _ in judged if verdict is CheckVerdict.READY]
-    if usable:
-        newest = [c for c in usable if c.not_before == max(one.not_before for one in usable)]
-        if len({c.ski or c.der for c in newest}) > 1:
-            serials = ", ".join(c.serial for c in newest)
-            why = f"{len(newest)} usable keys have the same start of validity. Serial numbers: {serials}."
-            return CheckAnswer(CheckVerdict.AMBIGUOUS, why, newest[0].eui, newest[0].usage)
-        why = "The newest full extract does not confirm it." if newest[0].unproven else ""
-        return _answer(CheckVerdict.READY, why, newest[0])
-    nearest = min(_NEAREST.index(verdict) for _, verdict, _ in judged)
-    c, verdict, why = max(
-        (one for one in judged if _NEAREST.index(one[1]) == nearest), key=lambda one: one[0].not_before
-    )
-    return _answer(verdict, why, c)
-
-
-def _answer(verdict: CheckVerdict, why: str, c: Certificate) -> CheckAnswer:
-    return CheckAnswer(verdict, why, c.eui, c.usage, c)
-
-
-def verdict_of(c: Certificate, at: datetime) -> tuple[CheckVerdict, str]:
-    """Return whether one certificate is usable at a time, and if not, why not."""
-    if c.withdrawn:
-        return CheckVerdict.WITHDRAWN, f"The full extract of {c.withdrawn} does not list it."
-    if c.revoked or c.status == "R":
-        by = f" by {c.revoked_by}" if c.revoked_by else ""
-        return CheckVerdict.REVOKED, f"It is revoked since {c.revoked or c.last_changed}{by}."
-    if not c.in_use:
-        return CheckVerdict.NOT_IN_USE, f"Its status is {c.status} since {c.last_changed}."
-    if c.issuer_revoked:
-        return CheckVerdict.ISSUER_REVOKED, f"An authority above it is revoked since {c.issuer_revoked}."
-    moment = utc(at)
-    if c.not_after < moment:
-        return CheckVerdict.EXPIRED, f"It expired at {c.not_after}."
-    if c.not_before > moment:
-        return CheckVerdict.NOT_YET_VALID, f"It is not valid before {c.not_before}."
-    return CheckVerdict.READY, ""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from smki_sync.export.formats import Fields
-from smki_sync.lookup.check import CheckAnswer, CheckedLine, CheckVerdict
+from smki_sync.lookup.check import CheckedLine
+from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict
 from smki_sync.x509.der import to_pem
 
 ANSWER_COLUMNS: Final = (

@@ -210,7 +210,7 @@ def test_damaged_pem_blocks_are_unreadable_one_by_one() -> None:
         "The PEM block is not a cer",
         "A PEM block has no END lin",
         "The PEM block is not Base6",
-        "It is not a certificate: c",
+        "It is not a certificate: i",
         "",
         "A PEM block has no END lin",
     ]
