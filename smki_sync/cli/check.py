@@ -289,11 +289,11 @@ class Inputs:
         self._files = files
         self._column = column
         self._standard_input: CheckInput | None = None
-        seen = [self._look(name) for name in files]
+        seen = [self._open_first(name) for name in files]
         self.columns = united_columns(one.columns for one in seen)
         self.remarks = tuple(one.remark for one in seen)
 
-    def _look(self, name: str) -> CheckInput:
+    def _open_first(self, name: str) -> CheckInput:
         if name == STDIN:
             self._standard_input = open_input("standard input", sys.stdin.buffer, self._column)
             return self._standard_input
@@ -328,7 +328,9 @@ def _checked(
     """Yield every line with its answers, and count."""
     for name, one in inputs:
         progress.count("certificates read")
-        for checked in check_lines(db, _noted(one.lines, run, progress), run.request.options, told=progress):
+        for checked in check_lines(
+            db, _noted(one.lines, run, progress), run.request.options, progress=progress
+        ):
             run.counts.add(checked)
             yield name, one, checked
 

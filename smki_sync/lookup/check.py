@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, assert_never
 from smki_sync.lookup.identity import FileCertificate, Reading
 from smki_sync.lookup.inputs import InputLine
 from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, answer_for, choose
-from smki_sync.mirror.batch_queries import Matches, find_many, keys_of
+from smki_sync.mirror.batch_queries import Matches, ProgressCallback, find_many, keys_of
 from smki_sync.mirror.queries import (
     Certificate,
     Connection,
@@ -18,7 +18,6 @@ from smki_sync.mirror.queries import (
     Identity,
     SerialIs,
     SkiIs,
-    Told,
     ignore_progress,
 )
 from smki_sync.mirror.rows import holds_devices
@@ -50,17 +49,21 @@ class CheckedLine(NamedTuple):
 
 
 def check_lines(
-    db: Connection, lines: Iterable[InputLine], options: CheckOptions, *, told: Told = ignore_progress
+    db: Connection,
+    lines: Iterable[InputLine],
+    options: CheckOptions,
+    *,
+    progress: ProgressCallback = ignore_progress,
 ) -> Iterator[CheckedLine]:
     """Yield each line with its answers, in order; uses constant memory.
 
-    ``told``: called with progress while every device is read.
+    ``progress``: called with progress while every device is read.
     """
     rest = iter(lines)
     while batch := list(islice(rest, BATCH_LINES)):
         if not holds_devices(db) and any(_may_scan(line) for line in batch):
             batch += islice(rest, SCAN_LINES - BATCH_LINES)
-        matches = find_many(db, [*chain.from_iterable(map(_identities, batch))], told=told)
+        matches = find_many(db, [*chain.from_iterable(map(_identities, batch))], progress=progress)
         for line in batch:
             yield CheckedLine(line, _answers(line, matches, options))
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 import apsw
@@ -15,13 +15,15 @@ from smki_sync.mirror.queries import (
     Identity,
     SerialIs,
     SkiIs,
-    Told,
     certificate_of,
     ignore_progress,
     slices,
 )
 from smki_sync.mirror.rows import DEVICE, HASHES, holds_devices
 from smki_sync.mirror.schema import CERTIFICATES, Value
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of rows read and the total."""
 
 Matches = dict[str, list[Certificate]]
 """Certificates of any status by the key of :func:`keys_of`."""
@@ -51,11 +53,11 @@ def keys_of(identity: Identity) -> tuple[str, ...]:
 
 
 def find_many(
-    db: apsw.Connection, identities: Collection[Identity], *, told: Told = ignore_progress
+    db: apsw.Connection, identities: Collection[Identity], *, progress: ProgressCallback = ignore_progress
 ) -> Matches:
     """Return the certificates of any status of many identities, in-use first, then newest.
 
-    ``told``: called with progress if every device must be read: for key identifiers and hashes of devices
+    ``progress``: called with progress if every device must be read: for key identifiers and hashes of devices
     that are not indexed. All of them are answered by one pass.
     """
     euis = {one.eui for one in identities if isinstance(one, EuiIs)}
@@ -72,7 +74,7 @@ def find_many(
     _add_digests(db, found, digests)
     if not holds_devices(db):
         missing_skis = {ski for ski in skis if f"ski:{ski}" not in found}
-        _add_devices(db, found, missing_skis, {digest for digest in digests if digest not in found}, told)
+        _add_devices(db, found, missing_skis, {digest for digest in digests if digest not in found}, progress)
     for several in found.values():
         several.sort(key=lambda c: (not c.in_use, _reversed(c.first_seen), c.serial))
     return found
@@ -101,7 +103,11 @@ def _add_rows(db: apsw.Connection, found: Matches, rows: Collection[tuple[str, i
 
 
 def _add_devices(
-    db: apsw.Connection, found: Matches, skis: Collection[str], digests: Collection[str], told: Told
+    db: apsw.Connection,
+    found: Matches,
+    skis: Collection[str],
+    digests: Collection[str],
+    progress: ProgressCallback,
 ) -> None:
     """Read every device once, and add those with one of the key identifiers or hashes."""
     if not skis and not digests:
@@ -121,10 +127,10 @@ SELECT iif(ski IN (SELECT value FROM json_each(:skis)), 'ski:' || ski, NULL),
 """
     rows: list[tuple[str, int]] = []
     text = json.dumps(sorted(skis))
-    for low, high in slices(db, told):
+    for low, high in slices(db, progress):
         for ski, digest, row in db.execute(sql, {"low": low, "high": high, "skis": text}):
             rows += [(key, row) for key in (ski, digest) if key is not None]
     _add_rows(db, found, rows)
 
 
-__all__ = ["Matches", "find_many", "keys_of"]
+__all__ = ["Matches", "ProgressCallback", "find_many", "keys_of"]

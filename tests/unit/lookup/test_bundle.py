@@ -7,6 +7,16 @@ from pathlib import Path
 import pytest
 from lxml import etree
 from support.cli import Ran, Shell
+from support.party import (
+    BROKER,
+    DATA,
+    LOAD_CONTROLLER,
+    OTHER_SUPPLIER,
+    SUPPLIER,
+    ders,
+    party_mirror,
+    shell,
+)
 from support.x509_builders import ISSUING_OCA
 
 from smki_sync.lookup.bundle import (
@@ -21,16 +31,6 @@ from smki_sync.mirror.queries import EuiIs, find_certificates, open_mirror
 from smki_sync.model.certificate import Eui
 from smki_sync.x509 import read_facts
 from smki_sync.x509.der import read_bundle
-from unit.lookup.party import (
-    BROKER,
-    DATA,
-    LOAD_CONTROLLER,
-    OTHER_SUPPLIER,
-    SUPPLIER,
-    ders,
-    party_mirror,
-    shell,
-)
 
 SCHEMA = etree.XMLSchema(etree.parse(str(DATA.with_name("duis-5.4-certificates.xsd"))))
 NAMESPACE = "http://www.dccinterface.co.uk/ServiceUserGateway"

@@ -12,6 +12,7 @@ from hashlib import sha1, sha256
 import pytest
 from support.cli import Ran, Shell, command_line
 from support.mirror_builders import OTHER_ISSUER, Record, build, entry, eui_of, serial_of
+from support.party import OTHER_SUPPLIER, SUPPLIER, ders, party_mirror, shell
 from support.x509_builders import REAL, with_null_parameters
 
 from smki_sync.lookup.check import BATCH_LINES, CheckOptions, check_lines
@@ -22,7 +23,6 @@ from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.certificate import Entry, KeyId, Usage
 from smki_sync.x509 import read_facts
 from smki_sync.x509.der import to_pem
-from unit.lookup.party import OTHER_SUPPLIER, SUPPLIER, ders, party_mirror, shell
 
 KA = Usage.KEY_AGREEMENT
 UNKNOWN = "00-DB-12-FF-FF-FF-FF-FF"

@@ -7,14 +7,13 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.x509.der import to_pem
 from support.cli import Shell
 from support.trust_mirrors import mirror_of
 from support.x509_builders import ISSUING_OCA, REAL
 
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.x509.der import to_pem
-
-DATA: Final = Path(__file__).parents[2] / "data" / "party-certificates.json"
+DATA: Final = Path(__file__).parents[1] / "data" / "party-certificates.json"
 RECORDS: Final = json.loads(DATA.read_text("utf-8"))["certificates"]
 SUPPLIER: Final = "90-B3-D5-1F-30-01-00-00"
 """Has two keys for digital signing, and four for key agreement, all valid since 1 September 2025."""
