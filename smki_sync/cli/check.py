@@ -297,7 +297,7 @@ class Inputs:
         if name == STDIN:
             self._standard_input = open_input("standard input", sys.stdin.buffer, self._column)
             return self._standard_input
-        with _opened(name) as stream:
+        with opened(name) as stream:
             return open_input(name, stream, self._column)
 
     def __iter__(self) -> Iterator[tuple[str, CheckInput]]:
@@ -306,12 +306,13 @@ class Inputs:
             if name == STDIN and self._standard_input:
                 yield "standard input", self._standard_input
                 continue
-            with _opened(name) as stream:
+            with opened(name) as stream:
                 yield name, open_input(name, stream, self._column)
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str) -> Iterator[BinaryIO]:
+    """Open an input file; raises :class:`UsageError`."""
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; its own errors are not those of a read
     except OSError as exc:
