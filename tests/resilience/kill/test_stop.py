@@ -204,7 +204,7 @@ def test_stopped_while_it_waits_to_try_again_it_ends(tmp_path: Path, stop: signa
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with smki.start(*sync_from(port, smki)) as running:
-        while "again" not in running.line():
+        while "Next attempt in" not in running.line():
             assert not running.ended, "it does not wait"
         running.tell(stop)
         ended = running.ending()

@@ -24,7 +24,7 @@ from smki_sync.errors import BadExtract
 from smki_sync.events import NullListener
 from smki_sync.model.certificate import Status
 from smki_sync.model.plan import Reason
-from smki_sync.model.report import Outcome, SyncReport
+from smki_sync.model.report import NoticeCode, Outcome, SyncReport
 from smki_sync.simulator.faults import ON_FULLS, Fault
 from smki_sync.simulator.population import end
 from smki_sync.simulator.repository import Repository, Truth
@@ -198,10 +198,12 @@ class World:
             assert mirror.ledger[: len(self.held.ledger)] == self.held.ledger
             assert mirror.journal[: len(self.held.journal)] == self.held.journal
         self._follow(mirror)
-        truth = self.truths[mirror.position]
-        assert mirror.in_use() == {der for status, der in truth.values() if status == "I"}
+        if not mirror.unproven:
+            truth = self.truths[mirror.position].values()
+            assert mirror.in_use() == {der for status, der in truth if status == "I"}
         assert mirror.in_use() == self.naive.in_use()
-        assert all(truth[key][1] == row.der for key, row in mirror.rows.items())
+        ever = self.truths[self.today]
+        assert all(ever[key][1] == row.der for key, row in mirror.rows.items())
         self._judge_statuses(mirror)
         assert plain_reader.replay(self.ground, mirror.journal) == plain_reader.standings(mirror)
         self.held, self.spoiled = mirror, False
@@ -230,20 +232,23 @@ class World:
             if day <= full_day:
                 began.take(name, self.versions[sha256])
         keys = {der: key for key, (_, der) in self.truths[self.today].items()}
-        self.ground = {keys[der]: (status, False, False) for der, status in began.status.items()}
+        self.ground = {keys[der]: (began.status(der) or "I", False, False) for der in began.known()}
 
     def _judge_statuses(self, mirror: Mirror) -> None:
         """Each row says what the dictionary says, but where that only knows that a full left it out."""
-        assert {row.der for row in mirror.rows.values()} == self.naive.status.keys()
+        assert {row.der for row in mirror.rows.values()} == self.naive.known()
         for row in mirror.rows.values():
-            if row.der in self.naive.gone:
+            status = self.naive.status(row.der)
+            if status is None:
                 assert not row.in_use
             else:
-                assert (row.status, row.withdrawn) == (self.naive.status[row.der], None)
+                assert (row.status, row.withdrawn) == (status, None)
 
     def _judge_report(self, report: SyncReport, *, skew: int) -> None:
         mirror = self.held
-        assert [applied.file for applied in report.applied] == [x.name for x in report.plan.extracts]
+        damaged = " ".join(n.message for n in report.attention if n.code is NoticeCode.DELTA_DAMAGED)
+        planned = [extract.name for extract in report.plan.extracts if extract.name not in damaged]
+        assert [applied.file for applied in report.applied] == planned
         if mirror is None:
             assert report.outcome is Outcome.BEHIND
             assert report.position is None

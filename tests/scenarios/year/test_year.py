@@ -97,6 +97,7 @@ def expected(operator: Operator, n: int) -> Exit:
 
 
 def test_a_year_of_mornings(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMKI_SYNC_CONFIG", str(operator.place / "smki-sync.toml"))
     for n in range(1, DAYS):
         day = START + n * DAY
         now = moment_of(day)

@@ -1,28 +1,20 @@
 """A run that would not fit is refused before its first byte."""
 
-import shutil
 from dataclasses import replace
-from typing import NamedTuple
 
 import pytest
 from support.extract_directory import Party, Shelf
 
 from smki_sync.errors import MirrorNotWritable
-from smki_sync.sync import dry_run, run
+from smki_sync.sync import dry_run, run, runner
 from smki_sync.sync.runner import BUILD_FACTOR, RESERVE_BYTES, check_space
-
-
-class Usage(NamedTuple):
-    total: int
-    used: int
-    free: int
 
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What the disk says is free; the last word counts."""
     said = [1 << 40]
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(1 << 40, 0, said[-1]))
+    monkeypatch.setattr(runner, "free_bytes", lambda _path: said[-1])
     return said
 
 
