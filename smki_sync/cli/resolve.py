@@ -11,7 +11,7 @@ import typer
 
 from smki_sync.cli import arguments
 from smki_sync.cli.arguments import MirrorOptions, add_command
-from smki_sync.cli.certificate_view import parse_role
+from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.check import STDIN, opened, unproven_document
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit
@@ -36,6 +36,7 @@ from smki_sync.model.plan import Position
 from smki_sync.reader.credentials import looks_like_xml, read_credentials
 from smki_sync.text import wrapped
 from smki_sync.timestamps import utc
+from smki_sync.usability import rule_at
 
 MAX_INPUT_BYTES: Final = 4 * 1024 * 1024
 """Largest input in bytes: the credentials of one device, or a list of them."""
@@ -86,9 +87,10 @@ def resolve(
     expected = parse_expected(expect or [])
     data = _read(file)
     device, credentials = credentials_in(file, data)
-    at = now_here()
-    with ProgressCounter(sys.stderr) as progress, open_mirror(place.link()) as db:
-        found = assess(db, credentials, expected, at, progress=progress)
+    settings, at = place.lookup(), now_here()
+    rule = rule_at(at, settings.stale_lists)
+    with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
+        found = assess(db, credentials, expected, rule, progress=progress)
         position = read_position(db)
     correct = bool(found) and all(one.verdict is CredentialVerdict.CORRECT for one in found)
     if as_json:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from smki_sync.lookup.identity import FileCertificate, Reading, certificate_in
-from smki_sync.lookup.verdicts import CheckVerdict, choose, verdict_of
+from smki_sync.lookup.verdicts import CheckVerdict, choose, verdict_of, why_not
 from smki_sync.mirror.batch_queries import Matches, ProgressCallback, find_many, keys_of
 from smki_sync.mirror.queries import (
     Certificate,
@@ -21,6 +20,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.model.certificate import ROLE_NAMES, Eui, Kind, Usage, parse_eui, serial_from_decimal
 from smki_sync.reader.credentials import ReportedCredential
+from smki_sync.usability import UsabilityRule
 
 DUIS_ROLES: Final[Mapping[str, int]] = {
     "Root": 0,
@@ -57,6 +57,8 @@ class CredentialVerdict(StrEnum):
     ISSUER_REVOKED = "issuer-revoked"
     NOT_IN_USE = "not-in-use"
     WITHDRAWN = "withdrawn"
+    REVOCATION_UNKNOWN = "revocation-unknown"
+    SIGNATURE_FALSE = "signature-false"
     NOT_REPORTED = "not-reported"
     UNREADABLE = "unreadable"
 
@@ -132,19 +134,23 @@ def assess(
     db: Connection,
     credentials: Iterable[Credential],
     expected: Mapping[int, frozenset[Eui]],
-    at: datetime,
+    rule: UsabilityRule,
     *,
     progress: ProgressCallback = ignore_progress,
 ) -> list[Assessment]:
     """Assess the credentials of one device. ``expected``: the parties that each role may be."""
     every = list(credentials)
     identities = [identity for one in every for identity in one.identities]
-    matches = find_many(db, identities, progress=progress)
-    return [_assess(db, one, matches, expected, at) for one in every]
+    matches = find_many(db, identities, rule, progress=progress)
+    return [_assess(db, one, matches, expected, rule) for one in every]
 
 
 def _assess(
-    db: Connection, one: Credential, matches: Matches, expected: Mapping[int, frozenset[Eui]], at: datetime
+    db: Connection,
+    one: Credential,
+    matches: Matches,
+    expected: Mapping[int, frozenset[Eui]],
+    rule: UsabilityRule,
 ) -> Assessment:
     if one.error:
         return Assessment(credential=one, verdict=CredentialVerdict.UNREADABLE, why=one.error)
@@ -158,20 +164,24 @@ def _assess(
     if not found:
         return Assessment(credential=one, verdict=CredentialVerdict.UNKNOWN, why="It is not in the mirror.")
     if len({(c.issuer, c.serial) for c in found}) > 1:
-        c = choose(found, at).certificate
+        c = choose(found).certificate
         if c is None or len({one.ski for one in found}) > 1:
             why = f"{len(found)} certificates match."
             return Assessment(credential=one, verdict=CredentialVerdict.AMBIGUOUS, why=why)
     else:
         c = found[0]
-    return _assess_certificate(db, one, c, expected, at)
+    return _assess_certificate(db, one, c, expected, rule)
 
 
 def _assess_certificate(
-    db: Connection, one: Credential, c: Certificate, expected: Mapping[int, frozenset[Eui]], at: datetime
+    db: Connection,
+    one: Credential,
+    c: Certificate,
+    expected: Mapping[int, frozenset[Eui]],
+    rule: UsabilityRule,
 ) -> Assessment:
-    newer = _newer(db, c, at)
-    verdict, why = verdict_of(c, at)
+    newer = _newer(db, c, rule)
+    verdict, why = verdict_of(c), why_not(c)
     mistake = _mistake(one, c, expected)
     if verdict is not CheckVerdict.READY and verdict is not CheckVerdict.EXPIRED:
         result, reason = CredentialVerdict(verdict.value), why
@@ -210,13 +220,13 @@ def _both_authorities(role: int, c: Certificate) -> bool:
     return role in _AUTHORITY_ROLES and c.kind in (Kind.OCA, Kind.DCA)
 
 
-def _newer(db: Connection, c: Certificate, at: datetime) -> Certificate | None:
+def _newer(db: Connection, c: Certificate, rule: UsabilityRule) -> Certificate | None:
     """Return a later usable certificate of the same subject, role and usage: of the same key if possible."""
     if c.eui is None:
         return None
-    others = find_certificates(db, EuiIs(eui=Eui(c.eui)), usage=c.usage, role=c.role, any_status=True)
+    others = find_certificates(db, EuiIs(eui=Eui(c.eui)), rule, usage=c.usage, role=c.role, any_status=True)
     for candidates in ([one for one in others if one.ski == c.ski], others):
-        verdict, _, _, _, found = choose(candidates, at)
+        verdict, _, _, _, found = choose(candidates)
         if verdict is CheckVerdict.READY and found and found.not_before > c.not_before:
             return found
     return None
