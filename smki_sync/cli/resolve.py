@@ -195,10 +195,9 @@ def _print_answer(found: list[Assessment], device: str | None, position: Positio
     of_device = f" of device {device}" if device else ""
     if not found:
         print_text("There is no credential to assess.", colour="yellow")
-    elif wrong:
-        print_text(f"{wrong} of {len(found)} credentials{of_device} are not correct.", colour="yellow")
     else:
-        print_text(f"All {len(found)} credentials{of_device} are correct.", colour="green")
+        colour = "yellow" if wrong else "green"
+        print_text(f"{len(found) - wrong} of {len(found)} credentials{of_device} are correct.", colour=colour)
     for one in found:
         print_text(
             "\n".join(_lines(one)), colour="" if one.verdict is CredentialVerdict.CORRECT else "yellow"
