@@ -60,10 +60,10 @@ def test_certificates_lists_usable_first_and_reasons_of_the_others(path: Path) -
 def test_certificate_is_ambiguous_when_two_keys_have_the_same_not_before(path: Path) -> None:
     apply(path, november(10), [renewal(6, 2026, 2030)])
     with smki_sync.open(path) as mirror:
-        with pytest.raises(AmbiguousCertificate, match=f"{serial_of(2)}, {serial_of(6)}") as caught:
+        with pytest.raises(AmbiguousCertificate, match=f"{serial_of(6)}, {serial_of(2)}") as caught:
             mirror.certificate(SUBJECT, at=IN_2026)
         assert mirror.certificate(SUBJECT, at=datetime(2031, 1, 2, tzinfo=UTC)) is not None
-    assert [c.serial for c in caught.value.certificates] == [serial_of(2), serial_of(6)]
+    assert [c.serial for c in caught.value.certificates] == [serial_of(6), serial_of(2)]
 
 
 def test_certificate_below_a_revoked_authority_is_not_usable(path: Path) -> None:
