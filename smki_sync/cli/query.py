@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from itertools import chain
-from pathlib import Path
 from typing import Annotated, Final, assert_never
 
 import typer
 
 from smki_sync.cli import arguments, option_specs
 from smki_sync.cli.arguments import FilterOptions, MirrorOptions, add_command, option, parse_date
-from smki_sync.cli.certificate_view import ShowRequest, render_show
+from smki_sync.cli.certificate_view import ShowRequest, link_in, render_show
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.output import (
@@ -28,6 +27,7 @@ from smki_sync.cli.output import (
     table,
     width_here,
 )
+from smki_sync.config.file import LookupSettings
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import (
     Fields,
@@ -60,6 +60,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.queries import find as find_in
 from smki_sync.text import days_text, wrapped
+from smki_sync.usability import rule_at
 
 _MAX_ISSUERS: Final = 20
 """Issuers that are listed if no certificate matches --issuer."""
@@ -161,7 +162,7 @@ def find(
         limit=(TABLE_ROWS if form is FindFormat.TABLE else None) if limit is None else limit or None
     )
     try:
-        nothing = _write(form, wanted, shown, place.link())
+        nothing = _write(form, wanted, shown, place.lookup())
     except (SmkiSyncError, KeyboardInterrupt) as error:
         if form is not FindFormat.JSON or not shown.begun:
             raise
@@ -179,11 +180,12 @@ def _find_format(form: FindFormat | None, *, as_json: bool) -> FindFormat:
     return FindFormat.JSON if as_json else form or FindFormat.TABLE
 
 
-def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, link: Path) -> str:
+def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, settings: LookupSettings) -> str:
     """Print everything but the end of a JSON document; return a message if nothing was found."""
-    with ProgressCounter(sys.stderr) as progress, open_mirror(link) as db:
+    rule = rule_at(now_here(), settings.stale_lists)
+    with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
         position = read_position(db).day
-        rows = shown.pass_on(find_in(db, wanted, told=progress))
+        rows = shown.pass_on(find_in(db, wanted, rule, told=progress))
         print_stream(_lines(form, rows, shown, position), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)
 

@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from smki_sync.mirror.queries import CertificateFilter, EuiIs, find, find_certificates, open_mirror
 from smki_sync.model.certificate import parse_eui
+from smki_sync.usability import rule_at
 
 PAIRS = 15
 QUERIES = 1000
@@ -38,9 +40,10 @@ def report(mirror: Path) -> str:
         rounds = [[_took(form(mirror, eui)) for form in forms] for eui in euis[:PAIRS]]
     bare, shown, configured = zip(*rounds, strict=True)
     ratios = [statistics.median(one[form] / one[0] for one in rounds) for form in (1, 2)]
+    rule = rule_at(datetime.now(UTC))
     with open_mirror(mirror / "mirror.db") as db:
-        queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)))) for eui in euis]
-        first = [_seconds(lambda: next(find(db, CertificateFilter()))) for _ in range(PAIRS)]
+        queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)), rule)) for eui in euis]
+        first = [_seconds(lambda: next(find(db, CertificateFilter(), rule))) for _ in range(PAIRS)]
     return (
         f"`show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratios[0]:.2f} times; with a"
         f" configuration file {_ms(configured)}: {ratios[1]:.2f} times;"
