@@ -21,7 +21,7 @@ from smki_sync.cli.arguments import (
     parse_path,
     parse_time,
 )
-from smki_sync.cli.certificate_view import parse_role
+from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.option_specs import FILTER_PANEL, OUTPUT_PANEL
@@ -53,7 +53,7 @@ from smki_sync.mirror.queries import Connection, open_mirror, read_position
 from smki_sync.model.certificate import Usage
 from smki_sync.model.plan import Position
 from smki_sync.text import days_text, wrapped
-from smki_sync.timestamps import utc
+from smki_sync.usability import rule_at
 
 SHOWN_ANSWERS: Final = 100
 """Answers that are not ready and are printed; --output writes all."""
@@ -198,9 +198,9 @@ def check(
         raise UsageError("Use only one of --json and --format.")
     if base64 and not output and form not in {CheckFormat.CSV, CheckFormat.JSONL}:
         raise UsageError("--base64 needs --output, --format csv or --format jsonl.")
-    options = CheckOptions(
-        at=parse_time(at) if at else now_here(), need=parse_need(need), role=parse_role(role)
-    )
+    settings = place.lookup()
+    rule = rule_at(parse_time(at) if at else now_here(), settings.stale_lists)
+    options = CheckOptions(rule=rule, need=parse_need(need), role=parse_role(role))
     request = CheckRequest(
         files=tuple(files or [STDIN]),
         options=options,
@@ -213,7 +213,7 @@ def check(
         bodies=base64,
         as_json=as_json,
     )
-    link = place.link()
+    link = link_in(settings.mirror)
     if output or pem:
         config = load_config(place)
         for path in (one for one in (output, pem) if one):
@@ -297,7 +297,7 @@ class Inputs:
         if name == STDIN:
             self._standard_input = open_input("standard input", sys.stdin.buffer, self._column)
             return self._standard_input
-        with _opened(name) as stream:
+        with opened(name) as stream:
             return open_input(name, stream, self._column)
 
     def __iter__(self) -> Iterator[tuple[str, CheckInput]]:
@@ -306,12 +306,13 @@ class Inputs:
             if name == STDIN and self._standard_input:
                 yield "standard input", self._standard_input
                 continue
-            with _opened(name) as stream:
+            with opened(name) as stream:
                 yield name, open_input(name, stream, self._column)
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str) -> Iterator[BinaryIO]:
+    """Open an input file; raises :class:`UsageError`."""
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; its own errors are not those of a read
     except OSError as exc:
@@ -420,7 +421,7 @@ def _head(run: _Run) -> Json:
         "schema": schema_of("check"),
         "position": run.position.day.isoformat(),
         "unproven": unproven_document(run.position),
-        "at": utc(options.at),
+        "at": options.rule.at,
         "need": [usage.value for usage in options.need],
         "role": options.role,
     }
@@ -485,7 +486,7 @@ def summary_lines(
         )
     for verdict, number in counts.by_verdict().items():
         yield f"  {verdict:<16}{number:>10,}"
-    yield f"{counts.lines:,} lines, for use at {utc(options.at)}"
+    yield f"{counts.lines:,} lines, for use at {options.rule.at}"
     yield f"mirror at position {position.day} ({_age(now, position.day)}){_unproven_text(position)}"
 
 
