@@ -169,9 +169,10 @@ def test_newest_usable_is_the_one_with_the_latest_not_before() -> None:
 
 
 def test_newest_usable_is_ambiguous_only_with_different_keys() -> None:
-    issuer, other = PKI.dca, signer(PKI.dca.name)
-    bodies = [made(Plan(), issuer), made(Plan(), other)]  # two certificates of one subject key
-    first, again = (certificate(serial=f"0{n}", der=der) for n, der in enumerate(bodies))
+    plan = Plan()
+    bodies = [made(plan, PKI.dca), made(plan, signer(PKI.dca.name))]
+    first, again = (certificate(serial=f"0{n}", der=der) for n, der in enumerate(bodies, 1))
     assert newest_usable([again, first]) == [first]
-    broken = certificate(serial="03", der=b"broken")
-    assert newest_usable([first, broken, again]) == [first, broken]
+    another = certificate(serial="03", der=made(Plan(), PKI.dca))
+    broken = certificate(serial="04", der=b"broken")
+    assert newest_usable([broken, another, first, again]) == [first, another, broken]

@@ -38,7 +38,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Flag, KeyId, Kind, RejectReason, Serial, Usage
-from smki_sync.usability import UsabilityRule
+from smki_sync.usability import RevocationState, UsabilityRule
 
 DELTA_17 = "SMKIKR_DELT_2026-11-17.xml.gz"
 SHA1 = sha1(der_of(2), usedforsecurity=False).digest()
@@ -119,6 +119,9 @@ def test_a_device_reads_in_the_field_s_notation(path: Path) -> None:
             None,
             None,
             0,
+            None,
+            None,
+            None,
             None,
         )
     ]
@@ -242,6 +245,7 @@ def test_a_found_certificate_is_typed(path: Path) -> None:
         flags=Flag(0),
         file="SMKIKR_FULL_2026-11-09.xml.gz",
         der=der_of(2),
+        revocation=RevocationState.UNKNOWN,
     )
     (odd,) = find(path, EuiIs(eui=eui_of(6)), any_status=True)
     assert odd.flags is Flag.STRICT_PARSER_REFUSES

@@ -492,7 +492,7 @@ def test_view_gives_the_reason_that_the_rule_gives(path: Path) -> None:
             sql = f"UPDATE certificate SET {column} = ? WHERE serial = ?"
             db.execute(sql, (int(moment.timestamp()), serial_of(n)))
         db.execute("UPDATE certificate SET withdrawn = 20000 WHERE serial = ?", (serial_of(0x63),))
-    in_view = dict(ask(path, "SELECT serial, unusable FROM certificates"))
+    in_view: dict[str, str | None] = dict(ask(path, "SELECT serial, unusable FROM certificates"))
     with open_mirror(path) as db:
         found = find(db, CertificateFilter(any_status=True), rule_at(today))
         assert {c.serial: c.unusable for c in found} == in_view
