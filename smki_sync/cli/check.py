@@ -5,7 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from smki_sync.cli.arguments import (
 )
 from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.context import now_here
+from smki_sync.cli.evidence import parse_past_day
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.option_specs import FILTER_PANEL, OUTPUT_PANEL
 from smki_sync.cli.output import (
@@ -30,6 +31,7 @@ from smki_sync.cli.output import (
     ProgressCounter,
     check_place,
     outside_mirror,
+    print_json,
     print_message,
     print_stream,
     print_text,
@@ -38,6 +40,7 @@ from smki_sync.cli.output import (
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import Fields, csv_header, csv_row
 from smki_sync.files import atomic_file, atomic_tree
+from smki_sync.lookup.as_of import PastMirror, end_of
 from smki_sync.lookup.check import CheckedLine, CheckOptions, check_lines
 from smki_sync.lookup.check_output import (
     CheckCounts,
@@ -90,6 +93,15 @@ At = Annotated[
         "--at",
         metavar="TIME",
         help="Check validity at this date or time, UTC (default: now).",
+        rich_help_panel=FILTER_PANEL,
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help="Answer for the end of this past day, UTC.",
         rich_help_panel=FILTER_PANEL,
     ),
 ]
@@ -157,6 +169,7 @@ class CheckRequest:
     pem: Path | None
     force: bool
     bodies: bool
+    as_of: date | None
     as_json: bool
 
 
@@ -179,6 +192,7 @@ def check(
     *,
     need: Need = "DS,KA",
     at: At = None,
+    as_of: AsOf = None,
     role: arguments.Role = None,
     column: ColumnName = None,
     output: OutputFile = None,
@@ -198,8 +212,12 @@ def check(
         raise UsageError("Use only one of --json and --format.")
     if base64 and not output and form not in {CheckFormat.CSV, CheckFormat.JSONL}:
         raise UsageError("--base64 needs --output, --format csv or --format jsonl.")
+    if at is not None and as_of is not None:
+        raise UsageError("Use only one of --at and --as-of.")
     settings = place.lookup()
-    rule = rule_at(parse_time(at) if at else now_here(), settings.stale_lists)
+    day = None if as_of is None else parse_past_day(as_of, now_here())
+    moment = end_of(day) if day else parse_time(at) if at else now_here()
+    rule = rule_at(moment, settings.stale_lists)
     options = CheckOptions(rule=rule, need=parse_need(need), role=parse_role(role))
     request = CheckRequest(
         files=tuple(files or [STDIN]),
@@ -211,6 +229,7 @@ def check(
         pem=pem,
         force=force,
         bodies=base64,
+        as_of=day,
         as_json=as_json,
     )
     link = link_in(settings.mirror)
@@ -255,6 +274,11 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCounter(sys.stderr))
         db = stack.enter_context(open_mirror(link))
+        past = None if request.as_of is None else PastMirror(db, request.as_of)
+        if past and past.gap:
+            return _not_covered(request, past, read_position(db))
+        if past:
+            request = replace(request, options=replace(request.options, past=past))
         inputs = Inputs(request.files, request.column)
         position = read_position(db)
         shape = row_format(
@@ -277,6 +301,17 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
             return exit_of(error)
     _print_end(run, inputs, pem_files.count if pem_files else 0)
     return Exit.OK if run.counts.is_ready else Exit.FINDING
+
+
+def _not_covered(request: CheckRequest, past: PastMirror, position: Position) -> Exit:
+    """Say that the journal does not cover the day."""
+    if request.as_json:
+        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "outcome": "not-covered"}
+        head = _head(request.options, request.as_of, position)
+        print_json({**head, "not_ready": [], "inputs": [], **empty, "gap": past.gap})
+    else:
+        print_message("\n".join(wrapped(past.gap)))
+    return Exit.FINDING
 
 
 class Inputs:
@@ -382,7 +417,10 @@ def _stdout_begin(run: _Run) -> Iterator[str]:
     request = run.request
     if request.as_json:
         run.begun = True
-        yield json.dumps(_head(run), indent=2).removesuffix("\n}") + ',\n  "not_ready": ['
+        yield (
+            json.dumps(_head(request.options, request.as_of, run.position), indent=2).removesuffix("\n}")
+            + ',\n  "not_ready": ['
+        )
     elif request.form is CheckFormat.CSV and not request.output:
         yield csv_header(run.shape.columns)
 
@@ -415,15 +453,15 @@ def _pem_writer(stack: ExitStack, request: CheckRequest) -> PemFiles | None:
     return PemFiles(stack.enter_context(atomic_tree(request.pem, force=request.force)))
 
 
-def _head(run: _Run) -> Json:
-    options = run.request.options
+def _head(options: CheckOptions, as_of: date | None, position: Position) -> Json:
     return {
         "schema": schema_of("check"),
-        "position": run.position.day.isoformat(),
-        "unproven": unproven_document(run.position),
+        "position": position.day.isoformat(),
+        "unproven": unproven_document(position),
         "at": options.rule.at,
         "need": [usage.value for usage in options.need],
         "role": options.role,
+        "as_of": as_of.isoformat() if as_of else None,
     }
 
 
@@ -443,6 +481,7 @@ def _json_end(run: _Run, inputs: Inputs, error: BaseException | None = None) -> 
         "answers": run.counts.answers,
         "verdicts": run.counts.by_verdict(),
         "outcome": "ready" if run.counts.is_ready else "findings",
+        "gap": None,
     }
     if error is not None:
         failed = failure("check", error, exit_of(error))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, NamedTuple, assert_never
 
+from smki_sync.lookup.as_of import PastMirror, past_matches
 from smki_sync.lookup.identity import FileCertificate, Reading
 from smki_sync.lookup.inputs import InputLine
 from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, answer_for, choose
@@ -34,11 +35,15 @@ USAGE_TEXTS: Final = {Usage.DIGITAL_SIGNING: "digital signing", Usage.KEY_AGREEM
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """``rule``: with the time of use. ``need``: usages that an EUI-64 must have. ``role``: ``None``: any."""
+    """``rule``: with the time of use. ``need``: usages that an EUI-64 must have. ``role``: ``None``: any.
+
+    ``past``: to answer for the end of a past day.
+    """
 
     rule: UsabilityRule
     need: tuple[Usage, ...] = tuple(Usage)
     role: int | None = None
+    past: PastMirror | None = None
 
 
 class CheckedLine(NamedTuple):
@@ -66,6 +71,8 @@ def check_lines(
         matches = find_many(
             db, [*chain.from_iterable(map(_identities, batch))], options.rule, progress=progress
         )
+        if options.past:
+            matches = past_matches(options.past, matches)
         for line in batch:
             yield CheckedLine(line, _answers(line, matches, options))
 

@@ -47,7 +47,7 @@ class CheckAnswer(NamedTuple):
 
 def choose(candidates: Sequence[Certificate]) -> CheckAnswer:
     """Answer with the newest usable certificate, or with the one that is nearest to being usable."""
-    newest = newest_usable(candidates)
+    newest = newest_usable(candidates) if len(candidates) > 1 else [c for c in candidates if c.usable]
     if len(newest) > 1:
         serials = ", ".join(c.serial for c in newest)
         why = f"{len(newest)} usable keys have the same start of validity. Serial numbers: {serials}."
