@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from hashlib import sha256
+from typing import Final
 
 from smki_sync.cli.certificate_view import ShowRequest, headline, link_in, parse_role
 from smki_sync.cli.context import now_here
@@ -10,7 +12,6 @@ from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import Json, ProgressCounter, print_json, print_message, print_text, schema_of
 from smki_sync.config.file import lookup_settings_here
 from smki_sync.errors import UsageError
-from smki_sync.export.formats import fields_of
 from smki_sync.lookup.as_of import PastCertificate, PastMirror, end_of, newest_first
 from smki_sync.lookup.identity import FileCertificate, parse_identity
 from smki_sync.mirror.evidence import HistoryLine, SourceFile
@@ -25,6 +26,7 @@ from smki_sync.mirror.queries import (
 from smki_sync.model.plan import Position
 from smki_sync.text import wrapped
 from smki_sync.timestamps import utc
+from smki_sync.x509.der import to_pem
 
 
 def parse_past_day(text: str, now: datetime) -> date:
@@ -98,10 +100,12 @@ def evidence_document(
 
 
 def _answer_document(one: PastCertificate) -> Json:
-    fields = fields_of(one.certificate)
-    kept = ("eui", "kind", "role", "usage", "serial", "issuer", "subject", "not_before", "not_after", "ski")
+    c = one.certificate
+    fields = c._asdict()
     return {
-        **{name: fields[name] for name in (*kept, "sha256", "pem")},
+        **{name: fields[name] for name in _FACTS},
+        "sha256": sha256(c.der).hexdigest(),
+        "pem": to_pem(c.der),
         "usable": one.usable,
         "why": one.why or None,
         "status": one.state.status,
@@ -110,8 +114,8 @@ def _answer_document(one: PastCertificate) -> Json:
         "revoked_by": _source(one.state.revoked),
         "stated_by": _source(one.statement),
         "recorded": None
-        if one.recorded is None
-        else {"state": one.recorded.words, "in_use": one.recorded.in_use},
+        if one.mirror_state is None
+        else {"state": one.mirror_state.words, "in_use": one.mirror_state.in_use},
         "since": [
             {
                 "sequence": line.sequence,
@@ -119,12 +123,18 @@ def _answer_document(one: PastCertificate) -> Json:
                 "change": line.change,
                 "from": line.before,
                 "to": line.after,
-                "recorded": line.recorded,
+                "recorded": line.recorded_at,
                 "by": _source(line),
             }
             for line in one.since
         ],
     }
+
+
+_FACTS: Final = (
+    *("eui", "kind", "role", "usage", "serial", "issuer", "subject", "not_before", "not_after", "ski"),
+)
+"""Fields of a certificate that do not change."""
 
 
 def _source(found: HistoryLine | SourceFile | None) -> Json | None:
@@ -163,14 +173,14 @@ def _lines(one: PastCertificate) -> Iterator[str]:
     if one.statement:
         source = one.statement
         yield from _fact("stated by", f"{source.name}, SHA-256 {source.sha256}, applied {source.applied}")
-    if one.recorded:
+    if one.mirror_state:
         yield from _fact(
-            "recorded", f"by the end of that day, this mirror had recorded: {one.recorded.words}"
+            "recorded", f"by the end of that day, this mirror had recorded: {one.mirror_state.words}"
         )
     for line in one.since:
         change = f"{line.before or '-'} > {line.after or '-'}"
         yield from _fact(
-            "since", f"{line.day} {line.change} ({change}) by {line.source.name}, recorded {line.recorded}"
+            "since", f"{line.day} {line.change} ({change}) by {line.source.name}, recorded {line.recorded_at}"
         )
     if not one.since:
         yield from _fact("since", "no change")

@@ -25,7 +25,7 @@ from smki_sync.mirror.queries import Certificate, Connection, SerialIs, find_cer
 from smki_sync.model.certificate import Serial, Status
 from smki_sync.timestamps import utc
 from smki_sync.usability import UnusableReason, UsabilityRule, unusable_reason
-from smki_sync.x509 import read_facts
+from smki_sync.x509 import NotACertificate, read_facts
 from smki_sync.x509.fields import normalise_name
 
 _DEPTH_LIMIT: Final = 8
@@ -73,7 +73,7 @@ class PastCertificate:
     """A certificate at the end of a day.
 
     ``certificate``: with the state of that day, and why it was not usable. ``statement``: the file that
-    said so; ``None`` if no file is known. ``recorded``: what the mirror had recorded by then, if that
+    said so; ``None`` if no file is known. ``mirror_state``: what the mirror had recorded by then, if that
     differs. ``authority``: the authority above it that was not usable, with the reason. ``since``: lines
     after the day.
     """
@@ -81,7 +81,7 @@ class PastCertificate:
     certificate: Certificate
     state: PastState
     statement: SourceFile | None
-    recorded: PastState | None
+    mirror_state: PastState | None
     authority: str
     since: tuple[HistoryLine, ...]
 
@@ -183,8 +183,8 @@ class PastMirror:
         stated = replay(
             certificate, lines, lambda line: line.day <= day, listed=certificate.first_seen <= day
         )
-        recorded = replay(
-            certificate, lines, lambda line: line.recorded <= end, listed=self.coverage.begun <= end
+        mirror_state = replay(
+            certificate, lines, lambda line: line.recorded_at <= end, listed=self.coverage.begun <= end
         )
         past = self._past(certificate, stated)
         authority = "" if depth >= _DEPTH_LIMIT else self._authority_above(certificate, depth)
@@ -192,9 +192,9 @@ class PastMirror:
             certificate=past,
             state=stated,
             statement=stated.last.source if stated.last else self._full,
-            recorded=recorded if _differs(stated, recorded) else None,
+            mirror_state=mirror_state if _differs(stated, mirror_state) else None,
             authority=authority,
-            since=tuple(line for line in lines if line.day > day or line.recorded > end),
+            since=tuple(line for line in lines if line.day > day or line.recorded_at > end),
         )
 
     def _past(self, c: Certificate, state: PastState) -> Certificate:
@@ -217,7 +217,7 @@ class PastMirror:
 
     def _authority_above(self, c: Certificate, depth: int) -> str:
         """Return why no authority with the name and key of the issuer was usable; empty if one was."""
-        aki = read_facts(c.der).aki
+        aki = _issuer_key(c)
         if normalise_name(c.issuer) == normalise_name(c.subject):
             return ""
         key = (normalise_name(c.issuer), aki)
@@ -242,11 +242,18 @@ class PastMirror:
         return f"Its issuer {name} was not usable: {answers[0].why}"
 
 
-def _differs(stated: PastState, recorded: PastState) -> bool:
+def _issuer_key(c: Certificate) -> str | None:
+    try:
+        return read_facts(c.der).aki
+    except NotACertificate:  # any key of its issuer
+        return None
+
+
+def _differs(stated: PastState, known: PastState) -> bool:
     return (stated.status, bool(stated.withdrawn), bool(stated.revoked)) != (
-        recorded.status,
-        bool(recorded.withdrawn),
-        bool(recorded.revoked),
+        known.status,
+        bool(known.withdrawn),
+        bool(known.revoked),
     )
 
 

@@ -39,7 +39,7 @@ class SourceFile(NamedTuple):
 class HistoryLine(NamedTuple):
     """One line of the journal about a certificate.
 
-    ``day``: of the extract; of a list, the day on which it was issued. ``recorded``: when the mirror
+    ``day``: of the extract; of a list, the day on which it was issued. ``recorded_at``: when the mirror
     recorded the change, UTC. ``source``: the extract or list that caused it.
     """
 
@@ -48,7 +48,7 @@ class HistoryLine(NamedTuple):
     change: str
     before: str | None
     after: str | None
-    recorded: str
+    recorded_at: str
     source: SourceFile
 
 
@@ -79,13 +79,13 @@ def read_history(db: apsw.Connection, serial: str, issuer: str) -> list[HistoryL
 
 
 def _line(row: tuple[Any, ...]) -> HistoryLine:
-    sequence, day, change, before, after, recorded, name, sha256, committed, *found = row
+    sequence, day, change, before, after, recorded_at, name, sha256, committed, *found = row
     file, number, list_sha256, applied, this_update = found
     source = SourceFile(name, sha256, committed)
     if file is not None:
         source = SourceFile(f"{file} number {number}" if number else file, list_sha256, applied)
         day = min(day, text_of(this_update)[:10])
-    return HistoryLine(sequence, day, change, before, after, text_of(recorded), source)
+    return HistoryLine(sequence, day, change, before, after, text_of(recorded_at), source)
 
 
 def newest_full(db: apsw.Connection, day: date) -> SourceFile | None:
