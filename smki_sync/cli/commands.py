@@ -55,6 +55,11 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     "export": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.export", "Export certificates to a file or directory."
     ),
+    "serve": CommandInfo(
+        CommandGroup.LOOK_UP,
+        "smki_sync.cli.serve",
+        "Serve the mirror as the Repository's web service.",
+    ),
     "anchors": CommandInfo(
         CommandGroup.LOOK_UP,
         "smki_sync.cli.verify",

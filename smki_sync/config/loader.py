@@ -31,6 +31,7 @@ from smki_sync.config.settings import (
     MirrorPaths,
     Repository,
     RetrySettings,
+    ServeSettings,
     TrustSettings,
 )
 from smki_sync.errors import ConfigError
@@ -63,6 +64,7 @@ class Config:
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     file: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment: Secrets = field(default_factory=Secrets, repr=False)
@@ -323,6 +325,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     except ValueError as exc:
         key = "policy.full_download_hours"
         yield f"{key}: {exc} ({config.origin(key)})"
+    if not (config.serve.prefix.startswith("/") and config.serve.prefix.endswith("/")):
+        yield f"serve.prefix must start and end with / ({config.origin('serve.prefix')})"
     if directory := _cleaned_directory(config.archive.path, config.mirror.path):
         yield (
             f"archive.path is in {directory}, where each run deletes files ({config.origin('archive.path')})"

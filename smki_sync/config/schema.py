@@ -19,6 +19,7 @@ from smki_sync.config.settings import (
     MirrorPaths,
     Repository,
     RetrySettings,
+    ServeSettings,
     TrustSettings,
 )
 from smki_sync.model.plan import ReconcilePolicy, VerifyPolicy
@@ -37,6 +38,7 @@ SECTIONS: Mapping[str, type] = {
     "log": LogSettings,
     "metrics": MetricsSettings,
     "hooks": HookSettings,
+    "serve": ServeSettings,
 }
 
 _KIND_NAMES: Mapping[object, str] = {
