@@ -52,7 +52,9 @@ class Served:
             connection.close()
 
     def search(self, name: str, text: str, **more: Any) -> Reply:
-        return self.ask("/services/certificatesearch", request("CertificateSearchRequest", name, text), **more)
+        return self.ask(
+            "/services/certificatesearch", request("CertificateSearchRequest", name, text), **more
+        )
 
     def retrieve(self, serial: str, **more: Any) -> Reply:
         body = request("CertificateDataRequest", "CertificateSerial", serial)
