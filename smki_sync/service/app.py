@@ -26,6 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY_BYTES: Final = 8192
 """Largest body of a request, in bytes. A request of the DCC's client has about 200."""
+MAX_HEADER_BYTES: Final = 8192
+"""Largest headers, in bytes. h11 limits only headers that arrive in parts, so this service checks again."""
 MAX_QUERY_BYTES: Final = 1024
 """Longest query string, in bytes."""
 BODY_SECONDS: Final = 10.0
@@ -139,6 +141,7 @@ class WebService:
     async def _respond(self, route: str | None, scope: Scope, receive: Receive) -> Response:
         if route is None:
             raise _Refused(404, "There is no such path.")
+        _check_head(scope)
         method, handle = self._routes[route]
         if scope["method"] != method:
             raise _Refused(405, f"Use {method}.", allow=method)
@@ -251,6 +254,17 @@ class WebService:
             return self._reader.stamp()
         except MirrorError as error:
             raise _unavailable(error) from error
+
+
+def _check_head(scope: Scope) -> None:
+    """Refuse large headers, unknown versions of HTTP, and two lengths, which a proxy may read differently."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise _Refused(431, f"The headers are longer than {MAX_HEADER_BYTES} bytes.", connection="close")
+    if scope["http_version"] not in ("1.0", "1.1"):
+        raise _Refused(505, "Use HTTP/1.1.", connection="close")
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+        raise _Refused(400, "The request has two lengths.", connection="close")
 
 
 def _unavailable(error: MirrorError) -> _Refused:

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from smki_sync.errors import ConfigError, ResourceError
-from smki_sync.service.app import WebService
+from smki_sync.service.app import MAX_HEADER_BYTES, WebService
 from smki_sync.service.mirror_reader import MirrorReader
 
 if TYPE_CHECKING:
     import uvicorn
 
-MAX_HEADER_BYTES: Final = 8192
-"""Largest request line and headers, in bytes. h11 enforces it; httptools accepts more."""
 HEADER_SECONDS: Final = 10.0
 """Time limit for the request line and headers, in seconds, from the connection or the last answer."""
 KEEP_ALIVE_SECONDS: Final = 5

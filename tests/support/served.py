@@ -51,14 +51,13 @@ class Served:
         finally:
             connection.close()
 
-    def search(self, name: str, text: str, **more: Any) -> Reply:
-        return self.ask(
-            "/services/certificatesearch", request("CertificateSearchRequest", name, text), **more
-        )
+    def search(self, name: str, text: str) -> Reply:
+        body = request("CertificateSearchRequest", name, text)
+        return self.ask("/services/certificatesearch", body)
 
-    def retrieve(self, serial: str, **more: Any) -> Reply:
+    def retrieve(self, serial: str) -> Reply:
         body = request("CertificateDataRequest", "CertificateSerial", serial)
-        return self.ask("/services/retrievecertificate", body, **more)
+        return self.ask("/services/retrievecertificate", body)
 
 
 def request(root: str, name: str, text: str) -> str:
@@ -97,7 +96,7 @@ def serving(
             process.stderr.close()
 
 
-def dcc_client(**call: Any) -> dict[str, Any]:
+def dcc_client(**call: object) -> dict[str, Any]:
     """What the DCC's client returns: ``found``, certificates in Base64, or ``error``."""
     node = need("node")
     if not (CLIENT / "node_modules").is_dir():
