@@ -58,7 +58,7 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     "serve": CommandInfo(
         CommandGroup.LOOK_UP,
         "smki_sync.cli.serve",
-        "Serve the mirror as the Repository's web service.",
+        "Answer the Repository's web service and a JSON API.",
     ),
     "anchors": CommandInfo(
         CommandGroup.LOOK_UP,

@@ -45,10 +45,11 @@ def serve_mirror(
     ] = None,
     place: MirrorOptions,
 ) -> None:
-    """Answer the Repository's web service and a JSON API from the mirror.
+    """Answer the Repository's web service and a JSON API.
 
-    Needs the extra `smki-sync[serve]` and a key for each client. Listens on 127.0.0.1:8083 by default;
-    [serve] in the configuration file changes this. Runs until it is stopped. See docs/serve.md.
+    Answers come from the mirror. Needs the extra `smki-sync[serve]` and a key for each client. Listens on
+    127.0.0.1:8083 by default; [serve] in the configuration file changes this. Runs until it is stopped.
+    See docs/serve.md.
     """
     settings = load_config(place)
     if new_key is not None:

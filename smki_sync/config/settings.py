@@ -138,7 +138,7 @@ class ServeSettings:
         KeyInfo(meaning="Private key of that certificate, in PEM.", example="/etc/smki-sync/serve.key"),
     ] = None
     behind_proxy: Annotated[
-        bool, KeyInfo(meaning="Whether a proxy provides TLS, so that any address is allowed.")
+        bool, KeyInfo(meaning="Use behind a proxy that provides TLS. Any address is then allowed.")
     ] = False
     answer_when_behind_days: Annotated[
         int,

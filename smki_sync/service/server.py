@@ -132,7 +132,7 @@ def serve(
         started: Called with the address when connections are accepted.
 
     Raises:
-        ResourceError: ``serve-listen``. The address cannot be used.
+        ResourceError: ``serve-address``. The address cannot be used.
         ConfigError: ``serve-tls``. The certificate or its key cannot be used.
     """
     _raise_descriptor_limit()
@@ -253,7 +253,7 @@ def _listening_socket(address: ListenAddress) -> socket.socket:
         raise ResourceError(
             f"Cannot listen on {address.unix or f'{address.host}:{address.port}'}: {exc.strerror}.",
             hint="Choose another address in serve.listen, or stop the program that uses it.",
-            code="serve-listen",
+            code="serve-address",
         ) from exc
 
 
