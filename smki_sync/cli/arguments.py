@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -317,6 +317,19 @@ def parse_date(name: str, text: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no time zone
     except ValueError as exc:
         raise UsageError(f"{name}: {text!r:.40} is not a date.", hint="Write YYYY-MM-DD.") from exc
+
+
+def parse_time(text: str) -> datetime:
+    """Parse a date (its first moment) or a time in ISO 8601; UTC by default."""
+    try:
+        if len(text) == len("YYYY-MM-DD"):
+            return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise UsageError(
+            f"Invalid time: {text!r:.40}.", hint="Write 2026-11-22 or 2026-11-22T07:30:00Z."
+        ) from exc
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _status_filter(text: str) -> StatusFilter:

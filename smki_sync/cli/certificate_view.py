@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.exit_codes import Exit
-from smki_sync.cli.identity import FileCertificate, Reading, parse_identity
 from smki_sync.cli.option_specs import SHOW_OPTIONS
 from smki_sync.cli.output import (
     Json,
@@ -24,6 +23,7 @@ from smki_sync.cli.output import (
 )
 from smki_sync.config.file import lookup_settings_here
 from smki_sync.errors import MirrorError, UsageError
+from smki_sync.lookup.identity import FileCertificate, Reading, parse_identity
 from smki_sync.mirror.connection import disk_errors
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import (

@@ -38,6 +38,14 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     ),
     "show": CommandInfo(CommandGroup.LOOK_UP, "smki_sync.cli.query", "Show the certificates of one subject."),
     "find": CommandInfo(CommandGroup.LOOK_UP, "smki_sync.cli.query", "List certificates that match filters."),
+    "check": CommandInfo(
+        CommandGroup.LOOK_UP, "smki_sync.cli.check", "Check a list of devices or certificates."
+    ),
+    "bundle": CommandInfo(
+        CommandGroup.LOOK_UP,
+        "smki_sync.cli.bundle",
+        "Print certificates and their path for a service request.",
+    ),
     "changes": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.query", "List changes in order, without gaps."
     ),

@@ -185,11 +185,14 @@ class ProgressCounter:
         self._counted = what
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` are done."""
+        """Show that ``done`` of ``total`` are done; a total of 0 is not known."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._step
-        self._write(f"{done:,} of {total:,} {self._counted} ({done * 100 // total} %)")
+        if total:
+            self._write(f"{done:,} of {total:,} {self._counted} ({done * 100 // total} %)")
+        else:
+            self._write(f"{done:,} {self._counted}")
 
     def _write(self, text: str) -> None:
         terminal = self._stream.isatty()

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from smki_sync.cli import arguments
-from smki_sync.cli.arguments import MirrorOptions, OutputOptions, add_command, load_config
+from smki_sync.cli.arguments import MirrorOptions, OutputOptions, add_command, load_config, parse_time
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.job import event_reporter
@@ -107,19 +106,6 @@ def verify(
         print_text(headline, colour="green" if result.is_sound else "yellow")
         print_text("\n".join(rest))
     raise typer.Exit(Exit.OK if result.is_sound else Exit.FINDING)
-
-
-def parse_time(text: str) -> datetime:
-    """Parse a date (its first moment) or a time in ISO 8601; UTC by default."""
-    try:
-        if len(text) == len("YYYY-MM-DD"):
-            return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise UsageError(
-            f"Invalid time: {text!r:.40}.", hint="Write 2026-11-22 or 2026-11-22T07:30:00Z."
-        ) from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def verify_document(result: Verification) -> Json:

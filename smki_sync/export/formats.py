@@ -101,9 +101,19 @@ def json_lines(objects: Iterable[Fields]) -> Iterator[str]:
 def csv_lines(names: Iterable[str], rows: Iterable[Fields]) -> Iterator[str]:
     """Yield CSV (RFC 4180, lines end with LF) with a header; ``None`` is an empty cell."""
     columns = list(names)
-    yield _csv_line(columns)
+    yield csv_header(columns)
     for row in rows:
-        yield _csv_line([_cell(row[name]) for name in columns])
+        yield csv_row(columns, row)
+
+
+def csv_header(names: Iterable[str]) -> str:
+    """Return the first line of a CSV file."""
+    return _csv_line(list(names))
+
+
+def csv_row(names: Iterable[str], row: Fields) -> str:
+    """Return one line of CSV."""
+    return _csv_line([_cell(row[name]) for name in names])
 
 
 def certificates_json(found: Iterable[Certificate]) -> Iterator[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.cli import Json, Shell
 from support.mirror_copies import copy_mirror
+from support.party import LOAD_CONTROLLER, party_mirror
+from support.party import shell as party_shell
 from support.schemas import SCHEMAS, faults
 
 from smki_sync.simulator.faults import Fault
@@ -64,6 +66,11 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
         "verify": [verified, say("verify", "--sample", "2", "--at", "2001-01-01")],
         "find": [found, say("find", "--limit", "1")],
         "show": [say("show", device), say("show", "serial:00"), say("show", device, "--explain")],
+        "check": [
+            say("check", *_listed(place, device)),
+            say("check", *_listed(place, device), "--need", "DS"),
+        ],
+        "bundle": [say("bundle", device, "--role", "2", "--for", "6.15.1"), _bundled(place)],
         "export": [say("export", "--format", "pem", "--output", "made")],
         "quarantine": [say("quarantine"), say("quarantine", "--mirror", "odd")],
         "reconcile": [say("reconcile"), *_repaired(say)],
@@ -86,6 +93,20 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
     }
 
 
+def _listed(place: Path, device: str) -> tuple[str, ...]:
+    """A list with a device, one that is unknown, and a line that is no identity."""
+    (place / "devices.txt").write_text(f"{device}\n00-DB-12-FF-FF-FF-FF-FF\nnonsense\n")
+    return ("devices.txt",)
+
+
+def _bundled(place: Path) -> Json:
+    """The bundle of a party of the public test certificates, with a path to its issuing authority."""
+    own = place / "party"
+    own.mkdir()
+    party_mirror(own / "mirror")
+    return party_shell(own)("bundle", LOAD_CONTROLLER, "--role", "8", "--for", "6.15.1", "--json").document
+
+
 def _repaired(say: Speaker) -> list[Json]:
     drifted = say.drifted()
     return [say("reconcile", "--mirror", drifted, *more) for more in ([], ["--repair"])]
@@ -98,6 +119,8 @@ FAILING: dict[str, tuple[str, ...]] = {
     "verify": ("--mirror", "none"),
     "find": ("--mirror", "none"),
     "show": ("serial:00", "--mirror", "none"),
+    "check": ("devices.txt", "--mirror", "none"),
+    "bundle": ("00-DB-12-34-56-78-90-A4", "--role", "2", "--for", "pem", "--mirror", "none"),
     "export": ("--mirror", "none", "--format", "pem", "--output", "nothing"),
     "quarantine": ("--mirror", "none"),
     "reconcile": ("--source", "file:///nowhere"),

@@ -68,9 +68,7 @@ def is_complete(octets: bytes) -> bool:
 def _records(octets: bytes) -> list[tuple[str, str]]:
     root = ET.fromstring(gzip.decompress(octets))  # noqa: S314 - the simulator's own files
     records = root.iter("CertificateResponse")
-    return [
-        (one.findtext("CertificateBody", ""), one.findtext("CertificateStatus", "")) for one in records
-    ]
+    return [(one.findtext("CertificateBody", ""), one.findtext("CertificateStatus", "")) for one in records]
 
 
 _SHORTEST = 100

@@ -38,6 +38,10 @@ from smki_sync.simulator.sftp_server import Service, serve
 from smki_sync.sync import run
 
 DAY = timedelta(days=1)
+OVERLAP = 2 * DAY
+"""A full states nothing certain of so many days before it: the deltas of these days prove it."""
+
+WITHOUT_DELTA = frozenset({Fault.WITHHOLD_DELTA, Fault.TRUNCATE, Fault.CORRUPT, Fault.MISMATCHED_TAG})
 LONDON = ZoneInfo("Europe/London")
 BESIDE_BYTES = 1_000_000
 """What may lie beside two generations: records of a year's runs, proofs, an extract that waits."""
@@ -73,6 +77,7 @@ class Operator:
     """``place``: of everything. ``troubles``: faults that nobody has mended, with the ends still to come.
 
     ``struck``: all that went wrong so far. ``codes``, ``reasons``: how runs ended, and why.
+    ``notices``: of the last run. ``accepted``: the poisoned record, which is the same each time.
     """
 
     place: Path
@@ -81,6 +86,8 @@ class Operator:
     struck: list[tuple[Fault, date]] = field(default_factory=list)
     codes: list[Exit] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    accepted: bool = False
     consumer: Consumer | None = None
     held: Mirror | None = None
     service: Service | None = None
@@ -172,16 +179,18 @@ class Operator:
                 name = self.repository.publish_full(day)
             case Fault.POISON_RECORD:
                 self.ask("quarantine", "--accept", code=Exit.OK)
+                self.accepted = True
                 return
             case _:
                 return
         moment = now.timestamp() - 3600
         os.utime(self.repository.path / name, (moment, moment))
 
-    def sync(self, now: datetime, *, full: bool = False) -> Exit:
+    def sync(self, now: datetime, *, full: bool = False, accept_shrink: bool = False) -> Exit:
         """The command that cron runs, at a time of our choice."""
         settings = configure()
         job = replace(job_of(settings, NullListener()), clock=lambda: now)
+        job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
         try:
             report = record_run(settings, job, "sync", lambda: run(job, full=full))
         except SmkiSyncError as error:
@@ -189,6 +198,7 @@ class Operator:
             return exit_of(error)
         assert faults("sync", document(report)) == []
         self._check_report(report)
+        self.notices = [str(notice.code) for notice in report.attention]
         self.reasons.append(str(report.plan.reason))
         return exit_of_outcome(report.outcome)
 
@@ -215,22 +225,39 @@ class Operator:
         """The graver of what the troubles that stand bring; each has one end less to come."""
         due = [Exit.OK]
         for fault, day, ends in self.troubles:
-            if fault is Fault.WITHHOLD_DELTA and self._covered(day):
-                ends.clear()
-            elif ends:
-                due.append(ends.pop(0))
+            if not ends:
+                continue
+            end = ends.pop(0)
+            if fault in WITHOUT_DELTA and (full := self._covering(day)):
+                # A full that is newer by more than the overlap needs no delta of that day.
+                end = Exit.ATTENTION if full - day <= OVERLAP else Exit.OK
+            if fault is Fault.POISON_RECORD and self.accepted:
+                end = Exit.OK
+            due.append(end)
         return max(due)
 
-    def _covered(self, day: date) -> bool:
-        """Whether a full makes up for a delta that a later one proves not to be late."""
+    def _covering(self, day: date) -> date | None:
+        """The newest full that makes up for a missing delta, which a later delta proves not to be late."""
         offer = self.repository.path.glob("SMKIKR_*_20??-??-??.xml.gz")
         days = [
             (path.name[7:11], date.fromisoformat(path.name[12:22]))
             for path in offer
             if path.name != IMPOSSIBLE
         ]
-        full = any(kind == "FULL" and day <= full <= self.repository.today for kind, full in days)
-        return full and any(kind == "DELT" and day < later for kind, later in days)
+        fulls = [full for kind, full in days if kind == "FULL" and day < full <= self.repository.today]
+        is_late = not any(kind == "DELT" and day < later for kind, later in days)
+        return None if is_late else max(fulls, default=None)
+
+    def lacking(self) -> list[date]:
+        """The days of the overlap of the newest full of which the ledger has no delta."""
+        if not (self.mirror / "mirror.db").exists():
+            return []
+        with plain_reader.opened(self.mirror) as db:
+            ledger = db.execute("SELECT kind, day FROM extract WHERE superseded = 0").fetchall()
+        files = [(kind, date.fromisoformat(day)) for kind, day in ledger]
+        full = max((day for kind, day in files if kind == "full"), default=date.min + OVERLAP)
+        days = [full - back * DAY for back in range(OVERLAP.days + 1)]
+        return [day for day in days if ("delta", day) not in files]
 
     # What must hold
 
@@ -241,8 +268,10 @@ class Operator:
         assert mirror is not None
         truth = self.repository.at(mirror.position).truth()
         listed = {row.der for row in mirror.rows.values() if row.status == "I" and not row.withdrawn}
-        assert listed == {der for status, der in truth.values() if status == "I"}
+        if not mirror.unproven:
+            assert listed == {der for status, der in truth.values() if status == "I"}
         if code is Exit.OK:
+            assert not mirror.unproven
             assert mirror.in_use() == listed
         if self.held:
             assert mirror.position >= self.held.position, "it went back"

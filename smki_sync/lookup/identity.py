@@ -1,5 +1,6 @@
-"""Parse the IDENTITY of `show`: an EUI-64, a prefixed or bare number or hash, or a certificate file."""
+"""Parse an identity: an EUI-64, a prefixed or bare number or hash, or a certificate file."""
 
+import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ _HASH_BYTES: Final = {"sha1": 20, "sha256": 32}
 _MAX_DECIMAL_DIGITS: Final = 49
 """Digits of the largest serial number: 20 bytes (RFC 5280 4.1.2.2)."""
 _EUI_DIGITS: Final = 16
+_HEX_SERIAL: Final = re.compile(r"(?:0x)?[0-9A-Fa-f]{22,40}", re.ASCII)
+"""A bare serial number in hex. SMKI uses 16 bytes; a much shorter text is an EUI-64 with a typing error."""
+EUI: Final = "eui"
 
 
 class Reading(NamedTuple):
@@ -43,18 +47,35 @@ class FileCertificate(NamedTuple):
 
 def parse_identity(text: str) -> list[Reading] | list[FileCertificate]:
     """Return every way to read ``text``, or the certificates of a file; raises :class:`UsageError`."""
-    prefix, colon, rest = text.partition(":")
-    parser = _PARSERS.get(prefix.lower()) if colon else None
     try:
-        if parser:
-            return [Reading(f"{prefix.lower()}:", parser(rest.strip()))]
-        if _looks_like_a_path(text) or Path(text).is_file():
+        if _prefixed(text) is None and (_looks_like_a_path(text) or Path(text).is_file()):
             return read_certificate_file(Path(text))
-        return _bare_readings(text) or [Reading("", EuiIs(eui=parse_eui(text)))]
+        return parse_readings(text)
     except OSError as exc:
         raise UsageError(f"{text!r:.80}: {exc.strerror}", hint=_HINT) from exc
     except ValueError as exc:
         raise UsageError(f"{text!r:.80}: {exc}", hint=_HINT) from exc
+
+
+def parse_readings(text: str, notation: str = "") -> list[Reading]:
+    """Return every way to read ``text``, which is not the name of a file; raises ``ValueError``.
+
+    ``notation``: one of :data:`NOTATIONS`, or empty to recognise it by length. A prefix in ``text`` wins.
+    """
+    prefixed = _prefixed(text)
+    if prefixed:
+        name, parser, rest = prefixed
+        return [Reading(f"{name}:", parser(rest))]
+    if notation:
+        return [Reading("" if notation == EUI else f"{notation}:", NOTATIONS[notation](text))]
+    return _bare_readings(text) or [Reading("", _eui(text))]
+
+
+def _prefixed(text: str) -> tuple[str, Callable[[str], Identity], str] | None:
+    """Return prefix, parser and rest of a text with a known prefix."""
+    prefix, colon, rest = text.partition(":")
+    parser = _PARSERS.get(prefix.strip().lower()) if colon else None
+    return (prefix.strip().lower(), parser, rest.strip()) if parser else None
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -65,8 +86,13 @@ def _looks_like_a_path(text: str) -> bool:
 def _bare_readings(text: str) -> list[Reading]:
     """Return the readings of a text without prefix that is not an EUI-64, by its length."""
     readings = _hash_readings(text)
+    serials: list[Serial] = []
     if text.isascii() and text.isdigit() and _EUI_DIGITS < len(text) <= _MAX_DECIMAL_DIGITS:
-        readings.append(Reading("serial:", SerialIs(serials=(serial_from_decimal(text),))))
+        serials.append(serial_from_decimal(text))
+    if _HEX_SERIAL.fullmatch(text):
+        serials.append(parse_serial(text.removeprefix("0x")))
+    if serials:
+        readings.append(Reading("serial:", SerialIs(serials=tuple(dict.fromkeys(serials)))))
     return readings
 
 
@@ -124,6 +150,14 @@ _PARSERS: Final[Mapping[str, Callable[[str], Identity]]] = {
 }
 
 
+def _eui(text: str) -> Identity:
+    return EuiIs(eui=parse_eui(text))
+
+
+NOTATIONS: Final[Mapping[str, Callable[[str], Identity]]] = {EUI: _eui, **_PARSERS}
+"""Parsers by notation: :data:`EUI` and the prefixes."""
+
+
 def _hex_bytes(text: str) -> bytes:
     try:
         return bytes.fromhex(text.replace(":", "").replace("-", ""))
@@ -137,22 +171,25 @@ def _base64_bytes(text: str) -> bytes:
 
 def read_certificate_file(path: Path) -> list[FileCertificate]:
     """Read PEM with one or more certificates, DER, or Base64 without PEM lines; raises ``ValueError``."""
-    from smki_sync.x509 import NotACertificate, read_facts  # noqa: PLC0415 - only a file needs it
+    from smki_sync.x509 import NotACertificate  # noqa: PLC0415 - only a file needs it
 
     try:
-        bodies = _bodies(path.read_bytes())
-        facts = [read_facts(der) for der in bodies]
+        return [certificate_in(der) for der in bodies_in(path.read_bytes())]
     except OSError as exc:
         raise ValueError(f"the file cannot be read: {exc.strerror}") from exc
     except NotACertificate as exc:
         raise ValueError(f"the file does not contain a certificate: {exc}") from exc
-    return [
-        FileCertificate(der=der, issuer=one.issuer, serial=one.serial)
-        for der, one in zip(bodies, facts, strict=True)
-    ]
 
 
-def _bodies(content: bytes) -> tuple[bytes, ...]:
+def certificate_in(der: bytes) -> FileCertificate:
+    """Read issuer and serial number of a certificate; raises :class:`~smki_sync.x509.NotACertificate`."""
+    from smki_sync.x509 import read_facts  # noqa: PLC0415 - only a file needs it
+
+    facts = read_facts(der)
+    return FileCertificate(der=der, issuer=facts.issuer, serial=facts.serial)
+
+
+def bodies_in(content: bytes) -> tuple[bytes, ...]:
     """Return the DER of each certificate of a file."""
     from smki_sync.x509.der import read_bundle  # noqa: PLC0415 - as above
 

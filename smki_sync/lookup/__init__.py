@@ -1,0 +1,1 @@
+"""Lookups: parse identities, check lists of subjects, bundle certificates, resolve answers of devices."""

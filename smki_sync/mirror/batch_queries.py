@@ -1,0 +1,139 @@
+"""Find the certificates of thousands of subjects with a few statements."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final
+
+import apsw
+
+from smki_sync.mirror.queries import (
+    COLUMNS,
+    Certificate,
+    EuiIs,
+    Fingerprint,
+    Identity,
+    SerialIs,
+    SkiIs,
+    certificate_of,
+    ignore_progress,
+    slices,
+)
+from smki_sync.mirror.rows import DEVICE, HASHES, holds_devices
+from smki_sync.mirror.schema import CERTIFICATES, Value
+from smki_sync.usability import UsabilityRule, usable_first
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of rows read and the total."""
+
+Matches = dict[str, list[Certificate]]
+"""Certificates of any status by the key of :func:`keys_of`."""
+
+_BY_EUI: Final = "c.eui IN (SELECT value FROM json_each(?))"
+_BY_SERIAL: Final = "c.serial IN (SELECT value FROM json_each(?))"
+_BY_SKI: Final = "c.ski IN (SELECT value FROM json_each(?))"
+_OTHERS: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # as in the WHERE clause of the partial index
+_BY_ID: Final = "c.id IN (SELECT value FROM json_each(?))"
+_DIGESTS: Final = """
+SELECT lower(hex(f.digest)), f.certificate FROM fingerprint AS f
+ WHERE f.digest IN (SELECT unhex(value) FROM json_each(?))
+"""
+
+
+def keys_of(identity: Identity) -> tuple[str, ...]:
+    """Return the keys under which the matches of an identity are found."""
+    match identity:
+        case EuiIs(eui=eui):
+            return (eui,)
+        case SerialIs(serials=serials):
+            return tuple(f"serial:{serial}" for serial in serials)
+        case SkiIs(ski=ski):
+            return (f"ski:{ski}",)
+        case Fingerprint(digest=digest):
+            return (digest.hex(),)
+
+
+def find_many(
+    db: apsw.Connection,
+    identities: Collection[Identity],
+    rule: UsabilityRule,
+    *,
+    progress: ProgressCallback = ignore_progress,
+) -> Matches:
+    """Return the certificates of any status of many identities, usable first, then newest.
+
+    ``progress``: called with progress if every device must be read: for key identifiers and hashes of devices
+    that are not indexed. All of them are answered by one pass.
+    """
+    euis = {one.eui for one in identities if isinstance(one, EuiIs)}
+    serials = {serial for one in identities if isinstance(one, SerialIs) for serial in one.serials}
+    skis = {one.ski for one in identities if isinstance(one, SkiIs)}
+    digests = {one.digest.hex() for one in identities if isinstance(one, Fingerprint)}
+    found: Matches = defaultdict(list)
+    select = _Select(db, rule)
+    for c in select(_BY_EUI, euis):
+        found[str(c.eui)].append(c)
+    for c in select(_BY_SERIAL, serials):
+        found[f"serial:{c.serial}"].append(c)
+    for c in select(_BY_SKI if holds_devices(db) else f"{_OTHERS} AND {_BY_SKI}", skis):
+        found[f"ski:{c.ski}"].append(c)
+    rows = _digest_rows(db, digests)
+    if not holds_devices(db):
+        missing_skis = {ski for ski in skis if f"ski:{ski}" not in found}
+        known = {digest for digest, _ in rows}
+        rows += _device_rows(db, missing_skis, digests - known, progress)
+    for key, row in rows:
+        found[key] += select(_BY_ID, [row])
+    return {key: usable_first(several) for key, several in found.items()}
+
+
+class _Select:
+    """Selects certificates by a condition, and judges them."""
+
+    def __init__(self, db: apsw.Connection, rule: UsabilityRule) -> None:
+        self._db = db
+        self._rule = rule
+
+    def __call__(self, where: str, values: Collection[object]) -> Iterator[Certificate]:
+        if values:
+            sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where})"
+            for row in self._db.execute(sql, (json.dumps(sorted(values, key=str)),)):
+                yield certificate_of(row, self._rule)
+
+
+def _digest_rows(db: apsw.Connection, digests: Collection[str]) -> list[tuple[str, int]]:
+    """Return digest and id of the certificates with a stored digest."""
+    if not digests:
+        return []
+    rows: list[tuple[Any, ...]] = db.execute(_DIGESTS, (json.dumps(sorted(digests)),)).fetchall()
+    return [(digest, row) for digest, row in rows]
+
+
+def _device_rows(
+    db: apsw.Connection, skis: Collection[str], digests: Collection[str], progress: ProgressCallback
+) -> list[tuple[str, int]]:
+    """Read every device once; return key and id of those with one of the key identifiers or hashes."""
+    if not skis and not digests:
+        return []
+    sizes = {len(digest) // 2 for digest in digests}
+    functions = [HASHES[name] for name, size in (("sha1", 20), ("sha256", 32)) if size in sizes]
+    wanted = {bytes.fromhex(digest) for digest in digests}
+
+    def digest_of(*der: Value) -> str | None:
+        return next((d.hex() for function in functions if (d := function(*der)) in wanted), None)
+
+    db.create_scalar_function("wanted_digest", digest_of, 1, deterministic=True)
+    sql = f"""
+SELECT iif(ski IN (SELECT value FROM json_each(:skis)), 'ski:' || ski, NULL),
+       {"wanted_digest(der)" if functions else "NULL"}, id
+  FROM certificate WHERE id BETWEEN :low AND :high AND kind = {DEVICE}
+"""
+    rows: list[tuple[str, int]] = []
+    text = json.dumps(sorted(skis))
+    for low, high in slices(db, progress):
+        for ski, digest, row in db.execute(sql, {"low": low, "high": high, "skis": text}):
+            rows += [(key, row) for key in (ski, digest) if key is not None]
+    return rows
+
+
+__all__ = ["Matches", "ProgressCallback", "find_many", "keys_of"]
