@@ -154,7 +154,8 @@ def find(
 ) -> None:
     """List certificates that match filters.
 
-    In-Use only by default. A certificate must match every filter. Exit code 10 if none matches.
+    In-Use only by default, usable ones first, then the latest start of validity. A certificate must match
+    every filter. Exit code 10 if none matches.
     """
     form = _find_format(form, as_json=as_json)
     wanted = filters.certificate_filter(now_here().date())
@@ -185,7 +186,9 @@ def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, sett
     rule = rule_at(now_here(), settings.stale_lists)
     with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
         position = read_position(db).day
-        rows = shown.pass_on(find_in(db, wanted, rule, told=progress))
+        limit = None if shown.limit is None else shown.limit + 1  # one more shows that there are more
+        found = find_in(db, wanted, rule, limit=limit, newest_first=True, told=progress)
+        rows = shown.pass_on(found)
         print_stream(_lines(form, rows, shown, position), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,21 @@ from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
 from smki_sync.mirror.journal import AfterLine
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
-from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
+from smki_sync.mirror.schema import (
+    APPLICATION_ID,
+    CERTIFICATES,
+    IN_USE,
+    KINDS,
+    REVOCATION_UNKNOWN,
+    SCHEMA_VERSION,
+    Value,
+    unusable_sql,
+)
 from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
 from smki_sync.usability import (
     RevocationState,
+    StaleLists,
     UnusableReason,
     UsabilityRule,
     revocation_of,
@@ -277,15 +287,21 @@ def find(
     rule: UsabilityRule,
     *,
     limit: int | None = None,
+    newest_first: bool = False,
     told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
-    ``told``: called with progress if every row must be read.
+    ``newest_first``: usable first, then In-Use, then the latest notBefore; reads every row that the filter
+    needs before the first result. Otherwise in stored order. ``told``: called with progress if every row
+    must be read.
     """
     conditions = list(_conditions(wanted))
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
+    if newest_first:
+        ids = _sorted_ids(db, wanted, rule, _SortQuery(where, values, limit, told))
+        return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
     rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
     return islice((certificate_of(row, rule) for row in rows), limit)
 
@@ -343,6 +359,43 @@ def _status_condition(standings: tuple[StatusFilter, ...]) -> str:
         *([f"(c.status IN ({letters}) AND c.withdrawn IS NULL)"] if letters else []),
     ]
     return f"({' OR '.join(conditions)})"
+
+
+_BY_ID: Final = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE c.id = ?)"
+_ORDER: Final = "unusable, unused, begins DESC, row"
+_KEYS: Final = f"""
+SELECT {unusable_sql(":at")} IS NOT NULL OR (:refuse AND {REVOCATION_UNKNOWN}) AS unusable,
+       NOT {IN_USE} AS unused, c.not_before AS begins, c.id AS row
+  FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+"""
+
+
+class _SortQuery(NamedTuple):
+    where: str
+    values: dict[str, Value]
+    limit: int | None
+    told: Told
+
+
+def _sorted_ids(
+    db: apsw.Connection, wanted: CertificateFilter, rule: UsabilityRule, query: _SortQuery
+) -> Iterator[int]:
+    """Yield ids in order. SQLite keeps them in a temporary table, which may be on disk."""
+    at = int(datetime.fromisoformat(rule.at).timestamp())
+    refuse = rule.stale_lists is StaleLists.REFUSE
+    limit = -1 if query.limit is None else query.limit
+    values = {**query.values, "at": at, "refuse": refuse, "limit": limit}
+    sql = f"{_KEYS} WHERE {query.where}"
+    if _is_indexed(wanted):
+        yield from (row[-1] for row in db.execute(f"{sql} ORDER BY {_ORDER} LIMIT :limit", values))
+        return
+    db.execute("DROP TABLE IF EXISTS temp.found")
+    db.execute("CREATE TEMP TABLE found (unusable INTEGER, unused INTEGER, begins INTEGER, row INTEGER)")
+    for low, high in slices(db, query.told):
+        part = f"{sql} AND c.id BETWEEN :low AND :high ORDER BY {_ORDER} LIMIT :limit"
+        db.execute(f"INSERT INTO temp.found {part}", {**values, "low": low, "high": high})
+    ordered = f"SELECT row FROM temp.found ORDER BY {_ORDER} LIMIT :limit"
+    yield from (row for (row,) in db.execute(ordered, {"limit": limit}))
 
 
 def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:
