@@ -50,7 +50,6 @@ from smki_sync.mirror.queries import (
 from smki_sync.model.certificate import ROLE_NAMES, Usage, parse_eui
 from smki_sync.model.plan import Position
 from smki_sync.text import wrapped
-from smki_sync.timestamps import utc
 from smki_sync.usability import UsabilityRule, rule_at
 from smki_sync.verify.inspector import chain_validator
 from smki_sync.x509.der import to_pem
@@ -142,21 +141,15 @@ def bundle(
     if output:
         check_place(outside_mirror(output, config), directory=purpose is BundlePurpose.DER)
     moment = parse_time(at) if at else now_here()
+    rule = rule_at(moment, config.policy.stale_lists)
     try:
         party = parse_eui(eui)
     except ValueError as exc:
         raise UsageError(f"{eui!r:.40}: {exc}.") from exc
     with ProgressCounter(sys.stderr) as progress, open_mirror(place.link()) as db:
-        rule = rule_at(moment, config.policy.stale_lists)
         named = None if top_up is None else _named_certificates(db, top_up, rule, progress)
         request = BundleRequest(
-            eui=party,
-            role=number,
-            at=moment,
-            usages=usages,
-            top_up=named,
-            with_root=with_root,
-            stale_lists=rule.stale_lists,
+            eui=party, role=number, rule=rule, usages=usages, top_up=named, with_root=with_root
         )
         anchors = config.trust.read_anchors()
         made = make_bundle(db, chain_validator(db, anchors, moment, among_end_entities=False), request)
@@ -269,7 +262,7 @@ def bundle_document(made: Bundle, request: BundleRequest, purpose: BundlePurpose
         "outcome": "complete" if complete else "findings",
         "position": position.day.isoformat(),
         "unproven": unproven_document(position),
-        "at": utc(request.at),
+        "at": request.rule.at,
         "eui": request.eui,
         "role": request.role,
         "for": purpose.value,

@@ -86,6 +86,7 @@ class ShowRequest:
     der: bool = False
     base64: bool = False
     explain: bool = False
+    as_of: str | None = None
     mirror: Path | None = None
     config: Path | None = None
     as_json: bool = False
@@ -119,6 +120,10 @@ class Lookup(NamedTuple):
 def render_show(request: ShowRequest) -> Exit:
     """Print the certificates; return :data:`Exit.FINDING` if the answer is no."""
     _check_options(request)
+    if request.as_of is not None:
+        from smki_sync.cli.evidence import render_evidence  # noqa: PLC0415 - only this option needs it
+
+        return render_evidence(request, request.as_of)
     lookup = look_up(request)
     if len(lookup.matches) > 1 and not lookup.files:
         _print_ambiguous(request, lookup)
@@ -150,6 +155,8 @@ def _print_ambiguous(request: ShowRequest, lookup: Lookup) -> None:
 def _check_options(request: ShowRequest) -> None:
     if request.as_json + request.pem + request.der + request.base64 > 1:
         raise UsageError("Use only one of --json, --pem, --der and --base64.")
+    if request.as_of is not None and (request.explain or request.pem or request.der or request.base64):
+        raise UsageError("--as-of cannot be used with --explain, --pem, --der or --base64.")
     if request.explain and (request.pem or request.der or request.base64):
         raise UsageError("--explain cannot be used with --pem, --der or --base64.")
 

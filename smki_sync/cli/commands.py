@@ -46,6 +46,9 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
         "smki_sync.cli.bundle",
         "Print certificates and their path for a service request.",
     ),
+    "resolve": CommandInfo(
+        CommandGroup.LOOK_UP, "smki_sync.cli.resolve", "Assess the credentials that a device reports."
+    ),
     "changes": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.query", "List changes in order, without gaps."
     ),

@@ -366,7 +366,7 @@ def register_show(app: typer.Typer) -> None:
         examples=(
             "smki-sync show 00-DB-12-34-56-78-90-A4",
             "smki-sync show serial:5F3A --any-status --explain",
-            "smki-sync show certificate.pem --json",
+            "smki-sync show certificate.pem --as-of 2026-10-03 --json",
         ),
     )
 
@@ -388,13 +388,14 @@ def show(
     der: Annotated[bool, option(option_specs.DER)] = False,
     base64: Annotated[bool, option(option_specs.BASE64)] = False,
     explain: Annotated[bool, option(option_specs.EXPLAIN)] = False,
+    as_of: Annotated[str | None, option(option_specs.AS_OF)] = None,
     place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
     """Show the certificates of one subject.
 
     In-Use only by default. A certificate file is compared byte by byte. Exit code 10 if there is no
-    match, or with --explain if no match is usable.
+    match, or with --explain or --as-of if no match is (or was) usable.
     """
     request = ShowRequest(
         identity=identity,
@@ -405,6 +406,7 @@ def show(
         der=der,
         base64=base64,
         explain=explain,
+        as_of=as_of,
         mirror=place.mirror,
         config=place.config,
         as_json=as_json,

@@ -7,15 +7,14 @@ RequestHandoverOfDCCControlledDevice (6.21), UpdateSecurityCredentialsCoS (6.23)
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, choose, verdict_of
+from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, choose, verdict_of, why_not
 from smki_sync.mirror.queries import Certificate, Connection, EuiIs, find_certificates
 from smki_sync.model.certificate import Eui, Usage
 from smki_sync.trust.chain import Authority, ChainValidator, ChainVerdict
-from smki_sync.usability import StaleLists, UsabilityRule, rule_at
+from smki_sync.usability import UsabilityRule
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
 
@@ -97,25 +96,18 @@ _ELEMENT_OF: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleRequest:
-    """Whose certificates, for what, and when they are used.
+    """Whose certificates, and the rule with the time of use.
 
     ``usages``: wanted ones. ``top_up``: candidates for the prepayment certificate; ``None``: not wanted.
-    ``with_root``: the path includes a self-signed root, which devices hold already. ``stale_lists``: whether
-    a certificate whose revocation is unknown is usable.
+    ``with_root``: the path includes a self-signed root, which devices hold already.
     """
 
     eui: Eui
     role: int
-    at: datetime
+    rule: UsabilityRule
     usages: tuple[Usage, ...]
     top_up: tuple[Certificate, ...] | None = None
     with_root: bool = False
-    stale_lists: StaleLists = StaleLists.REPORT
-
-    @property
-    def rule(self) -> UsabilityRule:
-        """The rule that decides which certificates are usable."""
-        return rule_at(self.at, self.stale_lists)
 
 
 class BundleItem(NamedTuple):
@@ -193,7 +185,7 @@ def _wanted(
 def _problem(
     element: BundleElement, answer: CheckAnswer | None, candidates: Sequence[Certificate]
 ) -> BundleProblem:
-    considered = [BundleCandidate(c, *verdict_of(c)) for c in candidates]
+    considered = [BundleCandidate(c, verdict_of(c), why_not(c)) for c in candidates]
     listed = tuple(sorted(considered, key=lambda one: one.verdict is not CheckVerdict.READY))
     if answer is None:
         why = "No certificate has this EUI-64, role and usage."
@@ -207,7 +199,7 @@ def _other_keys(
     element: BundleElement, chosen: Certificate, candidates: Sequence[Certificate]
 ) -> Iterator[str]:
     """Say that the newest of several usable keys was chosen."""
-    usable = [c for c in candidates if c.usable and c.ski != chosen.ski]
+    usable = [c for c in candidates if c.unusable is None and c.ski != chosen.ski]
     if usable:
         serials = ", ".join(c.serial for c in usable)
         yield (

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from smki_sync.mirror.queries import Certificate
-from smki_sync.usability import newest_usable, why_unusable
+from smki_sync.usability import RevocationState, newest_usable, unknown_revocation_text, why_unusable
 
 
 class CheckVerdict(StrEnum):
@@ -28,10 +28,9 @@ class CheckVerdict(StrEnum):
 
 
 _NEAREST: Final = (
-    CheckVerdict.REVOCATION_UNKNOWN,
-    *(CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED, CheckVerdict.ISSUER_REVOKED),
-    *(CheckVerdict.REVOKED, CheckVerdict.NOT_IN_USE, CheckVerdict.WITHDRAWN),
-    CheckVerdict.SIGNATURE_FALSE,
+    *(CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED, CheckVerdict.REVOCATION_UNKNOWN),
+    *(CheckVerdict.SIGNATURE_FALSE, CheckVerdict.ISSUER_REVOKED, CheckVerdict.REVOKED),
+    *(CheckVerdict.NOT_IN_USE, CheckVerdict.WITHDRAWN),
 )
 """Verdicts from the one nearest to ready: of several unusable certificates, the nearest is reported."""
 
@@ -48,20 +47,24 @@ class CheckAnswer(NamedTuple):
 
 def choose(candidates: Sequence[Certificate]) -> CheckAnswer:
     """Answer with the newest usable certificate, or with the one that is nearest to being usable."""
-    newest = newest_usable(candidates)
+    newest = newest_usable(candidates) if len(candidates) > 1 else [c for c in candidates if c.usable]
     if len(newest) > 1:
         serials = ", ".join(c.serial for c in newest)
         why = f"{len(newest)} usable keys have the same start of validity. Serial numbers: {serials}."
         return CheckAnswer(CheckVerdict.AMBIGUOUS, why, newest[0].eui, newest[0].usage)
     if newest:
-        why = "The newest full extract does not confirm it." if newest[0].unproven else ""
-        return answer_for(CheckVerdict.READY, why, newest[0])
-    judged = [(c, *verdict_of(c)) for c in candidates]
-    nearest = min(_NEAREST.index(verdict) for _, verdict, _ in judged)
-    c, verdict, why = max(
-        (one for one in judged if _NEAREST.index(one[1]) == nearest), key=lambda one: one[0].not_before
-    )
-    return answer_for(verdict, why, c)
+        return answer_for(CheckVerdict.READY, _doubts(newest[0]), newest[0])
+    ranked = sorted(candidates, key=lambda c: c.not_before, reverse=True)
+    nearest = min(ranked, key=lambda c: _NEAREST.index(verdict_of(c)))
+    return answer_for(verdict_of(nearest), why_not(nearest), nearest)
+
+
+def _doubts(c: Certificate) -> str:
+    """Return what is not certain about a usable certificate."""
+    doubts = ["The newest full extract does not confirm it."] if c.unproven else []
+    if c.revocation is RevocationState.UNKNOWN:
+        doubts.append(f"Revocation unknown: {unknown_revocation_text(c)}.")
+    return " ".join(doubts)
 
 
 def answer_for(verdict: CheckVerdict, why: str, c: Certificate) -> CheckAnswer:
@@ -69,8 +72,14 @@ def answer_for(verdict: CheckVerdict, why: str, c: Certificate) -> CheckAnswer:
     return CheckAnswer(verdict, why, c.eui, c.usage, c)
 
 
-def verdict_of(c: Certificate) -> tuple[CheckVerdict, str]:
-    """Return whether one certificate is usable at the time of the query, and if not, why not."""
+def verdict_of(c: Certificate) -> CheckVerdict:
+    """Return whether one certificate is usable at the time of the query."""
+    return CheckVerdict.READY if c.unusable is None else CheckVerdict(c.unusable.value)
+
+
+def why_not(c: Certificate) -> str:
+    """Return why a certificate is not usable, as a sentence; empty if it is."""
     if c.unusable is None:
-        return CheckVerdict.READY, ""
-    return CheckVerdict(c.unusable.value), f"Not usable: {why_unusable(c, c.unusable)}."
+        return ""
+    text = why_unusable(c, c.unusable)
+    return f"{text[0].upper()}{text[1:]}."

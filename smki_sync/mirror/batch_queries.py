@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -21,13 +21,15 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.rows import DEVICE, HASHES, holds_devices
 from smki_sync.mirror.schema import CERTIFICATES, Value
-from smki_sync.usability import UsabilityRule, usable_first
+from smki_sync.usability import UsabilityRule
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of rows read and the total."""
 
-Matches = dict[str, list[Certificate]]
+Matches = Mapping[str, Sequence[Certificate]]
 """Certificates of any status by the key of :func:`keys_of`."""
+_Rows = dict[str, list[tuple[Any, ...]]]
+_EUI, _SERIAL, _SKI = (Certificate._fields.index(name) for name in ("eui", "serial", "ski"))
 
 _BY_EUI: Final = "c.eui IN (SELECT value FROM json_each(?))"
 _BY_SERIAL: Final = "c.serial IN (SELECT value FROM json_each(?))"
@@ -60,7 +62,7 @@ def find_many(
     *,
     progress: ProgressCallback = ignore_progress,
 ) -> Matches:
-    """Return the certificates of any status of many identities, usable first, then newest.
+    """Return the certificates of any status of many identities, in no order.
 
     ``progress``: called with progress if every device must be read: for key identifiers and hashes of devices
     that are not indexed. All of them are answered by one pass.
@@ -69,52 +71,48 @@ def find_many(
     serials = {serial for one in identities if isinstance(one, SerialIs) for serial in one.serials}
     skis = {one.ski for one in identities if isinstance(one, SkiIs)}
     digests = {one.digest.hex() for one in identities if isinstance(one, Fingerprint)}
-    found: Matches = defaultdict(list)
-    select = _Select(db, rule)
-    for c in select(_BY_EUI, euis):
-        found[str(c.eui)].append(c)
-    for c in select(_BY_SERIAL, serials):
-        found[f"serial:{c.serial}"].append(c)
-    for c in select(_BY_SKI if holds_devices(db) else f"{_OTHERS} AND {_BY_SKI}", skis):
-        found[f"ski:{c.ski}"].append(c)
-    rows = _digest_rows(db, digests)
+    found: _Rows = defaultdict(list)
+    for row in _select(db, _BY_EUI, euis):
+        found[row[_EUI]].append(row)
+    for row in _select(db, _BY_SERIAL, serials):
+        found[f"serial:{row[_SERIAL]}"].append(row)
+    for row in _select(db, _BY_SKI if holds_devices(db) else f"{_OTHERS} AND {_BY_SKI}", skis):
+        found[f"ski:{row[_SKI]}"].append(row)
+    _add_digests(db, found, digests)
     if not holds_devices(db):
         missing_skis = {ski for ski in skis if f"ski:{ski}" not in found}
-        known = {digest for digest, _ in rows}
-        rows += _device_rows(db, missing_skis, digests - known, progress)
+        _add_devices(db, found, missing_skis, {digest for digest in digests if digest not in found}, progress)
+    return {key: [certificate_of(row, rule) for row in rows] for key, rows in found.items()}
+
+
+def _select(db: apsw.Connection, where: str, values: Collection[object]) -> Iterator[tuple[Any, ...]]:
+    if values:
+        sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where})"
+        yield from db.execute(sql, (json.dumps(sorted(values, key=str)),))
+
+
+def _add_digests(db: apsw.Connection, found: _Rows, digests: Collection[str]) -> None:
+    if digests:
+        rows: list[tuple[Any, ...]] = db.execute(_DIGESTS, (json.dumps(sorted(digests)),)).fetchall()
+        _add_rows(db, found, rows)
+
+
+def _add_rows(db: apsw.Connection, found: _Rows, rows: Collection[tuple[str, int]]) -> None:
+    """Add certificates under their keys; ``rows``: key and id."""
     for key, row in rows:
-        found[key] += select(_BY_ID, [row])
-    return {key: usable_first(several) for key, several in found.items()}
+        found[key] += _select(db, _BY_ID, [row])
 
 
-class _Select:
-    """Selects certificates by a condition, and judges them."""
-
-    def __init__(self, db: apsw.Connection, rule: UsabilityRule) -> None:
-        self._db = db
-        self._rule = rule
-
-    def __call__(self, where: str, values: Collection[object]) -> Iterator[Certificate]:
-        if values:
-            sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where})"
-            for row in self._db.execute(sql, (json.dumps(sorted(values, key=str)),)):
-                yield certificate_of(row, self._rule)
-
-
-def _digest_rows(db: apsw.Connection, digests: Collection[str]) -> list[tuple[str, int]]:
-    """Return digest and id of the certificates with a stored digest."""
-    if not digests:
-        return []
-    rows: list[tuple[Any, ...]] = db.execute(_DIGESTS, (json.dumps(sorted(digests)),)).fetchall()
-    return [(digest, row) for digest, row in rows]
-
-
-def _device_rows(
-    db: apsw.Connection, skis: Collection[str], digests: Collection[str], progress: ProgressCallback
-) -> list[tuple[str, int]]:
-    """Read every device once; return key and id of those with one of the key identifiers or hashes."""
+def _add_devices(
+    db: apsw.Connection,
+    found: _Rows,
+    skis: Collection[str],
+    digests: Collection[str],
+    progress: ProgressCallback,
+) -> None:
+    """Read every device once, and add those with one of the key identifiers or hashes."""
     if not skis and not digests:
-        return []
+        return
     sizes = {len(digest) // 2 for digest in digests}
     functions = [HASHES[name] for name, size in (("sha1", 20), ("sha256", 32)) if size in sizes]
     wanted = {bytes.fromhex(digest) for digest in digests}
@@ -133,7 +131,7 @@ SELECT iif(ski IN (SELECT value FROM json_each(:skis)), 'ski:' || ski, NULL),
     for low, high in slices(db, progress):
         for ski, digest, row in db.execute(sql, {"low": low, "high": high, "skis": text}):
             rows += [(key, row) for key in (ski, digest) if key is not None]
-    return rows
+    _add_rows(db, found, rows)
 
 
 __all__ = ["Matches", "ProgressCallback", "find_many", "keys_of"]
