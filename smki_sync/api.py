@@ -39,6 +39,7 @@ from smki_sync.mirror.queries import (
     StatusFilter,
     find,
     find_certificates,
+    find_changed,
     open_mirror,
     read_counts,
     read_stamp,
@@ -262,12 +263,28 @@ class Mirror:
         Raises:
             JournalGap: if the journal does not go back that far, or if the token is from another journal.
         """
+        start = self._start(since)
+        return self._stream(lambda: read_changes(self._db, start))
+
+    def news(self, *, since: date | int | str) -> Iterator[Certificate]:
+        """Yield each certificate that changed after a :attr:`token` once, complete, as it is in this state.
+
+        A copy that stores these rows, and then :attr:`token`, equals this mirror. The rows below a revoked
+        authority do not change; compare ``issuer_revoked`` if the row of an authority is among the news.
+
+        Raises:
+            JournalGap: if the journal does not go back that far, or if the token is from another journal.
+        """
+        start, rule = self._start(since), self._rule(None)
+        return self._stream(lambda: find_changed(self._db, start, rule))
+
+    def _start(self, since: date | int | str) -> int:
         place = _place(since)
         with mirror_errors(self._path):
             start = start_after(self._db, read_journal(self._db), place)
         if isinstance(start, JournalGapError):
             raise JournalGap(start)
-        return self._stream(lambda: read_changes(self._db, start))
+        return start
 
     def close(self) -> None:
         """Close the snapshot. Closing it twice is allowed."""

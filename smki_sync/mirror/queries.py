@@ -13,7 +13,7 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
-from smki_sync.mirror.journal import AfterLine
+from smki_sync.mirror.journal import AfterLine, JournalLine
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import (
     APPLICATION_ID,
@@ -304,6 +304,23 @@ def find(
         return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
     rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
     return islice((certificate_of(row, rule) for row in rows), limit)
+
+
+_CHANGED_AFTER: Final = """c.id IN (
+SELECT n.id FROM change AS j CROSS JOIN certificate AS n ON n.serial = j.serial AND n.issuer = j.issuer
+ WHERE j.sequence > :after)"""
+
+
+def find_changed(db: apsw.Connection, after: int, rule: UsabilityRule) -> Iterator[Certificate]:
+    """Yield each certificate that has a line in the journal after a number, once, as it is now."""
+    sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {_CHANGED_AFTER} ORDER BY c.id)"
+    return (certificate_of(row, rule) for row in db.execute(sql, {"after": after}))
+
+
+def find_of_line(db: apsw.Connection, line: JournalLine, rule: UsabilityRule) -> Certificate | None:
+    """Return the certificate of a line of the journal, as it is now."""
+    found = find_certificates(db, SerialIs(serials=(Serial(line.serial),)), rule, any_status=True)
+    return next((c for c in found if c.issuer == line.issuer), None)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
