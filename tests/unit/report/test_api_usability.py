@@ -106,9 +106,7 @@ def stored(found: Iterable[Certificate]) -> dict[tuple[str, str], tuple[object, 
 def test_news_is_each_changed_certificate_once_as_it_is_now(path: Path) -> None:
     with smki_sync.open(path) as mirror:
         token = mirror.token
-        copy = {
-            (c.issuer, c.serial): c[: c._fields.index("revocation")] for c in mirror.find(any_status=True)
-        }
+        copy = stored(mirror.find(any_status=True))
         assert list(mirror.news(since=token)) == []
     apply(path, november(10), [renewal(1, 2016, 2020, "E"), renewal(6, 2026, 2030)])
     apply(path, november(11), [renewal(6, 2026, 2030, "N")])
