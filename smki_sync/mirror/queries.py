@@ -54,12 +54,21 @@ def open_mirror(link: Path) -> Iterator[Connection]:
         MirrorDamaged: if the file is not a mirror of this program.
         OtherSchema: if another version of this program wrote it.
     """
+    with closing(connect_mirror(link)) as db, mirror_errors(link), db:
+        yield db
+
+
+def connect_mirror(link: Path) -> Connection:
+    """Open the current mirror for reading, without a transaction. Errors as of :func:`open_mirror`."""
     with disk_errors(link):
         db = connect_to_read(link)
-    with mirror_errors(link), closing(db):
-        _check_schema(db, link)
-        with db:
-            yield db
+    try:
+        with mirror_errors(link):
+            _check_schema(db, link)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def check_schema(link: Path) -> None:
@@ -328,6 +337,11 @@ def read_issuers(db: apsw.Connection) -> list[str]:
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
 
 
+def filter_scans(wanted: CertificateFilter) -> bool:
+    """Whether :func:`find` reads every row."""
+    return not _is_indexed(wanted)
+
+
 def _is_indexed(wanted: CertificateFilter) -> bool:
     """Whether an index without devices can answer the query."""
     return wanted.role is not None or _excludes_devices(wanted)
@@ -508,6 +522,12 @@ def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, V
             return _HASHED, {"digest": digest, "octets": OCTETS[algorithm]}
         case _:
             assert_never(identity)
+
+
+def identity_scans(db: apsw.Connection, identity: Identity) -> bool:
+    """Whether :func:`find_certificates` reads every device."""
+    where, values = _by_index(db, identity)
+    return isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values)
 
 
 def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:
