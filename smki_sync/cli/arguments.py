@@ -158,6 +158,14 @@ ExpiringWithin = Annotated[
 ]
 
 
+Mine = Annotated[
+    bool,
+    typer.Option(
+        "--mine", help="Only certificates of the parties in party.euis.", rich_help_panel=FILTER_PANEL
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionBlock:
     """A block of options; as the type of one parameter it stands for all of them."""

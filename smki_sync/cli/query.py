@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from itertools import chain
@@ -12,7 +12,14 @@ from typing import Annotated, Final, assert_never
 import typer
 
 from smki_sync.cli import arguments, option_specs
-from smki_sync.cli.arguments import FilterOptions, MirrorOptions, add_command, option, parse_date
+from smki_sync.cli.arguments import (
+    FilterOptions,
+    MirrorOptions,
+    add_command,
+    load_config,
+    option,
+    parse_date,
+)
 from smki_sync.cli.certificate_view import ShowRequest, link_in, render_show
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
@@ -138,6 +145,7 @@ def register_find(app: typer.Typer) -> None:
 def find(
     *,
     filters: FilterOptions,
+    mine: arguments.Mine = False,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -160,6 +168,8 @@ def find(
     """
     form = _find_format(form, as_json=as_json)
     wanted = filters.certificate_filter(now_here().date())
+    if mine:
+        wanted = replace(wanted, euis=load_config(place).need_parties())
     shown = ResultLimit(
         limit=(TABLE_ROWS if form is FindFormat.TABLE else None) if limit is None else limit or None
     )

@@ -278,6 +278,7 @@ class CertificateFilter:
     ``standings``: if empty, In-Use only, unless ``any_status``. ``issuer``: a name (RFC 4514); if no issuer
     has this name, a part of it, ignoring case. ``changed_since``: earliest date of the extract that last
     changed the certificate. ``ends_before``: end of validity in seconds since 1970, UTC.
+    ``euis``: any of these subjects.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -288,6 +289,7 @@ class CertificateFilter:
     issuer: str | None = None
     changed_since: date | None = None
     ends_before: int | None = None
+    euis: tuple[Eui, ...] = ()
 
 
 def find(
@@ -344,7 +346,7 @@ def filter_scans(wanted: CertificateFilter) -> bool:
 
 def _is_indexed(wanted: CertificateFilter) -> bool:
     """Whether an index without devices can answer the query."""
-    return wanted.role is not None or _excludes_devices(wanted)
+    return wanted.role is not None or bool(wanted.euis) or _excludes_devices(wanted)
 
 
 def _excludes_devices(wanted: CertificateFilter) -> bool:
@@ -360,6 +362,9 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
 
 def _conditions(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     """Yield each SQL condition with its values."""
+    if wanted.euis:
+        names = {f"eui{number}": eui for number, eui in enumerate(wanted.euis)}
+        yield f"c.eui IN ({', '.join(f':{name}' for name in names)})", dict(names)
     if _excludes_devices(wanted):
         yield f"c.kind <> {DEVICE}", {}  # as in the WHERE clause of the partial index
     if wanted.kinds:

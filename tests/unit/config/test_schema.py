@@ -17,7 +17,13 @@ from unit.config.conftest import Site
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
 
 
-LATER_KEYS = {"repository.engine", "repository.ssh_config", "policy.stale_lists"}
+LATER_KEYS = {
+    "party.euis",
+    "party.warn_days",
+    "repository.engine",
+    "repository.ssh_config",
+    "policy.stale_lists",
+}
 """Keys of features that came after the reduction (decision 16): the OpenSSH engine, stale lists."""
 
 
