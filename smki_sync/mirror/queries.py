@@ -18,6 +18,14 @@ from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
 from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
 from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
+from smki_sync.usability import (
+    RevocationState,
+    UnusableReason,
+    UsabilityRule,
+    revocation_of,
+    unusable_reason,
+    usable_first,
+)
 
 if TYPE_CHECKING:
     from smki_sync.model.extract import FileKey
@@ -72,7 +80,10 @@ def _check_schema(db: apsw.Connection, link: Path) -> None:
 
 
 class Certificate(NamedTuple):
-    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number."""
+    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number.
+
+    ``revocation``, ``unusable``: at the time of the query, see :mod:`smki_sync.usability`.
+    """
 
     eui: str | None
     kind: str
@@ -98,9 +109,20 @@ class Certificate(NamedTuple):
     revocation_reason: str | None = None
     issuer_revoked: str | None = None
     unproven: bool = False
+    revoked_authority: str | None = None
+    revocation_until: str | None = None
+    revocation: RevocationState | None = None
+    unusable: UnusableReason | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is usable at the time of the query; the signatures of its chain are not checked."""
+        return self.unusable is None
 
 
-COLUMNS: Final = ", ".join(Certificate._fields)
+_JUDGED: Final = ("revocation", "unusable")
+"""Fields that depend on the time of the query. They are not stored."""
+COLUMNS: Final = ", ".join(name for name in Certificate._fields if name not in _JUDGED)
 """Columns of the view ``certificates``, in the order that :func:`certificate_of` expects."""
 
 _IN_USE: Final = Certificate._fields.index("in_use")
@@ -109,15 +131,16 @@ _FLAGS: Final = Certificate._fields.index("flags")
 _UNPROVEN: Final = Certificate._fields.index("unproven")
 
 
-def certificate_of(row: tuple[Any, ...]) -> Certificate:
-    """Convert a row of :data:`COLUMNS` to a certificate."""
+def certificate_of(row: tuple[Any, ...], rule: UsabilityRule) -> Certificate:
+    """Convert a row of :data:`COLUMNS` to a certificate, and judge whether it is usable."""
     values = list(row)
     values[_IN_USE] = bool(row[_IN_USE])
     made = row[_MANUFACTURING]
     values[_MANUFACTURING] = None if made is None else bool(made)
     values[_FLAGS] = Flag(row[_FLAGS])
     values[_UNPROVEN] = bool(row[_UNPROVEN])
-    return Certificate._make(values)
+    found = Certificate._make((*values, None, None))
+    return found._replace(revocation=revocation_of(found, rule.at), unusable=unusable_reason(found, rule))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +259,7 @@ class CertificateFilter:
     ``standings``: if empty, In-Use only, unless ``any_status``. ``issuer``: a name (RFC 4514); if no issuer
     has this name, a part of it, ignoring case. ``changed_since``: earliest date of the extract that last
     changed the certificate. ``ends_before``: end of validity in seconds since 1970, UTC.
+    ``euis``: any of these subjects.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -246,10 +270,16 @@ class CertificateFilter:
     issuer: str | None = None
     changed_since: date | None = None
     ends_before: int | None = None
+    euis: tuple[Eui, ...] = ()
 
 
 def find(
-    db: apsw.Connection, wanted: CertificateFilter, *, limit: int | None = None, told: Told = ignore_progress
+    db: apsw.Connection,
+    wanted: CertificateFilter,
+    rule: UsabilityRule,
+    *,
+    limit: int | None = None,
+    told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
@@ -259,7 +289,7 @@ def find(
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
     rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
-    return islice(map(certificate_of, rows), limit)
+    return islice((certificate_of(row, rule) for row in rows), limit)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
@@ -269,7 +299,7 @@ def read_issuers(db: apsw.Connection) -> list[str]:
 
 def _is_indexed(wanted: CertificateFilter) -> bool:
     """Whether an index without devices can answer the query."""
-    return wanted.role is not None or _excludes_devices(wanted)
+    return wanted.role is not None or bool(wanted.euis) or _excludes_devices(wanted)
 
 
 def _excludes_devices(wanted: CertificateFilter) -> bool:
@@ -285,6 +315,9 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
 
 def _conditions(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     """Yield each SQL condition with its values."""
+    if wanted.euis:
+        names = {f"eui{number}": eui for number, eui in enumerate(wanted.euis)}
+        yield f"c.eui IN ({', '.join(f':{name}' for name in names)})", dict(names)
     if _excludes_devices(wanted):
         yield f"c.kind <> {DEVICE}", {}  # as in the WHERE clause of the partial index
     if wanted.kinds:
@@ -371,13 +404,14 @@ _NOT_DEVICE: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # as in the WHERE cl
 def find_certificates(
     db: apsw.Connection,
     identity: Identity,
+    rule: UsabilityRule,
     *,
     usage: str | None = None,
     role: int | None = None,
     any_status: bool = False,
     told: Told = ignore_progress,
 ) -> list[Certificate]:
-    """Return the certificates with this identity: In-Use first, then newest.
+    """Return the certificates with this identity: usable first, then In-Use, then newest.
 
     ``any_status``: include certificates that are not In-Use. ``told``: called with progress if every device
     must be read.
@@ -388,10 +422,9 @@ def find_certificates(
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
         " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
-        " ORDER BY in_use DESC, first_seen DESC, serial"
     )
     found = db.execute(sql, {**values, "any": any_status, "usage": usage, "role": role})
-    return [certificate_of(row) for row in found]
+    return usable_first(certificate_of(row, rule) for row in found)
 
 
 def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, Value]]:

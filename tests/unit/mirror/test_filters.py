@@ -9,6 +9,9 @@ from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, nove
 from smki_sync.mirror import queries
 from smki_sync.mirror.queries import CertificateFilter, StatusFilter, find, open_mirror, read_issuers
 from smki_sync.model.certificate import Kind, Usage
+from smki_sync.usability import UsabilityRule
+
+RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 def found(path: Path, wanted: CertificateFilter, limit: int | None = None) -> list[int]:
     with open_mirror(path) as db:
-        return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, limit=limit)]
+        return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, RULE, limit=limit)]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,8 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         serials = [
-            c.serial for c in find(db, CertificateFilter(any_status=True), told=lambda *at: told.append(at))
+            c.serial
+            for c in find(db, CertificateFilter(any_status=True), RULE, told=lambda *at: told.append(at))
         ]
     assert len(serials) == len(set(serials)) == 8
     assert told == [(3, 8), (6, 8), (8, 8)]
@@ -98,7 +102,7 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     monkeypatch.setattr(queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        assert len(list(find(db, CertificateFilter(), limit=2, told=lambda *at: told.append(at)))) == 2
+        assert len(list(find(db, CertificateFilter(), RULE, limit=2, told=lambda *at: told.append(at)))) == 2
     assert told == []
 
 
@@ -123,7 +127,7 @@ def test_organisations_authorities_and_roles_are_found_without_reading_devices(
             return True
 
         db.exec_trace = trace
-        values = list(find(db, wanted, told=lambda *at: told.append(at)))
+        values = list(find(db, wanted, RULE, told=lambda *at: told.append(at)))
         db.exec_trace = None
         given = {"role": wanted.role} if wanted.role else {}
         steps = [row[-1] for row in db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}", given)]
