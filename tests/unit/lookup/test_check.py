@@ -243,6 +243,27 @@ def test_existing_output_is_kept_without_force(small: Shell) -> None:
     assert (small.place / kept).read_text() == "mine"
 
 
+def test_columns_of_the_table_are_chosen(small: Shell) -> None:
+    list_file = written(small, "sites.csv", f"eui,site\n{UNKNOWN},High Street\n{eui_of(1)},Main Street\n")
+    ran = small("check", list_file, "--need", "DS", "--columns", "line,site,verdict,mirror_eui")
+    table = [
+        line.split("  ") for line in ran.out.splitlines() if "Street" in line or line.startswith("line ")
+    ]
+    assert [[cell.strip() for cell in line if cell.strip()] for line in table] == [
+        ["line", "site", "verdict", "mirror_eui"],
+        ["line 2", "High Street", "unknown", UNKNOWN],
+    ]
+    assert small("check", list_file, "--columns", "town").code == 2
+    assert small("check", list_file, "--columns", "site", "--format", "csv").code == 2
+
+
+def test_remark_about_cut_lines_is_printed_only_when_lines_are_cut(small: Shell) -> None:
+    for count, is_cut in ((100, False), (101, True)):
+        ran = small("check", written(small, "many.txt", f"{UNKNOWN}\n" * count), "--need", "DS")
+        assert ("Only the first 100 lines" in ran.err) == is_cut
+        assert ran.out.count("unknown. The EUI-64") == 100
+
+
 def test_document_has_counts_and_the_answers_that_are_not_ready(small: Shell) -> None:
     list_file = written(small, "devices.txt", f"{eui_of(1)}\n{UNKNOWN}\n")
     document = small("check", list_file, "--need", "DS", "--json").document
