@@ -326,7 +326,7 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
 def _not_covered(request: CheckRequest, past: PastMirror, position: Position) -> Exit:
     """Say that the journal does not cover the day."""
     if request.as_json:
-        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "outcome": "not-covered"}
+        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "doubts": 0, "outcome": "not-covered"}
         head = _head(request.options, request.as_of, position)
         print_json({**head, "not_ready": [], "inputs": [], **empty, "gap": past.gap})
     else:
@@ -504,6 +504,7 @@ def _json_end(run: _Run, inputs: Inputs, error: BaseException | None = None) -> 
         "lines": run.counts.lines,
         "answers": run.counts.answers,
         "verdicts": run.counts.by_verdict(),
+        "doubts": run.counts.doubts,
         "outcome": "ready" if run.counts.is_ready else "findings",
         "gap": None,
     }
@@ -571,6 +572,8 @@ def summary_lines(
         )
     for verdict, number in counts.by_verdict().items():
         yield f"  {verdict:<16}{number:>10,}"
+    if counts.doubts:
+        yield from wrapped(f"{counts.doubts:,} ready answers have a remark: see the column why.", indent="  ")
     yield f"{counts.lines:,} lines, for use at {options.rule.at}"
     yield f"mirror at position {position.day} ({_age(now, position.day)}){_unproven_text(position)}"
 

@@ -8,19 +8,21 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha1, sha256
+from pathlib import Path
 
 import pytest
 from support.cli import Ran, Shell, command_line
-from support.mirror_builders import OTHER_ISSUER, Record, build, entry, eui_of, serial_of
+from support.list_builders import arrival, revoke
+from support.mirror_builders import OTHER_ISSUER, Record, build, entry, eui_of, november, serial_of
 from support.party import OTHER_SUPPLIER, SUPPLIER, ders, party_mirror, shell
-from support.x509_builders import DS, NOBODY, REAL, SKI, issue, with_null_parameters
+from support.x509_builders import DS, ISSUING_OCA, NOBODY, REAL, SKI, issue, with_null_parameters
 
 from smki_sync.lookup.check import BATCH_LINES, CheckOptions, check_lines
 from smki_sync.lookup.inputs import open_input
 from smki_sync.lookup.verdicts import CheckVerdict
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror
-from smki_sync.model.certificate import Entry, KeyId, Usage
+from smki_sync.model.certificate import Entry, KeyId, Kind, Usage
 from smki_sync.usability import rule_at
 from smki_sync.x509 import read_facts
 from smki_sync.x509.der import to_pem
@@ -146,6 +148,56 @@ def test_role_that_nobody_has_is_missing(ask: Shell) -> None:
     (row,) = rows(check(ask, OTHER_SUPPLIER, "--need", "DS", "--role", "networkOperator"))
     assert (row["verdict"], "only with role supplier (2)" in row["why"]) == ("missing", True)
     assert verdicts(check(ask, OTHER_SUPPLIER, "--need", "DS", "--role", "supplier")) == [("DS", "ready")]
+
+
+def test_certificates_below_a_revoked_authority_are_issuer_revoked(tmp_path: Path) -> None:
+    party_mirror(tmp_path / "mirror", others={"R": [ISSUING_OCA]})
+    ran = check(shell(tmp_path), OTHER_SUPPLIER, "--need", "DS")
+    assert verdicts(ran) == [("DS", "issuer-revoked")]
+    assert "CN=Z1,OU=07" in rows(ran)[0]["why"]
+
+
+def test_failed_supplier_has_forty_revoked_certificates(tmp_path: Path) -> None:
+    directory = MirrorDirectory(tmp_path / "mirror")
+    directory.prepare()
+    generation = directory.next_generation()
+    build(generation, [entry(n, kind=Kind.ORGANISATION, role=2) for n in range(1, 51)])
+    revoke(generation, arrival(*range(1, 41), next_update=None))
+    directory.publish(generation)
+    ran = check(shell(tmp_path, "2026-11-20"), "\n".join(map(eui_of, range(1, 51))), "--need", "DS")
+    assert [row["verdict"] for row in rows(ran)] == ["revoked"] * 40 + ["ready"] * 10
+    assert all("CRL.gz number 1" in row["why"] for row in rows(ran)[:40])
+
+
+def test_withdrawn_certificate_is_withdrawn(tmp_path: Path) -> None:
+    directory = MirrorDirectory(tmp_path / "mirror")
+    directory.prepare()
+    first, second = directory.next_generation(), directory.generations / "000002.db"
+    build(first, [entry(1), entry(2)])
+    build(second, [entry(2)], day=november(16), old=first)
+    directory.publish(second)
+    ran = check(shell(tmp_path, "2026-11-20"), f"{eui_of(1)}\n{eui_of(2)}", "--need", "DS")
+    assert [row["verdict"] for row in rows(ran)] == ["withdrawn", "ready"]
+
+
+def test_revoked_successor_is_not_hidden_by_an_expired_certificate(tmp_path: Path) -> None:
+    directory = MirrorDirectory(tmp_path / "mirror")
+    directory.prepare()
+    generation = directory.next_generation()
+    old = lived(entry(1, eui=eui_of(1)), "2020-01-01", "2024-12-31")
+    build(generation, [old, entry(2, "R", eui=eui_of(1))])
+    directory.publish(generation)
+    (row,) = rows(check(shell(tmp_path, "2026-11-20"), eui_of(1), "--need", "DS"))
+    assert (row["verdict"], row["serial"]) == ("revoked", serial_of(2))
+
+
+def test_unknown_revocation_is_a_remark_or_not_usable(ask: Shell) -> None:
+    ran = check(ask, OTHER_SUPPLIER, "--need", "DS")
+    assert (ran.code, rows(ran)[0]["why"][:19]) == (0, "Revocation unknown:")
+    file = ask.place / "strict.toml"
+    file.write_text('[mirror]\npath = "mirror"\n[policy]\nstale_lists = "refuse"\n')
+    ran = check(ask, OTHER_SUPPLIER, "--need", "DS", "--config", "strict.toml")
+    assert (ran.code, verdicts(ran)) == (10, [("DS", "revocation-unknown")])
 
 
 # Real certificates.
