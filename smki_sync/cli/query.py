@@ -62,13 +62,14 @@ from smki_sync.mirror.queries import (
     Certificate,
     CertificateFilter,
     Connection,
+    find_of_line,
     open_mirror,
     read_issuers,
     read_position,
 )
 from smki_sync.mirror.queries import find as find_in
 from smki_sync.text import days_text, wrapped
-from smki_sync.usability import rule_at
+from smki_sync.usability import UsabilityRule, rule_at
 
 _MAX_ISSUERS: Final = 20
 """Issuers that are listed if no certificate matches --issuer."""
@@ -191,7 +192,8 @@ def find(
 ) -> None:
     """List certificates that match filters.
 
-    In-Use only by default. A certificate must match every filter. Exit code 10 if none matches.
+    In-Use only by default, usable ones first, then the latest start of validity. A certificate must match
+    every filter. Exit code 10 if none matches.
     """
     form = _find_format(form, as_json=as_json)
     if columns is not None and form is not FindFormat.TABLE:
@@ -233,7 +235,9 @@ def _write(
     rule = rule_at(now_here(), settings.stale_lists)
     with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
         position = read_position(db).day
-        rows = shown.pass_on(find_in(db, wanted, rule, told=progress))
+        limit = None if shown.limit is None else shown.limit + 1  # one more shows that there are more
+        found = find_in(db, wanted, rule, limit=limit, newest_first=True, told=progress)
+        rows = shown.pass_on(found)
         print_stream(_lines(form, rows, shown, position, columns), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)
 
@@ -331,6 +335,7 @@ def register_changes(app: typer.Typer) -> None:
             "smki-sync changes --since 2026-11-22",
             "smki-sync changes --since 0 --format csv",
             "smki-sync changes --since 1042 --format table",
+            "smki-sync changes --since 1042 --with-certificates",
         ),
     )
 
@@ -346,6 +351,12 @@ def changes(
         ),
     ],
     form: Annotated[ChangesFormat, typer.Option("--format", help="Output format.")] = ChangesFormat.JSONL,
+    with_certificates: Annotated[
+        bool,
+        typer.Option(
+            "--with-certificates", help="Add the certificate, as it is now, to each line (only with jsonl)."
+        ),
+    ] = False,
     place: MirrorOptions,
 ) -> None:
     """List changes in order, without gaps.
@@ -353,12 +364,21 @@ def changes(
     There is no gap across a full resync either. Keep the token of the last line and pass it to --since the
     next time. Exit code 10 if the journal does not reach back to this point, or is a different journal.
     """
-    first = parse_place(since)
-    with open_mirror(place.link()) as db:
+    if with_certificates and form is not ChangesFormat.JSONL:
+        raise UsageError("--with-certificates needs --format jsonl.")
+    first, settings = parse_place(since), place.lookup()
+    rule = rule_at(now_here(), settings.stale_lists)
+    with open_mirror(link_in(settings.mirror)) as db:
         journal = read_journal(db)
         start = start_after(db, journal, first)
         if not isinstance(start, JournalGapError):
-            print_stream(_changes_lines(form, read_changes(db, start), journal))
+            found = read_changes(db, start)
+            lines = (
+                json_lines(_with_certificate(db, line, journal, rule) for line in found)
+                if with_certificates
+                else _changes_lines(form, found, journal)
+            )
+            print_stream(lines)
     if isinstance(start, JournalGapError):
         print_message("\n".join((*wrapped(start.why), *wrapped(start.hint, indent="  "))))
         raise typer.Exit(Exit.FINDING)
@@ -386,6 +406,11 @@ def _changes_lines(form: ChangesFormat, found: Iterator[JournalLine], journal: J
             return table(CHANGES_COLUMNS, found, width=width_here())
         case _:
             assert_never(form)
+
+
+def _with_certificate(db: Connection, line: JournalLine, journal: JournalFeed, rule: UsabilityRule) -> Fields:
+    found = find_of_line(db, line, rule)
+    return {**_change_fields(line, journal), "certificate": None if found is None else fields_of(found)}
 
 
 def _change_fields(line: JournalLine, journal: JournalFeed) -> Fields:

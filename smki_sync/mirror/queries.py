@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -13,13 +13,23 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
-from smki_sync.mirror.journal import AfterLine
+from smki_sync.mirror.journal import AfterLine, JournalLine
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
-from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
+from smki_sync.mirror.schema import (
+    APPLICATION_ID,
+    CERTIFICATES,
+    IN_USE,
+    KINDS,
+    REVOCATION_UNKNOWN,
+    SCHEMA_VERSION,
+    Value,
+    unusable_sql,
+)
 from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
 from smki_sync.usability import (
     RevocationState,
+    StaleLists,
     UnusableReason,
     UsabilityRule,
     revocation_of,
@@ -44,12 +54,21 @@ def open_mirror(link: Path) -> Iterator[Connection]:
         MirrorDamaged: if the file is not a mirror of this program.
         OtherSchema: if another version of this program wrote it.
     """
+    with closing(connect_mirror(link)) as db, mirror_errors(link), db:
+        yield db
+
+
+def connect_mirror(link: Path) -> Connection:
+    """Open the current mirror for reading, without a transaction. Errors as of :func:`open_mirror`."""
     with disk_errors(link):
         db = connect_to_read(link)
-    with mirror_errors(link), closing(db):
-        _check_schema(db, link)
-        with db:
-            yield db
+    try:
+        with mirror_errors(link):
+            _check_schema(db, link)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def check_schema(link: Path) -> None:
@@ -279,22 +298,50 @@ def find(
     rule: UsabilityRule,
     *,
     limit: int | None = None,
+    newest_first: bool = False,
     told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
-    ``told``: called with progress if every row must be read.
+    ``newest_first``: usable first, then In-Use, then the latest notBefore; reads every row that the filter
+    needs before the first result. Otherwise in stored order. ``told``: called with progress if every row
+    must be read.
     """
     conditions = list(_conditions(wanted))
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
+    if newest_first:
+        ids = _sorted_ids(db, wanted, rule, _SortQuery(where, values, limit, told))
+        return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
     rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
     return islice((certificate_of(row, rule) for row in rows), limit)
+
+
+_CHANGED_AFTER: Final = """c.id IN (
+SELECT n.id FROM change AS j CROSS JOIN certificate AS n ON n.serial = j.serial AND n.issuer = j.issuer
+ WHERE j.sequence > :after)"""
+
+
+def find_changed(db: apsw.Connection, after: int, rule: UsabilityRule) -> Iterator[Certificate]:
+    """Yield each certificate that has a line in the journal after a number, once, as it is now."""
+    sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {_CHANGED_AFTER} ORDER BY c.id)"
+    return (certificate_of(row, rule) for row in db.execute(sql, {"after": after}))
+
+
+def find_of_line(db: apsw.Connection, line: JournalLine, rule: UsabilityRule) -> Certificate | None:
+    """Return the certificate of a line of the journal, as it is now."""
+    found = find_certificates(db, SerialIs(serials=(Serial(line.serial),)), rule, any_status=True)
+    return next((c for c in found if c.issuer == line.issuer), None)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
     """Return the names of all issuers (RFC 4514)."""
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
+
+
+def filter_scans(wanted: CertificateFilter) -> bool:
+    """Whether :func:`find` reads every row."""
+    return not _is_indexed(wanted)
 
 
 def _is_indexed(wanted: CertificateFilter) -> bool:
@@ -348,6 +395,43 @@ def _status_condition(standings: tuple[StatusFilter, ...]) -> str:
         *([f"(c.status IN ({letters}) AND c.withdrawn IS NULL)"] if letters else []),
     ]
     return f"({' OR '.join(conditions)})"
+
+
+_BY_ID: Final = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE c.id = ?)"
+_ORDER: Final = "unusable, unused, begins DESC, row"
+_KEYS: Final = f"""
+SELECT {unusable_sql(":at")} IS NOT NULL OR (:refuse AND {REVOCATION_UNKNOWN}) AS unusable,
+       NOT {IN_USE} AS unused, c.not_before AS begins, c.id AS row
+  FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+"""
+
+
+class _SortQuery(NamedTuple):
+    where: str
+    values: dict[str, Value]
+    limit: int | None
+    told: Told
+
+
+def _sorted_ids(
+    db: apsw.Connection, wanted: CertificateFilter, rule: UsabilityRule, query: _SortQuery
+) -> Iterator[int]:
+    """Yield ids in order. SQLite keeps them in a temporary table, which may be on disk."""
+    at = int(datetime.fromisoformat(rule.at).timestamp())
+    refuse = rule.stale_lists is StaleLists.REFUSE
+    limit = -1 if query.limit is None else query.limit
+    values = {**query.values, "at": at, "refuse": refuse, "limit": limit}
+    sql = f"{_KEYS} WHERE {query.where}"
+    if _is_indexed(wanted):
+        yield from (row[-1] for row in db.execute(f"{sql} ORDER BY {_ORDER} LIMIT :limit", values))
+        return
+    db.execute("DROP TABLE IF EXISTS temp.found")
+    db.execute("CREATE TEMP TABLE found (unusable INTEGER, unused INTEGER, begins INTEGER, row INTEGER)")
+    for low, high in slices(db, query.told):
+        part = f"{sql} AND c.id BETWEEN :low AND :high ORDER BY {_ORDER} LIMIT :limit"
+        db.execute(f"INSERT INTO temp.found {part}", {**values, "low": low, "high": high})
+    ordered = f"SELECT row FROM temp.found ORDER BY {_ORDER} LIMIT :limit"
+    yield from (row for (row,) in db.execute(ordered, {"limit": limit}))
 
 
 def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:
@@ -443,6 +527,12 @@ def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, V
             return _HASHED, {"digest": digest, "octets": OCTETS[algorithm]}
         case _:
             assert_never(identity)
+
+
+def identity_scans(db: apsw.Connection, identity: Identity) -> bool:
+    """Whether :func:`find_certificates` reads every device."""
+    where, values = _by_index(db, identity)
+    return isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values)
 
 
 def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:
