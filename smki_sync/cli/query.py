@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -27,6 +27,7 @@ from smki_sync.cli.output import (
     Column,
     Json,
     ProgressCounter,
+    choose_columns,
     print_message,
     print_stream,
     print_text,
@@ -105,6 +106,33 @@ FIND_COLUMNS: Final = (
 )
 """Columns of a table, the most important first."""
 
+FIND_NAMES: Final[Mapping[str, Column[Certificate]]] = {
+    **dict(
+        zip(
+            ("eui", "kind", "usage", "status", "serial", "changed", "ends", "role", "issuer", "file"),
+            FIND_COLUMNS,
+            strict=True,
+        )
+    ),
+    "begins": Column[Certificate](title="begins", width=10, cell=lambda c: c.not_before[:10]),
+    "ski": Column[Certificate](title="key identifier", width=16, cell=lambda c: c.ski or ""),
+    "unusable": Column[Certificate](title="not usable", width=18, cell=lambda c: c.unusable or ""),
+}
+"""Columns by the name for --columns."""
+_FOR_EXPIRY: Final = "eui,usage,status,ends,role,serial,issuer"
+"""Columns if the question is about ends of validity."""
+_FOR_CHANGES: Final = "eui,usage,status,changed,serial,kind,ends,role,issuer"
+"""Columns if the question is about changes."""
+
+
+def _table_columns(given: str | None, filters: FilterOptions) -> list[Column[Certificate]]:
+    """Return the columns that were chosen, or those that fit the question."""
+    if given is not None:
+        return choose_columns(given, FIND_NAMES)
+    if filters.expiring_within is not None:
+        return choose_columns(_FOR_EXPIRY, FIND_NAMES)
+    return choose_columns(_FOR_CHANGES, FIND_NAMES) if filters.changed_since else list(FIND_COLUMNS)
+
 
 @dataclass(slots=True)
 class ResultLimit:
@@ -146,6 +174,7 @@ def find(
     *,
     filters: FilterOptions,
     mine: arguments.Mine = False,
+    columns: arguments.Columns = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -167,6 +196,9 @@ def find(
     every filter. Exit code 10 if none matches.
     """
     form = _find_format(form, as_json=as_json)
+    if columns is not None and form is not FindFormat.TABLE:
+        raise UsageError("--columns is only for tables.")
+    chosen = _table_columns(columns, filters)
     wanted = filters.certificate_filter(now_here().date())
     if mine:
         wanted = replace(wanted, euis=load_config(place).need_parties())
@@ -174,7 +206,7 @@ def find(
         limit=(TABLE_ROWS if form is FindFormat.TABLE else None) if limit is None else limit or None
     )
     try:
-        nothing = _write(form, wanted, shown, place.lookup())
+        nothing = _write(form, wanted, shown, place.lookup(), chosen)
     except (SmkiSyncError, KeyboardInterrupt) as error:
         if form is not FindFormat.JSON or not shown.begun:
             raise
@@ -192,7 +224,13 @@ def _find_format(form: FindFormat | None, *, as_json: bool) -> FindFormat:
     return FindFormat.JSON if as_json else form or FindFormat.TABLE
 
 
-def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, settings: LookupSettings) -> str:
+def _write(
+    form: FindFormat,
+    wanted: CertificateFilter,
+    shown: ResultLimit,
+    settings: LookupSettings,
+    columns: list[Column[Certificate]],
+) -> str:
     """Print everything but the end of a JSON document; return a message if nothing was found."""
     rule = rule_at(now_here(), settings.stale_lists)
     with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
@@ -200,19 +238,21 @@ def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, sett
         limit = None if shown.limit is None else shown.limit + 1  # one more shows that there are more
         found = find_in(db, wanted, rule, limit=limit, newest_first=True, told=progress)
         rows = shown.pass_on(found)
-        print_stream(_lines(form, rows, shown, position), before=progress.clear)
+        print_stream(_lines(form, rows, shown, position, columns), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)
 
 
 def _lines(
-    form: FindFormat, rows: Iterator[Certificate], shown: ResultLimit, position: date
+    form: FindFormat,
+    rows: Iterator[Certificate],
+    shown: ResultLimit,
+    position: date,
+    columns: list[Column[Certificate]],
 ) -> Iterator[str]:
     match form:
         case FindFormat.TABLE:
             first = next(rows, None)  # no header without rows
-            return (
-                iter(()) if first is None else table(FIND_COLUMNS, chain([first], rows), width=width_here())
-            )
+            return iter(()) if first is None else table(columns, chain([first], rows), width=width_here())
         case FindFormat.JSON:
             return _json_begin(rows, shown, position)
         case FindFormat.JSONL:

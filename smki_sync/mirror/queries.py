@@ -159,7 +159,7 @@ def certificate_of(row: tuple[Any, ...], rule: UsabilityRule) -> Certificate:
     values[_FLAGS] = Flag(row[_FLAGS])
     values[_UNPROVEN] = bool(row[_UNPROVEN])
     found = Certificate._make((*values, None, None))
-    return found._replace(revocation=revocation_of(found, rule.at), unusable=unusable_reason(found, rule))
+    return Certificate._make((*values, revocation_of(found, rule.at), unusable_reason(found, rule)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
