@@ -15,7 +15,15 @@ from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
 from smki_sync.mirror.journal import AfterLine
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
-from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
+from smki_sync.mirror.schema import (
+    APPLICATION_ID,
+    CERTIFICATES,
+    IN_USE,
+    KINDS,
+    NEVER_ENDS,
+    SCHEMA_VERSION,
+    Value,
+)
 from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
 
@@ -255,10 +263,12 @@ def find(
 
     ``told``: called with progress if every row must be read.
     """
-    conditions = list(_conditions(wanted))
+    by_end = wanted.ends_before is not None and wanted.ends_before <= NEVER_ENDS and _indexes_ends(db)
+    conditions = [*_conditions(wanted), *([(_ENDS_BY_INDEX, {})] if by_end else [])]
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
-    rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
+    is_indexed = by_end or _is_indexed(wanted)
+    rows = _select_indexed(db, where, values) if is_indexed else _select_all(db, where, values, told)
     return islice(map(certificate_of, rows), limit)
 
 
@@ -275,6 +285,15 @@ def _is_indexed(wanted: CertificateFilter) -> bool:
 def _excludes_devices(wanted: CertificateFilter) -> bool:
     return bool(wanted.kinds) and Kind.DEVICE not in wanted.kinds
 
+
+def _indexes_ends(db: apsw.Connection) -> bool:
+    """Whether the generation has the index of end dates; one that was upgraded from schema 5 has none."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'certificate_ends')").get)
+
+
+_ENDS_BY_INDEX: Final = f"""c.id IN (
+SELECT id FROM certificate WHERE not_after < :ends AND not_after < {NEVER_ENDS})"""
+"""Repeats the WHERE clause of the partial index, so that SQLite can use it."""
 
 _CHANGED_SINCE: Final = """c.extract IN (SELECT id FROM extract WHERE committed >= :since)"""
 

@@ -349,10 +349,14 @@ PRAGMA user_version = 6;
 """
 """Upgrades a mirror of schema 5 in milliseconds: no row of ``certificate`` is written."""
 
-FEW_INDEXES: Final = """
+NEVER_ENDS: Final = 253_370_764_800
+"""First second of the year 9999, in which certificates that do not expire end (RFC 5280 4.1.2.5)."""
+
+FEW_INDEXES: Final = f"""
 CREATE INDEX certificate_others ON certificate (kind, ski) WHERE kind <> 0;
 CREATE INDEX certificate_role ON certificate (role) WHERE role IS NOT NULL;
 CREATE INDEX certificate_revoked ON certificate (revoked) WHERE revoked IS NOT NULL;
+CREATE INDEX certificate_ends ON certificate (not_after) WHERE not_after < {NEVER_ENDS};
 """
 """Indexes without devices: created before the load, because they cost it nothing."""
 

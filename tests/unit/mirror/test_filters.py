@@ -1,14 +1,29 @@
 """Filters: each alone and all together, as a stream, in the order of the mirror."""
 
+from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
-from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, november, serial_of
+from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, eui_of, november, serial_of
 
 from smki_sync.mirror import queries
-from smki_sync.mirror.queries import CertificateFilter, StatusFilter, find, open_mirror, read_issuers
+from smki_sync.mirror.queries import (
+    CertificateFilter,
+    EuiIs,
+    StatusFilter,
+    find,
+    find_certificates,
+    open_mirror,
+    read_issuers,
+)
+from smki_sync.mirror.schema import NEVER_ENDS
 from smki_sync.model.certificate import Kind, Usage
+
+ENDS = 1_900_000_000
+"""When the OCA certificate ends; the others do not expire."""
 
 
 @pytest.fixture
@@ -20,7 +35,7 @@ def path(tmp_path: Path) -> Path:
         entry(2, usage=Usage.KEY_AGREEMENT, issuer=OTHER_ISSUER),
         entry(3, kind=Kind.ORGANISATION, role=2, subject="OU=02"),
         entry(4, kind=Kind.ORGANISATION, role=3, usage=Usage.KEY_AGREEMENT, subject="OU=03"),
-        entry(5, kind=Kind.OCA, role=7, usage=None, subject="OU=07"),
+        entry(5, kind=Kind.OCA, role=7, usage=None, subject="OU=07", not_after=ENDS),
     ]
     build(first, [*listed, entry(6), entry(7)])
     build(found, [*listed, entry(7)], day=november(16), old=first)
@@ -54,7 +69,9 @@ def found(path: Path, wanted: CertificateFilter, limit: int | None = None) -> li
         (CertificateFilter(issuer="E359"), []),
         (CertificateFilter(changed_since=november(17), any_status=True), [7, 8]),
         (CertificateFilter(changed_since=november(16), any_status=True), [7, 6, 8]),
-        (CertificateFilter(ends_before=253_402_300_799), []),
+        (CertificateFilter(ends_before=NEVER_ENDS), [5]),
+        (CertificateFilter(ends_before=ENDS), []),
+        (CertificateFilter(ends_before=253_402_300_799), [5]),
         (CertificateFilter(ends_before=253_402_300_800, kinds=(Kind.ORGANISATION,), role=3), [4]),
         (
             CertificateFilter(kinds=(Kind.ORGANISATION,), usage=Usage.DIGITAL_SIGNING, role=2, issuer="E357"),
@@ -108,6 +125,7 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
         CertificateFilter(kinds=(Kind.ORGANISATION,)),
         CertificateFilter(kinds=(Kind.OCA, Kind.DCA)),
         CertificateFilter(role=2),
+        CertificateFilter(ends_before=NEVER_ENDS),
     ],
     ids=repr,
 )
@@ -125,11 +143,30 @@ def test_organisations_authorities_and_roles_are_found_without_reading_devices(
         db.exec_trace = trace
         values = list(find(db, wanted, told=lambda *at: told.append(at)))
         db.exec_trace = None
-        given = {"role": wanted.role} if wanted.role else {}
+        given = {"role": wanted.role, "ends": wanted.ends_before}
+        given = {name: value for name, value in given.items() if f":{name}" in asked[-1]}
         steps = [row[-1] for row in db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}", given)]
     assert values
     assert told == []
     assert not any(step.startswith("SCAN c") for step in steps), steps
+
+
+def test_expiry_filter_reads_every_row_when_the_index_is_missing(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX certificate_ends")
+    assert found(path, CertificateFilter(ends_before=NEVER_ENDS)) == [5]
+
+
+def test_lookup_compiles_no_statement_again_when_values_change(path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    with open_mirror(path) as db:
+        db.trace_v2(apsw.SQLITE_TRACE_PROFILE, events.append)
+        for number in range(1, 6):
+            find_certificates(db, EuiIs(eui=eui_of(number)), any_status=True)
+        db.trace_v2(0)
+    counts = [event["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"] for event in events]
+    assert len(counts) >= 5
+    assert not any(counts)
 
 
 def test_the_issuers_are_named(path: Path) -> None:
