@@ -148,6 +148,8 @@ class RecordApplier:
         self._rejected = RejectedIdentities(db) if self.is_late else None
         self._disagreements = bool(db.execute("SELECT EXISTS (SELECT 1 FROM disagreement)").get)
         self._census: dict[tuple[int, str, int], int] = {}
+        self._outdated: set[int] = set()
+        """Rows that a record of this file stated, and a later delta too."""
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
         self.contradicted = self.leaving = 0
         self.needs_settling = False
@@ -186,7 +188,8 @@ class RecordApplier:
             self._admit(row, held)
         elif held.der != row.der:
             self.needs_settling = True
-            later = held.first_seen == days(self._day) and held.extract == self._extract
+            came_first = held.last_statement == self._extract or held.id in self._outdated
+            later = held.first_seen == days(self._day) and came_first
             self._quarantine(conflict_of(row), later=later)
         else:
             self._merge(row, held)
@@ -222,6 +225,7 @@ class RecordApplier:
             self._db.execute(_LOWER, (days(self._day), held.id))
         if stated_on is not None and stated_on > self._day:
             self.unchanged += 1
+            self._outdated.add(held.id)
             return
         self._note_disagreement(held.id, row, held.state(stated_on))
         if held.says_same(row):

@@ -11,11 +11,13 @@ from smki_sync.mirror import rows
 from smki_sync.mirror.apply import MOVE_CENSUS, Held, find_held
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
+from smki_sync.mirror.ledger import read_baseline, read_standing
 from smki_sync.mirror.rows import (
     INSERT,
     Row,
     conflict_of,
     date_of,
+    days,
     quarantine_record,
     read_evidence,
     row_of,
@@ -47,7 +49,7 @@ SELECT {", ".join("i.name" if name == "issuer" else f"c.{name}" for name in Row.
 """
 _REPLACE: Final = (
     f"UPDATE certificate SET {', '.join(f'{name} = ?' for name in Row._fields[2:-1])},"
-    " first_seen = ?, last_changed = ?, extract = ?, stated = NULL WHERE id = ?"
+    " withdrawn = ?, first_seen = ?, last_changed = ?, extract = ?, stated = NULL WHERE id = ?"
 )
 _IS_OF_FULL: Final = "SELECT EXISTS (SELECT 1 FROM extract WHERE kind <> 'delta' AND day = ?)"
 _DELTA_PLACE: Final = 2
@@ -194,20 +196,32 @@ def _exchange(
     evidence = conflict_of(served)
     quarantine_record(db, evidence, extract=held.last_statement, first_seen=held.first_seen)
     db.executemany("DELETE FROM quarantine WHERE id = ?", [(record.id,) for record in said])
-    db.execute(_REPLACE, (*row[2:-1], _first_seen(said), last.day, last.extract, held.id))
+    withdrawn = _withdrawn(db, held, row, last)
+    db.execute(_REPLACE, (*row[2:-1], withdrawn, _first_seen(said), last.day, last.extract, held.id))
     write_disagreement(db, held.id, None)
-    _count(db, served, held, -1)
-    _count(db, row, held, 1)
+    _count(db, served, held.withdrawn, -1)
+    _count(db, row, withdrawn, 1)
     if held.in_use:
         digest.remove(held.der)
-    if row.status == Status.IN_USE and held.withdrawn is None and held.revoked is None:
+    if row.status == Status.IN_USE and withdrawn is None and held.revoked is None:
         digest.add(row.der)
     if rows.holds_devices(db) or row.kind != rows.DEVICE:
         rows.remove(db, held.der)
         rows.add(db, held.id, row.der)
-    after = None if held.withdrawn is not None else row.status
+    after = None if withdrawn is not None else row.status
     journal(JournalEntry(row=held.id, change=ChangeKind.BODY, before=held.listed, after=after))
 
 
-def _count(db: apsw.Connection, row: Row, held: Held, moved: int) -> None:
-    db.execute(MOVE_CENSUS, (row.kind, row.status, int(held.withdrawn is not None), moved))
+def _withdrawn(db: apsw.Connection, held: Held, row: Row, last: _Record) -> int | None:
+    """Return since when the certificate is withdrawn once this body is served.
+
+    A full does not list it, but the last statement about the new body may win over that full, or say that
+    the certificate is not In-Use.
+    """
+    baseline = read_baseline(db)
+    wins = last.extract in read_standing(db, baseline) or last.day >= days(baseline.full)
+    return None if wins or row.status != Status.IN_USE else held.withdrawn
+
+
+def _count(db: apsw.Connection, row: Row, withdrawn: int | None, moved: int) -> None:
+    db.execute(MOVE_CENSUS, (row.kind, row.status, int(withdrawn is not None), moved))

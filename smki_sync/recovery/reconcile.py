@@ -298,7 +298,10 @@ def _due(
     latest = min(position.day, job.today + CLOCK_TOLERANCE)
     fulls = [x for x in offered if x.kind is ExtractKind.FULL and position.full < x.day <= latest]
     newest = max(fulls, key=lambda x: x.day, default=None)
-    done = {one.full: one for one in known}.get(newest.name) if newest else None
+    current = job.directory.current()
+    # A comparison with a generation that a restore has replaced says nothing about this one.
+    of_this = {one.full: one for one in known if current and one.generation == current.name}
+    done = of_this.get(newest.name) if newest else None
     needed = policy is not ReconcilePolicy.WHEN_NEEDED or position.unproven is not None
     # A comparison that was made is repeated only if a late delta may explain what it found.
     is_due = needed and (done is None or (done.drift > 0 and bool(report.plan.overlap)))

@@ -79,7 +79,6 @@ def test_body_that_verifies_is_served_whenever_its_issuer_arrives(place: Path, s
     assert step_by_step.digest == at_once.digest
 
 
-@pytest.mark.xfail(reason="known defect: a body that replaces a withdrawn one keeps `withdrawn`")
 def test_verified_body_has_its_own_status_when_the_false_one_was_withdrawn(place: Path) -> None:
     mirror = load(
         place, 7, [full(4, without(C)), delta(2), delta(3), delta(4, record(C, body=FALSE)), delta(5)]
@@ -95,9 +94,6 @@ def test_verified_body_has_its_own_status_when_the_false_one_was_withdrawn(place
     assert lines[-1].after == "R"
 
 
-@pytest.mark.xfail(
-    reason="known defect: a second resync can serve the other of two bodies that verify", strict=False
-)
 @pytest.mark.parametrize("first", [ISSUED, SIGNED_TOO])
 def test_body_stays_when_one_file_states_two_that_verify(place: Path, first: int) -> None:
     """For many certificates, so that it cannot depend on how the bytes of the two compare."""
@@ -214,7 +210,6 @@ def test_unproven_mirror_heals_with_the_next_full_on_its_own(place: Path) -> Non
     assert (outcome.exit, view.position) == (CURRENT, 17)
 
 
-@pytest.mark.xfail(reason="known defect: a full compared before `restore --to` does not heal the mirror")
 def test_unproven_mirror_heals_by_a_full_that_was_compared_before_a_restore(place: Path) -> None:
     mirror = load(place, 12, [full(10), *(delta(day) for day in range(9, 12))])
     later = [full(17), *(delta(day) for day in range(12, 19))]
