@@ -19,6 +19,9 @@ from smki_sync.errors import (
     SmkiSyncError,
 )
 
+LINK_NAME: Final = "mirror.db"
+"""Name of the link in the mirror directory that readers open."""
+
 _NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 _DAMAGED_SCHEMA: Final = (
@@ -161,6 +164,19 @@ def connect_to_read(path: Path) -> apsw.Connection:
     db.set_progress_handler(_allow_signals, _STEPS)
     _prepare_once(db)
     return db
+
+
+_HAS_INDEX: Final = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?)"
+
+
+def holds_devices(db: apsw.Connection) -> bool:
+    """Whether devices are indexed by key identifier and hash."""
+    return bool(db.execute(_HAS_INDEX, ("certificate_ski",)).get)
+
+
+def indexes_ends(db: apsw.Connection) -> bool:
+    """Whether the generation has the index of end dates; one that was upgraded from schema 5 has none."""
+    return bool(db.execute(_HAS_INDEX, ("certificate_ends",)).get)
 
 
 def sqlite_version() -> str:

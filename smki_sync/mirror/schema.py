@@ -106,6 +106,9 @@ PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
 """Kinds by the number that is stored. Append only."""
 
+DEVICE: Final = 0
+"""Kind of a device, as stored."""
+
 DISAGREEMENT: Final = """
 CREATE TABLE disagreement (       -- what the newest full says, if a delta statement or nothing else stands
     certificate   INTEGER PRIMARY KEY REFERENCES certificate (id),

@@ -9,7 +9,7 @@ import apsw
 import pytest
 from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, eui_of, november, serial_of
 
-from smki_sync.mirror import queries
+from smki_sync.mirror import identity_queries
 from smki_sync.mirror.queries import (
     CertificateFilter,
     EuiIs,
@@ -99,7 +99,7 @@ def test_a_limit_ends_the_stream(path: Path) -> None:
 def test_slices_leave_no_row_out_and_say_how_far_they_are(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "ROWS", 3)
+    monkeypatch.setattr(identity_queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         serials = [
@@ -112,7 +112,7 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
 def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "ROWS", 3)
+    monkeypatch.setattr(identity_queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         assert len(list(find(db, CertificateFilter(), limit=2, told=lambda *at: told.append(at)))) == 2
