@@ -27,11 +27,12 @@ __all__ = ["__version__", "open"]
 __version__ = "0.1.0"
 
 
-def open(path: str | PathLike[str]) -> "Mirror":  # noqa: A001 - named like gzip.open and shelve.open
+def open(path: str | PathLike[str], *, stale_lists: str = "report") -> "Mirror":  # noqa: A001 - named like gzip.open and shelve.open
     """Open a mirror for reading. ``path``: its directory, or ``mirror.db`` in it.
 
+    ``stale_lists="refuse"``: a certificate is not usable if its revocation is unknown.
     See :class:`smki_sync.api.Mirror`.
     """
     from smki_sync.api import Mirror  # noqa: PLC0415 - keeps the import of the package fast
 
-    return Mirror(path)
+    return Mirror(path, stale_lists=stale_lists)

@@ -7,7 +7,7 @@ write, lock the mirror or use the network::
         certificate = mirror.certificate("00-DB-12-34-56-78-90-A4", usage="KA")
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from os import PathLike
@@ -45,8 +45,10 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.model.certificate import ROLE_NAMES, Flag, KeyId, Kind, Usage, parse_eui, parse_serial
 from smki_sync.model.report import CertificateCounts
+from smki_sync.usability import StaleLists, UnusableReason, UsabilityRule, newest_usable, rule_at
 
 __all__ = [
+    "AmbiguousCertificate",
     "Certificate",
     "CertificateCounts",
     "Flag",
@@ -57,7 +59,9 @@ __all__ = [
     "MirrorDamaged",
     "MirrorError",
     "OtherSchema",
+    "StaleLists",
     "StatusFilter",
+    "UnusableReason",
     "Usage",
 ]
 
@@ -76,6 +80,22 @@ class JournalGap(LookupError):
         self.hint = gap.hint
 
 
+class AmbiguousCertificate(LookupError):
+    """Several usable certificates with different keys have the same notBefore.
+
+    ``certificates``: all of them. Which one to use cannot be decided from the mirror.
+    """
+
+    def __init__(self, certificates: Sequence[Certificate]) -> None:
+        """Keep the certificates."""
+        self.certificates = tuple(certificates)
+        serials = ", ".join(c.serial for c in certificates)
+        super().__init__(
+            f"{len(certificates)} usable certificates have different keys and the same notBefore,"
+            f" {certificates[0].not_before}. Serial numbers: {serials}."
+        )
+
+
 class Mirror:
     """A snapshot of the mirror; a context manager.
 
@@ -83,14 +103,20 @@ class Mirror:
     is open for hours prevents the write-ahead log from being emptied. Use it from one thread at a time.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, stale_lists: StaleLists | str = StaleLists.REPORT
+    ) -> None:
         """Open the mirror directory, or ``mirror.db`` in it.
+
+        ``stale_lists``: as ``policy.stale_lists`` in the configuration, which is not read. ``"refuse"``: a
+        certificate is not usable if no revocation list in force tells whether it is revoked.
 
         Raises:
             MirrorError: if the mirror does not exist.
             MirrorDamaged: if the file is not a mirror of this program.
             OtherSchema: if another version of this program wrote it.
         """
+        self._stale_lists = StaleLists(stale_lists)
         self._path = _link(Path(path))
         with ExitStack() as held:
             self._db = held.enter_context(open_mirror(self._path))
@@ -119,22 +145,31 @@ class Mirror:
             return read_counts(self._db)
 
     def certificate(
-        self, eui: str, *, usage: Usage | str | None = None, role: int | str | None = None
+        self,
+        eui: str,
+        *,
+        usage: Usage | str | None = None,
+        role: int | str | None = None,
+        at: datetime | None = None,
     ) -> Certificate | None:
-        """Return the newest In-Use certificate of a subject, or ``None``.
+        """Return the usable certificate of a subject with the latest notBefore; ``None`` if none is usable.
 
-        A device may have several certificates of one usage (Appendix M); :meth:`certificates` returns them
-        all.
+        :meth:`certificates` lists the others, each with the reason (``unusable``).
 
         Args:
             eui: EUI-64 in any usual notation.
             usage: usage of the certificate.
             role: Remote Party Role, as a number or a name.
+            at: the time of use, with a time zone. If ``None``, now.
 
         Raises:
-            ValueError: if an argument is not a valid EUI-64, usage or role.
+            AmbiguousCertificate: several usable certificates with different keys have that notBefore.
+            ValueError: a text is not an EUI-64, usage or role, or ``at`` has no time zone.
         """
-        return next(iter(self.certificates(eui, usage=usage, role=role)), None)
+        newest = newest_usable(self.certificates(eui, usage=usage, role=role, at=at))
+        if len(newest) > 1:
+            raise AmbiguousCertificate(newest)
+        return newest[0] if newest else None
 
     def certificates(
         self,
@@ -143,12 +178,18 @@ class Mirror:
         usage: Usage | str | None = None,
         role: int | str | None = None,
         any_status: bool = False,
+        at: datetime | None = None,
     ) -> list[Certificate]:
-        """Return the certificates of a subject, In-Use first, then newest. Default: In-Use only."""
+        """Return the certificates of a subject, usable first, then newest. Default: In-Use only.
+
+        Each says in ``unusable`` why it is not usable at the time ``at`` (``None``: now); ``None`` if it is.
+        """
         asked, number = None if usage is None else Usage(usage), _role(role)
-        identity = EuiIs(eui=parse_eui(eui))
+        identity, rule = EuiIs(eui=parse_eui(eui)), self._rule(at)
         with mirror_errors(self._path):
-            return find_certificates(self._db, identity, usage=asked, role=number, any_status=any_status)
+            return find_certificates(
+                self._db, identity, rule, usage=asked, role=number, any_status=any_status
+            )
 
     def by_serial(self, serial: str | int) -> list[Certificate]:
         """Return certificates of any status by serial number, given as hex text or as an integer."""
@@ -212,7 +253,8 @@ class Mirror:
             changed_since=changed_since,
             ends_before=None if ends_before is None else int(ends_before.astimezone(UTC).timestamp()),
         )
-        return self._stream(lambda: find(self._db, wanted, limit=limit))
+        rule = self._rule(None)
+        return self._stream(lambda: find(self._db, wanted, rule, limit=limit))
 
     def changes(self, *, since: date | int | str) -> Iterator[JournalLine]:
         """Yield changes in order: from a date, or after a sequence number or :attr:`token`.
@@ -243,7 +285,12 @@ class Mirror:
 
     def _all(self, identity: Identity) -> list[Certificate]:
         with mirror_errors(self._path):
-            return find_certificates(self._db, identity, any_status=True)
+            return find_certificates(self._db, identity, self._rule(None), any_status=True)
+
+    def _rule(self, at: datetime | None) -> UsabilityRule:
+        if at is not None and at.tzinfo is None:
+            raise ValueError("at needs a time zone")
+        return rule_at(datetime.now(UTC) if at is None else at, self._stale_lists)
 
     def _stream(self, rows: Callable[[], Iterator[_Row]]) -> Iterator[_Row]:
         with mirror_errors(self._path):

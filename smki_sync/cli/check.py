@@ -5,7 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -21,8 +21,9 @@ from smki_sync.cli.arguments import (
     parse_path,
     parse_time,
 )
-from smki_sync.cli.certificate_view import parse_role
+from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.context import now_here
+from smki_sync.cli.evidence import parse_past_day
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.option_specs import FILTER_PANEL, OUTPUT_PANEL
 from smki_sync.cli.output import (
@@ -30,6 +31,7 @@ from smki_sync.cli.output import (
     ProgressCounter,
     check_place,
     outside_mirror,
+    print_json,
     print_message,
     print_stream,
     print_text,
@@ -38,6 +40,7 @@ from smki_sync.cli.output import (
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import Fields, csv_header, csv_row
 from smki_sync.files import atomic_file, atomic_tree
+from smki_sync.lookup.as_of import PastMirror, end_of
 from smki_sync.lookup.check import CheckedLine, CheckOptions, check_lines
 from smki_sync.lookup.check_output import (
     CheckCounts,
@@ -53,7 +56,7 @@ from smki_sync.mirror.queries import Connection, open_mirror, read_position
 from smki_sync.model.certificate import Usage
 from smki_sync.model.plan import Position
 from smki_sync.text import days_text, wrapped
-from smki_sync.timestamps import utc
+from smki_sync.usability import rule_at
 
 SHOWN_ANSWERS: Final = 100
 """Answers that are not ready and are printed; --output writes all."""
@@ -90,6 +93,15 @@ At = Annotated[
         "--at",
         metavar="TIME",
         help="Check validity at this date or time, UTC (default: now).",
+        rich_help_panel=FILTER_PANEL,
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help="Answer for the end of this past day, UTC.",
         rich_help_panel=FILTER_PANEL,
     ),
 ]
@@ -157,6 +169,7 @@ class CheckRequest:
     pem: Path | None
     force: bool
     bodies: bool
+    as_of: date | None
     as_json: bool
 
 
@@ -179,6 +192,7 @@ def check(
     *,
     need: Need = "DS,KA",
     at: At = None,
+    as_of: AsOf = None,
     role: arguments.Role = None,
     column: ColumnName = None,
     output: OutputFile = None,
@@ -198,9 +212,13 @@ def check(
         raise UsageError("Use only one of --json and --format.")
     if base64 and not output and form not in {CheckFormat.CSV, CheckFormat.JSONL}:
         raise UsageError("--base64 needs --output, --format csv or --format jsonl.")
-    options = CheckOptions(
-        at=parse_time(at) if at else now_here(), need=parse_need(need), role=parse_role(role)
-    )
+    if at is not None and as_of is not None:
+        raise UsageError("Use only one of --at and --as-of.")
+    settings = place.lookup()
+    day = None if as_of is None else parse_past_day(as_of, now_here())
+    moment = end_of(day) if day else parse_time(at) if at else now_here()
+    rule = rule_at(moment, settings.stale_lists)
+    options = CheckOptions(rule=rule, need=parse_need(need), role=parse_role(role))
     request = CheckRequest(
         files=tuple(files or [STDIN]),
         options=options,
@@ -211,9 +229,10 @@ def check(
         pem=pem,
         force=force,
         bodies=base64,
+        as_of=day,
         as_json=as_json,
     )
-    link = place.link()
+    link = link_in(settings.mirror)
     if output or pem:
         config = load_config(place)
         for path in (one for one in (output, pem) if one):
@@ -255,6 +274,11 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCounter(sys.stderr))
         db = stack.enter_context(open_mirror(link))
+        past = None if request.as_of is None else PastMirror(db, request.as_of)
+        if past and past.gap:
+            return _not_covered(request, past, read_position(db))
+        if past:
+            request = replace(request, options=replace(request.options, past=past))
         inputs = Inputs(request.files, request.column)
         position = read_position(db)
         shape = row_format(
@@ -279,6 +303,17 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
     return Exit.OK if run.counts.is_ready else Exit.FINDING
 
 
+def _not_covered(request: CheckRequest, past: PastMirror, position: Position) -> Exit:
+    """Say that the journal does not cover the day."""
+    if request.as_json:
+        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "outcome": "not-covered"}
+        head = _head(request.options, request.as_of, position)
+        print_json({**head, "not_ready": [], "inputs": [], **empty, "gap": past.gap})
+    else:
+        print_message("\n".join(wrapped(past.gap)))
+    return Exit.FINDING
+
+
 class Inputs:
     """The inputs of a run, each opened when its turn comes."""
 
@@ -297,7 +332,7 @@ class Inputs:
         if name == STDIN:
             self._standard_input = open_input("standard input", sys.stdin.buffer, self._column)
             return self._standard_input
-        with _opened(name) as stream:
+        with opened(name) as stream:
             return open_input(name, stream, self._column)
 
     def __iter__(self) -> Iterator[tuple[str, CheckInput]]:
@@ -306,12 +341,13 @@ class Inputs:
             if name == STDIN and self._standard_input:
                 yield "standard input", self._standard_input
                 continue
-            with _opened(name) as stream:
+            with opened(name) as stream:
                 yield name, open_input(name, stream, self._column)
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str) -> Iterator[BinaryIO]:
+    """Open an input file; raises :class:`UsageError`."""
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; its own errors are not those of a read
     except OSError as exc:
@@ -381,7 +417,10 @@ def _stdout_begin(run: _Run) -> Iterator[str]:
     request = run.request
     if request.as_json:
         run.begun = True
-        yield json.dumps(_head(run), indent=2).removesuffix("\n}") + ',\n  "not_ready": ['
+        yield (
+            json.dumps(_head(request.options, request.as_of, run.position), indent=2).removesuffix("\n}")
+            + ',\n  "not_ready": ['
+        )
     elif request.form is CheckFormat.CSV and not request.output:
         yield csv_header(run.shape.columns)
 
@@ -414,15 +453,15 @@ def _pem_writer(stack: ExitStack, request: CheckRequest) -> PemFiles | None:
     return PemFiles(stack.enter_context(atomic_tree(request.pem, force=request.force)))
 
 
-def _head(run: _Run) -> Json:
-    options = run.request.options
+def _head(options: CheckOptions, as_of: date | None, position: Position) -> Json:
     return {
         "schema": schema_of("check"),
-        "position": run.position.day.isoformat(),
-        "unproven": unproven_document(run.position),
-        "at": utc(options.at),
+        "position": position.day.isoformat(),
+        "unproven": unproven_document(position),
+        "at": options.rule.at,
         "need": [usage.value for usage in options.need],
         "role": options.role,
+        "as_of": as_of.isoformat() if as_of else None,
     }
 
 
@@ -442,6 +481,7 @@ def _json_end(run: _Run, inputs: Inputs, error: BaseException | None = None) -> 
         "answers": run.counts.answers,
         "verdicts": run.counts.by_verdict(),
         "outcome": "ready" if run.counts.is_ready else "findings",
+        "gap": None,
     }
     if error is not None:
         failed = failure("check", error, exit_of(error))
@@ -485,7 +525,7 @@ def summary_lines(
         )
     for verdict, number in counts.by_verdict().items():
         yield f"  {verdict:<16}{number:>10,}"
-    yield f"{counts.lines:,} lines, for use at {utc(options.at)}"
+    yield f"{counts.lines:,} lines, for use at {options.rule.at}"
     yield f"mirror at position {position.day} ({_age(now, position.day)}){_unproven_text(position)}"
 
 

@@ -3,18 +3,24 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from itertools import chain
-from pathlib import Path
 from typing import Annotated, Final, assert_never
 
 import typer
 
 from smki_sync.cli import arguments, option_specs
-from smki_sync.cli.arguments import FilterOptions, MirrorOptions, add_command, option, parse_date
-from smki_sync.cli.certificate_view import ShowRequest, render_show
+from smki_sync.cli.arguments import (
+    FilterOptions,
+    MirrorOptions,
+    add_command,
+    load_config,
+    option,
+    parse_date,
+)
+from smki_sync.cli.certificate_view import ShowRequest, link_in, render_show
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.output import (
@@ -28,6 +34,7 @@ from smki_sync.cli.output import (
     table,
     width_here,
 )
+from smki_sync.config.file import LookupSettings
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import (
     Fields,
@@ -60,6 +67,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.queries import find as find_in
 from smki_sync.text import days_text, wrapped
+from smki_sync.usability import rule_at
 
 _MAX_ISSUERS: Final = 20
 """Issuers that are listed if no certificate matches --issuer."""
@@ -136,6 +144,7 @@ def register_find(app: typer.Typer) -> None:
 def find(
     *,
     filters: FilterOptions,
+    mine: arguments.Mine = False,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -157,11 +166,13 @@ def find(
     """
     form = _find_format(form, as_json=as_json)
     wanted = filters.certificate_filter(now_here().date())
+    if mine:
+        wanted = replace(wanted, euis=load_config(place).need_parties())
     shown = ResultLimit(
         limit=(TABLE_ROWS if form is FindFormat.TABLE else None) if limit is None else limit or None
     )
     try:
-        nothing = _write(form, wanted, shown, place.link())
+        nothing = _write(form, wanted, shown, place.lookup())
     except (SmkiSyncError, KeyboardInterrupt) as error:
         if form is not FindFormat.JSON or not shown.begun:
             raise
@@ -179,11 +190,12 @@ def _find_format(form: FindFormat | None, *, as_json: bool) -> FindFormat:
     return FindFormat.JSON if as_json else form or FindFormat.TABLE
 
 
-def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, link: Path) -> str:
+def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, settings: LookupSettings) -> str:
     """Print everything but the end of a JSON document; return a message if nothing was found."""
-    with ProgressCounter(sys.stderr) as progress, open_mirror(link) as db:
+    rule = rule_at(now_here(), settings.stale_lists)
+    with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
         position = read_position(db).day
-        rows = shown.pass_on(find_in(db, wanted, told=progress))
+        rows = shown.pass_on(find_in(db, wanted, rule, told=progress))
         print_stream(_lines(form, rows, shown, position), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)
 
@@ -361,7 +373,7 @@ def register_show(app: typer.Typer) -> None:
         examples=(
             "smki-sync show 00-DB-12-34-56-78-90-A4",
             "smki-sync show serial:5F3A --any-status --explain",
-            "smki-sync show certificate.pem --json",
+            "smki-sync show certificate.pem --as-of 2026-10-03 --json",
         ),
     )
 
@@ -383,13 +395,14 @@ def show(
     der: Annotated[bool, option(option_specs.DER)] = False,
     base64: Annotated[bool, option(option_specs.BASE64)] = False,
     explain: Annotated[bool, option(option_specs.EXPLAIN)] = False,
+    as_of: Annotated[str | None, option(option_specs.AS_OF)] = None,
     place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
     """Show the certificates of one subject.
 
     In-Use only by default. A certificate file is compared byte by byte. Exit code 10 if there is no
-    match, or with --explain if no match is usable.
+    match, or with --explain or --as-of if no match is (or was) usable.
     """
     request = ShowRequest(
         identity=identity,
@@ -400,6 +413,7 @@ def show(
         der=der,
         base64=base64,
         explain=explain,
+        as_of=as_of,
         mirror=place.mirror,
         config=place.config,
         as_json=as_json,

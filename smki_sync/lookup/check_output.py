@@ -51,7 +51,8 @@ class RowFormat:
     def row(self, cells: dict[str, str], answer: CheckAnswer) -> Fields:
         """Return one row. ``cells``: of the input, by column; a missing one is empty."""
         c = answer.certificate
-        body = [b64encode(c.der).decode() if c and answer.verdict is CheckVerdict.READY else None]
+        is_given = self.bodies and c is not None and answer.verdict is CheckVerdict.READY
+        body = [b64encode(c.der).decode() if c and is_given else None]
         values = (
             *(answer.eui, answer.usage, answer.verdict.value, c.serial if c else None),
             *(c.not_after if c else None, c.issuer if c else None, answer.why or None),

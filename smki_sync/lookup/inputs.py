@@ -246,7 +246,7 @@ def _choose_column(name: str, rows: Sequence[list[str]], column: str | None) -> 
         index = min(known)[1]
         return _Column(index, _HEADERS[_key(header[index])], has_header=True)
     if len(header) == 1:
-        return _Column(0, "", has_header=_is_title(header[0]) and len(rows) > 1)
+        return _Column(0, "", has_header=False)  # never skip a line silently: it may be a typing error
     places = range(len(header))
     scores = [sum(_is_readable(row[place]) for row in rows if place < len(row)) for place in places]
     best = max(places, key=scores.__getitem__)
@@ -279,11 +279,6 @@ def _key(header: str) -> str:
     return re.sub(r"[\W_]", "", header).lower()
 
 
-def _is_title(cell: str) -> bool:
-    """Whether the only cell of a line is a header: words without a digit."""
-    return not _is_readable(cell) and not any(c.isdigit() for c in cell)
-
-
 def _is_readable(cell: str) -> bool:
     try:
         return bool(read_cell(cell, ""))
@@ -304,7 +299,9 @@ def _column_names(header: Sequence[str], width: int) -> tuple[str, ...]:
 
 def _column_text(columns: Sequence[str], chosen: _Column) -> str:
     what = {EUI: "EUI-64", "": "identities"}.get(chosen.notation, chosen.notation)
-    return f"column {columns[chosen.place]!r} read as {what}" if len(columns) > 1 else f"lines read as {what}"
+    header = "; the first line is the header" if chosen.has_header else ""
+    place = f"column {columns[chosen.place]!r}" if len(columns) > 1 else "lines"
+    return f"{place} read as {what}{header}"
 
 
 def _input_line(row: _Row, width: int, chosen: _Column) -> InputLine:

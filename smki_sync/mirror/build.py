@@ -444,7 +444,7 @@ class GenerationBuilder:
                 self._index_hashes()
                 journal.begin(self._db, reached=self._reached)
                 journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
-                ledger.update_proof(self._db)
+                ledger.update_proof(self._db, self._reached)
                 set_digest.write_state(self._db, position=self._reached, digest=loaded.digest)
             self._step("writing to disk")
             self._seal()

@@ -22,6 +22,14 @@ from smki_sync.mirror.schema import (
     Value,
 )
 from smki_sync.model.certificate import Eui, Flag, KeyId, Serial
+from smki_sync.usability import (
+    RevocationState,
+    UnusableReason,
+    UsabilityRule,
+    revocation_of,
+    unusable_reason,
+    usable_first,
+)
 
 Connection = apsw.Connection
 """A read-only connection to a mirror, as :func:`open_mirror` returns it."""
@@ -71,7 +79,10 @@ def _check_schema(db: apsw.Connection, link: Path) -> None:
 
 
 class Certificate(NamedTuple):
-    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number."""
+    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number.
+
+    ``revocation``, ``unusable``: at the time of the query, see :mod:`smki_sync.usability`.
+    """
 
     eui: str | None
     kind: str
@@ -97,9 +108,20 @@ class Certificate(NamedTuple):
     revocation_reason: str | None = None
     issuer_revoked: str | None = None
     unproven: bool = False
+    revoked_authority: str | None = None
+    revocation_until: str | None = None
+    revocation: RevocationState | None = None
+    unusable: UnusableReason | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is usable at the time of the query; the signatures of its chain are not checked."""
+        return self.unusable is None
 
 
-COLUMNS: Final = ", ".join(Certificate._fields)
+_JUDGED: Final = ("revocation", "unusable")
+"""Fields that depend on the time of the query. They are not stored."""
+COLUMNS: Final = ", ".join(name for name in Certificate._fields if name not in _JUDGED)
 """Columns of the view ``certificates``, in the order that :func:`certificate_of` expects."""
 
 _IN_USE: Final = Certificate._fields.index("in_use")
@@ -108,15 +130,16 @@ _FLAGS: Final = Certificate._fields.index("flags")
 _UNPROVEN: Final = Certificate._fields.index("unproven")
 
 
-def certificate_of(row: tuple[Any, ...]) -> Certificate:
-    """Convert a row of :data:`COLUMNS` to a certificate."""
+def certificate_of(row: tuple[Any, ...], rule: UsabilityRule) -> Certificate:
+    """Convert a row of :data:`COLUMNS` to a certificate, and judge whether it is usable."""
     values = list(row)
     values[_IN_USE] = bool(row[_IN_USE])
     made = row[_MANUFACTURING]
     values[_MANUFACTURING] = None if made is None else bool(made)
     values[_FLAGS] = Flag(row[_FLAGS])
     values[_UNPROVEN] = bool(row[_UNPROVEN])
-    return Certificate._make(values)
+    found = Certificate._make((*values, None, None))
+    return found._replace(revocation=revocation_of(found, rule.at), unusable=unusable_reason(found, rule))
 
 
 _DAY: Final = "SELECT position, length(digest) FROM mirror WHERE one = 1 AND full_day IS NOT NULL"
@@ -196,13 +219,14 @@ _NOT_DEVICE: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # as in the WHERE cl
 def find_certificates(
     db: apsw.Connection,
     identity: Identity,
+    rule: UsabilityRule,
     *,
     usage: str | None = None,
     role: int | None = None,
     any_status: bool = False,
     told: Told = ignore_progress,
 ) -> list[Certificate]:
-    """Return the certificates with this identity: In-Use first, then newest.
+    """Return the certificates with this identity: usable first, then In-Use, then newest.
 
     ``any_status``: include certificates that are not In-Use. ``told``: called with progress if every device
     must be read.
@@ -213,10 +237,9 @@ def find_certificates(
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
         " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
-        " ORDER BY in_use DESC, first_seen DESC, serial"
     )
     found = db.execute(sql, {**values, "any": any_status, "usage": usage, "role": role})
-    return [certificate_of(row) for row in found]
+    return usable_first(certificate_of(row, rule) for row in found)
 
 
 def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, Value]]:

@@ -38,7 +38,8 @@ from smki_sync.mirror.schema import (
     Value,
 )
 from smki_sync.mirror.set_digest import read_state
-from smki_sync.model.certificate import Kind, Usage
+from smki_sync.model.certificate import Eui, Kind, Usage
+from smki_sync.usability import UsabilityRule
 
 if TYPE_CHECKING:
     from smki_sync.model.extract import FileKey
@@ -172,6 +173,7 @@ class CertificateFilter:
     ``standings``: if empty, In-Use only, unless ``any_status``. ``issuer``: a name (RFC 4514); if no issuer
     has this name, a part of it, ignoring case. ``changed_since``: earliest date of the extract that last
     changed the certificate. ``ends_before``: end of validity in seconds since 1970, UTC.
+    ``euis``: any of these subjects.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -182,10 +184,16 @@ class CertificateFilter:
     issuer: str | None = None
     changed_since: date | None = None
     ends_before: int | None = None
+    euis: tuple[Eui, ...] = ()
 
 
 def find(
-    db: apsw.Connection, wanted: CertificateFilter, *, limit: int | None = None, told: Told = ignore_progress
+    db: apsw.Connection,
+    wanted: CertificateFilter,
+    rule: UsabilityRule,
+    *,
+    limit: int | None = None,
+    told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
@@ -197,7 +205,7 @@ def find(
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
     is_indexed = by_end or _is_indexed(wanted)
     rows = _select_indexed(db, where, values) if is_indexed else _select_all(db, where, values, told)
-    return islice(map(certificate_of, rows), limit)
+    return islice((certificate_of(row, rule) for row in rows), limit)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
@@ -207,7 +215,7 @@ def read_issuers(db: apsw.Connection) -> list[str]:
 
 def _is_indexed(wanted: CertificateFilter) -> bool:
     """Whether an index without devices can answer the query."""
-    return wanted.role is not None or _excludes_devices(wanted)
+    return wanted.role is not None or bool(wanted.euis) or _excludes_devices(wanted)
 
 
 def _excludes_devices(wanted: CertificateFilter) -> bool:
@@ -227,6 +235,9 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
 
 def _conditions(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     """Yield each SQL condition with its values."""
+    if wanted.euis:
+        names = {f"eui{number}": eui for number, eui in enumerate(wanted.euis)}
+        yield f"c.eui IN ({', '.join(f':{name}' for name in names)})", dict(names)
     if _excludes_devices(wanted):
         yield f"c.kind <> {DEVICE}", {}  # as in the WHERE clause of the partial index
     if wanted.kinds:

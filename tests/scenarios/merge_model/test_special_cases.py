@@ -223,6 +223,22 @@ def test_unproven_mirror_heals_by_a_full_that_was_compared_before_a_restore(plac
     assert (view.position, view.missing) == (18, None)
 
 
+def test_mirror_is_unproven_until_each_delta_after_its_full_is_applied(place: Path) -> None:
+    """The delta of the full's date and the next one have left the window when the full is loaded."""
+    mirror = load(place, 20, [full(10), *(delta(day) for day in range(13, 20))])
+    assert (view_of(mirror, 20).position, view_of(mirror, 20).missing) == (19, (8, 9, 10, 11, 12))
+    archive = named(
+        [full(10), *(delta(day) for day in (8, 9, 10, 11)), *(delta(day) for day in range(13, 20))]
+    )
+    mirror.sync(archive, 20)
+    assert view_of(mirror, 20).missing == (12,)
+    later = named([full(17, without(C)), *(delta(day) for day in range(13, 21))])
+    outcome = mirror.sync(later, 21)
+    view = view_of(mirror, 21)
+    assert (outcome.exit, view.position, view.missing) == (CURRENT, 20, None)
+    assert C not in view.in_use
+
+
 def test_older_generation_that_is_put_back_does_not_mislead_a_follower(place: Path) -> None:
     mirror = load(place, 11, [full(10), delta(8), delta(9), delta(10)])
     mirror.sync(named([full(17, without(C)), delta(15), delta(16), delta(17)]), 18, full=True)

@@ -13,7 +13,7 @@ import pytest
 from support.cli import Ran, Shell, command_line
 from support.mirror_builders import OTHER_ISSUER, Record, build, entry, eui_of, serial_of
 from support.party import OTHER_SUPPLIER, SUPPLIER, ders, party_mirror, shell
-from support.x509_builders import REAL, with_null_parameters
+from support.x509_builders import DS, NOBODY, REAL, SKI, issue, with_null_parameters
 
 from smki_sync.lookup.check import BATCH_LINES, CheckOptions, check_lines
 from smki_sync.lookup.inputs import open_input
@@ -21,6 +21,7 @@ from smki_sync.lookup.verdicts import CheckVerdict
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.model.certificate import Entry, KeyId, Usage
+from smki_sync.usability import rule_at
 from smki_sync.x509 import read_facts
 from smki_sync.x509.der import to_pem
 
@@ -64,7 +65,8 @@ def states() -> list[Record]:
     unused = [entry(n, status, eui=eui_of(n)) for n, status in ((6, "N"), (7, "P"), (8, "E"), (9, "R"))]
     tie = [entry(n, eui=eui_of(5)) for n in (10, 11)]
     renewed = [lived(entry(12, eui=eui_of(10)), "2020-01-01", "2024-12-31"), entry(13, eui=eui_of(10))]
-    same_key = [same_ski(entry(n, eui=eui_of(11)), "0000000000000014") for n in (20, 21)]
+    bodies = {n: issue(subject=NOBODY, serial=0x1A00 + n, extensions=[SKI, DS]) for n in (20, 21)}
+    same_key = [same_ski(entry(n, eui=eui_of(11), body=der), "0000000000000014") for n, der in bodies.items()]
     twins = [entry(30, eui=eui_of(12)), entry(30, number=31, issuer=OTHER_ISSUER, eui=eui_of(13))]
     return [*pair, only, expired, early, *unused, *tie, *renewed, *same_key, *twins]
 
@@ -337,7 +339,7 @@ def many_lines(count: int) -> Iterable[str]:
 def test_answers_keep_the_order_of_the_lines_across_batches(small: Shell) -> None:
     lines = [*many_lines(3 * BATCH_LINES + 7)]
     source = open_input("list", io.BytesIO("\n".join(lines).encode()))
-    options = CheckOptions(at=datetime(2026, 11, 20, tzinfo=UTC), need=(Usage.DIGITAL_SIGNING,))
+    options = CheckOptions(rule=rule_at(datetime(2026, 11, 20, tzinfo=UTC)), need=(Usage.DIGITAL_SIGNING,))
     with open_mirror(small.place / "mirror" / "mirror.db") as db:
         made = [*check_lines(db, source.lines, options)]
     assert [one.line.cells[0] for one in made] == lines

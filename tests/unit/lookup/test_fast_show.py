@@ -15,6 +15,7 @@ from smki_sync.cli.certificate_view import ShowRequest
 from smki_sync.cli.option_specs import SHOW_OPTIONS
 from smki_sync.mirror.queries import CertificateFilter, find, open_mirror
 from smki_sync.model.certificate import Usage
+from smki_sync.usability import UsabilityRule
 
 HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")
 SLOW = ("dataclasses", "inspect", "platformdirs", "tempfile", "shutil", "json", "hashlib")
@@ -59,7 +60,7 @@ def test_a_configuration_file_costs_a_look_up_nothing_but_its_reading(ask: Shell
 
 def test_show_as_text_loads_no_slow_standard_module(ask: Shell, mirror: Path) -> None:
     with open_mirror(mirror / "mirror.db") as db:
-        serial = next(find(db, CertificateFilter())).serial
+        serial = next(find(db, CertificateFilter(), UsabilityRule(at="2026-11-22T00:00:00Z"))).serial
     modules = loaded(ask.place, mirror, "show", f"serial:{serial}")
     assert modules & {*SLOW} == {"json"}  # the probe itself uses json
 

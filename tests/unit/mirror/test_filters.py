@@ -21,6 +21,9 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.schema import NEVER_ENDS
 from smki_sync.model.certificate import Kind, Usage
+from smki_sync.usability import UsabilityRule
+
+RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
 
 ENDS = 1_900_000_000
 """When the OCA certificate ends; the others do not expire."""
@@ -45,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 def found(path: Path, wanted: CertificateFilter, limit: int | None = None) -> list[int]:
     with open_mirror(path) as db:
-        return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, limit=limit)]
+        return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, RULE, limit=limit)]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,8 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         serials = [
-            c.serial for c in find(db, CertificateFilter(any_status=True), told=lambda *at: told.append(at))
+            c.serial
+            for c in find(db, CertificateFilter(any_status=True), RULE, told=lambda *at: told.append(at))
         ]
     assert len(serials) == len(set(serials)) == 8
     assert told == [(3, 8), (6, 8), (8, 8)]
@@ -115,7 +119,7 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     monkeypatch.setattr(identity_queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        assert len(list(find(db, CertificateFilter(), limit=2, told=lambda *at: told.append(at)))) == 2
+        assert len(list(find(db, CertificateFilter(), RULE, limit=2, told=lambda *at: told.append(at)))) == 2
     assert told == []
 
 
@@ -141,7 +145,7 @@ def test_organisations_authorities_and_roles_are_found_without_reading_devices(
             return True
 
         db.exec_trace = trace
-        values = list(find(db, wanted, told=lambda *at: told.append(at)))
+        values = list(find(db, wanted, RULE, told=lambda *at: told.append(at)))
         db.exec_trace = None
         given = {"role": wanted.role, "ends": wanted.ends_before}
         given = {name: value for name, value in given.items() if f":{name}" in asked[-1]}
@@ -162,7 +166,7 @@ def test_lookup_compiles_no_statement_again_when_values_change(path: Path) -> No
     with open_mirror(path) as db:
         db.trace_v2(apsw.SQLITE_TRACE_PROFILE, events.append)
         for number in range(1, 6):
-            find_certificates(db, EuiIs(eui=eui_of(number)), any_status=True)
+            find_certificates(db, EuiIs(eui=eui_of(number)), RULE, any_status=True)
         db.trace_v2(0)
     counts = [event["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"] for event in events]
     assert len(counts) >= 5
