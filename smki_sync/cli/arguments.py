@@ -158,6 +158,15 @@ ExpiringWithin = Annotated[
 ]
 
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns of the table, separated by commas (default: those that fit the question).",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 Mine = Annotated[
     bool,
     typer.Option(

@@ -65,13 +65,15 @@ def watch(
     """Show our certificates and what happened to them.
 
     Also notices about authorities and revocation lists. Each stays until it is accepted: exit code 3. The
-    first run accepts what there is, except certificates and lists that end soon.
+    first run accepts what there is, except certificates and lists that end soon, and revoked authorities with
+    In-Use certificates below them. Without [party] in the configuration, only --accept works.
     """
     config = load_config(place)
     now = now_here()
     directory = MirrorDirectory(config.need_mirror())
+    parties = config.party.parties() if accept else config.need_parties()
     with open_mirror(link_in(directory.root)) as db:
-        state = read_watch(db, directory.watch, config.need_parties(), now, config.party.warn_days)
+        state = read_watch(db, directory.watch, parties, now, config.party.warn_days)
         position = read_position(db)
     if accept:
         state = _accept(directory, state, accept)

@@ -61,12 +61,14 @@ class WatchState:
 def read_watch(
     db: Connection, file: Path, parties: tuple[Eui, ...], now: datetime, warn_days: int
 ) -> WatchState:
-    """Return the state of our certificates. At the first call, only notices about ends are pending.
+    """Return the state of our certificates.
 
-    ``file``: of the accepted notices; it is created by the first call.
+    At the first call, only notices about ends and about revoked authorities with In-Use certificates below
+    them are pending. ``file``: of the accepted notices; it is created by the first call. ``parties``: if
+    empty, only notices about authorities and lists.
     """
     rule = UsabilityRule(utc(now))
-    ours = tuple(find(db, CertificateFilter(euis=parties, any_status=True), rule))
+    ours = tuple(find(db, CertificateFilter(euis=parties, any_status=True), rule)) if parties else ()
     kinds = (Kind.OCA, Kind.DCA)
     authorities = tuple(find(db, CertificateFilter(kinds=kinds, any_status=True), rule))
     limit = utc(now + timedelta(days=warn_days))
@@ -78,7 +80,7 @@ def read_watch(
     accepted = read_accepted(file)
     if accepted is None:
         ends = {WatchCode.ENDING, WatchCode.AUTHORITY_ENDING, WatchCode.LIST_ENDING}
-        accepted = frozenset(notice.name for notice in found if notice.code not in ends)
+        accepted = frozenset(one.name for one in found if one.code not in ends and not one.below)
         write_accepted(file, accepted)
     pending = tuple(notice for notice in found if notice.name not in accepted)
     return WatchState(
@@ -103,6 +105,11 @@ def write_accepted(file: Path, accepted: Collection[str]) -> None:
     """Replace the file of accepted notices."""
     with atomic_file(file, force=True, mode=_MODE) as stream:
         stream.write(json.dumps({"version": _VERSION, "accepted": sorted(accepted)}, indent=1) + "\n")
+
+
+def authority_revoked_name(serial: str) -> str:
+    """Return the name of the notice about a revoked authority."""
+    return f"{WatchCode.AUTHORITY_REVOKED}:{serial}"
 
 
 def _named(code: WatchCode, message: str, c: Certificate, below: int | None = None) -> WatchNotice:

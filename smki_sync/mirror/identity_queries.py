@@ -43,12 +43,21 @@ def open_mirror(link: Path) -> Iterator[Connection]:
         MirrorDamaged: if the file is not a mirror of this program.
         OtherSchema: if another version of this program wrote it.
     """
+    with closing(connect_mirror(link)) as db, mirror_errors(link), db:
+        yield db
+
+
+def connect_mirror(link: Path) -> Connection:
+    """Open the current mirror for reading, without a transaction. Errors as of :func:`open_mirror`."""
     with disk_errors(link):
         db = connect_to_read(link)
-    with mirror_errors(link), closing(db):
-        _check_schema(db, link)
-        with db:
-            yield db
+    try:
+        with mirror_errors(link):
+            _check_schema(db, link)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def check_schema(link: Path) -> None:
@@ -139,7 +148,7 @@ def certificate_of(row: tuple[Any, ...], rule: UsabilityRule) -> Certificate:
     values[_FLAGS] = Flag(row[_FLAGS])
     values[_UNPROVEN] = bool(row[_UNPROVEN])
     found = Certificate._make((*values, None, None))
-    return found._replace(revocation=revocation_of(found, rule.at), unusable=unusable_reason(found, rule))
+    return Certificate._make((*values, revocation_of(found, rule.at), unusable_reason(found, rule)))
 
 
 _DAY: Final = "SELECT position, length(digest) FROM mirror WHERE one = 1 AND full_day IS NOT NULL"
@@ -260,6 +269,12 @@ def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, V
             return _HASHED, {"digest": digest, "octets": OCTETS[algorithm]}
         case _:
             assert_never(identity)
+
+
+def identity_scans(db: apsw.Connection, identity: Identity) -> bool:
+    """Whether :func:`find_certificates` reads every device."""
+    where, values = _by_index(db, identity)
+    return isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values)
 
 
 def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:

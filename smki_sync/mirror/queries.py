@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
 
@@ -23,23 +23,27 @@ from smki_sync.mirror.identity_queries import (
     Told,
     certificate_of,
     check_schema,
+    connect_mirror,
     find_certificates,
+    identity_scans,
     ignore_progress,
     open_mirror,
     slices,
 )
-from smki_sync.mirror.journal import AfterLine
+from smki_sync.mirror.journal import AfterLine, JournalLine
 from smki_sync.mirror.schema import (
     CERTIFICATES,
     DEVICE,
     IN_USE,
     KINDS,
     NEVER_ENDS,
+    REVOCATION_UNKNOWN,
     Value,
+    unusable_sql,
 )
 from smki_sync.mirror.set_digest import read_state
-from smki_sync.model.certificate import Eui, Kind, Usage
-from smki_sync.usability import UsabilityRule
+from smki_sync.model.certificate import Eui, Kind, Serial, Usage
+from smki_sync.usability import StaleLists, UsabilityRule
 
 if TYPE_CHECKING:
     from smki_sync.model.extract import FileKey
@@ -63,8 +67,13 @@ __all__ = [
     "Told",
     "certificate_of",
     "check_schema",
+    "connect_mirror",
+    "filter_scans",
     "find",
     "find_certificates",
+    "find_changed",
+    "find_of_line",
+    "identity_scans",
     "ignore_progress",
     "open_mirror",
     "read_counts",
@@ -193,24 +202,52 @@ def find(
     rule: UsabilityRule,
     *,
     limit: int | None = None,
+    newest_first: bool = False,
     told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
-    ``told``: called with progress if every row must be read.
+    ``newest_first``: usable first, then In-Use, then the latest notBefore; reads every row that the filter
+    needs before the first result. Otherwise in stored order. ``told``: called with progress if every row
+    must be read.
     """
     by_end = wanted.ends_before is not None and wanted.ends_before <= NEVER_ENDS and indexes_ends(db)
     conditions = [*_conditions(wanted), *([(_ENDS_BY_INDEX, {})] if by_end else [])]
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
     is_indexed = by_end or _is_indexed(wanted)
+    if newest_first:
+        ids = _sorted_ids(db, rule, _SortQuery(where, values, limit, told, is_indexed))
+        return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
     rows = _select_indexed(db, where, values) if is_indexed else _select_all(db, where, values, told)
     return islice((certificate_of(row, rule) for row in rows), limit)
+
+
+_CHANGED_AFTER: Final = """c.id IN (
+SELECT n.id FROM change AS j CROSS JOIN certificate AS n ON n.serial = j.serial AND n.issuer = j.issuer
+ WHERE j.sequence > :after)"""
+
+
+def find_changed(db: apsw.Connection, after: int, rule: UsabilityRule) -> Iterator[Certificate]:
+    """Yield each certificate that has a line in the journal after a number, once, as it is now."""
+    sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {_CHANGED_AFTER} ORDER BY c.id)"
+    return (certificate_of(row, rule) for row in db.execute(sql, {"after": after}))
+
+
+def find_of_line(db: apsw.Connection, line: JournalLine, rule: UsabilityRule) -> Certificate | None:
+    """Return the certificate of a line of the journal, as it is now."""
+    found = find_certificates(db, SerialIs(serials=(Serial(line.serial),)), rule, any_status=True)
+    return next((c for c in found if c.issuer == line.issuer), None)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
     """Return the names of all issuers (RFC 4514)."""
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
+
+
+def filter_scans(wanted: CertificateFilter) -> bool:
+    """Whether :func:`find` reads every row."""
+    return not _is_indexed(wanted)
 
 
 def _is_indexed(wanted: CertificateFilter) -> bool:
@@ -268,6 +305,42 @@ def _status_condition(standings: tuple[StatusFilter, ...]) -> str:
         *([f"(c.status IN ({letters}) AND c.withdrawn IS NULL)"] if letters else []),
     ]
     return f"({' OR '.join(conditions)})"
+
+
+_BY_ID: Final = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE c.id = ?)"
+_ORDER: Final = "unusable, unused, begins DESC, row"
+_KEYS: Final = f"""
+SELECT {unusable_sql(":at")} IS NOT NULL OR (:refuse AND {REVOCATION_UNKNOWN}) AS unusable,
+       NOT {IN_USE} AS unused, c.not_before AS begins, c.id AS row
+  FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+"""
+
+
+class _SortQuery(NamedTuple):
+    where: str
+    values: dict[str, Value]
+    limit: int | None
+    told: Told
+    is_indexed: bool
+
+
+def _sorted_ids(db: apsw.Connection, rule: UsabilityRule, query: _SortQuery) -> Iterator[int]:
+    """Yield ids in order. SQLite keeps them in a temporary table, which may be on disk."""
+    at = int(datetime.fromisoformat(rule.at).timestamp())
+    refuse = rule.stale_lists is StaleLists.REFUSE
+    limit = -1 if query.limit is None else query.limit
+    values = {**query.values, "at": at, "refuse": refuse, "limit": limit}
+    sql = f"{_KEYS} WHERE {query.where}"
+    if query.is_indexed:
+        yield from (row[-1] for row in db.execute(f"{sql} ORDER BY {_ORDER} LIMIT :limit", values))
+        return
+    db.execute("DROP TABLE IF EXISTS temp.found")
+    db.execute("CREATE TEMP TABLE found (unusable INTEGER, unused INTEGER, begins INTEGER, row INTEGER)")
+    for low, high in slices(db, query.told):
+        part = f"{sql} AND c.id BETWEEN :low AND :high ORDER BY {_ORDER} LIMIT :limit"
+        db.execute(f"INSERT INTO temp.found {part}", {**values, "low": low, "high": high})
+    ordered = f"SELECT row FROM temp.found ORDER BY {_ORDER} LIMIT :limit"
+    yield from (row for (row,) in db.execute(ordered, {"limit": limit}))
 
 
 def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:

@@ -290,12 +290,17 @@ def _time(column: str) -> str:
 
 
 _UNTIL: Final = f"""CASE WHEN c.kind IN ({_ORGANISATION}, {_OCA}) THEN (
-           SELECT {_time(f"max(coalesce(l.next_update, {LATEST}))")}
+           SELECT {{}}
              FROM revocation_list AS l JOIN issuer AS n ON n.name = l.issuer
             WHERE l.in_force <> 0 AND l.complete
               AND l.kind = CASE c.kind WHEN {_OCA} THEN 'arl' ELSE 'crl' END
               AND coalesce(n.same_as, n.id) = coalesce(i.same_as, i.id)) END"""
 """Latest nextUpdate of the complete lists in force of the issuer ``i`` of row ``c``."""
+_LATEST_UPDATE: Final = f"max(coalesce(l.next_update, {LATEST}))"
+
+REVOCATION_UNKNOWN: Final = f"""(c.kind IN ({_ORGANISATION}, {_OCA})
+       AND coalesce({_UNTIL.format(_LATEST_UPDATE)}, {EARLIEST}) < :at)"""
+"""Whether lists do not tell at ``:at``, in seconds since 1970, if row ``c`` of issuer ``i`` is revoked."""
 
 _IS_BELOW_REVOKED: Final = f"EXISTS (SELECT 1 FROM revoked_authority AS a WHERE {BELOW})"
 
@@ -333,7 +338,7 @@ SELECT c.eui,
        (SELECT {_time("min(a.since)")} FROM revoked_authority AS a WHERE {BELOW}) AS issuer_revoked,
        (SELECT a.subject FROM revoked_authority AS a WHERE {BELOW} ORDER BY a.since LIMIT 1)
          AS revoked_authority,
-       {_UNTIL} AS revocation_until"""
+       {_UNTIL.format(_time(_LATEST_UPDATE))} AS revocation_until"""
 _FROM: Final = """
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer

@@ -460,6 +460,11 @@ def test_mirror_continues_with_first_delta_available_when_those_after_its_full_l
     )
 
 
+def test_full_is_taken_when_the_delta_after_the_available_ones_has_left_the_window() -> None:
+    made = decide(on_offer(fulls=[0], deltas=[-3]), at(-4, full=-5), policy=Policy(window_days=1))
+    assert told(made) == anew(Reason.GAP_BEYOND_WINDOW, 0, unproven=[-2, -1, 0])
+
+
 def test_skipped_delta_is_applied_when_it_is_available_after_all() -> None:
     held = replace(at(0, full=-9), applied=applied(*(delta(n) for n in range(-11, 1) if n != -8)))
     made = decide(on_offer(deltas=range(-8, 1)), held)

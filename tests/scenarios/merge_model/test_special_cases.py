@@ -110,6 +110,19 @@ def test_body_stays_when_one_file_states_two_that_verify(place: Path, first: int
         assert view_of(mirror, 23).rows == before
 
 
+@pytest.mark.parametrize("first", [ISSUED, SIGNED_TOO])
+def test_first_body_of_a_full_stays_when_the_full_is_loaded_again(place: Path, first: int) -> None:
+    """For many certificates, so that it cannot depend on how the bytes of the two compare."""
+    numbers = range(20, 40)
+    pairs = [(record(n, body=first), record(n, body=1 - first)) for n in numbers]
+    both = full(5, EVERYTHING, *(one for pair in pairs for one in pair))
+    files = named([both, *(delta(day) for day in range(3, 8))])
+    mirror = load(place, 8, list(files.values()))
+    for _ in range(2):
+        assert {view_of(mirror, 8).rows[number].body for number in numbers} == {first}
+        mirror.sync(files, 8, full=True)
+
+
 def test_conflicting_body_is_not_served_when_the_full_does_not_list_the_certificate(place: Path) -> None:
     files = [full(10), delta(8), delta(9), delta(10, record(C, "N"))]
     mirror = load(place, 11, files)

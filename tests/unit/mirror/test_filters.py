@@ -1,7 +1,7 @@
 """Filters: each alone and all together, as a stream, in the order of the mirror."""
 
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import pytest
 from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, eui_of, november, serial_of
 
 from smki_sync.mirror import identity_queries
+from smki_sync.mirror.connection import connect
 from smki_sync.mirror.queries import (
+    Certificate,
     CertificateFilter,
     EuiIs,
     StatusFilter,
@@ -21,7 +23,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.schema import NEVER_ENDS
 from smki_sync.model.certificate import Kind, Usage
-from smki_sync.usability import UsabilityRule
+from smki_sync.usability import StaleLists, UsabilityRule
 
 RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
 
@@ -93,6 +95,27 @@ def test_a_name_that_an_issuer_has_whole_is_not_taken_for_a_part(tmp_path: Path)
     build(longer, [entry(1), entry(2, issuer="CN=E3571")])
     assert found(longer, CertificateFilter(issuer="CN=E357")) == [1]
     assert found(longer, CertificateFilter(issuer="cn=e357")) == [1, 2]
+
+
+@pytest.mark.parametrize("kinds", [(), (Kind.ORGANISATION, Kind.OCA, Kind.DCA)], ids=["scan", "index"])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_find_newest_first_sorts_as_the_rule_does(
+    path: Path, kinds: tuple[Kind, ...], limit: int | None
+) -> None:
+    with closing(connect(path)) as db:
+        db.execute("UPDATE certificate SET not_before = not_before + (id * 7919 % 11) * 86400 * 40")
+        db.execute("UPDATE certificate SET not_after = 1762000000 WHERE id % 3 = 0")
+    wanted = CertificateFilter(any_status=True, kinds=kinds)
+    for rule in (RULE, RULE._replace(stale_lists=StaleLists.REFUSE)):
+        with open_mirror(path) as db:
+            stored = list(find(db, wanted, rule))
+            found = list(find(db, wanted, rule, limit=limit, newest_first=True))
+        assert [order(c) for c in found] == sorted(map(order, stored))[:limit]
+        assert len({c.usable for c in stored}) == 2 or rule.stale_lists is StaleLists.REFUSE
+
+
+def order(c: Certificate) -> tuple[bool, bool, float]:
+    return (not c.usable, not c.in_use, -datetime.fromisoformat(c.not_before).timestamp())
 
 
 def test_a_limit_ends_the_stream(path: Path) -> None:
