@@ -310,8 +310,10 @@ class Mirror:
     def news(self, *, since: date | int | str) -> Iterator[Certificate]:
         """Yield each certificate that changed after a :attr:`token` once, complete, as it is in this state.
 
-        A copy that stores these rows, and then :attr:`token`, equals this mirror. The rows below a revoked
-        authority do not change; compare ``issuer_revoked`` if the row of an authority is among the news.
+        A copy that stores these rows, and then :attr:`token`, equals this mirror, except for columns that are
+        derived when a row is read: ``issuer_revoked``, ``revoked_authority``, ``revoked_by``,
+        ``revocation_reason``, ``revocation_until`` and ``unproven``. A late delta or a
+        rebuild can also change ``first_seen``, ``last_changed`` and ``file`` without a line in the journal.
 
         Raises:
             JournalGap: if the journal does not go back that far, or if the token is from another journal.
