@@ -2,18 +2,15 @@
 
 import errno
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TextIO, TypeVar
 
 from smki_sync.errors import OutputError, UsageError
-from smki_sync.files import output_error
 from smki_sync.text import COLUMNS, visible
 
 if TYPE_CHECKING:
@@ -148,6 +145,10 @@ def check_place(path: Path, *, directory: bool = False) -> Path:
 
     ``directory``: it will be a directory, created with its parents. Tried with an unnamed temporary file.
     """
+    from tempfile import TemporaryFile  # noqa: PLC0415 - `show` starts without it
+
+    from smki_sync.files import output_error  # noqa: PLC0415 - as above
+
     place = path.parent
     try:
         if directory:
@@ -246,6 +247,8 @@ def choose_columns(text: str, available: Mapping[str, Column[Row]]) -> list[Colu
 
 def width_here() -> int:
     """Return the width of the terminal in characters; 80 without a terminal."""
+    import shutil  # noqa: PLC0415 - `show` starts without it
+
     return shutil.get_terminal_size(fallback=(COLUMNS, 24)).columns
 
 

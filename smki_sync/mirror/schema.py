@@ -110,6 +110,9 @@ PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
 """Kinds by the number that is stored. Append only."""
 
+DEVICE: Final = 0
+"""Kind of a device, as stored."""
+
 DISAGREEMENT: Final = """
 CREATE TABLE disagreement (       -- what the newest full says, if a delta statement or nothing else stands
     certificate   INTEGER PRIMARY KEY REFERENCES certificate (id),
@@ -392,10 +395,14 @@ PRAGMA user_version = 6;
 """
 """Upgrades a mirror of schema 5 in milliseconds: no row of ``certificate`` is written."""
 
-FEW_INDEXES: Final = """
+NEVER_ENDS: Final = 253_370_764_800
+"""First second of the year 9999, in which certificates that do not expire end (RFC 5280 4.1.2.5)."""
+
+FEW_INDEXES: Final = f"""
 CREATE INDEX certificate_others ON certificate (kind, ski) WHERE kind <> 0;
 CREATE INDEX certificate_role ON certificate (role) WHERE role IS NOT NULL;
 CREATE INDEX certificate_revoked ON certificate (revoked) WHERE revoked IS NOT NULL;
+CREATE INDEX certificate_ends ON certificate (not_after) WHERE not_after < {NEVER_ENDS};
 """
 """Indexes without devices: created before the load, because they cost it nothing."""
 
