@@ -11,7 +11,7 @@ from typing import Final
 
 from smki_sync.catalogue import read_catalogue
 from smki_sync.download import ReconnectingSource
-from smki_sync.errors import MirrorDamaged, MirrorError, SourceMissing, UsageError
+from smki_sync.errors import MirrorDamaged, MirrorError, SourceError, SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
 from smki_sync.mirror.directory import MirrorDirectory, hold_lock
 from smki_sync.mirror.inspection import read_rows, read_sample
@@ -408,6 +408,9 @@ def restore(
                 check_space(job, decision.plan)
                 streaming = ending.enter_context(streaming_load(job, decision))
                 files, damaged = download_all(job, source, decision.plan.extracts, streaming)
+                for one in damaged:
+                    if isinstance(one.error, SourceError):
+                        raise one.error
                 companions = download_companions(job, source, decision)
             times.append(job.clock())
 
