@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "smki_sync"
 
 LAYERS = {
     0: ["errors", "events", "model", "timestamps", "text"],
-    1: ["catalogue", "merge", "planner", "policy", "records", "trust", "x509"],
+    1: ["catalogue", "merge", "planner", "policy", "records", "trust", "usability", "x509"],
     2: ["files", "mirror", "reader", "sources"],
     3: [
         "doctor",

@@ -16,7 +16,7 @@ from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.commands import COMMANDS
 from smki_sync.cli.context import configure
 from smki_sync.cli.option_specs import FILTER_PANEL, LOCATION_PANEL, OUTPUT_PANEL, OptionSpec
-from smki_sync.config.file import mirror_here
+from smki_sync.config.file import LookupSettings, lookup_settings_here, mirror_here
 from smki_sync.config.file import parse_path as parse_config_path
 from smki_sync.config.loader import Config
 from smki_sync.errors import UsageError
@@ -158,6 +158,23 @@ ExpiringWithin = Annotated[
 ]
 
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns of the table, separated by commas (default: those that fit the question).",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Mine = Annotated[
+    bool,
+    typer.Option(
+        "--mine", help="Only certificates of the parties in party.euis.", rich_help_panel=FILTER_PANEL
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionBlock:
     """A block of options; as the type of one parameter it stands for all of them."""
@@ -173,6 +190,10 @@ class MirrorOptions(OptionBlock):
     def link(self) -> Path:
         """Return the path of the current mirror, without reading the whole configuration."""
         return link_in(mirror_here(mirror=self.mirror, config=self.config))
+
+    def lookup(self) -> LookupSettings:
+        """Return the settings of a lookup, without reading the whole configuration."""
+        return lookup_settings_here(mirror=self.mirror, config=self.config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ from smki_sync.mirror.queries import (
 from smki_sync.model.certificate import ROLE_NAMES, Usage, parse_eui
 from smki_sync.model.plan import Position
 from smki_sync.text import wrapped
-from smki_sync.timestamps import utc
+from smki_sync.usability import UsabilityRule, rule_at
 from smki_sync.verify.inspector import chain_validator
 from smki_sync.x509.der import to_pem
 
@@ -141,14 +141,15 @@ def bundle(
     if output:
         check_place(outside_mirror(output, config), directory=purpose is BundlePurpose.DER)
     moment = parse_time(at) if at else now_here()
+    rule = rule_at(moment, config.policy.stale_lists)
     try:
         party = parse_eui(eui)
     except ValueError as exc:
         raise UsageError(f"{eui!r:.40}: {exc}.") from exc
     with ProgressCounter(sys.stderr) as progress, open_mirror(place.link()) as db:
-        named = None if top_up is None else _named_certificates(db, top_up, progress)
+        named = None if top_up is None else _named_certificates(db, top_up, rule, progress)
         request = BundleRequest(
-            eui=party, role=number, at=moment, usages=usages, top_up=named, with_root=with_root
+            eui=party, role=number, rule=rule, usages=usages, top_up=named, with_root=with_root
         )
         anchors = config.trust.read_anchors()
         made = make_bundle(db, chain_validator(db, anchors, moment, among_end_entities=False), request)
@@ -195,12 +196,14 @@ def _check_request(
         raise UsageError(f"{purpose} has no element for a prepayment certificate.")
 
 
-def _named_certificates(db: Connection, text: str, progress: ProgressCounter) -> tuple[Certificate, ...]:
+def _named_certificates(
+    db: Connection, text: str, rule: UsabilityRule, progress: ProgressCounter
+) -> tuple[Certificate, ...]:
     """Return the certificates that --top-up names; raises :class:`UsageError` if it is an EUI-64."""
     found: list[Certificate] = []
     for one in parse_identity(text):
         if isinstance(one, FileCertificate):
-            matches = find_certificates(db, SerialIs(serials=(one.serial,)), any_status=True)
+            matches = find_certificates(db, SerialIs(serials=(one.serial,)), rule, any_status=True)
             found += [c for c in matches if c.der == one.der]
             continue
         if isinstance(one.identity, EuiIs):
@@ -208,7 +211,7 @@ def _named_certificates(db: Connection, text: str, progress: ProgressCounter) ->
                 "--top-up: an EUI-64 does not name one certificate.",
                 hint="Use serial:, ski:, sha1: or a file.",
             )
-        found += find_certificates(db, one.identity, any_status=True, told=progress)
+        found += find_certificates(db, one.identity, rule, any_status=True, told=progress)
     return tuple(found)
 
 
@@ -259,7 +262,7 @@ def bundle_document(made: Bundle, request: BundleRequest, purpose: BundlePurpose
         "outcome": "complete" if complete else "findings",
         "position": position.day.isoformat(),
         "unproven": unproven_document(position),
-        "at": utc(request.at),
+        "at": request.rule.at,
         "eui": request.eui,
         "role": request.role,
         "for": purpose.value,

@@ -4,7 +4,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from hashlib import sha1, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,7 +21,7 @@ from smki_sync.cli.output import (
     print_text,
     schema_of,
 )
-from smki_sync.config.file import mirror_here
+from smki_sync.config.file import lookup_settings_here
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.lookup.identity import FileCertificate, Reading, parse_identity
 from smki_sync.mirror.connection import disk_errors
@@ -36,9 +36,10 @@ from smki_sync.mirror.queries import (
     open_mirror,
     read_stamp,
 )
-from smki_sync.model.certificate import ROLE_NAMES, Status, Usage
+from smki_sync.model.certificate import ROLE_NAMES, Usage
 from smki_sync.text import days_text, visible, wrapped
 from smki_sync.timestamps import utc
+from smki_sync.usability import RevocationState, rule_at, unknown_revocation_text, why_unusable
 
 if TYPE_CHECKING:
     from smki_sync.verify.explanation import Explanation
@@ -85,6 +86,7 @@ class ShowRequest:
     der: bool = False
     base64: bool = False
     explain: bool = False
+    as_of: str | None = None
     mirror: Path | None = None
     config: Path | None = None
     as_json: bool = False
@@ -118,6 +120,10 @@ class Lookup(NamedTuple):
 def render_show(request: ShowRequest) -> Exit:
     """Print the certificates; return :data:`Exit.FINDING` if the answer is no."""
     _check_options(request)
+    if request.as_of is not None:
+        from smki_sync.cli.evidence import render_evidence  # noqa: PLC0415 - only this option needs it
+
+        return render_evidence(request, request.as_of)
     lookup = look_up(request)
     if len(lookup.matches) > 1 and not lookup.files:
         _print_ambiguous(request, lookup)
@@ -149,6 +155,8 @@ def _print_ambiguous(request: ShowRequest, lookup: Lookup) -> None:
 def _check_options(request: ShowRequest) -> None:
     if request.as_json + request.pem + request.der + request.base64 > 1:
         raise UsageError("Use only one of --json, --pem, --der and --base64.")
+    if request.as_of is not None and (request.explain or request.pem or request.der or request.base64):
+        raise UsageError("--as-of cannot be used with --explain, --pem, --der or --base64.")
     if request.explain and (request.pem or request.der or request.base64):
         raise UsageError("--explain cannot be used with --pem, --der or --base64.")
 
@@ -156,14 +164,15 @@ def _check_options(request: ShowRequest) -> None:
 def look_up(request: ShowRequest) -> Lookup:
     """Look the identity up, among certificates of any status."""
     wanted, role = parse_identity(request.identity), parse_role(request.role)
-    link = link_in(mirror_here(mirror=request.mirror, config=request.config))
+    settings = lookup_settings_here(mirror=request.mirror, config=request.config)
+    link, rule = link_in(settings.mirror), rule_at(now_here(), settings.stale_lists)
     matches: dict[str, list[Certificate]] = {}
     files: list[FileMatch] = []
     with ProgressCounter(sys.stderr) as progress, open_mirror(link) as db:
         for one in wanted:
             identity = one.identity if isinstance(one, Reading) else SerialIs(serials=(one.serial,))
             found = find_certificates(
-                db, identity, usage=request.usage, role=role, any_status=True, told=progress
+                db, identity, rule, usage=request.usage, role=role, any_status=True, told=progress
             )
             if isinstance(one, FileCertificate):
                 files.append(_file_match(one, found))
@@ -244,6 +253,7 @@ def explanation_document(explanation: "Explanation") -> Json:
     """Return an explanation as JSON."""
     return {
         "usable": explanation.is_usable,
+        "unusable": explanation.unusable,
         "at": utc(explanation.at),
         "steps": [
             {"question": a.question, "good": a.good, "answer": a.words, "rule": a.rule}
@@ -269,11 +279,10 @@ def _print_certificates(
 
 def _print_text(found: list[Certificate], explanations: "list[Explanation]") -> None:
     """Print one paragraph per certificate; the line that says whether it is usable is coloured."""
-    now = now_here()
     texts = [explanation_text(one) for one in explanations]
     for number, c in enumerate(found):
         print_text(("\n" if number else "") + headline(c))
-        print_text(f"  {visible(usability_text(c, now))}", colour="green" if is_usable(c, now) else "yellow")
+        print_text(f"  {visible(usability_text(c))}", colour="green" if c.usable else "yellow")
         print_text("\n".join([*facts(c), *texts[number : number + 1]]))
 
 
@@ -348,7 +357,6 @@ def explanation_text(explanation: "Explanation") -> str:
 
 
 _USAGES: Final = {Usage.DIGITAL_SIGNING: "digital signing", Usage.KEY_AGREEMENT: "key agreement"}
-_STATUSES: Final = {status.value: status.words for status in Status}
 _INDENT: Final = "  "
 _HANGING: Final = 12
 """Indent of the second line of a fact."""
@@ -363,25 +371,20 @@ def headline(c: Certificate) -> str:
     return f"{c.eui or visible(c.subject) or 'no subject'}  {c.kind}{role}{usage}"
 
 
-def is_usable(c: Certificate, now: datetime) -> bool:
-    """Return whether a certificate is In-Use and within its validity; signatures are not checked."""
-    return c.in_use and c.not_before <= utc(now) <= c.not_after
-
-
-def usability_text(c: Certificate, now: datetime) -> str:
+def usability_text(c: Certificate) -> str:
     """Return whether a certificate may be used, and if not, why not and since when."""
-    if c.in_use and c.not_after < utc(now):
-        return f"NOT usable: In-Use, but expired {c.not_after}"
-    if c.in_use and c.not_before > utc(now):
-        return f"NOT usable: In-Use, but not valid before {c.not_before}"
-    if c.in_use:
+    if c.unusable is None:
         return f"In-Use, unchanged since {c.last_changed}"
-    if c.revoked:
-        reason = f": {c.revocation_reason}" if c.revocation_reason else ""
-        return f"NOT In-Use: revoked since {c.revoked} by {c.revoked_by}{reason}"
-    if c.withdrawn:
-        return f"NOT In-Use: withdrawn, not in the full extract of {c.withdrawn}"
-    return f"NOT In-Use: status {_STATUSES[c.status]} ({c.status}) since {c.last_changed}"
+    return f"NOT {'usable' if c.in_use else 'In-Use'}: {why_unusable(c, c.unusable)}"
+
+
+def _revocation_text(c: Certificate) -> str:
+    """Return whether lists tell that a certificate is revoked; empty if there are none for its kind."""
+    if c.revocation is RevocationState.UNKNOWN:
+        return f"unknown: {unknown_revocation_text(c)}"
+    if c.revocation is RevocationState.NOT_REVOKED:
+        return f"not revoked, known until {c.revocation_until}"
+    return ""
 
 
 def facts(c: Certificate) -> list[str]:
@@ -398,6 +401,7 @@ def facts(c: Certificate) -> list[str]:
         ("key id", c.ski or "not in the certificate"),
         ("sha1", f"{digest.hex()}  {b64encode(digest).decode()}"),
         ("first seen", f"{c.first_seen}{changed}"),
+        ("revocation", _revocation_text(c)),
         ("file", c.file),
         ("flags", ", ".join(c.flags.codes)),
     )

@@ -5,11 +5,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, TextIO
+from typing import Annotated, BinaryIO, Final, NamedTuple, TextIO
 
 import typer
 
@@ -21,25 +21,33 @@ from smki_sync.cli.arguments import (
     parse_path,
     parse_time,
 )
-from smki_sync.cli.certificate_view import parse_role
+from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.context import now_here
+from smki_sync.cli.evidence import parse_past_day
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.option_specs import FILTER_PANEL, OUTPUT_PANEL
 from smki_sync.cli.output import (
+    Column,
     Json,
     ProgressCounter,
     check_place,
+    choose_columns,
     outside_mirror,
+    print_json,
     print_message,
     print_stream,
     print_text,
     schema_of,
+    table,
+    width_here,
 )
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import Fields, csv_header, csv_row
 from smki_sync.files import atomic_file, atomic_tree
+from smki_sync.lookup.as_of import PastMirror, end_of
 from smki_sync.lookup.check import CheckedLine, CheckOptions, check_lines
 from smki_sync.lookup.check_output import (
+    PREFIX,
     CheckCounts,
     PemFiles,
     RowFormat,
@@ -53,7 +61,7 @@ from smki_sync.mirror.queries import Connection, open_mirror, read_position
 from smki_sync.model.certificate import Usage
 from smki_sync.model.plan import Position
 from smki_sync.text import days_text, wrapped
-from smki_sync.timestamps import utc
+from smki_sync.usability import rule_at
 
 SHOWN_ANSWERS: Final = 100
 """Answers that are not ready and are printed; --output writes all."""
@@ -90,6 +98,15 @@ At = Annotated[
         "--at",
         metavar="TIME",
         help="Check validity at this date or time, UTC (default: now).",
+        rich_help_panel=FILTER_PANEL,
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help="Answer for the end of this past day, UTC.",
         rich_help_panel=FILTER_PANEL,
     ),
 ]
@@ -157,6 +174,8 @@ class CheckRequest:
     pem: Path | None
     force: bool
     bodies: bool
+    as_of: date | None
+    columns: str | None
     as_json: bool
 
 
@@ -179,6 +198,7 @@ def check(
     *,
     need: Need = "DS,KA",
     at: At = None,
+    as_of: AsOf = None,
     role: arguments.Role = None,
     column: ColumnName = None,
     output: OutputFile = None,
@@ -186,6 +206,7 @@ def check(
     form: Format = None,
     pem: PemDirectory = None,
     base64: Bodies = False,
+    columns: arguments.Columns = None,
     place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
@@ -196,11 +217,17 @@ def check(
     """
     if as_json and form:
         raise UsageError("Use only one of --json and --format.")
+    if columns is not None and (as_json or form in {CheckFormat.CSV, CheckFormat.JSONL}):
+        raise UsageError("--columns is only for tables.")
     if base64 and not output and form not in {CheckFormat.CSV, CheckFormat.JSONL}:
         raise UsageError("--base64 needs --output, --format csv or --format jsonl.")
-    options = CheckOptions(
-        at=parse_time(at) if at else now_here(), need=parse_need(need), role=parse_role(role)
-    )
+    if at is not None and as_of is not None:
+        raise UsageError("Use only one of --at and --as-of.")
+    settings = place.lookup()
+    day = None if as_of is None else parse_past_day(as_of, now_here())
+    moment = end_of(day) if day else parse_time(at) if at else now_here()
+    rule = rule_at(moment, settings.stale_lists)
+    options = CheckOptions(rule=rule, need=parse_need(need), role=parse_role(role))
     request = CheckRequest(
         files=tuple(files or [STDIN]),
         options=options,
@@ -211,9 +238,11 @@ def check(
         pem=pem,
         force=force,
         bodies=base64,
+        as_of=day,
+        columns=columns,
         as_json=as_json,
     )
-    link = place.link()
+    link = link_in(settings.mirror)
     if output or pem:
         config = load_config(place)
         for path in (one for one in (output, pem) if one):
@@ -238,6 +267,14 @@ def _output_format(output: Path | None, form: CheckFormat | None) -> CheckFormat
     return CheckFormat.JSONL if is_lines else CheckFormat.CSV
 
 
+class _NotReady(NamedTuple):
+    """A line with an answer that is not ready. ``label``: its place in the input. ``rows``: as in CSV."""
+
+    label: str
+    line: CheckedLine
+    rows: list[Fields]
+
+
 @dataclass(slots=True)
 class _Run:
     """The state of one run. ``not_ready``: the first ones, for people. ``begun``: JSON was begun."""
@@ -246,7 +283,8 @@ class _Run:
     shape: RowFormat
     position: Position
     counts: CheckCounts
-    not_ready: list[tuple[str, int, CheckedLine]]
+    not_ready: list["_NotReady"]
+    columns: list[Column[Fields]] | None
     begun: bool = False
 
 
@@ -255,6 +293,11 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCounter(sys.stderr))
         db = stack.enter_context(open_mirror(link))
+        past = None if request.as_of is None else PastMirror(db, request.as_of)
+        if past and past.gap:
+            return _not_covered(request, past, read_position(db))
+        if past:
+            request = replace(request, options=replace(request.options, past=past))
         inputs = Inputs(request.files, request.column)
         position = read_position(db)
         shape = row_format(
@@ -263,7 +306,8 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
             unproven=position.unproven is not None,
             bodies=request.bodies,
         )
-        run = _Run(request, shape, position, CheckCounts(), [])
+        columns = None if request.columns is None else _columns(request.columns, shape)
+        run = _Run(request, shape, position, CheckCounts(), [], columns)
         write_row = _row_writer(stack, run)
         pem_files = _pem_writer(stack, request)
         lines = _stdout_lines(run, _checked(db, inputs, run, progress), write_row, pem_files)
@@ -277,6 +321,17 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
             return exit_of(error)
     _print_end(run, inputs, pem_files.count if pem_files else 0)
     return Exit.OK if run.counts.is_ready else Exit.FINDING
+
+
+def _not_covered(request: CheckRequest, past: PastMirror, position: Position) -> Exit:
+    """Say that the journal does not cover the day."""
+    if request.as_json:
+        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "doubts": 0, "outcome": "not-covered"}
+        head = _head(request.options, request.as_of, position)
+        print_json({**head, "not_ready": [], "inputs": [], **empty, "gap": past.gap})
+    else:
+        print_message("\n".join(wrapped(past.gap)))
+    return Exit.FINDING
 
 
 class Inputs:
@@ -297,7 +352,7 @@ class Inputs:
         if name == STDIN:
             self._standard_input = open_input("standard input", sys.stdin.buffer, self._column)
             return self._standard_input
-        with _opened(name) as stream:
+        with opened(name) as stream:
             return open_input(name, stream, self._column)
 
     def __iter__(self) -> Iterator[tuple[str, CheckInput]]:
@@ -306,12 +361,13 @@ class Inputs:
             if name == STDIN and self._standard_input:
                 yield "standard input", self._standard_input
                 continue
-            with _opened(name) as stream:
+            with opened(name) as stream:
                 yield name, open_input(name, stream, self._column)
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str) -> Iterator[BinaryIO]:
+    """Open an input file; raises :class:`UsageError`."""
     try:
         stream = Path(name).open("rb")  # noqa: SIM115 - closed below; its own errors are not those of a read
     except OSError as exc:
@@ -368,7 +424,7 @@ def _stdout_lines(
                     yield f"{'' if first else ','}\n    {json.dumps(row)}"
                     first = False
         elif request.form is CheckFormat.TABLE or request.output:
-            _keep_not_ready(run, name, line)
+            _keep_not_ready(run, name, line, rows)
         else:
             yield from (_row_text(request.form, shape, row) for row in rows)
 
@@ -381,15 +437,22 @@ def _stdout_begin(run: _Run) -> Iterator[str]:
     request = run.request
     if request.as_json:
         run.begun = True
-        yield json.dumps(_head(run), indent=2).removesuffix("\n}") + ',\n  "not_ready": ['
+        yield (
+            json.dumps(_head(request.options, request.as_of, run.position), indent=2).removesuffix("\n}")
+            + ',\n  "not_ready": ['
+        )
     elif request.form is CheckFormat.CSV and not request.output:
         yield csv_header(run.shape.columns)
 
 
-def _keep_not_ready(run: _Run, name: str, line: CheckedLine) -> None:
-    wrong = any(answer.verdict is not CheckVerdict.READY for answer in line.answers)
-    if wrong and len(run.not_ready) < SHOWN_ANSWERS:
-        run.not_ready.append((name, line.line.number, line))
+def _keep_not_ready(run: _Run, name: str, line: CheckedLine, rows: list[Fields]) -> None:
+    """Keep the first lines that are not ready, and one more, to know that there are more."""
+    pairs = zip(rows, line.answers, strict=True)
+    wrong = [row for row, answer in pairs if answer.verdict is not CheckVerdict.READY]
+    if wrong and len(run.not_ready) <= SHOWN_ANSWERS:
+        number = line.line.number
+        label = f"{name}:{number}" if len(run.request.files) > 1 else f"line {number}"
+        run.not_ready.append(_NotReady(label, line, wrong))
 
 
 def _row_writer(stack: ExitStack, run: _Run) -> Callable[[Fields], None] | None:
@@ -414,15 +477,15 @@ def _pem_writer(stack: ExitStack, request: CheckRequest) -> PemFiles | None:
     return PemFiles(stack.enter_context(atomic_tree(request.pem, force=request.force)))
 
 
-def _head(run: _Run) -> Json:
-    options = run.request.options
+def _head(options: CheckOptions, as_of: date | None, position: Position) -> Json:
     return {
         "schema": schema_of("check"),
-        "position": run.position.day.isoformat(),
-        "unproven": unproven_document(run.position),
-        "at": utc(options.at),
+        "position": position.day.isoformat(),
+        "unproven": unproven_document(position),
+        "at": options.rule.at,
         "need": [usage.value for usage in options.need],
         "role": options.role,
+        "as_of": as_of.isoformat() if as_of else None,
     }
 
 
@@ -441,7 +504,9 @@ def _json_end(run: _Run, inputs: Inputs, error: BaseException | None = None) -> 
         "lines": run.counts.lines,
         "answers": run.counts.answers,
         "verdicts": run.counts.by_verdict(),
+        "doubts": run.counts.doubts,
         "outcome": "ready" if run.counts.is_ready else "findings",
+        "gap": None,
     }
     if error is not None:
         failed = failure("check", error, exit_of(error))
@@ -463,11 +528,33 @@ def _print_end(run: _Run, inputs: Inputs, pem_count: int) -> None:
     print_message("\n".join(notes))
     print_text(headline, colour="green" if run.counts.is_ready else "yellow")
     print_text("\n".join(rest))
-    many = len(run.request.files) > 1
-    for name, number, line in run.not_ready:
-        print_text("\n".join(_answer_lines(f"{name}:{number}" if many else f"line {number}", line)))
-    if len(run.not_ready) == SHOWN_ANSWERS:
+    shown = run.not_ready[:SHOWN_ANSWERS]
+    if run.columns is not None:
+        rows: list[Fields] = [{"line": one.label} | row for one in shown for row in one.rows]
+        print_stream(table(run.columns, rows, width=width_here()) if rows else ())
+    else:
+        for one in shown:
+            print_text("\n".join(_answer_lines(one.label, one.line)))
+    if len(run.not_ready) > SHOWN_ANSWERS:
         print_message(f"Only the first {SHOWN_ANSWERS} lines are shown. Use --output FILE for all.")
+
+
+_WIDTHS: Final = {"line": 12, "eui": 23, "usage": 5, "verdict": 14, "serial": 32, "not_after": 20, "why": 60}
+"""Widths of columns in characters; others have :data:`_OTHER_WIDTH`."""
+_OTHER_WIDTH: Final = 23
+
+
+def _columns(text: str, shape: RowFormat) -> list[Column[Fields]]:
+    """Parse --columns: ``line``, a column of the input, or a column of the answer, as in CSV."""
+    available = {
+        name.lower(): Column[Fields](
+            title=name,
+            width=_WIDTHS.get(name.removeprefix(PREFIX), _OTHER_WIDTH),
+            cell=lambda row, name=name: "" if row[name] is None else str(row[name]),  # type: ignore[misc]
+        )
+        for name in ("line", *shape.columns)
+    }
+    return choose_columns(text, available)
 
 
 def summary_lines(
@@ -485,7 +572,9 @@ def summary_lines(
         )
     for verdict, number in counts.by_verdict().items():
         yield f"  {verdict:<16}{number:>10,}"
-    yield f"{counts.lines:,} lines, for use at {utc(options.at)}"
+    if counts.doubts:
+        yield from wrapped(f"{counts.doubts:,} ready answers have a remark: see the column why.", indent="  ")
+    yield f"{counts.lines:,} lines, for use at {options.rule.at}"
     yield f"mirror at position {position.day} ({_age(now, position.day)}){_unproven_text(position)}"
 
 

@@ -30,6 +30,9 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     "status": CommandInfo(
         CommandGroup.DAILY, "smki_sync.cli.status", "Show what the mirror contains and how old it is."
     ),
+    "watch": CommandInfo(
+        CommandGroup.DAILY, "smki_sync.cli.watch", "Show our certificates and what happened to them."
+    ),
     "quarantine": CommandInfo(
         CommandGroup.DAILY, "smki_sync.cli.maintenance", "List records that could not be read or verified."
     ),
@@ -45,6 +48,9 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
         CommandGroup.LOOK_UP,
         "smki_sync.cli.bundle",
         "Print certificates and their path for a service request.",
+    ),
+    "resolve": CommandInfo(
+        CommandGroup.LOOK_UP, "smki_sync.cli.resolve", "Assess the credentials that a device reports."
     ),
     "changes": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.query", "List changes in order, without gaps."

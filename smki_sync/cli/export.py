@@ -28,6 +28,7 @@ from smki_sync.report.data import read_page_facts
 from smki_sync.report.page import status_page
 from smki_sync.status import trust_status
 from smki_sync.text import bytes_text, visible
+from smki_sync.usability import rule_at
 
 
 def register_export(app: typer.Typer) -> None:
@@ -66,7 +67,8 @@ def export(
     settings = load_config(place)
     link = link_in(settings.need_mirror())
     output = outside_mirror(Path.cwd() / output, settings)
-    request = ExportRequest(form=form, output=output, wanted=wanted, force=force)
+    rule = rule_at(now_here(), settings.policy.stale_lists)
+    request = ExportRequest(form=form, output=output, wanted=wanted, rule=rule, force=force)
     with ProgressCounter(sys.stderr) as progress:
         result = export_certificates(link, request, told=progress)
     print_json(export_document(request, result)) if as_json else print_text(export_text(request, result))

@@ -44,8 +44,17 @@ BASE64: Final = OptionSpec(
 EXPLAIN: Final = OptionSpec(
     "--explain", "explain", "Explain step by step why each certificate is usable or not.", OUTPUT_PANEL
 )
+AS_OF: Final = OptionSpec(
+    "--as-of",
+    "as_of",
+    "Show the state at the end of this past day, UTC, with evidence.",
+    FILTER_PANEL,
+    "DATE",
+    str,
+)
 
 SHOW_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    spec.name: spec for spec in (USAGE, ROLE, ANY_STATUS, PEM, DER, BASE64, EXPLAIN, MIRROR, CONFIG, JSON)
+    spec.name: spec
+    for spec in (USAGE, ROLE, ANY_STATUS, PEM, DER, BASE64, EXPLAIN, AS_OF, MIRROR, CONFIG, JSON)
 }
 """Every option of `show`, by its spelling."""

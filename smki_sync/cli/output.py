@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -231,6 +231,17 @@ class Column(NamedTuple, Generic[Row]):
     title: str
     width: int
     cell: Callable[[Row], str]
+
+
+def choose_columns(text: str, available: Mapping[str, Column[Row]]) -> list[Column[Row]]:
+    """Parse the value of --columns: names separated by commas; raises :class:`UsageError`."""
+    names = [name.strip().lower() for name in text.split(",")]
+    unknown = next((name for name in names if name not in available), None)
+    if unknown is not None:
+        raise UsageError(
+            f"--columns: there is no column {unknown!r:.40}.", hint=f"Choose from {', '.join(available)}."
+        )
+    return [available[name] for name in names]
 
 
 def width_here() -> int:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import platformdirs
 
 from smki_sync.errors import ConfigError
+from smki_sync.usability import StaleLists
 
 FILE_NAME: Final = "smki-sync.toml"
 SYSTEM_FILE: Final = Path("/etc/smki-sync") / FILE_NAME
@@ -317,26 +318,50 @@ def _password_error(path: Path, reason: str, hint: str = "") -> ConfigError:
     )
 
 
-def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
-    """Return the mirror directory for this process. Precedence: option, environment, file.
+class LookupSettings(NamedTuple):
+    """What a lookup needs to know: the mirror directory, and the rule for stale lists."""
 
-    It reads only ``mirror.path`` of the file, so that an error in another section does not stop a lookup.
+    mirror: Path
+    stale_lists: StaleLists
+
+
+def mirror_here(*, mirror: Path | None, config: Path | None) -> Path:
+    """Return the mirror directory for this process, as :func:`lookup_settings_here`."""
+    return lookup_settings_here(mirror=mirror, config=config).mirror
+
+
+def lookup_settings_here(*, mirror: Path | None, config: Path | None) -> LookupSettings:
+    """Return the settings of a lookup in this process. Precedence: option, environment, file.
+
+    It reads only ``mirror.path`` and ``policy.stale_lists`` of the file, so that an error in another
+    section does not stop a lookup.
 
     Raises:
         ConfigError: No mirror is configured, or the file cannot be read or is not TOML.
     """
     cwd = current_directory()
     file = find_config_file(config, os.environ, cwd=cwd, user_dir=user_config_directory())
-    section = file.tree.get("mirror") if file else None
-    configured = section.get("path") if isinstance(section, dict) else None
+    configured = _value_in(file, "mirror", "path")
     with suppress(ValueError, RuntimeError):  # the loader below describes what is wrong
+        stale_lists = _stale_lists(_value_in(file, "policy", "stale_lists"))
         if given := mirror or os.environ.get(MIRROR_VARIABLE):
-            return cwd / parse_path(str(given)).expanduser()
+            return LookupSettings(cwd / parse_path(str(given)).expanduser(), stale_lists)
         if file and configured is not None:
-            return file.path.parent / parse_path(configured).expanduser()
+            return LookupSettings(file.path.parent / parse_path(configured).expanduser(), stale_lists)
     from smki_sync.config.loader import load_here  # noqa: PLC0415 - slow, and only an error needs it
 
-    return load_here({"mirror": mirror, "config": config}).need_mirror()
+    loaded = load_here({"mirror": mirror, "config": config})
+    return LookupSettings(loaded.need_mirror(), loaded.policy.stale_lists)
+
+
+def _stale_lists(value: object) -> StaleLists:
+    """Return the choice; raises ``ValueError`` for any other value."""
+    return StaleLists.REPORT if value is None else StaleLists(str(value))
+
+
+def _value_in(file: ConfigFile | None, section: str, key: str) -> object:
+    table = file.tree.get(section) if file else None
+    return table.get(key) if isinstance(table, dict) else None
 
 
 def parse_path(value: object) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from smki_sync.model.plan import Policy, ReconcilePolicy, VerifyPolicy
 from smki_sync.policy import ChangeLimits, DownloadWindow, OutsideWindow, TimeRange, Weekday
 from smki_sync.sources.base import Limits
+from smki_sync.usability import StaleLists
 
 SHORTEST_SECONDS: Final = 0.001
 """Lowest time limit, in seconds. No network answers within a shorter one."""
@@ -165,6 +166,14 @@ class PolicySettings:
             " mirror after each run)."
         ),
     ] = VerifyPolicy.OFF
+    stale_lists: Annotated[
+        StaleLists,
+        KeyInfo(
+            meaning="Organisation and authority certificates whose revocation is unknown, because no"
+            " revocation list of their issuer is in force or its next update is due: report (usable, the"
+            " answer says so); refuse (not usable)."
+        ),
+    ] = StaleLists.REPORT
 
     def download_window(self) -> DownloadWindow:
         """Return when a full may be downloaded.

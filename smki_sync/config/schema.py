@@ -17,6 +17,7 @@ from smki_sync.config.settings import (
     LogSettings,
     MetricsSettings,
     MirrorPaths,
+    PartySettings,
     Repository,
     RetrySettings,
     TrustSettings,
@@ -24,6 +25,7 @@ from smki_sync.config.settings import (
 from smki_sync.model.plan import ReconcilePolicy, VerifyPolicy
 from smki_sync.policy import OutsideWindow, Weekday
 from smki_sync.sources.ssh_settings import LegacyAlgorithm, SshEngine
+from smki_sync.usability import StaleLists
 
 SECTIONS: Mapping[str, type] = {
     "repository": Repository,
@@ -32,6 +34,7 @@ SECTIONS: Mapping[str, type] = {
     "mirror": MirrorPaths,
     "policy": PolicySettings,
     "trust": TrustSettings,
+    "party": PartySettings,
     "limits": LimitSettings,
     "log": LogSettings,
     "metrics": MetricsSettings,
@@ -48,6 +51,7 @@ _KIND_NAMES: Mapping[object, str] = {
     tuple[Path, ...]: "a list of paths",
     tuple[LegacyAlgorithm, ...]: "a list of " + ", ".join(f'"{choice}"' for choice in LegacyAlgorithm),
     ReconcilePolicy: " or ".join(f'"{choice}"' for choice in ReconcilePolicy),
+    StaleLists: " or ".join(f'"{choice}"' for choice in StaleLists),
     VerifyPolicy: " or ".join(f'"{choice}"' for choice in VerifyPolicy),
     Weekday: " or ".join(f'"{choice}"' for choice in Weekday),
     OutsideWindow: " or ".join(f'"{choice}"' for choice in OutsideWindow),

@@ -20,6 +20,7 @@ from smki_sync.mirror.queries import (
     open_mirror,
     read_stamp,
 )
+from smki_sync.usability import UsabilityRule
 
 
 class ExportFormat(StrEnum):
@@ -37,11 +38,15 @@ _TREES: Final = (ExportFormat.PARQUET, ExportFormat.DER_TREE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What to export, in which format, to where. ``force``: replace the output of an earlier export."""
+    """What to export, in which format, to where. ``force``: replace the output of an earlier export.
+
+    ``rule``: decides which certificates are marked as usable.
+    """
 
     form: ExportFormat
     output: Path
     wanted: CertificateFilter
+    rule: UsabilityRule
     force: bool = False
 
 
@@ -61,7 +66,7 @@ def export_certificates(link: Path, request: ExportRequest, *, told: Told = igno
         _parquet_writer()  # first, because it may not be installed
     with open_mirror(link) as db:
         stamp = read_stamp(db)
-        rows = _CountedRows(find(db, request.wanted, told=told))
+        rows = _CountedRows(find(db, request.wanted, request.rule, told=told))
         if request.form in _TREES:
             _write_tree(request, rows, stamp)
         else:

@@ -22,7 +22,8 @@ CSV_COLUMNS: Final = (
     *("eui", "kind", "role", "role_name", "usage", "status", "status_name", "in_use", "serial"),
     *("serial_decimal", "issuer", "subject", "not_before", "not_after", "ski", "aki", "sha1", "sha256"),
     *("manufacturing", "first_seen", "last_changed", "withdrawn", "revoked", "file", "flags"),
-    *("revoked_by", "revocation_reason", "unproven"),
+    *("revoked_by", "revocation_reason", "unproven", "issuer_revoked", "revoked_authority"),
+    *("revocation", "revocation_until", "usable", "unusable"),
     "der",
 )
 """The columns of a CSV file: the fields of JSON, with the certificate in Base64 instead of PEM."""
@@ -78,6 +79,12 @@ def _common_fields(c: Certificate) -> Fields:
         "revoked_by": c.revoked_by,
         "revocation_reason": c.revocation_reason,
         "unproven": c.unproven,
+        "issuer_revoked": c.issuer_revoked,
+        "revoked_authority": c.revoked_authority,
+        "revocation": c.revocation,
+        "revocation_until": c.revocation_until,
+        "usable": c.usable,
+        "unusable": c.unusable,
         "file": c.file,
     }
 
@@ -143,6 +150,8 @@ def _cell(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     text = str(value)
+    if text[:1].isalnum():  # most cells: no formula begins so
+        return text
     return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
 
 

@@ -47,6 +47,12 @@ SCHEMA: Final = pa.schema(
         ("revoked_by", pa.string()),
         ("revocation_reason", pa.string()),
         pa.field("unproven", pa.bool_(), nullable=False),
+        ("issuer_revoked", _TIME),
+        ("revoked_authority", pa.string()),
+        ("revocation", pa.string()),
+        ("revocation_until", _TIME),
+        pa.field("usable", pa.bool_(), nullable=False),
+        ("unusable", pa.string()),
         pa.field("der", pa.binary(), nullable=False),
     ]
 )
@@ -94,6 +100,7 @@ class _Partition:
     def _flush(self) -> None:
         columns = dict(zip(Certificate._fields, zip(*self._rows, strict=True), strict=True))
         columns["role_name"] = tuple(map(role_name_of, columns["role"]))
+        columns["usable"] = tuple(c.usable for c in self._rows)
         arrays = [_array(columns[field.name], field.type) for field in self._schema]
         self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._rows.clear()

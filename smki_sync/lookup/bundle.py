@@ -7,14 +7,14 @@ RequestHandoverOfDCCControlledDevice (6.21), UpdateSecurityCredentialsCoS (6.23)
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, choose, verdict_of
+from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, choose, verdict_of, why_not
 from smki_sync.mirror.queries import Certificate, Connection, EuiIs, find_certificates
 from smki_sync.model.certificate import Eui, Usage
 from smki_sync.trust.chain import Authority, ChainValidator, ChainVerdict
+from smki_sync.usability import UsabilityRule
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
 
@@ -96,7 +96,7 @@ _ELEMENT_OF: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleRequest:
-    """Whose certificates, for what, and when they are used.
+    """Whose certificates, and the rule with the time of use.
 
     ``usages``: wanted ones. ``top_up``: candidates for the prepayment certificate; ``None``: not wanted.
     ``with_root``: the path includes a self-signed root, which devices hold already.
@@ -104,7 +104,7 @@ class BundleRequest:
 
     eui: Eui
     role: int
-    at: datetime
+    rule: UsabilityRule
     usages: tuple[Usage, ...]
     top_up: tuple[Certificate, ...] | None = None
     with_root: bool = False
@@ -150,17 +150,17 @@ class Bundle:
 
 def make_bundle(db: Connection, validator: ChainValidator, request: BundleRequest) -> Bundle:
     """Choose the certificates and build their path. ``validator``: for the time of the request."""
-    every = find_certificates(db, EuiIs(eui=request.eui), role=request.role, any_status=True)
+    every = find_certificates(db, EuiIs(eui=request.eui), request.rule, role=request.role, any_status=True)
     items: list[BundleItem] = []
     problems: list[BundleProblem] = []
     remarks: list[str] = []
     for element, candidates in _wanted(request, every):
-        answer = choose(candidates, request.at) if candidates else None
+        answer = choose(candidates) if candidates else None
         if answer is None or answer.verdict is not CheckVerdict.READY or answer.certificate is None:
-            problems.append(_problem(element, answer, candidates, request.at))
+            problems.append(_problem(element, answer, candidates))
             continue
         items.append(BundleItem(element, answer.certificate))
-        remarks += _other_keys(element, answer.certificate, candidates, request.at)
+        remarks += _other_keys(element, answer.certificate, candidates)
     if problems:
         return Bundle(problems=tuple(problems))
     return _with_path(validator, request, items, tuple(remarks))
@@ -183,9 +183,9 @@ def _wanted(
 
 
 def _problem(
-    element: BundleElement, answer: CheckAnswer | None, candidates: Sequence[Certificate], at: datetime
+    element: BundleElement, answer: CheckAnswer | None, candidates: Sequence[Certificate]
 ) -> BundleProblem:
-    considered = [BundleCandidate(c, *verdict_of(c, at)) for c in candidates]
+    considered = [BundleCandidate(c, verdict_of(c), why_not(c)) for c in candidates]
     listed = tuple(sorted(considered, key=lambda one: one.verdict is not CheckVerdict.READY))
     if answer is None:
         why = "No certificate has this EUI-64, role and usage."
@@ -196,10 +196,10 @@ def _problem(
 
 
 def _other_keys(
-    element: BundleElement, chosen: Certificate, candidates: Sequence[Certificate], at: datetime
+    element: BundleElement, chosen: Certificate, candidates: Sequence[Certificate]
 ) -> Iterator[str]:
     """Say that the newest of several usable keys was chosen."""
-    usable = [c for c in candidates if verdict_of(c, at)[0] is CheckVerdict.READY and c.ski != chosen.ski]
+    usable = [c for c in candidates if c.unusable is None and c.ski != chosen.ski]
     if usable:
         serials = ", ".join(c.serial for c in usable)
         yield (

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain, islice
 from typing import Final, NamedTuple, assert_never
 
+from smki_sync.lookup.as_of import PastMirror, past_matches
 from smki_sync.lookup.identity import FileCertificate, Reading
 from smki_sync.lookup.inputs import InputLine
 from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, answer_for, choose
@@ -22,6 +22,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.rows import holds_devices
 from smki_sync.model.certificate import ROLE_NAMES, Usage
+from smki_sync.usability import UsabilityRule
 
 BATCH_LINES: Final = 1_000
 """Lines that are looked up together."""
@@ -34,11 +35,15 @@ USAGE_TEXTS: Final = {Usage.DIGITAL_SIGNING: "digital signing", Usage.KEY_AGREEM
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """``need``: usages that an EUI-64 must have. ``at``: the time of use. ``role``: ``None``: any."""
+    """``rule``: with the time of use. ``need``: usages that an EUI-64 must have. ``role``: ``None``: any.
 
-    at: datetime
+    ``past``: to answer for the end of a past day.
+    """
+
+    rule: UsabilityRule
     need: tuple[Usage, ...] = tuple(Usage)
     role: int | None = None
+    past: PastMirror | None = None
 
 
 class CheckedLine(NamedTuple):
@@ -63,7 +68,11 @@ def check_lines(
     while batch := list(islice(rest, BATCH_LINES)):
         if not holds_devices(db) and any(_may_scan(line) for line in batch):
             batch += islice(rest, SCAN_LINES - BATCH_LINES)
-        matches = find_many(db, [*chain.from_iterable(map(_identities, batch))], progress=progress)
+        matches = find_many(
+            db, [*chain.from_iterable(map(_identities, batch))], options.rule, progress=progress
+        )
+        if options.past:
+            matches = past_matches(options.past, matches)
         for line in batch:
             yield CheckedLine(line, _answers(line, matches, options))
 
@@ -108,7 +117,7 @@ def _of_file(given: FileCertificate, matches: Matches, options: CheckOptions) ->
     same_serial = _matches_of(SerialIs(serials=(given.serial,)), matches)
     same = [c for c in same_serial if c.der == given.der]
     if same:
-        return choose(same, options.at)
+        return _of_role(same, options) or choose(same)
     others = [c for c in same_serial if c.issuer == given.issuer]
     if others:
         why = "The mirror has other bytes for this issuer and serial number."
@@ -125,7 +134,7 @@ def _of_usage(eui: str, usage: Usage, found: Sequence[Certificate], options: Che
     wanted = [c for c in own if options.role in (None, c.role)]
     if not wanted:
         return CheckAnswer(CheckVerdict.MISSING, _missing_text(usage, own, options.role), eui, usage)
-    return choose(wanted, options.at)
+    return choose(wanted)
 
 
 def _missing_text(usage: Usage, own: Sequence[Certificate], role: int | None) -> str:
@@ -146,15 +155,22 @@ def _of_identity(identity: Identity, found: Sequence[Certificate], options: Chec
     """Answer for a serial number, key identifier or hash, which names certificates of one usage."""
     if not found:
         return CheckAnswer(CheckVerdict.UNKNOWN, f"This {identity_text(identity)} is not in the mirror.")
+    wrong = _of_role(found, options)
+    if wrong:
+        return wrong
     wanted = [c for c in found if options.role in (None, c.role)]
-    if not wanted:
-        role = options.role if options.role is not None else 0
-        return answer_for(CheckVerdict.MISSING, f"It does not have role {role_text(role)}.", found[0])
     if not isinstance(identity, SkiIs) and len(wanted) > 1:
         issuers = "; ".join(c.issuer for c in wanted)
         why = f"{len(wanted)} certificates have this {identity_text(identity)}. Issuers: {issuers}."
         return CheckAnswer(CheckVerdict.AMBIGUOUS, why)
-    return choose(wanted, options.at)
+    return choose(wanted)
+
+
+def _of_role(found: Sequence[Certificate], options: CheckOptions) -> CheckAnswer | None:
+    """Answer if no certificate has the wanted role."""
+    if options.role is None or any(c.role == options.role for c in found):
+        return None
+    return answer_for(CheckVerdict.MISSING, f"It does not have role {role_text(options.role)}.", found[0])
 
 
 def identity_text(identity: Identity) -> str:

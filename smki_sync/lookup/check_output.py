@@ -51,7 +51,8 @@ class RowFormat:
     def row(self, cells: dict[str, str], answer: CheckAnswer) -> Fields:
         """Return one row. ``cells``: of the input, by column; a missing one is empty."""
         c = answer.certificate
-        body = [b64encode(c.der).decode() if c and answer.verdict is CheckVerdict.READY else None]
+        is_given = self.bodies and c is not None and answer.verdict is CheckVerdict.READY
+        body = [b64encode(c.der).decode() if c and is_given else None]
         values = (
             *(answer.eui, answer.usage, answer.verdict.value, c.serial if c else None),
             *(c.not_after if c else None, c.issuer if c else None, answer.why or None),
@@ -90,15 +91,18 @@ def united_columns(inputs: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class CheckCounts:
-    """``lines``: of the input. ``verdicts``: number of answers by verdict."""
+    """``lines``: of the input. ``doubts``: ready answers with a remark. ``verdicts``: answers by verdict."""
 
     lines: int = 0
+    doubts: int = 0
     verdicts: Counter[CheckVerdict] = field(default_factory=Counter)
 
     def add(self, checked: CheckedLine) -> None:
         """Count one line."""
         self.lines += 1
-        self.verdicts.update(answer.verdict for answer in checked.answers)
+        for answer in checked.answers:
+            self.verdicts[answer.verdict] += 1
+            self.doubts += answer.verdict is CheckVerdict.READY and bool(answer.why)
 
     @property
     def answers(self) -> int:

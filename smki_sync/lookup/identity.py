@@ -27,6 +27,7 @@ _MAX_DECIMAL_DIGITS: Final = 49
 _EUI_DIGITS: Final = 16
 _HEX_SERIAL: Final = re.compile(r"(?:0x)?[0-9A-Fa-f]{22,40}", re.ASCII)
 """A bare serial number in hex. SMKI uses 16 bytes; a much shorter text is an EUI-64 with a typing error."""
+_EUI_TEXT: Final = re.compile(r"[0-9A-Fa-f]{2}(?:[-:. ]?[0-9A-Fa-f]{2}){7}", re.ASCII)
 EUI: Final = "eui"
 
 
@@ -68,6 +69,8 @@ def parse_readings(text: str, notation: str = "") -> list[Reading]:
         return [Reading(f"{name}:", parser(rest))]
     if notation:
         return [Reading("" if notation == EUI else f"{notation}:", NOTATIONS[notation](text))]
+    if _EUI_TEXT.fullmatch(text):
+        return [Reading("", _eui(text))]
     return _bare_readings(text) or [Reading("", _eui(text))]
 
 

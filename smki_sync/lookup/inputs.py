@@ -20,6 +20,8 @@ from smki_sync.lookup.identity import (
     certificate_in,
     parse_readings,
 )
+from smki_sync.mirror.queries import EuiIs
+from smki_sync.model.certificate import Eui
 from smki_sync.x509 import NotACertificate
 
 LINE_SIZE: Final = 65_536
@@ -34,6 +36,7 @@ _PEM_END: Final = b"-----END "
 _PEM_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _DER: Final = re.compile(rb"\x30[\x80-\x83]")
 _BASE64_DER: Final = re.compile(r"MI[I-J][A-Za-z0-9+/]{60,}={0,2}")
+_PLAIN_EUI: Final = re.compile(r"[0-9A-F]{2}(?:-[0-9A-F]{2}){7}", re.ASCII)
 _ROUNDED: Final = re.compile(r"[0-9][.,]?[0-9]*E\+?[0-9]+", re.ASCII | re.IGNORECASE)
 _HEADERS: Final = {
     **dict.fromkeys(("eui", "eui64", "deviceid", "deviceeui", "deviceeui64", "guid", "entityid"), EUI),
@@ -246,7 +249,7 @@ def _choose_column(name: str, rows: Sequence[list[str]], column: str | None) -> 
         index = min(known)[1]
         return _Column(index, _HEADERS[_key(header[index])], has_header=True)
     if len(header) == 1:
-        return _Column(0, "", has_header=_is_title(header[0]) and len(rows) > 1)
+        return _Column(0, "", has_header=False)  # never skip a line silently: it may be a typing error
     places = range(len(header))
     scores = [sum(_is_readable(row[place]) for row in rows if place < len(row)) for place in places]
     best = max(places, key=scores.__getitem__)
@@ -279,11 +282,6 @@ def _key(header: str) -> str:
     return re.sub(r"[\W_]", "", header).lower()
 
 
-def _is_title(cell: str) -> bool:
-    """Whether the only cell of a line is a header: words without a digit."""
-    return not _is_readable(cell) and not any(c.isdigit() for c in cell)
-
-
 def _is_readable(cell: str) -> bool:
     try:
         return bool(read_cell(cell, ""))
@@ -304,7 +302,9 @@ def _column_names(header: Sequence[str], width: int) -> tuple[str, ...]:
 
 def _column_text(columns: Sequence[str], chosen: _Column) -> str:
     what = {EUI: "EUI-64", "": "identities"}.get(chosen.notation, chosen.notation)
-    return f"column {columns[chosen.place]!r} read as {what}" if len(columns) > 1 else f"lines read as {what}"
+    header = "; the first line is the header" if chosen.has_header else ""
+    place = f"column {columns[chosen.place]!r}" if len(columns) > 1 else "lines"
+    return f"{place} read as {what}{header}"
 
 
 def _input_line(row: _Row, width: int, chosen: _Column) -> InputLine:
@@ -325,6 +325,8 @@ def read_cell(cell: str, notation: str) -> tuple[Reading | FileCertificate, ...]
 
     ``notation``: a key of :data:`~.identity.NOTATIONS`, or empty to recognise it.
     """
+    if notation in {"", EUI} and _PLAIN_EUI.fullmatch(cell):  # most lines
+        return (Reading("", EuiIs(eui=Eui(cell))),)
     text = cell.strip().strip("'\"").strip()  # spreadsheets protect text with an apostrophe
     if not text:
         raise ValueError("the cell is empty")

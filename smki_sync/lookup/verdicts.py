@@ -1,13 +1,11 @@
 """The rule of all supplier jobs: which certificate is used at a time, and if none, why not."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from smki_sync.mirror.queries import Certificate
-from smki_sync.model.certificate import Status
-from smki_sync.timestamps import utc
+from smki_sync.usability import RevocationState, newest_usable, unknown_revocation_text, why_unusable
 
 
 class CheckVerdict(StrEnum):
@@ -23,15 +21,18 @@ class CheckVerdict(StrEnum):
     ISSUER_REVOKED = "issuer-revoked"
     NOT_IN_USE = "not-in-use"
     WITHDRAWN = "withdrawn"
+    REVOCATION_UNKNOWN = "revocation-unknown"
+    SIGNATURE_FALSE = "signature-false"
     DIFFERS = "differs"
     UNREADABLE = "unreadable"
 
 
 _NEAREST: Final = (
-    *(CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED, CheckVerdict.ISSUER_REVOKED),
-    *(CheckVerdict.REVOKED, CheckVerdict.NOT_IN_USE, CheckVerdict.WITHDRAWN),
+    *(CheckVerdict.REVOCATION_UNKNOWN, CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED),
+    *(CheckVerdict.SIGNATURE_FALSE, CheckVerdict.ISSUER_REVOKED, CheckVerdict.REVOKED),
+    *(CheckVerdict.NOT_IN_USE, CheckVerdict.WITHDRAWN),
 )
-"""Verdicts from the one nearest to ready: of several unusable certificates, the nearest is reported."""
+"""Verdicts from the one nearest to ready: of several equally new certificates, the nearest is reported."""
 
 
 class CheckAnswer(NamedTuple):
@@ -44,23 +45,27 @@ class CheckAnswer(NamedTuple):
     certificate: Certificate | None = None
 
 
-def choose(candidates: Sequence[Certificate], at: datetime) -> CheckAnswer:
-    """Answer with the newest usable certificate, or with the one that is nearest to being usable."""
-    judged = [(c, *verdict_of(c, at)) for c in candidates]
-    usable = [c for c, verdict, _ in judged if verdict is CheckVerdict.READY]
-    if usable:
-        newest = [c for c in usable if c.not_before == max(one.not_before for one in usable)]
-        if len({c.ski or c.der for c in newest}) > 1:
-            serials = ", ".join(c.serial for c in newest)
-            why = f"{len(newest)} usable keys have the same start of validity. Serial numbers: {serials}."
-            return CheckAnswer(CheckVerdict.AMBIGUOUS, why, newest[0].eui, newest[0].usage)
-        why = "The newest full extract does not confirm it." if newest[0].unproven else ""
-        return answer_for(CheckVerdict.READY, why, newest[0])
-    nearest = min(_NEAREST.index(verdict) for _, verdict, _ in judged)
-    c, verdict, why = max(
-        (one for one in judged if _NEAREST.index(one[1]) == nearest), key=lambda one: one[0].not_before
-    )
-    return answer_for(verdict, why, c)
+def choose(candidates: Sequence[Certificate]) -> CheckAnswer:
+    """Answer with the newest usable certificate, or with the newest one whose validity has begun."""
+    newest = newest_usable(candidates) if len(candidates) > 1 else [c for c in candidates if c.usable]
+    if len(newest) > 1:
+        serials = ", ".join(c.serial for c in newest)
+        why = f"{len(newest)} usable keys have the same start of validity. Serial numbers: {serials}."
+        return CheckAnswer(CheckVerdict.AMBIGUOUS, why, newest[0].eui, newest[0].usage)
+    if newest:
+        return answer_for(CheckVerdict.READY, _doubts(newest[0]), newest[0])
+    begun = [c for c in candidates if verdict_of(c) is not CheckVerdict.NOT_YET_VALID] or candidates
+    latest = max(c.not_before for c in begun)
+    shown = min((c for c in begun if c.not_before == latest), key=lambda c: _NEAREST.index(verdict_of(c)))
+    return answer_for(verdict_of(shown), why_not(shown), shown)
+
+
+def _doubts(c: Certificate) -> str:
+    """Return what is not certain about a usable certificate."""
+    doubts = ["The newest full extract does not confirm it."] if c.unproven else []
+    if c.revocation is RevocationState.UNKNOWN:
+        doubts.append(f"Revocation unknown: {unknown_revocation_text(c)}.")
+    return " ".join(doubts)
 
 
 def answer_for(verdict: CheckVerdict, why: str, c: Certificate) -> CheckAnswer:
@@ -68,26 +73,14 @@ def answer_for(verdict: CheckVerdict, why: str, c: Certificate) -> CheckAnswer:
     return CheckAnswer(verdict, why, c.eui, c.usage, c)
 
 
-def verdict_of(c: Certificate, at: datetime) -> tuple[CheckVerdict, str]:
-    """Return whether one certificate is usable at a time, and if not, why not."""
-    if c.withdrawn:
-        return CheckVerdict.WITHDRAWN, f"The full extract of {c.withdrawn} does not list it."
-    if c.revoked or c.status == Status.REVOKED:
-        by = f" by {c.revoked_by}" if c.revoked_by else ""
-        return CheckVerdict.REVOKED, f"It is revoked since {c.revoked or c.last_changed}{by}."
-    if c.status == Status.EXPIRED:
-        return CheckVerdict.EXPIRED, f"Its status is Expired (E) since {c.last_changed}."
-    if not c.in_use:
-        status = Status(c.status).words
-        return CheckVerdict.NOT_IN_USE, f"Its status is {status} ({c.status}) since {c.last_changed}."
-    if c.issuer_revoked:
-        return CheckVerdict.ISSUER_REVOKED, f"An authority above it is revoked since {c.issuer_revoked}."
-    return _validity(c, utc(at))
+def verdict_of(c: Certificate) -> CheckVerdict:
+    """Return whether one certificate is usable at the time of the query."""
+    return CheckVerdict.READY if c.unusable is None else CheckVerdict(c.unusable.value)
 
 
-def _validity(c: Certificate, moment: str) -> tuple[CheckVerdict, str]:
-    if c.not_after < moment:
-        return CheckVerdict.EXPIRED, f"It expired at {c.not_after}."
-    if c.not_before > moment:
-        return CheckVerdict.NOT_YET_VALID, f"It is not valid before {c.not_before}."
-    return CheckVerdict.READY, ""
+def why_not(c: Certificate) -> str:
+    """Return why a certificate is not usable, as a sentence; empty if it is."""
+    if c.unusable is None:
+        return ""
+    text = why_unusable(c, c.unusable)
+    return f"{text[0].upper()}{text[1:]}."

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -21,12 +21,15 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.rows import DEVICE, HASHES, holds_devices
 from smki_sync.mirror.schema import CERTIFICATES, Value
+from smki_sync.usability import UsabilityRule
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of rows read and the total."""
 
-Matches = dict[str, list[Certificate]]
+Matches = Mapping[str, Sequence[Certificate]]
 """Certificates of any status by the key of :func:`keys_of`."""
+_Rows = dict[str, list[tuple[Any, ...]]]
+_EUI, _SERIAL, _SKI = (Certificate._fields.index(name) for name in ("eui", "serial", "ski"))
 
 _BY_EUI: Final = "c.eui IN (SELECT value FROM json_each(?))"
 _BY_SERIAL: Final = "c.serial IN (SELECT value FROM json_each(?))"
@@ -53,9 +56,13 @@ def keys_of(identity: Identity) -> tuple[str, ...]:
 
 
 def find_many(
-    db: apsw.Connection, identities: Collection[Identity], *, progress: ProgressCallback = ignore_progress
+    db: apsw.Connection,
+    identities: Collection[Identity],
+    rule: UsabilityRule,
+    *,
+    progress: ProgressCallback = ignore_progress,
 ) -> Matches:
-    """Return the certificates of any status of many identities, in-use first, then newest.
+    """Return the certificates of any status of many identities, in no order.
 
     ``progress``: called with progress if every device must be read: for key identifiers and hashes of devices
     that are not indexed. All of them are answered by one pass.
@@ -64,39 +71,33 @@ def find_many(
     serials = {serial for one in identities if isinstance(one, SerialIs) for serial in one.serials}
     skis = {one.ski for one in identities if isinstance(one, SkiIs)}
     digests = {one.digest.hex() for one in identities if isinstance(one, Fingerprint)}
-    found: Matches = defaultdict(list)
-    for c in _select(db, _BY_EUI, euis):
-        found[str(c.eui)].append(c)
-    for c in _select(db, _BY_SERIAL, serials):
-        found[f"serial:{c.serial}"].append(c)
-    for c in _select(db, _BY_SKI if holds_devices(db) else f"{_OTHERS} AND {_BY_SKI}", skis):
-        found[f"ski:{c.ski}"].append(c)
+    found: _Rows = defaultdict(list)
+    for row in _select(db, _BY_EUI, euis):
+        found[row[_EUI]].append(row)
+    for row in _select(db, _BY_SERIAL, serials):
+        found[f"serial:{row[_SERIAL]}"].append(row)
+    for row in _select(db, _BY_SKI if holds_devices(db) else f"{_OTHERS} AND {_BY_SKI}", skis):
+        found[f"ski:{row[_SKI]}"].append(row)
     _add_digests(db, found, digests)
     if not holds_devices(db):
         missing_skis = {ski for ski in skis if f"ski:{ski}" not in found}
         _add_devices(db, found, missing_skis, {digest for digest in digests if digest not in found}, progress)
-    for several in found.values():
-        several.sort(key=lambda c: (not c.in_use, _reversed(c.first_seen), c.serial))
-    return found
+    return {key: [certificate_of(row, rule) for row in rows] for key, rows in found.items()}
 
 
-def _reversed(day: str) -> tuple[int, ...]:
-    return tuple(-ord(character) for character in day)
-
-
-def _select(db: apsw.Connection, where: str, values: Collection[object]) -> Iterator[Certificate]:
+def _select(db: apsw.Connection, where: str, values: Collection[object]) -> Iterator[tuple[Any, ...]]:
     if values:
         sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where})"
-        yield from map(certificate_of, db.execute(sql, (json.dumps(sorted(values, key=str)),)))
+        yield from db.execute(sql, (json.dumps(sorted(values, key=str)),))
 
 
-def _add_digests(db: apsw.Connection, found: Matches, digests: Collection[str]) -> None:
+def _add_digests(db: apsw.Connection, found: _Rows, digests: Collection[str]) -> None:
     if digests:
         rows: list[tuple[Any, ...]] = db.execute(_DIGESTS, (json.dumps(sorted(digests)),)).fetchall()
         _add_rows(db, found, rows)
 
 
-def _add_rows(db: apsw.Connection, found: Matches, rows: Collection[tuple[str, int]]) -> None:
+def _add_rows(db: apsw.Connection, found: _Rows, rows: Collection[tuple[str, int]]) -> None:
     """Add certificates under their keys; ``rows``: key and id."""
     for key, row in rows:
         found[key] += _select(db, _BY_ID, [row])
@@ -104,7 +105,7 @@ def _add_rows(db: apsw.Connection, found: Matches, rows: Collection[tuple[str, i
 
 def _add_devices(
     db: apsw.Connection,
-    found: Matches,
+    found: _Rows,
     skis: Collection[str],
     digests: Collection[str],
     progress: ProgressCallback,

@@ -80,6 +80,11 @@ class MirrorDirectory:
         return self.root / "trust.db"
 
     @property
+    def watch(self) -> Path:
+        """The notices about our certificates that were accepted."""
+        return self.root / "watch.json"
+
+    @property
     def lock(self) -> Path:
         """The lock file."""
         return self.root / "lock"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -13,11 +13,29 @@ import apsw
 
 from smki_sync.errors import MirrorDamaged, OtherSchema
 from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
-from smki_sync.mirror.journal import AfterLine
+from smki_sync.mirror.journal import AfterLine, JournalLine
 from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
-from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
+from smki_sync.mirror.schema import (
+    APPLICATION_ID,
+    CERTIFICATES,
+    IN_USE,
+    KINDS,
+    REVOCATION_UNKNOWN,
+    SCHEMA_VERSION,
+    Value,
+    unusable_sql,
+)
 from smki_sync.mirror.set_digest import read_state
 from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
+from smki_sync.usability import (
+    RevocationState,
+    StaleLists,
+    UnusableReason,
+    UsabilityRule,
+    revocation_of,
+    unusable_reason,
+    usable_first,
+)
 
 if TYPE_CHECKING:
     from smki_sync.model.extract import FileKey
@@ -36,12 +54,21 @@ def open_mirror(link: Path) -> Iterator[Connection]:
         MirrorDamaged: if the file is not a mirror of this program.
         OtherSchema: if another version of this program wrote it.
     """
+    with closing(connect_mirror(link)) as db, mirror_errors(link), db:
+        yield db
+
+
+def connect_mirror(link: Path) -> Connection:
+    """Open the current mirror for reading, without a transaction. Errors as of :func:`open_mirror`."""
     with disk_errors(link):
         db = connect_to_read(link)
-    with mirror_errors(link), closing(db):
-        _check_schema(db, link)
-        with db:
-            yield db
+    try:
+        with mirror_errors(link):
+            _check_schema(db, link)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def check_schema(link: Path) -> None:
@@ -72,7 +99,10 @@ def _check_schema(db: apsw.Connection, link: Path) -> None:
 
 
 class Certificate(NamedTuple):
-    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number."""
+    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number.
+
+    ``revocation``, ``unusable``: at the time of the query, see :mod:`smki_sync.usability`.
+    """
 
     eui: str | None
     kind: str
@@ -98,9 +128,20 @@ class Certificate(NamedTuple):
     revocation_reason: str | None = None
     issuer_revoked: str | None = None
     unproven: bool = False
+    revoked_authority: str | None = None
+    revocation_until: str | None = None
+    revocation: RevocationState | None = None
+    unusable: UnusableReason | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is usable at the time of the query; the signatures of its chain are not checked."""
+        return self.unusable is None
 
 
-COLUMNS: Final = ", ".join(Certificate._fields)
+_JUDGED: Final = ("revocation", "unusable")
+"""Fields that depend on the time of the query. They are not stored."""
+COLUMNS: Final = ", ".join(name for name in Certificate._fields if name not in _JUDGED)
 """Columns of the view ``certificates``, in the order that :func:`certificate_of` expects."""
 
 _IN_USE: Final = Certificate._fields.index("in_use")
@@ -109,15 +150,16 @@ _FLAGS: Final = Certificate._fields.index("flags")
 _UNPROVEN: Final = Certificate._fields.index("unproven")
 
 
-def certificate_of(row: tuple[Any, ...]) -> Certificate:
-    """Convert a row of :data:`COLUMNS` to a certificate."""
+def certificate_of(row: tuple[Any, ...], rule: UsabilityRule) -> Certificate:
+    """Convert a row of :data:`COLUMNS` to a certificate, and judge whether it is usable."""
     values = list(row)
     values[_IN_USE] = bool(row[_IN_USE])
     made = row[_MANUFACTURING]
     values[_MANUFACTURING] = None if made is None else bool(made)
     values[_FLAGS] = Flag(row[_FLAGS])
     values[_UNPROVEN] = bool(row[_UNPROVEN])
-    return Certificate._make(values)
+    found = Certificate._make((*values, None, None))
+    return Certificate._make((*values, revocation_of(found, rule.at), unusable_reason(found, rule)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +278,7 @@ class CertificateFilter:
     ``standings``: if empty, In-Use only, unless ``any_status``. ``issuer``: a name (RFC 4514); if no issuer
     has this name, a part of it, ignoring case. ``changed_since``: earliest date of the extract that last
     changed the certificate. ``ends_before``: end of validity in seconds since 1970, UTC.
+    ``euis``: any of these subjects.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -246,20 +289,49 @@ class CertificateFilter:
     issuer: str | None = None
     changed_since: date | None = None
     ends_before: int | None = None
+    euis: tuple[Eui, ...] = ()
 
 
 def find(
-    db: apsw.Connection, wanted: CertificateFilter, *, limit: int | None = None, told: Told = ignore_progress
+    db: apsw.Connection,
+    wanted: CertificateFilter,
+    rule: UsabilityRule,
+    *,
+    limit: int | None = None,
+    newest_first: bool = False,
+    told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
-    ``told``: called with progress if every row must be read.
+    ``newest_first``: usable first, then In-Use, then the latest notBefore; reads every row that the filter
+    needs before the first result. Otherwise in stored order. ``told``: called with progress if every row
+    must be read.
     """
     conditions = list(_conditions(wanted))
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
+    if newest_first:
+        ids = _sorted_ids(db, wanted, rule, _SortQuery(where, values, limit, told))
+        return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
     rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
-    return islice(map(certificate_of, rows), limit)
+    return islice((certificate_of(row, rule) for row in rows), limit)
+
+
+_CHANGED_AFTER: Final = """c.id IN (
+SELECT n.id FROM change AS j CROSS JOIN certificate AS n ON n.serial = j.serial AND n.issuer = j.issuer
+ WHERE j.sequence > :after)"""
+
+
+def find_changed(db: apsw.Connection, after: int, rule: UsabilityRule) -> Iterator[Certificate]:
+    """Yield each certificate that has a line in the journal after a number, once, as it is now."""
+    sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {_CHANGED_AFTER} ORDER BY c.id)"
+    return (certificate_of(row, rule) for row in db.execute(sql, {"after": after}))
+
+
+def find_of_line(db: apsw.Connection, line: JournalLine, rule: UsabilityRule) -> Certificate | None:
+    """Return the certificate of a line of the journal, as it is now."""
+    found = find_certificates(db, SerialIs(serials=(Serial(line.serial),)), rule, any_status=True)
+    return next((c for c in found if c.issuer == line.issuer), None)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
@@ -267,9 +339,14 @@ def read_issuers(db: apsw.Connection) -> list[str]:
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
 
 
+def filter_scans(wanted: CertificateFilter) -> bool:
+    """Whether :func:`find` reads every row."""
+    return not _is_indexed(wanted)
+
+
 def _is_indexed(wanted: CertificateFilter) -> bool:
     """Whether an index without devices can answer the query."""
-    return wanted.role is not None or _excludes_devices(wanted)
+    return wanted.role is not None or bool(wanted.euis) or _excludes_devices(wanted)
 
 
 def _excludes_devices(wanted: CertificateFilter) -> bool:
@@ -285,6 +362,9 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
 
 def _conditions(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     """Yield each SQL condition with its values."""
+    if wanted.euis:
+        names = {f"eui{number}": eui for number, eui in enumerate(wanted.euis)}
+        yield f"c.eui IN ({', '.join(f':{name}' for name in names)})", dict(names)
     if _excludes_devices(wanted):
         yield f"c.kind <> {DEVICE}", {}  # as in the WHERE clause of the partial index
     if wanted.kinds:
@@ -315,6 +395,43 @@ def _status_condition(standings: tuple[StatusFilter, ...]) -> str:
         *([f"(c.status IN ({letters}) AND c.withdrawn IS NULL)"] if letters else []),
     ]
     return f"({' OR '.join(conditions)})"
+
+
+_BY_ID: Final = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE c.id = ?)"
+_ORDER: Final = "unusable, unused, begins DESC, row"
+_KEYS: Final = f"""
+SELECT {unusable_sql(":at")} IS NOT NULL OR (:refuse AND {REVOCATION_UNKNOWN}) AS unusable,
+       NOT {IN_USE} AS unused, c.not_before AS begins, c.id AS row
+  FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+"""
+
+
+class _SortQuery(NamedTuple):
+    where: str
+    values: dict[str, Value]
+    limit: int | None
+    told: Told
+
+
+def _sorted_ids(
+    db: apsw.Connection, wanted: CertificateFilter, rule: UsabilityRule, query: _SortQuery
+) -> Iterator[int]:
+    """Yield ids in order. SQLite keeps them in a temporary table, which may be on disk."""
+    at = int(datetime.fromisoformat(rule.at).timestamp())
+    refuse = rule.stale_lists is StaleLists.REFUSE
+    limit = -1 if query.limit is None else query.limit
+    values = {**query.values, "at": at, "refuse": refuse, "limit": limit}
+    sql = f"{_KEYS} WHERE {query.where}"
+    if _is_indexed(wanted):
+        yield from (row[-1] for row in db.execute(f"{sql} ORDER BY {_ORDER} LIMIT :limit", values))
+        return
+    db.execute("DROP TABLE IF EXISTS temp.found")
+    db.execute("CREATE TEMP TABLE found (unusable INTEGER, unused INTEGER, begins INTEGER, row INTEGER)")
+    for low, high in slices(db, query.told):
+        part = f"{sql} AND c.id BETWEEN :low AND :high ORDER BY {_ORDER} LIMIT :limit"
+        db.execute(f"INSERT INTO temp.found {part}", {**values, "low": low, "high": high})
+    ordered = f"SELECT row FROM temp.found ORDER BY {_ORDER} LIMIT :limit"
+    yield from (row for (row,) in db.execute(ordered, {"limit": limit}))
 
 
 def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:
@@ -371,13 +488,14 @@ _NOT_DEVICE: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # as in the WHERE cl
 def find_certificates(
     db: apsw.Connection,
     identity: Identity,
+    rule: UsabilityRule,
     *,
     usage: str | None = None,
     role: int | None = None,
     any_status: bool = False,
     told: Told = ignore_progress,
 ) -> list[Certificate]:
-    """Return the certificates with this identity: In-Use first, then newest.
+    """Return the certificates with this identity: usable first, then In-Use, then newest.
 
     ``any_status``: include certificates that are not In-Use. ``told``: called with progress if every device
     must be read.
@@ -388,10 +506,9 @@ def find_certificates(
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
         " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
-        " ORDER BY in_use DESC, first_seen DESC, serial"
     )
     found = db.execute(sql, {**values, "any": any_status, "usage": usage, "role": role})
-    return [certificate_of(row) for row in found]
+    return usable_first(certificate_of(row, rule) for row in found)
 
 
 def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, Value]]:
@@ -410,6 +527,12 @@ def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, V
             return _HASHED, {"digest": digest, "octets": OCTETS[algorithm]}
         case _:
             assert_never(identity)
+
+
+def identity_scans(db: apsw.Connection, identity: Identity) -> bool:
+    """Whether :func:`find_certificates` reads every device."""
+    where, values = _by_index(db, identity)
+    return isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values)
 
 
 def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:

@@ -262,8 +262,9 @@ class FullMerge:
         if actual.hex != stored.hex:
             _check_restored(digest, stored)
         position, _, _ = set_digest.read_state(self._db)
-        ledger.update_proof(self._db)
-        set_digest.write_state(self._db, position=self._baseline.position(position), digest=digest)
+        reached = self._baseline.position(position)
+        ledger.update_proof(self._db, reached)
+        set_digest.write_state(self._db, position=reached, digest=digest)
         return ChangeCounts(
             records=self._done.total(),
             inserted=self._done["inserted"],

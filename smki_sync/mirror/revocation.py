@@ -16,7 +16,7 @@ from smki_sync.model.certificate import KeyId, Status
 from smki_sync.model.extract import ListInForce, ListKind, RemoteFile, RevocationList
 from smki_sync.trust.anchor_slots import SlotCertificate, slot_of
 from smki_sync.trust.authority_revocation import AuthorityRecord, RevokedAuthorities, RevokedAuthority
-from smki_sync.trust.revocation_lists import ListSigner, Refusal, is_successor, read_list
+from smki_sync.trust.revocation_lists import ListSigner, Refusal, is_complete, is_successor, read_list
 from smki_sync.x509 import NotACertificate, read_facts
 from smki_sync.x509.fields import normalise_name
 from smki_sync.x509.revocation_list import NotAList
@@ -33,8 +33,8 @@ SELECT coalesce(c.subject, ''), c.ski FROM certificate AS c WHERE c.kind <> 0 AN
 """
 _LIST: Final = """
 INSERT INTO revocation_list (file, kind, issuer, key_id, number, this_update, next_update, entries, sha256,
-                             applied, in_force, der, scope)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+                             applied, in_force, der, scope, complete)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)
 """
 _ENTRY: Final = (
     "INSERT OR IGNORE INTO revocation (serial, issuer, list, since, reason) VALUES (?, ?, ?, ?, ?)"
@@ -70,7 +70,8 @@ def bring_into_force(db: apsw.Connection, arrival: ListArrival) -> int:
     digits = None if found.number is None else str(found.number)
     times = (found.this_update, found.next_update)
     content = (digits, *times, len(found.revoked), sha256(found.der).hexdigest(), arrival.at, found.der)
-    db.execute(_LIST, (arrival.file, arrival.kind, found.issuer, signer, *content, found.scope))
+    scope = (found.scope, is_complete(arrival.kind, found.scope))
+    db.execute(_LIST, (arrival.file, arrival.kind, found.issuer, signer, *content, *scope))
     row = db.last_insert_rowid()
     own = Issuers(db)[found.issuer]
     link_equal_issuers(db)
@@ -232,19 +233,20 @@ def link_equal_issuers(db: apsw.Connection) -> None:
             db.execute("UPDATE issuer SET same_as = ? WHERE id = ?", (earlier, row))
 
 
-_CONTENT: Final = "SELECT id, der FROM revocation_list WHERE der IS NOT NULL"
+_CONTENT: Final = "SELECT id, kind, der FROM revocation_list WHERE der IS NOT NULL"
 
 
 def upgrade_lists(db: apsw.Connection) -> None:
     """Fill the columns of :data:`~.schema.LIST_UPGRADE` from what a mirror of version 5 has."""
     link_equal_issuers(db)
     rows: list[tuple[Any, ...]] = db.execute(_CONTENT).fetchall()
-    for row, der in rows:
+    for row, kind, der in rows:
         try:
             scope = read_list(der).scope
         except NotAList:  # an older parser accepted it; it stays in force as a complete list
             continue
-        db.execute("UPDATE revocation_list SET scope = ? WHERE id = ?", (scope, row))
+        complete = is_complete(ListKind(kind), scope)
+        db.execute("UPDATE revocation_list SET scope = ?, complete = ? WHERE id = ?", (scope, complete, row))
     _write_revoked_authorities(db)
 
 

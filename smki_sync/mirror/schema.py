@@ -20,7 +20,8 @@ CREATE TABLE revocation_list (    -- every ARL and CRL that was ever applied, in
     applied     TEXT NOT NULL,    -- UTC
     in_force    INTEGER NOT NULL, -- 1; 2: until any list takes its place; 0: a newer one has done so
     der         BLOB,             -- NULL once it is not in force
-    scope       TEXT NOT NULL DEFAULT ''  -- hex of its issuingDistributionPoint
+    scope       TEXT NOT NULL DEFAULT '', -- hex of its issuingDistributionPoint
+    complete    INTEGER NOT NULL DEFAULT 1  -- 0: its scope leaves certificates of its kind or reasons out
 );
 CREATE TABLE revocation (         -- the lines of the lists in force
     serial TEXT NOT NULL,
@@ -78,9 +79,12 @@ CREATE TABLE slot_certificate (   -- what a publication holds, in its order
 
 
 ISSUER_INDEX: Final = "CREATE INDEX issuer_same ON issuer (coalesce(same_as, id));"
+LIST_INDEX: Final = "CREATE INDEX revocation_list_in_force ON revocation_list (kind) WHERE in_force <> 0;"
 
 LIST_UPGRADE: Final = f"""
 ALTER TABLE revocation_list ADD COLUMN scope TEXT NOT NULL DEFAULT '';
+ALTER TABLE revocation_list ADD COLUMN complete INTEGER NOT NULL DEFAULT 1;
+{LIST_INDEX}
 ALTER TABLE refused_companion ADD COLUMN reader INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE issuer ADD COLUMN same_as INTEGER REFERENCES issuer (id);
 {ISSUER_INDEX}
@@ -177,7 +181,9 @@ CREATE TABLE issuer (
     name TEXT NOT NULL UNIQUE,    -- RFC 4514
     same_as INTEGER REFERENCES issuer (id)  -- an earlier name that RFC 5280 7.1 calls equal, else NULL
 );
-{ISSUER_INDEX}CREATE TABLE certificate (        -- identity: issuer and serial
+{ISSUER_INDEX}
+{LIST_INDEX}
+CREATE TABLE certificate (        -- identity: issuer and serial
     id            INTEGER PRIMARY KEY,
     serial        TEXT NOT NULL,  -- upper-case hex
     issuer        INTEGER NOT NULL REFERENCES issuer (id),
@@ -243,6 +249,8 @@ CREATE TABLE quarantine (         -- records that are not served, as the file co
 );
 {JOURNAL_INDEXES}"""
 
+_ORGANISATION: Final = KINDS.index(Kind.ORGANISATION)
+_OCA: Final = KINDS.index(Kind.OCA)
 _KIND_CASE = "CASE {}.kind " + " ".join(f"WHEN {n} THEN '{k}'" for n, k in enumerate(KINDS)) + " END"
 
 IN_USE: Final = "(c.status = 'I' AND c.withdrawn IS NULL AND c.revoked IS NULL)"
@@ -278,7 +286,36 @@ def _time(column: str) -> str:
     return f"strftime('%Y-%m-%dT%H:%M:%SZ', max({EARLIEST}, min({column}, {LATEST})), 'unixepoch')"
 
 
-CERTIFICATES: Final = f"""
+_UNTIL: Final = f"""CASE WHEN c.kind IN ({_ORGANISATION}, {_OCA}) THEN (
+           SELECT {{}}
+             FROM revocation_list AS l JOIN issuer AS n ON n.name = l.issuer
+            WHERE l.in_force <> 0 AND l.complete
+              AND l.kind = CASE c.kind WHEN {_OCA} THEN 'arl' ELSE 'crl' END
+              AND coalesce(n.same_as, n.id) = coalesce(i.same_as, i.id)) END"""
+"""Latest nextUpdate of the complete lists in force of the issuer ``i`` of row ``c``."""
+_LATEST_UPDATE: Final = f"max(coalesce(l.next_update, {LATEST}))"
+
+REVOCATION_UNKNOWN: Final = f"""(c.kind IN ({_ORGANISATION}, {_OCA})
+       AND coalesce({_UNTIL.format(_LATEST_UPDATE)}, {EARLIEST}) < :at)"""
+"""Whether lists do not tell at ``:at``, in seconds since 1970, if row ``c`` of issuer ``i`` is revoked."""
+
+_IS_BELOW_REVOKED: Final = f"EXISTS (SELECT 1 FROM revoked_authority AS a WHERE {BELOW})"
+
+
+def unusable_sql(at: str) -> str:
+    """Return :func:`smki_sync.usability.unusable_reason` as SQL for row ``c``, with stale lists reported.
+
+    ``at``: SQL for seconds since 1970, UTC.
+    """
+    return f"""CASE WHEN c.revoked IS NOT NULL OR c.status = 'R' THEN 'revoked'
+            WHEN c.withdrawn IS NOT NULL THEN 'withdrawn'
+            WHEN c.status NOT IN ('I', 'E') THEN 'not-in-use'
+            WHEN {_IS_BELOW_REVOKED} THEN 'issuer-revoked'
+            WHEN c.status = 'E' OR c.not_after < {at} THEN 'expired'
+            WHEN c.not_before > {at} THEN 'not-yet-valid' END"""
+
+
+_COLUMNS: Final = f"""
 SELECT c.eui,
        {_KIND_CASE.format("c")} AS kind,
        c.role, c.usage, c.status,
@@ -295,16 +332,22 @@ SELECT c.eui,
        {_REVOKED_BY.format("l.file || coalesce(' number ' || l.number, '')")} AS revoked_by,
        {_REVOKED_BY.format("r.reason")} AS revocation_reason,
        {MARKED} AS unproven,
-       (SELECT {_time("min(a.since)")} FROM revoked_authority AS a WHERE {BELOW}) AS issuer_revoked
+       (SELECT {_time("min(a.since)")} FROM revoked_authority AS a WHERE {BELOW}) AS issuer_revoked,
+       (SELECT a.subject FROM revoked_authority AS a WHERE {BELOW} ORDER BY a.since LIMIT 1)
+         AS revoked_authority,
+       {_UNTIL.format(_time(_LATEST_UPDATE))} AS revocation_until"""
+_FROM: Final = """
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
   LEFT JOIN extract AS x ON x.id = c.extract
 """
+CERTIFICATES: Final = f"{_COLUMNS}{_FROM}"
 """Rows in the field's notation. A ``WHERE`` on columns of ``c`` may be appended."""
 
 VIEWS: Final = f"""
 CREATE VIEW certificates AS       -- for people: one row for each certificate
-{CERTIFICATES.strip()};
+{_COLUMNS.strip()},
+       {unusable_sql("CAST(strftime('%s', 'now') AS INTEGER)")} AS unusable{_FROM.rstrip()};
 CREATE VIEW changes AS
 SELECT j.sequence, j.day AS date, j.change,
        {_KIND_CASE.format("j")} AS kind,

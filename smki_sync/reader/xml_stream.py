@@ -248,6 +248,14 @@ def check_prolog(head: bytes, *, name: str, limit: int) -> None:
         check_root(root, name=name)
 
 
+def check_markup(data: bytes, *, name: str) -> None:
+    """Raise ``BadExtract`` for a document that is empty, has a DOCTYPE, or hides markup in its encoding."""
+    if not data.strip():
+        raise bad_extract(Fault.EMPTY_FILE, name, "it is empty")
+    _find_root(data, name)
+    _check_encoding(data, name=name)
+
+
 def check_root(tag: str, *, name: str) -> None:
     """Raise ``BadExtract`` unless the root is that of an extract, in any namespace."""
     if local_name(tag) != ROOT:

@@ -17,9 +17,10 @@ from smki_sync import __version__
 from smki_sync.errors import BadExtract, MirrorError, SmkiSyncError, SourceError, UsageError
 from smki_sync.mirror.connection import disk_errors, sqlite_version
 from smki_sync.mirror.directory import MirrorDirectory, hold_lock
-from smki_sync.mirror.queries import Stamp, open_mirror, read_stamp
+from smki_sync.mirror.queries import Stamp, open_mirror, read_position, read_stamp
 from smki_sync.mirror.schema import SCHEMA_VERSION
-from smki_sync.recovery.restore import ExpectedDigest, RestoreResult, restore
+from smki_sync.recovery.restore import RestoreResult, restore
+from smki_sync.recovery.restore_checks import ExpectedDigest
 from smki_sync.sync.job import SyncJob
 from smki_sync.verify.manifest import ManifestComparison, compare_manifests, open_manifest_source
 
@@ -85,16 +86,31 @@ def rehearse_restore(
 def _rehearse(
     job: SyncJob, scratch: Path, anchors: tuple[bytes, ...], began: datetime, *, live: Stamp
 ) -> RehearsalResult:
-    known = ExpectedDigest(position=live.position, digest=live.digest, source="the live mirror")
+    with open_mirror(job.directory.link) as db:
+        position = read_position(db)
+    known = ExpectedDigest(
+        position=live.position,
+        digest=live.digest,
+        source="the live mirror",
+        is_proven=position.unproven is None,
+    )
     scratch_job = replace(job, directory=MirrorDirectory(scratch), archive=None)
-    restored = restore(scratch_job, until=live.position, anchors=anchors, known=known, must_complete=True)
+    restored = restore(
+        scratch_job,
+        until=live.position,
+        anchors=anchors,
+        known=known,
+        must_complete=True,
+        newest_full=position.full,
+    )
+    must_agree = any(check.name == "digest" and check.passed is not None for check in restored.checks)
     return RehearsalResult(
         began=began,
         ended=job.clock(),
         live=live,
         restored=restored,
         machine=machine(),
-        parted=_differs(job.directory, scratch_job.directory),
+        parted=_differs(job.directory, scratch_job.directory) if must_agree else None,
     )
 
 

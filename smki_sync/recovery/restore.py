@@ -1,9 +1,9 @@
 """Rebuild the mirror from the Repository or an archive."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -11,40 +11,44 @@ from typing import Final
 
 from smki_sync.catalogue import read_catalogue
 from smki_sync.download import ReconnectingSource
-from smki_sync.errors import MirrorDamaged, MirrorError, SourceError, SourceMissing, UsageError
+from smki_sync.errors import SourceError, SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
-from smki_sync.mirror.directory import MirrorDirectory, hold_lock
-from smki_sync.mirror.inspection import read_rows, read_sample
-from smki_sync.mirror.integrity import CountCheck, Damage, check_indexes, check_pages
-from smki_sync.mirror.ledger import read_digest_of
+from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.queries import (
-    Connection,
-    EuiIs,
-    SerialIs,
-    find_certificates,
     open_mirror,
     read_counts,
     read_position,
     read_stamp,
 )
 from smki_sync.mirror.revocation import read_lists
-from smki_sync.mirror.signature_cache import empty_signature_cache
-from smki_sync.model.certificate import Eui, Serial
 from smki_sync.model.extract import Catalogue, ExtractKind, FileKey
 from smki_sync.model.plan import Action, MirrorState, Plan, Reason
 from smki_sync.model.report import Notice, NoticeCode, SyncReport
 from smki_sync.planner import DAY, plan
 from smki_sync.policy import DownloadWindow, is_outside
+from smki_sync.recovery.restore_checks import (
+    ExpectedDigest,
+    RestoreCheck,
+    check_generation,
+    expected_digest,
+)
 from smki_sync.sources.base import Source
 from smki_sync.sync.apply import Archiver, ExecutionResult, PlanExecutor, RecordReader, streaming_load
-from smki_sync.sync.companions import CompanionsResult, apply_companions, download_companions
-from smki_sync.sync.decision import Decision, MirrorSnapshot, inspect_mirror, with_hashes
+from smki_sync.sync.companions import (
+    CompanionsResult,
+    DownloadedCompanions,
+    apply_companions,
+    download_companions,
+)
+from smki_sync.sync.decision import Decision, MirrorSnapshot, UnusableFile, inspect_mirror, with_hashes
 from smki_sync.sync.job import SyncJob
 from smki_sync.sync.notices import ReadStatistics, RunFacts, collect_notices
 from smki_sync.sync.runner import check_space, prepare_mirror, remember_journal
 from smki_sync.sync.signature_gate import signature_gate
 from smki_sync.sync.streaming_load import download_all
-from smki_sync.verify.inspector import Inspector, chain_validator
+
+_LAST: Final = time(23, 59, 59)
+"""Files of a day are published until late in the evening."""
 
 
 def as_of(job: SyncJob, until: date | None) -> SyncJob:
@@ -52,15 +56,38 @@ def as_of(job: SyncJob, until: date | None) -> SyncJob:
     return replace(job, today=min(job.today, until or job.today))
 
 
-def plan_restore(job: SyncJob, source: Source, until: date | None) -> Decision:
+def checking_time(job: SyncJob) -> datetime:
+    """Return the time for which ``verify`` checks: now, or the end of the date that a rehearsal sets."""
+    now = job.clock().astimezone(UTC)
+    return now if job.today == now.date() else datetime.combine(job.today, _LAST, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What :func:`restore` was asked for."""
+
+    job: SyncJob
+    until: date | None
+    newest_full: date | None
+    anchors: tuple[bytes, ...]
+    known: ExpectedDigest | None
+    chance: Random
+
+
+def plan_restore(request: _Request, source: Source, without: Collection[FileKey]) -> Decision:
     """Plan as if there were no mirror. The previous generation is merged unless the restore goes back.
+
+    ``without``: fulls that cannot be used.
 
     Raises :class:`SourceMissing` (``nothing-to-restore-from``), and :class:`UsageError` if the restore would
     go back without a date.
     """
+    job, until = request.job, request.until
     held = inspect_mirror(job.directory)
     job.hear.hear(Listing(source=source.title))
-    catalogue = _until(read_catalogue(source.fetch_listing(), job.names), until)
+    listed = read_catalogue(source.fetch_listing(), job.names)
+    usable = tuple(full for full in listed.fulls if full.key not in without)
+    catalogue = _until(replace(listed, fulls=usable), until, request.newest_full)
     made = _plan(job, catalogue, until, source.title)
     job.hear.hear(Planned(plan=made))
     back = held.position is not None and _reach(made) < held.position.day
@@ -102,11 +129,15 @@ def _superseding(made: Plan, held: MirrorSnapshot, changed: Collection[FileKey])
     return replace(made, superseded=tuple(sorted(days | older)))
 
 
-def _until(catalogue: Catalogue, until: date | None) -> Catalogue:
-    """Leave out what is later. A full of the day after leads to the date, if there is no earlier one."""
+def _until(catalogue: Catalogue, until: date | None, newest_full: date | None) -> Catalogue:
+    """Leave out what is later. A full of the day after leads to the date, if there is no earlier one.
+
+    ``newest_full``: such a full is used even if there is an earlier one.
+    """
     if until is None:
         return catalogue
-    fulls = tuple(full for full in catalogue.fulls if full.day <= until)
+    last = until + DAY if newest_full == until + DAY else until
+    fulls = tuple(full for full in catalogue.fulls if full.day <= last)
     return replace(
         catalogue,
         fulls=fulls or tuple(full for full in catalogue.fulls if full.day == until + DAY),
@@ -118,121 +149,6 @@ def _reach(made: Plan) -> date:
     """Return the position after a plan."""
     assert made.full is not None
     return max([made.full.day - DAY, *(delta.day for delta in made.deltas)])
-
-
-SAMPLE: Final = 200
-"""Certificates in a random sample that is queried and verified: enough to meet any error that is not rare."""
-
-Step = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedDigest:
-    """A digest that a mirror is known to have had at ``position``, and the ``source`` of that knowledge."""
-
-    position: date
-    digest: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreCheck:
-    """One check. ``passed``: ``None`` if it could not be made. ``detail``: the result."""
-
-    name: str
-    passed: bool | None
-    detail: str
-
-
-def expected_digest(directory: MirrorDirectory, position: date) -> ExpectedDigest | None:
-    """Return the digest that the previous mirror had at a position, if it can be read."""
-    try:
-        if directory.current() is None:
-            return None
-        with open_mirror(directory.link) as db:
-            stamp = read_stamp(db)
-            digest = stamp.digest if stamp.position == position else read_digest_of(db, position)
-    except MirrorError:
-        return None
-    return (digest and ExpectedDigest(position=position, digest=digest, source="the mirror before")) or None
-
-
-def check_generation(
-    generation: Path,
-    *,
-    known: Callable[[date], ExpectedDigest | None],
-    unlisted: str,
-    anchors: tuple[bytes, ...],
-    at: datetime,
-    step: Step,
-    chance: Random,
-) -> tuple[RestoreCheck, ...]:
-    """Check a generation; raises :class:`MirrorDamaged` if it contradicts itself or does not answer.
-
-    ``known``: returns the digest that is known for a position. ``unlisted``: the digest before the revocation
-    lists were applied, because the known one may be older than they are. ``at``: time for the chains.
-    """
-    with open_mirror(generation) as db:
-        step("checking pages, indexes and counts")
-        damages = [*check_pages(db), *check_indexes(db), *_recounted(db)]
-        if damages:
-            raise _unfit(generation, damages[0].detail)
-        stamp = read_stamp(db)
-        step("querying a sample")
-        queried = _query_sample(generation, db, chance)
-        return (
-            RestoreCheck(
-                name="file", passed=True, detail="pages, indexes, counts and digest agree with the rows"
-            ),
-            RestoreCheck(
-                name="queries", passed=True, detail=f"{queried} certificates were found by identity"
-            ),
-            _check_digest(known(stamp.position), stamp.digest, unlisted),
-            _check_chains(db, anchors, at, chance),
-        )
-
-
-def _recounted(db: Connection) -> Iterator[Damage]:
-    recount = CountCheck()
-    for row in read_rows(db):
-        recount.take(row)
-    yield from recount.against(db)
-
-
-def _query_sample(generation: Path, db: Connection, chance: Random) -> int:
-    rows = read_sample(db, SAMPLE, chance, any_status=False)
-    for row in rows:
-        by_serial, by_eui = SerialIs(serials=(Serial(row.serial),)), EuiIs(eui=Eui(row.eui or ""))
-        for identity in (by_serial, by_eui) if row.eui else (by_serial,):
-            if row.der not in {found.der for found in find_certificates(db, identity)}:
-                raise _unfit(generation, f"it does not answer for serial {row.serial}")
-    return len(rows)
-
-
-def _check_digest(known: ExpectedDigest | None, digest: str, unlisted: str) -> RestoreCheck:
-    if known is None:
-        return RestoreCheck(name="digest", passed=None, detail="none is known for this position")
-    same = known.digest in (digest, unlisted)
-    detail = f"{'the same as' if same else 'another than'} that of {known.source} at {known.position}"
-    return RestoreCheck(name="digest", passed=same, detail=detail)
-
-
-def _check_chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chance: Random) -> RestoreCheck:
-    if not anchors:
-        return RestoreCheck(name="chains", passed=None, detail="no trust anchors are configured")
-    rows = read_sample(db, SAMPLE, chance, any_status=False)
-    with empty_signature_cache() as proofs:
-        tally = Inspector(chain_validator(db, anchors, at), proofs).inspect(rows).tally
-    detail = f"{tally.checked - tally.faulty} of {tally.checked} certificates lead to a trust anchor"
-    return RestoreCheck(name="chains", passed=not tally.faulty, detail=detail)
-
-
-def _unfit(generation: Path, why: str) -> MirrorDamaged:
-    return MirrorDamaged(
-        f"the restored generation {generation.name} is damaged: {why}",
-        hint="It was removed, and the mirror is unchanged. Check the health of the disk, then run again.",
-        code="restore-unsound",
-    )
 
 
 _LOCAL: Final = "file:"
@@ -380,6 +296,7 @@ def restore(
     known: ExpectedDigest | None = None,
     chance: Random | None = None,
     must_complete: bool = False,
+    newest_full: date | None = None,
 ) -> RestoreResult:
     """Rebuild the mirror from the source, to the newest state or to that of ``until``.
 
@@ -390,64 +307,35 @@ def restore(
         known: the digest to compare the result with; without it, that of the previous mirror.
         chance: chooses the sample.
         must_complete: raise the error of a delta that cannot be used and ends the restore early.
+        newest_full: date of a full that is used even if it is later than ``until``: a mirror that has merged
+            a full is at the day before it.
 
-    Raises the errors of :mod:`smki_sync.errors`; then the mirror is unchanged.
+    If the newest full cannot be used, an older one is. Raises the errors of :mod:`smki_sync.errors`; then
+    the mirror is unchanged.
     """
     job.directory.prepare()
     with hold_lock(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
             job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         notices = prepare_mirror(job)
-        random = chance or Random()  # noqa: S311 - a sample
-        archiver, statistics = Archiver(job), ReadStatistics()
-        times = [job.clock()]
-        with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
-                decision, title = plan_restore(job, source, until), source.title
-                times.append(job.clock())
-                check_space(job, decision.plan)
-                streaming = ending.enter_context(streaming_load(job, decision))
-                files, damaged = download_all(job, source, decision.plan.extracts, streaming)
-                for one in damaged:
-                    if isinstance(one.error, SourceError):
-                        raise one.error
-                companions = download_companions(job, source, decision)
-            times.append(job.clock())
-
-            def check(generation: Path, *, is_first: bool) -> _Checked:
-                began = job.clock()
-                with open_mirror(generation) as db:
-                    unlisted = read_stamp(db).digest
-                settled = apply_companions(job, generation, companions, initial_load=is_first)
-                checks = _checked(
-                    job, generation, known=known, unlisted=unlisted, anchors=anchors, chance=random
-                )
-                seconds = (job.clock() - began).total_seconds()
-                return _Checked(companions=settled, checks=checks, seconds=seconds)
-
-            gate = ending.enter_context(signature_gate(job, decision.held.generation))
-            executor = PlanExecutor(
-                job=job,
-                files=files,
-                archiver=archiver,
-                reader=RecordReader(job, gate, statistics),
-                check=check,
-                damaged=damaged,
-                all_inside=True,
-                streaming=streaming,
-            )
-            result = executor.execute(decision)
-            if result.checked is None:
-                raise result.unusable[0].error
-            statistics.unproven = gate.unproven if gate else 0
-            times.append(job.clock())
+        request = _Request(
+            job=job,
+            until=until,
+            newest_full=newest_full,
+            anchors=anchors,
+            known=known,
+            chance=chance or Random(),  # noqa: S311 - a sample
+        )
+        archiver = Archiver(job)
+        tried = _restore_from_newest_sound_full(request, archiver)
+        result, times = tried.result, tried.times
         done = RestoreFacts(
             job=job,
-            source=title,
+            source=tried.source,
             until=until,
-            decision=with_hashes(decision, files),
+            decision=tried.decision,
             result=result,
-            statistics=statistics,
+            statistics=tried.statistics,
             archiver=archiver,
             notices=notices,
         )
@@ -461,6 +349,107 @@ def restore(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """A restore from one full. ``times``: before the listing, and after listing, downloads and build."""
+
+    source: str
+    decision: Decision
+    result: ExecutionResult[_Checked]
+    statistics: ReadStatistics
+    times: Sequence[datetime]
+
+
+def _restore_from_newest_sound_full(request: _Request, archiver: Archiver) -> _Attempt:
+    """Try the fulls from the newest one until one can be used; raise the error of the newest if none can."""
+    unusable: dict[FileKey, UnusableFile] = {}
+    while True:
+        try:
+            tried = _attempt(request, archiver, without=unusable.keys())
+        except SourceMissing:
+            if unusable:
+                raise next(iter(unusable.values())).error from None
+            raise
+        if tried.result.checked is not None:
+            found = (*unusable.values(), *tried.result.unusable)
+            return replace(tried, result=replace(tried.result, unusable=found))
+        full = tried.decision.plan.full
+        assert full is not None  # a restore loads a full
+        unusable[full.key] = tried.result.unusable[0]
+
+
+def _attempt(request: _Request, archiver: Archiver, *, without: Collection[FileKey]) -> _Attempt:
+    """Restore from the newest full that is not in ``without``."""
+    job, statistics = request.job, ReadStatistics()
+    times = [job.clock()]
+    with ExitStack() as ending:
+        with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+            decision, title = plan_restore(request, source, without), source.title
+            times.append(job.clock())
+            check_space(job, decision.plan)
+            streaming = ending.enter_context(streaming_load(job, decision))
+            files, damaged = download_all(job, source, decision.plan.extracts, streaming)
+            for one in damaged:
+                if isinstance(one.error, SourceError):
+                    raise one.error
+            companions = download_companions(job, source, decision)
+        times.append(job.clock())
+
+        def check(generation: Path, *, is_first: bool) -> _Checked:
+            return _check(request, generation, companions, is_first=is_first)
+
+        gate = ending.enter_context(signature_gate(job, decision.held.generation))
+        executor = PlanExecutor(
+            job=job,
+            files=files,
+            archiver=archiver,
+            reader=RecordReader(job, gate, statistics),
+            check=check,
+            damaged=damaged,
+            all_inside=True,
+            streaming=streaming,
+        )
+        result = executor.execute(decision)
+        statistics.unproven = gate.unproven if gate else 0
+        times.append(job.clock())
+    return _Attempt(
+        source=title,
+        decision=with_hashes(decision, files),
+        result=result,
+        statistics=statistics,
+        times=times,
+    )
+
+
+def _check(
+    request: _Request, generation: Path, companions: DownloadedCompanions, *, is_first: bool
+) -> _Checked:
+    """Apply the revocation lists to a new generation, and check it before it takes over."""
+    job = request.job
+    began = job.clock()
+    with open_mirror(generation) as db:
+        unlisted = read_stamp(db).digest
+    settled = apply_companions(job, generation, companions, initial_load=is_first)
+
+    def step(words: str) -> None:
+        job.hear.hear(Building(file=generation.name, step=words))
+
+    def find(position: date) -> ExpectedDigest | None:
+        return request.known or expected_digest(job.directory, position)
+
+    checks = check_generation(
+        generation,
+        known=find,
+        unlisted=unlisted,
+        anchors=request.anchors,
+        at=checking_time(job),
+        step=step,
+        chance=request.chance,
+    )
+    seconds = (job.clock() - began).total_seconds()
+    return _Checked(companions=settled, checks=checks, seconds=seconds)
+
+
 def _phases(times: Sequence[datetime], checking: float) -> tuple[Phase, ...]:
     """Return the durations between the times. The check is a part of the build."""
     listing, downloading, building = ((b - a).total_seconds() for a, b in pairwise(times))
@@ -469,30 +458,4 @@ def _phases(times: Sequence[datetime], checking: float) -> tuple[Phase, ...]:
         Phase(name="fetch", seconds=downloading),
         Phase(name="build", seconds=building - checking),
         Phase(name="check", seconds=checking),
-    )
-
-
-def _checked(
-    job: SyncJob,
-    generation: Path,
-    *,
-    known: ExpectedDigest | None,
-    unlisted: str,
-    anchors: tuple[bytes, ...],
-    chance: Random,
-) -> tuple[RestoreCheck, ...]:
-    def step(words: str) -> None:
-        job.hear.hear(Building(file=generation.name, step=words))
-
-    def find(position: date) -> ExpectedDigest | None:
-        return known or expected_digest(job.directory, position)
-
-    return check_generation(
-        generation,
-        known=find,
-        unlisted=unlisted,
-        anchors=anchors,
-        at=job.clock(),
-        step=step,
-        chance=chance,
     )

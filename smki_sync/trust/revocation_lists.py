@@ -7,7 +7,6 @@ scopes are in force together.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
@@ -15,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from smki_sync.model.certificate import KeyId, Kind
+from smki_sync.model.certificate import KeyId
 from smki_sync.model.extract import ListInForce, ListKind, RevocationList
 from smki_sync.model.report import NoticeCode
 from smki_sync.planner import CLOCK_TOLERANCE
@@ -258,23 +257,6 @@ def expected(held: Sequence[ListInForce]) -> list[ListInForce]:
     return [one for one in held if one.signer_in_use]
 
 
-class RevocationState(StrEnum):
-    """Whether a certificate is revoked, as far as lists tell."""
-
-    REVOKED = "revoked"
-    NOT_REVOKED = "not-revoked"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationAnswer:
-    """``until``: latest nextUpdate of the lists for the certificate. ``None``: no list, or it has none."""
-
-    state: RevocationState
-    until: int | None = None
-
-
-_LIST_OF: Final = {Kind.ORGANISATION: ListKind.CRL, Kind.OCA: ListKind.ARL}
 _ONLY_USERS: Final = 0x81
 _ONLY_AUTHORITIES: Final = 0x82
 _SOME_REASONS: Final = 0x83
@@ -286,41 +268,13 @@ _PARTIAL: Final = {
 }
 
 
-def revocation_state(
-    kind: Kind, issuer: str, in_force: Iterable[ListInForce], *, at: int, is_revoked: bool = False
-) -> RevocationAnswer | None:
-    """Say whether a certificate is revoked at a time, in seconds since 1970, UTC.
-
-    It is ``UNKNOWN`` if no complete list of its issuer is in force, or if each is past its nextUpdate.
-    ``None``: no list exists for this kind of certificate.
-    """
-    list_kind = _LIST_OF.get(kind)
-    if is_revoked:
-        return RevocationAnswer(state=RevocationState.REVOKED)
-    if list_kind is None:
-        return None
-    name = normalise_name(issuer)
-    lists = [
-        one
-        for one in in_force
-        if one.kind is list_kind and normalise_name(one.issuer) == name and _is_complete(one)
-    ]
-    if any(one.next_update is None for one in lists):
-        return RevocationAnswer(state=RevocationState.NOT_REVOKED)
-    until = max((one.next_update or 0 for one in lists), default=None)
-    known = until is not None and at <= until
-    return RevocationAnswer(
-        state=RevocationState.NOT_REVOKED if known else RevocationState.UNKNOWN, until=until
-    )
-
-
-def _is_complete(held: ListInForce) -> bool:
-    """Whether a list covers every certificate of its kind, for every reason."""
+def is_complete(kind: ListKind, scope: str) -> bool:
+    """Whether a list with this scope covers every certificate of its kind, for every reason."""
     try:
-        scope = bytes.fromhex(held.scope)
-        if not scope:
+        data = bytes.fromhex(scope)
+        if not data:
             return True
-        parts = children(scope, *read_all(scope, SEQUENCE))
-        return not {tag for tag, first, last in parts if any(scope[first:last])} & _PARTIAL[held.kind]
+        parts = children(data, *read_all(data, SEQUENCE))
+        return not {tag for tag, first, last in parts if any(data[first:last])} & _PARTIAL[kind]
     except (MalformedDer, ValueError):
         return False

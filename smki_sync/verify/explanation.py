@@ -9,6 +9,12 @@ from smki_sync.mirror.queries import Certificate
 from smki_sync.model.certificate import Status
 from smki_sync.trust.chain import ChainValidator, ChainVerdict
 from smki_sync.trust.profiles import CheckStep
+from smki_sync.usability import (
+    RevocationState,
+    UnusableReason,
+    revoked_issuer_text,
+    unknown_revocation_text,
+)
 from smki_sync.verify.inspector import differences
 from smki_sync.x509 import read_facts
 from smki_sync.x509.certificate import read_body
@@ -28,22 +34,29 @@ class ExplainAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a certificate is or is not usable. ``at``: the time for which validity was checked."""
+    """Why a certificate is or is not usable. ``at``: the time for which validity was checked.
+
+    ``unusable``: the reason of :mod:`smki_sync.usability`, or that a signature of the chain is false.
+    """
 
     at: datetime
     answers: tuple[ExplainAnswer, ...]
+    unusable: UnusableReason | None
 
     @property
     def is_usable(self) -> bool:
-        """Whether no step fails."""
-        return all(answer.good is not False for answer in self.answers)
+        """Whether the rule calls it usable, and no step fails."""
+        return self.unusable is None and all(answer.good is not False for answer in self.answers)
 
 
 def explain(db: Db, validator: ChainValidator, c: Certificate) -> Explanation:
-    """Explain one certificate, step by step."""
+    """Explain one certificate, step by step. The validator and ``c`` are of the same time."""
     at = datetime.fromtimestamp(validator.at, UTC)
-    answers = (_status(c), _listed(c), _revocation(db, c), _quarantine(db, c), *_chain(db, validator, c))
-    return Explanation(at=at, answers=answers)
+    chain = tuple(_chain(db, validator, c))
+    steps = (_status(c), _listed(c), _revocation(db, c), *_known(c), _issuer(c), _quarantine(db, c))
+    is_false = any(one.question == CheckStep.SIGNATURE.words and one.good is False for one in chain)
+    reason = c.unusable or (UnusableReason.SIGNATURE_FALSE if is_false else None)
+    return Explanation(at=at, answers=(*steps, *chain), unusable=reason)
 
 
 def _status(c: Certificate) -> ExplainAnswer:
@@ -80,6 +93,29 @@ def _revocation(db: Db, c: Certificate) -> ExplainAnswer:
         good=not lists and c.revoked is None,
         words=revocations or nothing,
         rule=f"{_RECORD_RULE}, RFC 5280 6.3",
+    )
+
+
+def _known(c: Certificate) -> Iterator[ExplainAnswer]:
+    """If no list tells whether it is revoked, the policy decides."""
+    if c.revocation is None:
+        return
+    known = c.revocation is not RevocationState.UNKNOWN
+    until = f"until {c.revocation_until}" if c.revocation_until else "by a list or its status"
+    yield ExplainAnswer(
+        question="revocation known",
+        good=known or (False if c.unusable is UnusableReason.REVOCATION_UNKNOWN else None),
+        words=until if known else f"unknown: {unknown_revocation_text(c)}",
+        rule="RFC 5280 6.3, policy.stale_lists",
+    )
+
+
+def _issuer(c: Certificate) -> ExplainAnswer:
+    return ExplainAnswer(
+        question="issuer not revoked",
+        good=c.issuer_revoked is None,
+        words=revoked_issuer_text(c) if c.issuer_revoked else "no authority above it is revoked",
+        rule="RFC 5280 6.1.3",
     )
 
 

@@ -669,7 +669,13 @@ def test_failure_document_has_the_documented_fields(place: Path, words: list[str
 
 def test_commands_with_json_have_a_documented_document() -> None:
     speaking = {name for name, command in COMMANDS.items() if "--json" in options_of(command)}
-    assert set(headings(DOCS / "json.md")) == {"JSON documents", "failure", "rehearsal", *speaking}
+    assert set(headings(DOCS / "json.md")) == {
+        "JSON documents",
+        "failure",
+        "rehearsal",
+        "evidence",
+        *speaking,
+    }
 
 
 # JSON Schemas.

@@ -12,14 +12,17 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from smki_sync.mirror.queries import CertificateFilter, EuiIs, find, find_certificates, open_mirror
 from smki_sync.model.certificate import parse_eui
+from smki_sync.usability import rule_at
 
 PAIRS = 15
 QUERIES = 1000
+CHECKED = 50_000
 BARE = """
 import sqlite3, sys
 import rich, typer
@@ -38,11 +41,17 @@ def report(mirror: Path) -> str:
         rounds = [[_took(form(mirror, eui)) for form in forms] for eui in euis[:PAIRS]]
     bare, shown, configured = zip(*rounds, strict=True)
     ratios = [statistics.median(one[form] / one[0] for one in rounds) for form in (1, 2)]
+    rule = rule_at(datetime.now(UTC))
     with open_mirror(mirror / "mirror.db") as db:
-        queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)))) for eui in euis]
-        first = [_seconds(lambda: next(find(db, CertificateFilter()))) for _ in range(PAIRS)]
+        queries = [_seconds(partial(find_certificates, db, EuiIs(eui=parse_eui(eui)), rule)) for eui in euis]
+        first = [_seconds(lambda: next(find(db, CertificateFilter(), rule))) for _ in range(PAIRS)]
+    with tempfile.TemporaryDirectory() as place:
+        rate = _check_rate(mirror, Path(place, "list.txt"), euis)
+    per_show = 1 / statistics.median(shown)
     return (
-        f"`show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratios[0]:.2f} times; with a"
+        f"`check` answers {rate:,.0f} subjects a second (both usages, whole process), one `show` per subject"
+        f" {per_show:,.1f}: {rate / per_show:,.0f} times;"
+        f" `show EUI` as a whole process {_ms(shown)}, a bare one {_ms(bare)}: {ratios[0]:.2f} times; with a"
         f" configuration file {_ms(configured)}: {ratios[1]:.2f} times;"
         f" the query alone {_ms(queries)}; the first row of `find` {_ms(first)} (medians)"
     )
@@ -55,6 +64,25 @@ def _some_euis(link: Path) -> list[str]:
         step = max(last // QUERIES, 1)
         sql = "SELECT eui FROM certificate WHERE id % ? = 0 AND status = 'I' AND eui IS NOT NULL LIMIT ?"
         return [eui for (eui,) in db.execute(sql, (step, QUERIES))]
+
+
+def _check_rate(mirror: Path, file: Path, euis: Sequence[str]) -> float:
+    """Subjects per second of `check` with a list of :data:`CHECKED` lines and an output file."""
+    lines = [euis[n % len(euis)] for n in range(CHECKED)]
+    file.write_text("\n".join(lines))
+    script = Path(sys.executable).with_name("smki-sync")
+    words = [
+        str(script),
+        "check",
+        str(file),
+        "--mirror",
+        str(mirror),
+        "--output",
+        str(file.with_suffix(".csv")),
+    ]
+    seconds = _seconds(lambda: subprocess.run(words, check=False, capture_output=True))
+    assert len(file.with_suffix(".csv").read_text().splitlines()) > CHECKED
+    return CHECKED / seconds
 
 
 def _bare(mirror: Path, eui: str) -> list[str]:

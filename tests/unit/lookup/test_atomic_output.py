@@ -14,6 +14,7 @@ from smki_sync.export.export import ExportFormat, ExportRequest, export_certific
 from smki_sync.files import MANIFEST, atomic_file, atomic_tree
 from smki_sync.mirror.queries import CertificateFilter
 from smki_sync.simulator.repository import Repository
+from smki_sync.usability import UsabilityRule
 
 FORMATS = [form.value for form in ExportFormat]
 
@@ -163,7 +164,9 @@ def test_a_sync_meanwhile_changes_nothing_in_an_export(
         assert ran.code == 0, ran.err
 
     output = smki.place / "made"
-    job = ExportRequest(form=ExportFormat.PEM, output=output, wanted=CertificateFilter(any_status=True))
+    rule = UsabilityRule(at="2026-11-22T00:00:00Z")
+    wanted = CertificateFilter(any_status=True)
+    job = ExportRequest(form=ExportFormat.PEM, output=output, wanted=wanted, rule=rule)
     done = export_certificates(own_mirror / "mirror.db", job, told=meanwhile)
     assert len(told) == 1
     assert bodies(output, "pem") == before != held(own_mirror, "TRUE")

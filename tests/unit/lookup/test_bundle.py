@@ -29,6 +29,7 @@ from smki_sync.lookup.bundle import (
 )
 from smki_sync.mirror.queries import EuiIs, find_certificates, open_mirror
 from smki_sync.model.certificate import Eui
+from smki_sync.usability import rule_at
 from smki_sync.x509 import read_facts
 from smki_sync.x509.der import read_bundle
 
@@ -89,7 +90,9 @@ def test_bundle_of_a_supplier_is_valid_duis_in_order(ask: Shell, purpose: str) -
 
 def test_bundle_for_8_5_is_valid_duis(ask: Shell) -> None:
     with open_mirror(ask.place / "mirror" / "mirror.db") as db:
-        (agreement,) = find_certificates(db, EuiIs(eui=Eui(LOAD_CONTROLLER)), usage="KA")
+        (agreement,) = find_certificates(
+            db, EuiIs(eui=Eui(LOAD_CONTROLLER)), rule_at(datetime(2026, 3, 2, tzinfo=UTC)), usage="KA"
+        )
     made = Bundle(items=(BundleItem(BundleElement.KEY_AGREEMENT, agreement),), path=(ISSUING_OCA,))
     text = duis_elements(made, REQUEST_FORMS[BundlePurpose.OPT_OUT])
     assert [*validated("8.5", text)] == ["KeyAgreementCertificate", "Certificate"]

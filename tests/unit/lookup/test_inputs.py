@@ -131,11 +131,12 @@ def test_first_line_is_data_when_it_has_no_header() -> None:
     assert [line.number for line in lines] == [1, 2]
 
 
-def test_only_column_has_a_header_when_it_is_words() -> None:
-    found, lines = read(f"Meter\n{EUI}\n")
+def test_unknown_word_in_the_first_line_is_not_skipped() -> None:
+    _, lines = read(f"nonsense\n{EUI}\n")
+    assert [bool(line.error) for line in lines] == [True, False]
+    found, lines = read(f"Meter\n{EUI}\n", "meter")
     assert (found.columns, len(lines)) == (("Meter",), 1)
-    _, lines = read("nonsense\n")
-    assert lines[0].error
+    assert found.remark.endswith("; the first line is the header")
 
 
 def test_header_chooses_the_notation_of_a_column() -> None:

@@ -1,14 +1,26 @@
 """Filters: each alone and all together, as a stream, in the order of the mirror."""
 
-from datetime import date
+from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, november, serial_of
 
 from smki_sync.mirror import queries
-from smki_sync.mirror.queries import CertificateFilter, StatusFilter, find, open_mirror, read_issuers
+from smki_sync.mirror.connection import connect
+from smki_sync.mirror.queries import (
+    Certificate,
+    CertificateFilter,
+    StatusFilter,
+    find,
+    open_mirror,
+    read_issuers,
+)
 from smki_sync.model.certificate import Kind, Usage
+from smki_sync.usability import StaleLists, UsabilityRule
+
+RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
 
 
 @pytest.fixture
@@ -30,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 def found(path: Path, wanted: CertificateFilter, limit: int | None = None) -> list[int]:
     with open_mirror(path) as db:
-        return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, limit=limit)]
+        return [int(c.serial, 16) - 0x1A00 for c in find(db, wanted, RULE, limit=limit)]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +87,27 @@ def test_a_name_that_an_issuer_has_whole_is_not_taken_for_a_part(tmp_path: Path)
     assert found(longer, CertificateFilter(issuer="cn=e357")) == [1, 2]
 
 
+@pytest.mark.parametrize("kinds", [(), (Kind.ORGANISATION, Kind.OCA, Kind.DCA)], ids=["scan", "index"])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_find_newest_first_sorts_as_the_rule_does(
+    path: Path, kinds: tuple[Kind, ...], limit: int | None
+) -> None:
+    with closing(connect(path)) as db:
+        db.execute("UPDATE certificate SET not_before = not_before + (id * 7919 % 11) * 86400 * 40")
+        db.execute("UPDATE certificate SET not_after = 1762000000 WHERE id % 3 = 0")
+    wanted = CertificateFilter(any_status=True, kinds=kinds)
+    for rule in (RULE, RULE._replace(stale_lists=StaleLists.REFUSE)):
+        with open_mirror(path) as db:
+            stored = list(find(db, wanted, rule))
+            found = list(find(db, wanted, rule, limit=limit, newest_first=True))
+        assert [order(c) for c in found] == sorted(map(order, stored))[:limit]
+        assert len({c.usable for c in stored}) == 2 or rule.stale_lists is StaleLists.REFUSE
+
+
+def order(c: Certificate) -> tuple[bool, bool, float]:
+    return (not c.usable, not c.in_use, -datetime.fromisoformat(c.not_before).timestamp())
+
+
 def test_a_limit_ends_the_stream(path: Path) -> None:
     assert found(path, CertificateFilter(), limit=2) == [1, 2]
 
@@ -86,7 +119,8 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         serials = [
-            c.serial for c in find(db, CertificateFilter(any_status=True), told=lambda *at: told.append(at))
+            c.serial
+            for c in find(db, CertificateFilter(any_status=True), RULE, told=lambda *at: told.append(at))
         ]
     assert len(serials) == len(set(serials)) == 8
     assert told == [(3, 8), (6, 8), (8, 8)]
@@ -98,7 +132,7 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     monkeypatch.setattr(queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        assert len(list(find(db, CertificateFilter(), limit=2, told=lambda *at: told.append(at)))) == 2
+        assert len(list(find(db, CertificateFilter(), RULE, limit=2, told=lambda *at: told.append(at)))) == 2
     assert told == []
 
 
@@ -123,7 +157,7 @@ def test_organisations_authorities_and_roles_are_found_without_reading_devices(
             return True
 
         db.exec_trace = trace
-        values = list(find(db, wanted, told=lambda *at: told.append(at)))
+        values = list(find(db, wanted, RULE, told=lambda *at: told.append(at)))
         db.exec_trace = None
         given = {"role": wanted.role} if wanted.role else {}
         steps = [row[-1] for row in db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}", given)]

@@ -24,8 +24,11 @@ from support.mirror_builders import (
 from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.queries import Fingerprint, Identity, SkiIs, find_certificates, open_mirror
 from smki_sync.model.certificate import KeyId, Kind
+from smki_sync.usability import UsabilityRule
 
 DEVICE, SUPPLIER, LATER = 1, 2, 5
+
+RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def look_up(path: Path, identity: Identity) -> tuple[list[str], bool]:
     """The serial numbers, and whether every row had to be read."""
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        found = find_certificates(db, identity, any_status=True, told=lambda *at: told.append(at))
+        found = find_certificates(db, identity, RULE, any_status=True, told=lambda *at: told.append(at))
     return [c.serial for c in found], bool(told)
 
 

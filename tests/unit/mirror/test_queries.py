@@ -38,6 +38,7 @@ from smki_sync.mirror.queries import (
 )
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Flag, KeyId, Kind, RejectReason, Serial, Usage
+from smki_sync.usability import RevocationState, UsabilityRule
 
 DELTA_17 = "SMKIKR_DELT_2026-11-17.xml.gz"
 SHA1 = sha1(der_of(2), usedforsecurity=False).digest()
@@ -75,15 +76,19 @@ def path(tmp_path: Path) -> Path:
     return found
 
 
+RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
+
+
 def find(path: Path, identity: Identity, **narrowed: object) -> list[Certificate]:
     with open_mirror(path) as db:
-        return find_certificates(db, identity, **narrowed)  # type: ignore[arg-type]  # as the test names them
+        return find_certificates(db, identity, RULE, **narrowed)  # type: ignore[arg-type]  # as the test names them
 
 
 def test_the_view_has_the_promised_columns_first_and_in_order(path: Path) -> None:
     columns = [name for _, name, *_ in ask(path, "PRAGMA table_info(certificates)")]
     assert columns[: len(PROMISED)] == PROMISED
     later = [*("flags", "file", "revoked", "revoked_by", "revocation_reason", "unproven", "issuer_revoked")]
+    later += ["revoked_authority", "revocation_until", "unusable"]
     assert columns[len(PROMISED) :] == later
 
 
@@ -114,6 +119,9 @@ def test_a_device_reads_in_the_field_s_notation(path: Path) -> None:
             None,
             None,
             0,
+            None,
+            None,
+            None,
             None,
         )
     ]
@@ -237,6 +245,7 @@ def test_a_found_certificate_is_typed(path: Path) -> None:
         flags=Flag(0),
         file="SMKIKR_FULL_2026-11-09.xml.gz",
         der=der_of(2),
+        revocation=RevocationState.UNKNOWN,
     )
     (odd,) = find(path, EuiIs(eui=eui_of(6)), any_status=True)
     assert odd.flags is Flag.STRICT_PARSER_REFUSES

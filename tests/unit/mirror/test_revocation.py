@@ -4,6 +4,7 @@ import sqlite3
 from base64 import b64encode
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,14 @@ from smki_sync.errors import MirrorDamaged
 from smki_sync.mirror import revocation
 from smki_sync.mirror.connection import connect
 from smki_sync.mirror.journal import AfterLine, FromDate, read_changes, read_journal, start_after
-from smki_sync.mirror.queries import open_mirror
+from smki_sync.mirror.queries import CertificateFilter, find, open_mirror
 from smki_sync.mirror.store import MirrorStore
 from smki_sync.model.certificate import Claims, Entry, Kind, Serial
 from smki_sync.model.extract import RemoteFile, Revoked
 from smki_sync.model.report import CertificateCounts, NoticeCode
 from smki_sync.records import parse_record
 from smki_sync.trust.revocation_lists import Refusal, read_list
+from smki_sync.usability import UnusableReason, rule_at
 
 SUPPLIER = entry(2, kind=Kind.ORGANISATION, role=2)
 
@@ -445,6 +447,57 @@ def test_only_certificates_of_the_revoked_key_are_marked(tmp_path: Path) -> None
     build(path, records)
     marked = ask(path, "SELECT der FROM certificates WHERE issuer_revoked IS NOT NULL ORDER BY rowid")
     assert {der for (der,) in marked} == {bodies[2], bodies[4]}  # the last one names no key
+
+
+# The rule, in SQL and in Python.
+
+
+def list_until(path: Path, **other: object) -> dict[str, str | None]:
+    """Bring a list into force; return ``revocation_until`` by serial number."""
+    revoke(path, replace(arrival(0x77), **other))  # type: ignore[arg-type]  # as the test names them
+    rows = ask(path, "SELECT serial, revocation_until FROM certificates ORDER BY serial")
+    return dict(rows)
+
+
+def test_revocation_until_is_next_update_of_the_issuers_list(path: Path) -> None:
+    apply(path, november(11), [authority(), entry(0x43, kind=Kind.ORGANISATION, issuer=OTHER_ISSUER)])
+    assert not any(dict(ask(path, "SELECT serial, revocation_until FROM certificates")).values())
+    until = list_until(path)
+    assert until[serial_of(2)] is not None
+    assert until == {serial: until[serial_of(2)] if serial == serial_of(2) else None for serial in until}
+
+
+def test_revocation_until_ignores_a_partial_list(path: Path) -> None:
+    assert list_until(path)[serial_of(2)] is not None
+    with closing(connect(path)) as db:
+        db.execute("UPDATE revocation_list SET complete = 0")
+    assert ask(path, "SELECT revocation_until FROM certificates WHERE kind = 'organisation'") == [(None,)]
+
+
+def test_list_is_stored_as_partial_if_its_scope_is(path: Path) -> None:
+    found = arrival(0x77)
+    scope = "3003" + "8201FF"
+    revoke(path, replace(found, list=replace(found.list, scope=scope)))
+    assert ask(path, "SELECT complete FROM revocation_list") == [(0,)]
+
+
+def test_view_gives_the_reason_that_the_rule_gives(path: Path) -> None:
+    today = datetime.now(UTC)
+    past, later = today - timedelta(days=9), today + timedelta(days=9)
+    apply(path, november(11), [authority("R"), *(entry(0x50 + n, s) for n, s in enumerate("PINERI"))])
+    apply(path, november(12), [entry(0x60 + n, issuer=OTHER_ISSUER) for n in range(4)])
+    revoke(path, arrival(0x60, issuer=OTHER_ISSUER))
+    with closing(connect(path)) as db:
+        for n, column, moment in ((0x61, "not_after", past), (0x62, "not_before", later)):
+            sql = f"UPDATE certificate SET {column} = ? WHERE serial = ?"
+            db.execute(sql, (int(moment.timestamp()), serial_of(n)))
+        db.execute("UPDATE certificate SET withdrawn = 20000 WHERE serial = ?", (serial_of(0x63),))
+    in_view: dict[str, str | None] = dict(ask(path, "SELECT serial, unusable FROM certificates"))
+    with open_mirror(path) as db:
+        found = find(db, CertificateFilter(any_status=True), rule_at(today))
+        assert {c.serial: c.unusable for c in found} == in_view
+    expected = {*UnusableReason, None} - {UnusableReason.REVOCATION_UNKNOWN, UnusableReason.SIGNATURE_FALSE}
+    assert set(in_view.values()) == expected
 
 
 # Times that cannot be written.

@@ -105,6 +105,17 @@ def test_a_restore_to_a_day_in_the_middle_is_that_day_and_sync_goes_forward_agai
     assert in_use(party.directory) == set(pool[1:9])
 
 
+def test_restore_uses_the_older_full_when_the_newest_is_damaged(
+    party: Party, shelf: Shelf, pool: tuple[bytes, ...]
+) -> None:
+    newest = shelf.full(12, dict.fromkeys(range(9), "I"))
+    newest.write_bytes(newest.read_bytes()[:40])
+    restored = restore(party.job(12))
+    assert restored.report.applied[0].file == f"SMKIKR_FULL_{november(9)}.xml.gz"
+    assert restored.report.position == november(12)
+    assert in_use(party.directory) == set(pool[1:9])
+
+
 def test_the_digest_of_that_day_is_known_to_the_mirror_before(party: Party) -> None:
     for day in (11, 12):
         run(party.job(day))

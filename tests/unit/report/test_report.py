@@ -205,7 +205,7 @@ def test_what_a_list_revokes_is_counted_apart_and_an_old_list_stands_out(
         db.execute("""
             INSERT INTO revocation_list VALUES
               (1000, 'SMKIKR_CRL.crl.gz', 'crl', 'CN=Issuing', '00', '7', 1793000000, 1793600000,
-               1, '', '', 1, NULL, '')
+               1, '', '', 1, NULL, '', 1)
         """)
         db.execute(
             "UPDATE certificate SET revoked = 1793000000 WHERE id = (SELECT min(id) FROM certificate "

@@ -22,7 +22,7 @@ from support.list_pki import (
     with_null,
 )
 
-from smki_sync.model.certificate import Kind, key_id_of
+from smki_sync.model.certificate import key_id_of
 from smki_sync.model.extract import ListInForce, ListKind, ListPolicy, RevocationList
 from smki_sync.model.report import NoticeCode
 from smki_sync.simulator import pki
@@ -33,12 +33,11 @@ from smki_sync.trust.revocation_lists import (
     ListSigner,
     ProvenList,
     Refusal,
-    RevocationState,
     SignerCheck,
     check_list,
     expected,
+    is_complete,
     read_list,
-    revocation_state,
     signer_check,
     trust_every_signer,
     why_stale,
@@ -360,62 +359,27 @@ def test_list_policy_has_a_limit_for_each_kind() -> None:
     assert [policy.max_age_days(kind) for kind in ListKind] == [400, 7]
 
 
-# State of a certificate.
-
-CRL = held(listed())
-UNTIL = int((ISSUED + LIFE).timestamp())
-
-
-def state(
-    *in_force: ListInForce, kind: Kind = Kind.ORGANISATION, at: int = NOW, is_revoked: bool = False
-) -> tuple[RevocationState, int | None] | None:
-    answer = revocation_state(kind, CRL.issuer, in_force, at=at, is_revoked=is_revoked)
-    return (answer.state, answer.until) if answer else None
-
-
-def test_revocation_state_is_known_until_next_update() -> None:
-    assert state(CRL) == (RevocationState.NOT_REVOKED, UNTIL)
-    assert state(CRL, at=UNTIL) == (RevocationState.NOT_REVOKED, UNTIL)
-    assert state(CRL, at=UNTIL + 1) == (RevocationState.UNKNOWN, UNTIL)
-    assert state(replace(CRL, next_update=None), at=UNTIL * 2) == (RevocationState.NOT_REVOKED, None)
-
-
-def test_revocation_state_is_unknown_without_a_list_of_the_issuer() -> None:
-    unknown = (RevocationState.UNKNOWN, None)
-    assert state() == unknown
-    assert state(replace(CRL, issuer="CN=other")) == unknown
-    assert state(replace(CRL, kind=ListKind.ARL)) == unknown
-    assert state(replace(CRL, kind=ListKind.ARL), kind=Kind.OCA) == (RevocationState.NOT_REVOKED, UNTIL)
-    assert state(replace(CRL, issuer=CRL.issuer.lower().replace("cn=", "CN=").replace("ou=", "OU="))) == (
-        RevocationState.NOT_REVOKED,
-        UNTIL,
-    )
-
-
-def test_revocation_state_is_revoked_for_a_revoked_certificate() -> None:
-    assert state(is_revoked=True) == (RevocationState.REVOKED, None)
-    assert state(kind=Kind.DEVICE, is_revoked=True) == (RevocationState.REVOKED, None)
-
-
-@pytest.mark.parametrize("kind", [Kind.DEVICE, Kind.DCA])
-def test_revocation_state_is_none_when_no_list_exists_for_the_kind(kind: Kind) -> None:
-    assert state(CRL, kind=kind) is None
+# Completeness.
 
 
 @pytest.mark.parametrize(
-    ("parts", "complete"),
+    ("kind", "parts", "complete"),
     [
-        ({"only_contains_user_certs": True}, True),
-        ({"full_name": [x509.UniformResourceIdentifier("urn:x")]}, True),
-        ({"only_contains_ca_certs": True}, False),
-        ({"only_some_reasons": frozenset({x509.ReasonFlags.key_compromise})}, False),
+        (ListKind.CRL, {"only_contains_user_certs": True}, True),
+        (ListKind.CRL, {"full_name": [x509.UniformResourceIdentifier("urn:x")]}, True),
+        (ListKind.CRL, {"only_contains_ca_certs": True}, False),
+        (ListKind.CRL, {"only_some_reasons": frozenset({x509.ReasonFlags.key_compromise})}, False),
+        (ListKind.ARL, {"only_contains_user_certs": True}, False),
+        (ListKind.ARL, {"only_contains_ca_certs": True}, True),
     ],
-    ids=["users", "point", "authorities", "reasons"],
+    ids=["users", "point", "authorities", "reasons", "arl-users", "arl-authorities"],
 )
-def test_revocation_state_needs_a_complete_list(parts: dict[str, object], complete: bool) -> None:
-    partial = held(listed(form=Form(extensions=idp(**parts))))
-    expected_state = RevocationState.NOT_REVOKED if complete else RevocationState.UNKNOWN
-    found = state(partial)
-    assert found is not None
-    assert found[0] is expected_state
-    assert state(replace(CRL, scope="31"))[0] is RevocationState.UNKNOWN  # type: ignore[index]  # a CRL
+def test_list_is_complete_if_scope_leaves_nothing_out(
+    kind: ListKind, parts: dict[str, object], complete: bool
+) -> None:
+    assert is_complete(kind, listed(form=Form(extensions=idp(**parts))).scope) is complete
+
+
+@pytest.mark.parametrize(("scope", "complete"), [("", True), ("30", False), ("zz", False)])
+def test_list_is_not_complete_if_scope_cannot_be_read(scope: str, complete: bool) -> None:
+    assert is_complete(ListKind.CRL, scope) is complete

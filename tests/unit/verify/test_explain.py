@@ -50,7 +50,7 @@ def test_a_usable_certificate_has_a_yes_at_every_step_and_its_chain_to_the_ancho
     told = explained(shell, DEVICES[0])
     assert told["usable"]
     assert [step["good"] for step in told["steps"]] == [True] * len(told["steps"])
-    assert len(told["steps"]) == 13
+    assert len(told["steps"]) == 14
     last = told["steps"][-1]["answer"]
     assert last.startswith("CN=E357")
     assert "CN=D0C4" in last
@@ -78,7 +78,7 @@ def test_a_revoked_certificate_says_by_which_list(shell: Shell) -> None:
     tampered(
         shell,
         "INSERT INTO revocation_list VALUES"
-        " (1, 'SMKI_CRL.gz', 'crl', 'CN=Z1,OU=07', '00', '7', 0, 0, 1, '', '', 1, x'', '')",
+        " (1, 'SMKI_CRL.gz', 'crl', 'CN=Z1,OU=07', '00', '7', 0, 0, 1, '', '', 1, x'', '', 1)",
     )
     tampered(
         shell,
