@@ -11,7 +11,7 @@ from typing import Final
 
 from smki_sync.catalogue import read_catalogue
 from smki_sync.download import ReconnectingSource
-from smki_sync.errors import SourceMissing, UsageError
+from smki_sync.errors import SourceError, SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
 from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.queries import (
@@ -389,6 +389,9 @@ def _attempt(request: _Request, archiver: Archiver, *, without: Collection[FileK
             check_space(job, decision.plan)
             streaming = ending.enter_context(streaming_load(job, decision))
             files, damaged = download_all(job, source, decision.plan.extracts, streaming)
+            for one in damaged:
+                if isinstance(one.error, SourceError):
+                    raise one.error
             companions = download_companions(job, source, decision)
         times.append(job.clock())
 
