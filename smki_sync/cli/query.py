@@ -334,7 +334,6 @@ def register_changes(app: typer.Typer) -> None:
         examples=(
             "smki-sync changes --since 2026-11-22",
             "smki-sync changes --since 0 --format csv",
-            "smki-sync changes --since 1042 --format table",
             "smki-sync changes --since 1042 --with-certificates",
         ),
     )
