@@ -1,6 +1,6 @@
 """A local mirror of the SMKI Repository of Great Britain's smart meter system.
 
-Programs that read the mirror from Python call :func:`open`.
+Programs that read the mirror from Python call :func:`open`, or :func:`connect` if they run for a long time.
 
 The package has layers. A module imports only from its own layer and lower ones
 (``docs/decisions/0001-architecture.md``):
@@ -19,10 +19,10 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smki_sync.api import Mirror
+    from smki_sync.api import Mirror, MirrorConnection
 
 
-__all__ = ["__version__", "open"]
+__all__ = ["__version__", "connect", "open"]
 
 __version__ = "0.1.0"
 
@@ -36,3 +36,16 @@ def open(path: str | PathLike[str], *, stale_lists: str = "report") -> "Mirror":
     from smki_sync.api import Mirror  # noqa: PLC0415 - keeps the import of the package fast
 
     return Mirror(path, stale_lists=stale_lists)
+
+
+def connect(
+    path: str | PathLike[str], *, stale_lists: str = "report", allow_scans: bool = True
+) -> "MirrorConnection":
+    """Open a mirror for a program that runs for a long time.
+
+    ``allow_scans=False``: a query that would read every row raises ``ScanRefused``. See
+    :class:`smki_sync.api.MirrorConnection`.
+    """
+    from smki_sync.api import MirrorConnection  # noqa: PLC0415 - keeps the import of the package fast
+
+    return MirrorConnection(path, stale_lists=stale_lists, allow_scans=allow_scans)

@@ -55,6 +55,12 @@ class SourceUnreachable(SourceError):
     code = "source-unreachable"
 
 
+class SourceReadFailed(SourceUnreachable):
+    """This machine cannot read a local file of extracts: a damaged medium, or a share that is gone."""
+
+    code = "read-failed"
+
+
 class LoginInterrupted(SourceUnreachable):
     """The connection ended during the login; the server may have counted a wrong login."""
 

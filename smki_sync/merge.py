@@ -102,9 +102,14 @@ class Baseline:
         """Whether a delta of this date wins over the full."""
         return delta >= self.first_delta
 
-    def missing(self, applied: Collection[date]) -> tuple[date, ...]:
-        """Overlap dates whose deltas were never applied. If there is one, the mirror is unproven."""
-        return tuple(day for day in self.overlap if day not in applied)
+    def missing(self, applied: Collection[date], reached: date | None = None) -> tuple[date, ...]:
+        """Dates from the overlap to the position whose deltas were never applied.
+
+        If there is one, the mirror is unproven. ``reached``: the position.
+        """
+        days = (max(self.full, reached or self.full) - self.first_delta).days + 1
+        dates = (self.first_delta + n * _DAY for n in range(days))
+        return tuple(day for day in dates if day not in applied)
 
     def admits(self, kind: ExtractKind, day: date) -> bool:
         """Whether a file can still say something: an older full or delta loses in every row."""

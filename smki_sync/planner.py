@@ -37,11 +37,24 @@ class AvailableExtracts:
     def next_day(self, position: date, full: date) -> date:
         """Date of the delta that is needed after ``position``.
 
-        A full does not include the delta of its own date. If that delta has left the window, the deltas from
-        the day after the full are applied, and the mirror is unproven.
+        A full does not include the delta of its own date. If that delta has left the window, directly after
+        the full was loaded, the first delta that has not is the next one, and the mirror is unproven.
         """
         day = position + DAY
-        return day + DAY if day == full and self.left_window(day) else day
+        if day != full or not self.left_window(day):
+            return day
+        day, last = day + DAY, max(self.deltas, default=day)
+        while day < last and self.left_window(day):
+            day += DAY
+        return day
+
+    def has_gap_at(self, day: date) -> bool:
+        """Whether the delta of a day has left the window, and the Repository has published since."""
+        return self.left_window(day) and self.published_after(day - DAY)
+
+    def covers(self, hole: date, full: Extract) -> bool:
+        """Whether the deltas continue from a full although the delta of ``hole`` is missing."""
+        return full.day > hole or (full.day == hole and self.left_window(hole))
 
     def next_deltas(self, position: date, full: date) -> tuple[Extract, ...]:
         """The deltas that follow ``position`` without a gap, in order."""
@@ -208,12 +221,16 @@ def _why_changed(changed: Collection[FileKey]) -> Reason:
 def _continue(held: Position, available: AvailableExtracts, unusable: Collection[FileKey]) -> Plan:
     """Continue from a healthy mirror's position. Take a full only if the deltas have a gap."""
     next_day = available.next_day(held.day, held.full)
-    if available.left_window(next_day) and available.published_after(next_day - DAY):
+    skips = next_day > held.day + 2 * DAY  # more than the delta of the full's own date has left the window
+    if available.has_gap_at(next_day) or (skips and available.full and available.full.day > held.full):
         return _take_full(Reason.GAP_BEYOND_WINDOW, available, held)
     missing = available.missing_after(held.day, held.full)
     if not missing:
+        last = max([held.day, *(delta.day for delta in available.next_deltas(held.day, held.full))])
+        if available.has_gap_at(available.next_day(last, held.full)):
+            return _take_full(Reason.GAP_BEYOND_WINDOW, available, held)
         return _take_deltas(held, available)
-    if available.full and available.full.day > missing[0]:
+    if available.full and available.covers(missing[0], available.full):
         damaged = (ExtractKind.DELTA, missing[0]) in unusable
         return _take_full(Reason.DELTA_DAMAGED if damaged else Reason.HOLE_IN_DELTAS, available, held)
     return _blocked(Reason.HOLE_IN_DELTAS, held, available, missing)
@@ -227,7 +244,7 @@ def _take_deltas(held: Position, available: AvailableExtracts) -> Plan:
         reason=Reason.DELTAS_AVAILABLE if found else Reason.UP_TO_DATE,
         overlap=late,
         deltas=deltas,
-        unproven=_unproven_after(_baseline(held), held.applied_deltas, (*late, *deltas)),
+        unproven=_unproven_after(_baseline(held), _counting(held), (*late, *deltas)),
     )
 
 
@@ -244,7 +261,7 @@ def _blocked(
         overlap=late,
         deltas=deltas,
         missing=missing,
-        unproven=_unproven_after(_baseline(held), held.applied_deltas, (*late, *deltas)),
+        unproven=_unproven_after(_baseline(held), _counting(held), (*late, *deltas)),
     )
 
 
@@ -253,15 +270,27 @@ def _baseline(held: Position) -> Baseline:
 
 
 def _late_deltas(held: Position, available: AvailableExtracts) -> tuple[Extract, ...]:
-    """Overlap deltas of the mirror's full that have become available only now."""
-    offered = available.between(_baseline(held).first_delta, min(held.full, held.day))
-    return tuple(delta for delta in offered if delta.day not in held.applied_deltas)
+    """Deltas up to the position that were never applied and have become available only now."""
+    offered = available.between(_baseline(held).first_delta, held.day)
+    return tuple(delta for delta in offered if delta.day not in _counting(held))
+
+
+def _counting(held: Position) -> frozenset[date]:
+    """Dates of the applied deltas. Those after the full count even if an upgrade has left them in doubt."""
+    return held.applied_deltas | {
+        day for kind, day in _keys(held) if kind is ExtractKind.DELTA and day > held.full
+    }
+
+
+def _keys(held: Position) -> Iterator[FileKey]:
+    return (file.extract.key for file in held.applied)
 
 
 def _unproven_after(
     baseline: Baseline, applied: Iterable[date], deltas: Iterable[Extract]
 ) -> tuple[date, ...]:
-    return baseline.missing({*applied, *(delta.day for delta in deltas)})
+    known = {*applied, *(delta.day for delta in deltas)}
+    return baseline.missing(known, max(known, default=None))
 
 
 def _take_full(

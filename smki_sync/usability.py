@@ -200,6 +200,8 @@ class _Certificate(CertificateState, Protocol):
     @property
     def first_seen(self) -> str: ...
     @property
+    def ski(self) -> str | None: ...
+    @property
     def der(self) -> bytes: ...
 
 
@@ -232,6 +234,6 @@ def _one_per_key(found: Sequence[_C]) -> list[_C]:
         try:
             key = read_body(c.der).spki
         except ValueError:
-            key = c.der
+            key = bytes.fromhex(c.ski) if c.ski else c.der
         keys.setdefault(key, c)
     return list(keys.values())

@@ -4,6 +4,7 @@ A command parses its options, calls a use case and prints the result. Errors bec
 code here. Only the module of the command that runs is imported; a plain `show` also skips typer.
 """
 
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,9 +12,8 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
-from smki_sync.cli.commands import COMMANDS
 from smki_sync.cli.exit_codes import INTERRUPTED, Exit, exit_of
-from smki_sync.cli.output import open_streams, print_json, release_streams
+from smki_sync.cli.output import open_streams, print_json, print_text, release_streams
 
 if TYPE_CHECKING:
     import typer
@@ -45,12 +45,25 @@ def _result_of(words: Sequence[str]) -> int:
     if words[:1] == ["show"]:
         from smki_sync.cli.certificate_view import show_without_typer  # noqa: PLC0415 - no other command needs it
 
+        gc.freeze()  # the modules stay: the collector need not visit them at the end either
+        gc.enable()
         code = show_without_typer(words[1:])
         if code is not None:
             return code
+    if words == ["--version"]:
+        print_text(version_text())
+        return Exit.OK
     from smki_sync.cli.app import run  # noqa: PLC0415 - loads typer, which a plain `show` does not need
 
     return run(words)
+
+
+def version_text() -> str:
+    """Return the version of the program and of the schema of its mirror."""
+    from smki_sync import __version__  # noqa: PLC0415 - no other command needs it
+    from smki_sync.mirror.schema import SCHEMA_VERSION  # noqa: PLC0415 - as above
+
+    return f"smki-sync {__version__}, schema {SCHEMA_VERSION} of the mirror"
 
 
 def interrupted(words: Sequence[str]) -> int:
@@ -75,6 +88,7 @@ def build(words: Sequence[str] = ()) -> "typer.Typer":
 
 def fail(words: Sequence[str], error: BaseException) -> int:
     """Print an error as JSON, as a log line or as text, as the options ask; return its exit code."""
+    from smki_sync.cli.commands import COMMANDS  # noqa: PLC0415 - only a failure needs it
     from smki_sync.cli.exit_codes import failure, failure_line, failure_text  # noqa: PLC0415 - only a failure needs it
 
     code = exit_of(error)

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from smki_sync import __version__
-from smki_sync.cli import fail, interrupted
+from smki_sync.cli import fail, interrupted, version_text
 from smki_sync.cli.commands import COMMANDS, REPLACED
 from smki_sync.cli.exit_codes import Exit
 from smki_sync.cli.output import abandon_stdout, print_text
@@ -130,9 +129,7 @@ def _with_flowing_help(command: Any) -> Any:  # noqa: ANN401 - typer's own click
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from smki_sync.mirror.schema import SCHEMA_VERSION  # noqa: PLC0415 - no other command needs it here
-
-        print_text(f"{PROGRAM} {__version__}, schema {SCHEMA_VERSION} of the mirror")
+        print_text(version_text())
         raise typer.Exit
 
 

@@ -158,6 +158,23 @@ ExpiringWithin = Annotated[
 ]
 
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns of the table, separated by commas (default: those that fit the question).",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Mine = Annotated[
+    bool,
+    typer.Option(
+        "--mine", help="Only certificates of the parties in party.euis.", rich_help_panel=FILTER_PANEL
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionBlock:
     """A block of options; as the type of one parameter it stands for all of them."""

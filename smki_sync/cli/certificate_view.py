@@ -1,11 +1,9 @@
 """The command `show` without typer: look up, print, and parse a plain command line."""
 
 import sys
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
-from hashlib import sha1, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,9 +22,8 @@ from smki_sync.cli.output import (
 from smki_sync.config.file import lookup_settings_here
 from smki_sync.errors import MirrorError, UsageError
 from smki_sync.lookup.identity import FileCertificate, Reading, parse_identity
-from smki_sync.mirror.connection import disk_errors
-from smki_sync.mirror.directory import MirrorDirectory
-from smki_sync.mirror.queries import (
+from smki_sync.mirror.connection import LINK_NAME, disk_errors
+from smki_sync.mirror.identity_queries import (
     Certificate,
     Connection,
     EuiIs,
@@ -34,7 +31,7 @@ from smki_sync.mirror.queries import (
     SerialIs,
     find_certificates,
     open_mirror,
-    read_stamp,
+    read_day,
 )
 from smki_sync.model.certificate import ROLE_NAMES, Usage
 from smki_sync.text import days_text, visible, wrapped
@@ -49,7 +46,7 @@ _ROLE_NUMBERS: Final = {name.lower(): number for number, name in ROLE_NAMES.item
 
 def link_in(directory: Path) -> Path:
     """Return the path of the current mirror; raises :class:`MirrorError` (``no-mirror``) if there is none."""
-    link = MirrorDirectory(directory).link
+    link = directory / LINK_NAME
     with disk_errors(link.parent):
         exists = link.is_symlink()
     if not exists:
@@ -71,8 +68,7 @@ def parse_role(text: str | None) -> int | None:
     return _ROLE_NUMBERS[text.lower()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowRequest:
+class ShowRequest(NamedTuple):
     """The options of `show`. At most one of ``pem``, ``der``, ``base64`` and ``as_json``.
 
     ``explain``: certificates of any status, each with an explanation; only as text or JSON.
@@ -181,7 +177,7 @@ def look_up(request: ShowRequest) -> Lookup:
                 prefix = one.prefix if isinstance(one, Reading) else str(len(files))
                 matches[prefix] = found
         quarantined = [] if matches or files else _quarantined_records(db, wanted)
-        return Lookup(read_stamp(db).position, matches, files, quarantined)
+        return Lookup(read_day(db), matches, files, quarantined)
 
 
 def _file_match(certificate: FileCertificate, found: list[Certificate]) -> FileMatch:
@@ -230,6 +226,8 @@ def show_document(
     lookup: Lookup, found: list[Certificate], explanations: "list[Explanation]", *, hidden: int
 ) -> Json:
     """Return the document of ``show --json``; ``explanations``: one per certificate, or none."""
+    from hashlib import sha256  # noqa: PLC0415 - slow, and only JSON needs it
+
     from smki_sync.export.formats import fields_of  # noqa: PLC0415 - reads X.509, which no other form needs
 
     more: list[Json] = [{"explanation": explanation_document(one)} for one in explanations]
@@ -272,7 +270,7 @@ def _print_certificates(
 
         print_text("".join(to_pem(c.der) for c in found), end="")
     elif request.base64:
-        print_text("".join(f"{b64encode(c.der).decode()}\n" for c in found), end="")
+        print_text("".join(b2a_base64(c.der).decode() for c in found), end="")
     else:
         _print_text(found, explanations)
 
@@ -391,7 +389,7 @@ def facts(c: Certificate) -> list[str]:
     """Return all other facts, one per line."""
     ends = "no expiry" if c.not_after.startswith(_NO_EXPIRY) else f"to {c.not_after}"
     changed = "" if c.last_changed == c.first_seen else f", last changed {c.last_changed}"
-    digest = sha1(c.der, usedforsecurity=False).digest()
+    digest = _sha1(c.der)
     pairs = (
         ("serial", c.serial),
         ("decimal", str(int(c.serial, 16))),
@@ -399,13 +397,23 @@ def facts(c: Certificate) -> list[str]:
         ("subject", c.subject),
         ("valid", f"{c.not_before} {ends}"),
         ("key id", c.ski or "not in the certificate"),
-        ("sha1", f"{digest.hex()}  {b64encode(digest).decode()}"),
+        ("sha1", f"{digest.hex()}  {b2a_base64(digest, newline=False).decode()}"),
         ("first seen", f"{c.first_seen}{changed}"),
         ("revocation", _revocation_text(c)),
         ("file", c.file),
         ("flags", ", ".join(c.flags.codes)),
     )
     return [line for name, value in pairs if value for line in _fact(name, value)]
+
+
+def _sha1(data: bytes) -> bytes:
+    """Return the SHA-1, without hashlib if possible: it loads OpenSSL, which takes 5 ms."""
+    try:
+        from _sha1 import sha1  # type: ignore[import-not-found]  # noqa: PLC0415 - part of CPython, for hashlib
+    except ImportError:  # another interpreter
+        from hashlib import sha1  # noqa: PLC0415 - slow
+    digest: bytes = sha1(data, usedforsecurity=False).digest()
+    return digest
 
 
 def _fact(name: str, value: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, TextIO
+from typing import Annotated, BinaryIO, Final, NamedTuple, TextIO
 
 import typer
 
@@ -27,15 +27,19 @@ from smki_sync.cli.evidence import parse_past_day
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
 from smki_sync.cli.option_specs import FILTER_PANEL, OUTPUT_PANEL
 from smki_sync.cli.output import (
+    Column,
     Json,
     ProgressCounter,
     check_place,
+    choose_columns,
     outside_mirror,
     print_json,
     print_message,
     print_stream,
     print_text,
     schema_of,
+    table,
+    width_here,
 )
 from smki_sync.errors import SmkiSyncError, UsageError
 from smki_sync.export.formats import Fields, csv_header, csv_row
@@ -43,6 +47,7 @@ from smki_sync.files import atomic_file, atomic_tree
 from smki_sync.lookup.as_of import PastMirror, end_of
 from smki_sync.lookup.check import CheckedLine, CheckOptions, check_lines
 from smki_sync.lookup.check_output import (
+    PREFIX,
     CheckCounts,
     PemFiles,
     RowFormat,
@@ -170,6 +175,7 @@ class CheckRequest:
     force: bool
     bodies: bool
     as_of: date | None
+    columns: str | None
     as_json: bool
 
 
@@ -200,6 +206,7 @@ def check(
     form: Format = None,
     pem: PemDirectory = None,
     base64: Bodies = False,
+    columns: arguments.Columns = None,
     place: MirrorOptions,
     as_json: arguments.Json = False,
 ) -> None:
@@ -210,6 +217,8 @@ def check(
     """
     if as_json and form:
         raise UsageError("Use only one of --json and --format.")
+    if columns is not None and (as_json or form in {CheckFormat.CSV, CheckFormat.JSONL}):
+        raise UsageError("--columns is only for tables.")
     if base64 and not output and form not in {CheckFormat.CSV, CheckFormat.JSONL}:
         raise UsageError("--base64 needs --output, --format csv or --format jsonl.")
     if at is not None and as_of is not None:
@@ -230,6 +239,7 @@ def check(
         force=force,
         bodies=base64,
         as_of=day,
+        columns=columns,
         as_json=as_json,
     )
     link = link_in(settings.mirror)
@@ -257,6 +267,14 @@ def _output_format(output: Path | None, form: CheckFormat | None) -> CheckFormat
     return CheckFormat.JSONL if is_lines else CheckFormat.CSV
 
 
+class _NotReady(NamedTuple):
+    """A line with an answer that is not ready. ``label``: its place in the input. ``rows``: as in CSV."""
+
+    label: str
+    line: CheckedLine
+    rows: list[Fields]
+
+
 @dataclass(slots=True)
 class _Run:
     """The state of one run. ``not_ready``: the first ones, for people. ``begun``: JSON was begun."""
@@ -265,7 +283,8 @@ class _Run:
     shape: RowFormat
     position: Position
     counts: CheckCounts
-    not_ready: list[tuple[str, int, CheckedLine]]
+    not_ready: list["_NotReady"]
+    columns: list[Column[Fields]] | None
     begun: bool = False
 
 
@@ -287,7 +306,8 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
             unproven=position.unproven is not None,
             bodies=request.bodies,
         )
-        run = _Run(request, shape, position, CheckCounts(), [])
+        columns = None if request.columns is None else _columns(request.columns, shape)
+        run = _Run(request, shape, position, CheckCounts(), [], columns)
         write_row = _row_writer(stack, run)
         pem_files = _pem_writer(stack, request)
         lines = _stdout_lines(run, _checked(db, inputs, run, progress), write_row, pem_files)
@@ -306,7 +326,7 @@ def run_check(request: CheckRequest, link: Path) -> Exit:
 def _not_covered(request: CheckRequest, past: PastMirror, position: Position) -> Exit:
     """Say that the journal does not cover the day."""
     if request.as_json:
-        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "outcome": "not-covered"}
+        empty: Json = {"lines": 0, "answers": 0, "verdicts": {}, "doubts": 0, "outcome": "not-covered"}
         head = _head(request.options, request.as_of, position)
         print_json({**head, "not_ready": [], "inputs": [], **empty, "gap": past.gap})
     else:
@@ -404,7 +424,7 @@ def _stdout_lines(
                     yield f"{'' if first else ','}\n    {json.dumps(row)}"
                     first = False
         elif request.form is CheckFormat.TABLE or request.output:
-            _keep_not_ready(run, name, line)
+            _keep_not_ready(run, name, line, rows)
         else:
             yield from (_row_text(request.form, shape, row) for row in rows)
 
@@ -425,10 +445,14 @@ def _stdout_begin(run: _Run) -> Iterator[str]:
         yield csv_header(run.shape.columns)
 
 
-def _keep_not_ready(run: _Run, name: str, line: CheckedLine) -> None:
-    wrong = any(answer.verdict is not CheckVerdict.READY for answer in line.answers)
-    if wrong and len(run.not_ready) < SHOWN_ANSWERS:
-        run.not_ready.append((name, line.line.number, line))
+def _keep_not_ready(run: _Run, name: str, line: CheckedLine, rows: list[Fields]) -> None:
+    """Keep the first lines that are not ready, and one more, to know that there are more."""
+    pairs = zip(rows, line.answers, strict=True)
+    wrong = [row for row, answer in pairs if answer.verdict is not CheckVerdict.READY]
+    if wrong and len(run.not_ready) <= SHOWN_ANSWERS:
+        number = line.line.number
+        label = f"{name}:{number}" if len(run.request.files) > 1 else f"line {number}"
+        run.not_ready.append(_NotReady(label, line, wrong))
 
 
 def _row_writer(stack: ExitStack, run: _Run) -> Callable[[Fields], None] | None:
@@ -480,6 +504,7 @@ def _json_end(run: _Run, inputs: Inputs, error: BaseException | None = None) -> 
         "lines": run.counts.lines,
         "answers": run.counts.answers,
         "verdicts": run.counts.by_verdict(),
+        "doubts": run.counts.doubts,
         "outcome": "ready" if run.counts.is_ready else "findings",
         "gap": None,
     }
@@ -503,11 +528,33 @@ def _print_end(run: _Run, inputs: Inputs, pem_count: int) -> None:
     print_message("\n".join(notes))
     print_text(headline, colour="green" if run.counts.is_ready else "yellow")
     print_text("\n".join(rest))
-    many = len(run.request.files) > 1
-    for name, number, line in run.not_ready:
-        print_text("\n".join(_answer_lines(f"{name}:{number}" if many else f"line {number}", line)))
-    if len(run.not_ready) == SHOWN_ANSWERS:
+    shown = run.not_ready[:SHOWN_ANSWERS]
+    if run.columns is not None:
+        rows: list[Fields] = [{"line": one.label} | row for one in shown for row in one.rows]
+        print_stream(table(run.columns, rows, width=width_here()) if rows else ())
+    else:
+        for one in shown:
+            print_text("\n".join(_answer_lines(one.label, one.line)))
+    if len(run.not_ready) > SHOWN_ANSWERS:
         print_message(f"Only the first {SHOWN_ANSWERS} lines are shown. Use --output FILE for all.")
+
+
+_WIDTHS: Final = {"line": 12, "eui": 23, "usage": 5, "verdict": 14, "serial": 32, "not_after": 20, "why": 60}
+"""Widths of columns in characters; others have :data:`_OTHER_WIDTH`."""
+_OTHER_WIDTH: Final = 23
+
+
+def _columns(text: str, shape: RowFormat) -> list[Column[Fields]]:
+    """Parse --columns: ``line``, a column of the input, or a column of the answer, as in CSV."""
+    available = {
+        name.lower(): Column[Fields](
+            title=name,
+            width=_WIDTHS.get(name.removeprefix(PREFIX), _OTHER_WIDTH),
+            cell=lambda row, name=name: "" if row[name] is None else str(row[name]),  # type: ignore[misc]
+        )
+        for name in ("line", *shape.columns)
+    }
+    return choose_columns(text, available)
 
 
 def summary_lines(
@@ -525,6 +572,8 @@ def summary_lines(
         )
     for verdict, number in counts.by_verdict().items():
         yield f"  {verdict:<16}{number:>10,}"
+    if counts.doubts:
+        yield from wrapped(f"{counts.doubts:,} ready answers have a remark: see the column why.", indent="  ")
     yield f"{counts.lines:,} lines, for use at {options.rule.at}"
     yield f"mirror at position {position.day} ({_age(now, position.day)}){_unproven_text(position)}"
 

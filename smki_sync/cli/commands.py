@@ -30,6 +30,9 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     "status": CommandInfo(
         CommandGroup.DAILY, "smki_sync.cli.status", "Show what the mirror contains and how old it is."
     ),
+    "watch": CommandInfo(
+        CommandGroup.DAILY, "smki_sync.cli.watch", "Show our certificates and what happened to them."
+    ),
     "quarantine": CommandInfo(
         CommandGroup.DAILY, "smki_sync.cli.maintenance", "List records that could not be read or verified."
     ),

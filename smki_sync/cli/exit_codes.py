@@ -18,6 +18,7 @@ from smki_sync.errors import (
     SmkiSyncError,
     SourceError,
     SourceNotReadable,
+    SourceReadFailed,
     SourceRefused,
     UsageError,
 )
@@ -78,8 +79,8 @@ class Exit(IntEnum):
     RESOURCES = (
         11,
         (
-            "a problem of this machine: no space, no permission, no memory, or a file system that lacks a"
-            " feature"
+            "a problem of this machine: no space, no permission, no memory, a local file that cannot be read,"
+            " or a file system that lacks a feature"
         ),
         "fix it, then run again",
     )
@@ -88,6 +89,7 @@ class Exit(IntEnum):
 
 _EXIT_OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (SourceNotReadable, Exit.RESOURCES),
+    (SourceReadFailed, Exit.RESOURCES),
     (SourceRefused, Exit.REFUSED),
     (SourceError, Exit.UNREACHABLE),
     (BadExtract, Exit.BAD_EXTRACT),

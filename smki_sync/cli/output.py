@@ -2,18 +2,15 @@
 
 import errno
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TextIO, TypeVar
 
 from smki_sync.errors import OutputError, UsageError
-from smki_sync.files import output_error
 from smki_sync.text import COLUMNS, visible
 
 if TYPE_CHECKING:
@@ -148,6 +145,10 @@ def check_place(path: Path, *, directory: bool = False) -> Path:
 
     ``directory``: it will be a directory, created with its parents. Tried with an unnamed temporary file.
     """
+    from tempfile import TemporaryFile  # noqa: PLC0415 - `show` starts without it
+
+    from smki_sync.files import output_error  # noqa: PLC0415 - as above
+
     place = path.parent
     try:
         if directory:
@@ -233,8 +234,21 @@ class Column(NamedTuple, Generic[Row]):
     cell: Callable[[Row], str]
 
 
+def choose_columns(text: str, available: Mapping[str, Column[Row]]) -> list[Column[Row]]:
+    """Parse the value of --columns: names separated by commas; raises :class:`UsageError`."""
+    names = [name.strip().lower() for name in text.split(",")]
+    unknown = next((name for name in names if name not in available), None)
+    if unknown is not None:
+        raise UsageError(
+            f"--columns: there is no column {unknown!r:.40}.", hint=f"Choose from {', '.join(available)}."
+        )
+    return [available[name] for name in names]
+
+
 def width_here() -> int:
     """Return the width of the terminal in characters; 80 without a terminal."""
+    import shutil  # noqa: PLC0415 - `show` starts without it
+
     return shutil.get_terminal_size(fallback=(COLUMNS, 24)).columns
 
 

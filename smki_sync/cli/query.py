@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from itertools import chain
@@ -12,7 +12,14 @@ from typing import Annotated, Final, assert_never
 import typer
 
 from smki_sync.cli import arguments, option_specs
-from smki_sync.cli.arguments import FilterOptions, MirrorOptions, add_command, option, parse_date
+from smki_sync.cli.arguments import (
+    FilterOptions,
+    MirrorOptions,
+    add_command,
+    load_config,
+    option,
+    parse_date,
+)
 from smki_sync.cli.certificate_view import ShowRequest, link_in, render_show
 from smki_sync.cli.context import now_here
 from smki_sync.cli.exit_codes import Exit, exit_of, failure
@@ -20,6 +27,7 @@ from smki_sync.cli.output import (
     Column,
     Json,
     ProgressCounter,
+    choose_columns,
     print_message,
     print_stream,
     print_text,
@@ -54,13 +62,14 @@ from smki_sync.mirror.queries import (
     Certificate,
     CertificateFilter,
     Connection,
+    find_of_line,
     open_mirror,
     read_issuers,
     read_position,
 )
 from smki_sync.mirror.queries import find as find_in
 from smki_sync.text import days_text, wrapped
-from smki_sync.usability import rule_at
+from smki_sync.usability import UsabilityRule, rule_at
 
 _MAX_ISSUERS: Final = 20
 """Issuers that are listed if no certificate matches --issuer."""
@@ -96,6 +105,33 @@ FIND_COLUMNS: Final = (
     Column[Certificate](title="file", width=32, cell=lambda c: c.file),
 )
 """Columns of a table, the most important first."""
+
+FIND_NAMES: Final[Mapping[str, Column[Certificate]]] = {
+    **dict(
+        zip(
+            ("eui", "kind", "usage", "status", "serial", "changed", "ends", "role", "issuer", "file"),
+            FIND_COLUMNS,
+            strict=True,
+        )
+    ),
+    "begins": Column[Certificate](title="begins", width=10, cell=lambda c: c.not_before[:10]),
+    "ski": Column[Certificate](title="key identifier", width=16, cell=lambda c: c.ski or ""),
+    "unusable": Column[Certificate](title="not usable", width=18, cell=lambda c: c.unusable or ""),
+}
+"""Columns by the name for --columns."""
+_FOR_EXPIRY: Final = "eui,usage,status,ends,role,serial,issuer"
+"""Columns if the question is about ends of validity."""
+_FOR_CHANGES: Final = "eui,usage,status,changed,serial,kind,ends,role,issuer"
+"""Columns if the question is about changes."""
+
+
+def _table_columns(given: str | None, filters: FilterOptions) -> list[Column[Certificate]]:
+    """Return the columns that were chosen, or those that fit the question."""
+    if given is not None:
+        return choose_columns(given, FIND_NAMES)
+    if filters.expiring_within is not None:
+        return choose_columns(_FOR_EXPIRY, FIND_NAMES)
+    return choose_columns(_FOR_CHANGES, FIND_NAMES) if filters.changed_since else list(FIND_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -137,6 +173,8 @@ def register_find(app: typer.Typer) -> None:
 def find(
     *,
     filters: FilterOptions,
+    mine: arguments.Mine = False,
+    columns: arguments.Columns = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -154,15 +192,21 @@ def find(
 ) -> None:
     """List certificates that match filters.
 
-    In-Use only by default. A certificate must match every filter. Exit code 10 if none matches.
+    In-Use only by default, usable ones first, then the latest start of validity. A certificate must match
+    every filter. Exit code 10 if none matches.
     """
     form = _find_format(form, as_json=as_json)
+    if columns is not None and form is not FindFormat.TABLE:
+        raise UsageError("--columns is only for tables.")
+    chosen = _table_columns(columns, filters)
     wanted = filters.certificate_filter(now_here().date())
+    if mine:
+        wanted = replace(wanted, euis=load_config(place).need_parties())
     shown = ResultLimit(
         limit=(TABLE_ROWS if form is FindFormat.TABLE else None) if limit is None else limit or None
     )
     try:
-        nothing = _write(form, wanted, shown, place.lookup())
+        nothing = _write(form, wanted, shown, place.lookup(), chosen)
     except (SmkiSyncError, KeyboardInterrupt) as error:
         if form is not FindFormat.JSON or not shown.begun:
             raise
@@ -180,25 +224,35 @@ def _find_format(form: FindFormat | None, *, as_json: bool) -> FindFormat:
     return FindFormat.JSON if as_json else form or FindFormat.TABLE
 
 
-def _write(form: FindFormat, wanted: CertificateFilter, shown: ResultLimit, settings: LookupSettings) -> str:
+def _write(
+    form: FindFormat,
+    wanted: CertificateFilter,
+    shown: ResultLimit,
+    settings: LookupSettings,
+    columns: list[Column[Certificate]],
+) -> str:
     """Print everything but the end of a JSON document; return a message if nothing was found."""
     rule = rule_at(now_here(), settings.stale_lists)
     with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
         position = read_position(db).day
-        rows = shown.pass_on(find_in(db, wanted, rule, told=progress))
-        print_stream(_lines(form, rows, shown, position), before=progress.clear)
+        limit = None if shown.limit is None else shown.limit + 1  # one more shows that there are more
+        found = find_in(db, wanted, rule, limit=limit, newest_first=True, told=progress)
+        rows = shown.pass_on(found)
+        print_stream(_lines(form, rows, shown, position, columns), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)
 
 
 def _lines(
-    form: FindFormat, rows: Iterator[Certificate], shown: ResultLimit, position: date
+    form: FindFormat,
+    rows: Iterator[Certificate],
+    shown: ResultLimit,
+    position: date,
+    columns: list[Column[Certificate]],
 ) -> Iterator[str]:
     match form:
         case FindFormat.TABLE:
             first = next(rows, None)  # no header without rows
-            return (
-                iter(()) if first is None else table(FIND_COLUMNS, chain([first], rows), width=width_here())
-            )
+            return iter(()) if first is None else table(columns, chain([first], rows), width=width_here())
         case FindFormat.JSON:
             return _json_begin(rows, shown, position)
         case FindFormat.JSONL:
@@ -280,7 +334,7 @@ def register_changes(app: typer.Typer) -> None:
         examples=(
             "smki-sync changes --since 2026-11-22",
             "smki-sync changes --since 0 --format csv",
-            "smki-sync changes --since 1042 --format table",
+            "smki-sync changes --since 1042 --with-certificates",
         ),
     )
 
@@ -296,6 +350,12 @@ def changes(
         ),
     ],
     form: Annotated[ChangesFormat, typer.Option("--format", help="Output format.")] = ChangesFormat.JSONL,
+    with_certificates: Annotated[
+        bool,
+        typer.Option(
+            "--with-certificates", help="Add the certificate, as it is now, to each line (only with jsonl)."
+        ),
+    ] = False,
     place: MirrorOptions,
 ) -> None:
     """List changes in order, without gaps.
@@ -303,12 +363,21 @@ def changes(
     There is no gap across a full resync either. Keep the token of the last line and pass it to --since the
     next time. Exit code 10 if the journal does not reach back to this point, or is a different journal.
     """
-    first = parse_place(since)
-    with open_mirror(place.link()) as db:
+    if with_certificates and form is not ChangesFormat.JSONL:
+        raise UsageError("--with-certificates needs --format jsonl.")
+    first, settings = parse_place(since), place.lookup()
+    rule = rule_at(now_here(), settings.stale_lists)
+    with open_mirror(link_in(settings.mirror)) as db:
         journal = read_journal(db)
         start = start_after(db, journal, first)
         if not isinstance(start, JournalGapError):
-            print_stream(_changes_lines(form, read_changes(db, start), journal))
+            found = read_changes(db, start)
+            lines = (
+                json_lines(_with_certificate(db, line, journal, rule) for line in found)
+                if with_certificates
+                else _changes_lines(form, found, journal)
+            )
+            print_stream(lines)
     if isinstance(start, JournalGapError):
         print_message("\n".join((*wrapped(start.why), *wrapped(start.hint, indent="  "))))
         raise typer.Exit(Exit.FINDING)
@@ -336,6 +405,11 @@ def _changes_lines(form: ChangesFormat, found: Iterator[JournalLine], journal: J
             return table(CHANGES_COLUMNS, found, width=width_here())
         case _:
             assert_never(form)
+
+
+def _with_certificate(db: Connection, line: JournalLine, journal: JournalFeed, rule: UsabilityRule) -> Fields:
+    found = find_of_line(db, line, rule)
+    return {**_change_fields(line, journal), "certificate": None if found is None else fields_of(found)}
 
 
 def _change_fields(line: JournalLine, journal: JournalFeed) -> Fields:

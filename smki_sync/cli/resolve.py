@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from smki_sync.cli import arguments
-from smki_sync.cli.arguments import MirrorOptions, add_command
+from smki_sync.cli.arguments import MirrorOptions, add_command, load_config
 from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.check import STDIN, opened, unproven_document
 from smki_sync.cli.context import now_here
@@ -30,13 +30,20 @@ from smki_sync.lookup.resolve import (
     parse_expectation,
     role_name,
 )
-from smki_sync.mirror.queries import Certificate, open_mirror, read_position
+from smki_sync.mirror.queries import (
+    Certificate,
+    CertificateFilter,
+    Connection,
+    find,
+    open_mirror,
+    read_position,
+)
 from smki_sync.model.certificate import Eui
 from smki_sync.model.plan import Position
 from smki_sync.reader.credentials import looks_like_xml, read_credentials
 from smki_sync.text import wrapped
 from smki_sync.timestamps import utc
-from smki_sync.usability import rule_at
+from smki_sync.usability import UsabilityRule, rule_at
 
 MAX_INPUT_BYTES: Final = 4 * 1024 * 1024
 """Largest input in bytes: the credentials of one device, or a list of them."""
@@ -72,7 +79,7 @@ def resolve(
         typer.Option(
             "--expect",
             metavar="ROLE=EUI",
-            help="The party that a role must be; may be repeated.",
+            help="The party that a role must be; may be repeated (default: party.euis, by their roles).",
             rich_help_panel=FILTER_PANEL,
         ),
     ] = None,
@@ -89,7 +96,10 @@ def resolve(
     device, credentials = credentials_in(file, data)
     settings, at = place.lookup(), now_here()
     rule = rule_at(at, settings.stale_lists)
+    parties = () if expect else load_config(place).party.parties()
     with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
+        if parties:
+            expected = parties_by_role(db, parties, rule)
         found = assess(db, credentials, expected, rule, progress=progress)
         position = read_position(db)
     correct = bool(found) and all(one.verdict is CredentialVerdict.CORRECT for one in found)
@@ -115,6 +125,17 @@ def parse_expected(texts: Iterable[str]) -> dict[int, frozenset[Eui]]:
         if number is not None:
             expected[number].add(eui)
     return {role: frozenset(parties) for role, parties in expected.items()}
+
+
+def parties_by_role(
+    db: Connection, parties: tuple[Eui, ...], rule: UsabilityRule
+) -> dict[int, frozenset[Eui]]:
+    """Return our parties by the roles of their certificates in the mirror."""
+    expected: dict[int, set[Eui]] = defaultdict(set)
+    for c in find(db, CertificateFilter(euis=parties, any_status=True), rule):
+        if c.role is not None and c.eui is not None:
+            expected[c.role].add(Eui(c.eui))
+    return {role: frozenset(found) for role, found in expected.items()}
 
 
 def _read(name: str) -> bytes:

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from smki_sync.cli.arguments import OutputOptions, SourceOptions, add_command, load_config
+from smki_sync.cli.context import now_here
 from smki_sync.cli.event_log import JsonReporter
 from smki_sync.cli.exit_codes import exit_of_outcome
 from smki_sync.cli.job import event_reporter, job_of, record_run
 from smki_sync.cli.output import print_json, print_text
 from smki_sync.cli.run_report import document, sync_text
+from smki_sync.cli.watch import with_party_notice
 from smki_sync.config.loader import Config
 from smki_sync.events import Logged
 from smki_sync.model.report import Outcome, SyncReport
@@ -86,7 +88,7 @@ def sync(
 
 def _run(job: SyncJob, settings: Config, *, full: bool, forget_list: str | None) -> SyncReport:
     report = run(job, full=full, forget_list=forget_list)
-    return reconcile_new_full(job, report, settings.policy.reconcile)
+    return with_party_notice(reconcile_new_full(job, report, settings.policy.reconcile), settings, now_here())
 
 
 def show_report(report: SyncReport) -> None:

@@ -2,14 +2,11 @@
 
 import os
 import stat
-import unicodedata
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
-
-import platformdirs
 
 from smki_sync.errors import ConfigError
 from smki_sync.usability import StaleLists
@@ -31,8 +28,7 @@ _GROUP_OR_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _ROOT: Final = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigFile:
+class ConfigFile(NamedTuple):
     """A configuration file. ``tree``: its content as TOML, not yet checked."""
 
     path: Path
@@ -47,11 +43,21 @@ class ConfigFile:
 def user_config_directory() -> Path:
     """Return the user's configuration directory, or that of the machine if the user has no home."""
     try:
-        path = platformdirs.user_config_path("smki-sync")
+        path = _user_config_path()
     except RuntimeError:  # no HOME and no entry in passwd: a container that runs with any user number
         return SYSTEM_FILE.parent
     # A relative HOME or XDG_CONFIG_HOME would mean the current directory, which is never searched.
     return path if path.is_absolute() else SYSTEM_FILE.parent
+
+
+def _user_config_path() -> Path:
+    """Return the directory by the XDG rule, as platformdirs does on Linux, without its slow import."""
+    if sys.platform != "linux":
+        import platformdirs  # noqa: PLC0415 - not on Linux
+
+        return platformdirs.user_config_path("smki-sync")
+    configured = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(configured) if configured.strip() else Path("~/.config").expanduser()) / "smki-sync"
 
 
 def current_directory() -> Path:
@@ -214,12 +220,23 @@ def _parsed(path: Path, data: bytes, hint: str) -> ConfigFile:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """The secrets of a login; ``None`` if not given."""
+    """The secrets of a login; ``None`` if not given. Its text form, the default one, shows neither."""
 
-    password: str | None = field(default=None, repr=False)
-    key_passphrase: str | None = field(default=None, repr=False)
+    __slots__ = ("key_passphrase", "password")
+
+    def __init__(self, *, password: str | None = None, key_passphrase: str | None = None) -> None:
+        """Store the secrets."""
+        self.password = password
+        self.key_passphrase = key_passphrase
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the secrets."""
+        if not isinstance(other, Secrets):
+            return NotImplemented
+        return (self.password, self.key_passphrase) == (other.password, other.key_passphrase)
+
+    __hash__ = None  # type: ignore[assignment]  # the secrets of a login are never a key
 
 
 def secrets_in(environ: Mapping[str, str]) -> Secrets:
@@ -309,6 +326,8 @@ _NOT_IN_A_PASSWORD: Final = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
 
 
 def _has_control_character(text: str) -> bool:
+    import unicodedata  # noqa: PLC0415 - only a secret needs it
+
     return any(unicodedata.category(letter) in _NOT_IN_A_PASSWORD for letter in text)
 
 

@@ -29,12 +29,14 @@ from smki_sync.config.settings import (
     LogSettings,
     MetricsSettings,
     MirrorPaths,
+    PartySettings,
     Repository,
     RetrySettings,
     ServeSettings,
     TrustSettings,
 )
 from smki_sync.errors import ConfigError
+from smki_sync.model.certificate import Eui
 from smki_sync.model.extract import ListPolicy
 from smki_sync.sources.base import parse_address
 
@@ -60,6 +62,7 @@ class Config:
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
+    party: PartySettings = field(default_factory=PartySettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -78,6 +81,21 @@ class Config:
             KeyError: The key does not exist.
         """
         return self.origins.get(KEYS[key].name, "default")
+
+    def need_parties(self) -> tuple[Eui, ...]:
+        """Return our EUI-64s.
+
+        Raises:
+            ConfigError: ``party-not-configured``.
+        """
+        parties = self.party.parties()
+        if not parties:
+            raise ConfigError(
+                "No party is configured.",
+                hint="Write the EUI-64s of your organisation to party.euis in the configuration file.",
+                code="party-not-configured",
+            )
+        return parties
 
     def need_url(self) -> str:
         """Return the Repository URL.
@@ -327,6 +345,10 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"{key}: {exc} ({config.origin(key)})"
     if not (config.serve.prefix.startswith("/") and config.serve.prefix.endswith("/")):
         yield f"serve.prefix must start and end with / ({config.origin('serve.prefix')})"
+    try:
+        config.party.parties()
+    except ValueError as exc:
+        yield f"party.euis: {exc} ({config.origin('party.euis')})"
     if directory := _cleaned_directory(config.archive.path, config.mirror.path):
         yield (
             f"archive.path is in {directory}, where each run deletes files ({config.origin('archive.path')})"

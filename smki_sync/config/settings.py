@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from smki_sync.catalogue import FileNames
 from smki_sync.config.policy_settings import LONGEST_SECONDS, SHORTEST_SECONDS, KeyInfo
 from smki_sync.errors import ConfigError
+from smki_sync.model.certificate import Eui, parse_eui
 from smki_sync.sources.ssh_settings import LegacyAlgorithm, SshEngine
 
 MAX_ANCHOR_FILE_BYTES: Final = 1_000_000
@@ -327,6 +328,40 @@ class ArchiveSettings:
             low=1,
         ),
     ] = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartySettings:
+    """``[party]``: who we are, for `watch` and `find --mine`."""
+
+    euis: Annotated[
+        tuple[str, ...],
+        KeyInfo(meaning="EUI-64s of our organisation, in any notation ([] = none)."),
+    ] = ()
+    warn_days: Annotated[
+        int,
+        KeyInfo(
+            meaning="Time before the end of one of our certificates, an authority, an ARL or a CRL at which"
+            " `watch` gives a notice (0 = only after the end).",
+            unit="days",
+            low=0,
+            high=3650,
+        ),
+    ] = 60
+
+    def parties(self) -> tuple[Eui, ...]:
+        """Return our EUI-64s.
+
+        Raises:
+            ValueError: One of them is not an EUI-64. The message names its place in the list.
+        """
+        found: list[Eui] = []
+        for number, text in enumerate(self.euis, 1):
+            try:
+                found.append(parse_eui(text))
+            except ValueError as exc:
+                raise ValueError(f"value {number} is not an EUI-64: {exc}") from exc
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

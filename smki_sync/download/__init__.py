@@ -6,9 +6,12 @@ from smki_sync.download.partial_file import discard_other_partial_files, partial
 from smki_sync.download.retry import (
     DownloadOptions,
     ReconnectingSource,
+    RetryAction,
     RetryPolicy,
     SourceConfig,
     TransferRecord,
+    concerns_one_file,
+    retry_action_of,
 )
 from smki_sync.download.sources import (
     AUTOMATIC_LOGIN_LIMIT,
@@ -31,15 +34,18 @@ __all__ = [
     "LoginGuard",
     "LoginLockout",
     "ReconnectingSource",
+    "RetryAction",
     "RetryPolicy",
     "SourceConfig",
     "TransferRecord",
+    "concerns_one_file",
     "discard_other_partial_files",
     "download",
     "find_leftover",
     "partial_path",
     "read_chunks",
     "read_growing_file",
+    "retry_action_of",
     "space_needed",
     "stored_request_limit",
 ]

@@ -10,7 +10,14 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from smki_sync.errors import LoginInterrupted, SourceError, SourceMissing, SourceRefused, SourceUnreachable
+from smki_sync.errors import (
+    LoginInterrupted,
+    SourceError,
+    SourceMissing,
+    SourceReadFailed,
+    SourceRefused,
+    SourceUnreachable,
+)
 from smki_sync.events import EventListener, Retrying
 from smki_sync.model.extract import RemoteFile
 from smki_sync.sources import open_source
@@ -42,8 +49,8 @@ class RetryRule:
     reason: str
 
 
-def _retry(code: str, reason: str) -> RetryRule:
-    return RetryRule(code=code, error=SourceUnreachable, action=RetryAction.RETRY, reason=reason)
+def _retry(code: str, reason: str, error: type[SourceError] = SourceUnreachable) -> RetryRule:
+    return RetryRule(code=code, error=error, action=RetryAction.RETRY, reason=reason)
 
 
 def _wait(code: str, reason: str) -> RetryRule:
@@ -68,7 +75,7 @@ RETRY_RULES = (
     _retry("stalled", "another connection may work"),
     _retry("connection-lost", "the connection was reset or cut"),
     _retry("server-failed", "the server reports a failure of its own"),
-    _retry("read-failed", "a share or a medium can come back"),
+    _retry("read-failed", "a share or a medium can come back", SourceReadFailed),
     _wait("ended-early", "the file is shorter than listed, so it is being replaced"),
     _wait("changed-while-fetched", "the file is still being written, or was replaced"),
     _never("total-timeout", "the operator set this limit; the next run resumes"),
@@ -103,6 +110,22 @@ def retry_action_of(error: SourceError) -> RetryAction:
         return RetryAction.NEVER
     rule = _BY_CODE.get(error.reason)
     return rule.action if rule else RetryAction.RETRY
+
+
+_OF_ONE_FILE: Final = {
+    "read-failed",
+    "permission-denied",
+    "source-missing",
+    "not-a-file",
+    "server-failed",
+    "ended-early",
+    "changed-while-fetched",
+}
+
+
+def concerns_one_file(error: SourceError) -> bool:
+    """Whether other files of the source may be available after an error; if not, the source is lost."""
+    return error.reason in _OF_ONE_FILE
 
 
 BURST_SECONDS: Final = 0.25
@@ -351,7 +374,7 @@ class ReconnectingSource:
 
 def _gave_up(error: SourceUnreachable, failed: int, seconds: float) -> SourceUnreachable:
     """Add the number of attempts and the time to the last error."""
-    return SourceUnreachable(
+    return type(error)(
         f"{error.message}; gave up after {failed} attempts in a row, {seconds:.0f} s after the first",
         hint=error.hint,
         code=error.reason,

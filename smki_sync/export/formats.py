@@ -150,6 +150,8 @@ def _cell(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     text = str(value)
+    if text[:1].isalnum():  # most cells: no formula begins so
+        return text
     return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
 
 

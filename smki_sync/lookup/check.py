@@ -10,6 +10,7 @@ from smki_sync.lookup.identity import FileCertificate, Reading
 from smki_sync.lookup.inputs import InputLine
 from smki_sync.lookup.verdicts import CheckAnswer, CheckVerdict, answer_for, choose
 from smki_sync.mirror.batch_queries import Matches, ProgressCallback, find_many, keys_of
+from smki_sync.mirror.connection import holds_devices
 from smki_sync.mirror.queries import (
     Certificate,
     Connection,
@@ -20,7 +21,6 @@ from smki_sync.mirror.queries import (
     SkiIs,
     ignore_progress,
 )
-from smki_sync.mirror.rows import holds_devices
 from smki_sync.model.certificate import ROLE_NAMES, Usage
 from smki_sync.usability import UsabilityRule
 

@@ -91,15 +91,18 @@ def united_columns(inputs: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class CheckCounts:
-    """``lines``: of the input. ``verdicts``: number of answers by verdict."""
+    """``lines``: of the input. ``doubts``: ready answers with a remark. ``verdicts``: answers by verdict."""
 
     lines: int = 0
+    doubts: int = 0
     verdicts: Counter[CheckVerdict] = field(default_factory=Counter)
 
     def add(self, checked: CheckedLine) -> None:
         """Count one line."""
         self.lines += 1
-        self.verdicts.update(answer.verdict for answer in checked.answers)
+        for answer in checked.answers:
+            self.verdicts[answer.verdict] += 1
+            self.doubts += answer.verdict is CheckVerdict.READY and bool(answer.why)
 
     @property
     def answers(self) -> int:

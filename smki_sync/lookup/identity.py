@@ -1,13 +1,13 @@
 """Parse an identity: an EUI-64, a prefixed or bare number or hash, or a certificate file."""
 
 import re
-from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from smki_sync.errors import UsageError
-from smki_sync.mirror.queries import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
+from smki_sync.mirror.identity_queries import EuiIs, Fingerprint, Identity, SerialIs, SkiIs
 from smki_sync.model.certificate import (
     KeyId,
     Serial,
@@ -169,7 +169,7 @@ def _hex_bytes(text: str) -> bytes:
 
 
 def _base64_bytes(text: str) -> bytes:
-    return b64decode("".join(text.split()), validate=True)
+    return a2b_base64("".join(text.split()), strict_mode=True)
 
 
 def read_certificate_file(path: Path) -> list[FileCertificate]:

@@ -20,6 +20,8 @@ from smki_sync.lookup.identity import (
     certificate_in,
     parse_readings,
 )
+from smki_sync.mirror.queries import EuiIs
+from smki_sync.model.certificate import Eui
 from smki_sync.x509 import NotACertificate
 
 LINE_SIZE: Final = 65_536
@@ -34,6 +36,7 @@ _PEM_END: Final = b"-----END "
 _PEM_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _DER: Final = re.compile(rb"\x30[\x80-\x83]")
 _BASE64_DER: Final = re.compile(r"MI[I-J][A-Za-z0-9+/]{60,}={0,2}")
+_PLAIN_EUI: Final = re.compile(r"[0-9A-F]{2}(?:-[0-9A-F]{2}){7}", re.ASCII)
 _ROUNDED: Final = re.compile(r"[0-9][.,]?[0-9]*E\+?[0-9]+", re.ASCII | re.IGNORECASE)
 _HEADERS: Final = {
     **dict.fromkeys(("eui", "eui64", "deviceid", "deviceeui", "deviceeui64", "guid", "entityid"), EUI),
@@ -322,6 +325,8 @@ def read_cell(cell: str, notation: str) -> tuple[Reading | FileCertificate, ...]
 
     ``notation``: a key of :data:`~.identity.NOTATIONS`, or empty to recognise it.
     """
+    if notation in {"", EUI} and _PLAIN_EUI.fullmatch(cell):  # most lines
+        return (Reading("", EuiIs(eui=Eui(cell))),)
     text = cell.strip().strip("'\"").strip()  # spreadsheets protect text with an apostrophe
     if not text:
         raise ValueError("the cell is empty")

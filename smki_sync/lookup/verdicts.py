@@ -28,11 +28,11 @@ class CheckVerdict(StrEnum):
 
 
 _NEAREST: Final = (
-    *(CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED, CheckVerdict.REVOCATION_UNKNOWN),
+    *(CheckVerdict.REVOCATION_UNKNOWN, CheckVerdict.NOT_YET_VALID, CheckVerdict.EXPIRED),
     *(CheckVerdict.SIGNATURE_FALSE, CheckVerdict.ISSUER_REVOKED, CheckVerdict.REVOKED),
     *(CheckVerdict.NOT_IN_USE, CheckVerdict.WITHDRAWN),
 )
-"""Verdicts from the one nearest to ready: of several unusable certificates, the nearest is reported."""
+"""Verdicts from the one nearest to ready: of several equally new certificates, the nearest is reported."""
 
 
 class CheckAnswer(NamedTuple):
@@ -46,7 +46,7 @@ class CheckAnswer(NamedTuple):
 
 
 def choose(candidates: Sequence[Certificate]) -> CheckAnswer:
-    """Answer with the newest usable certificate, or with the one that is nearest to being usable."""
+    """Answer with the newest usable certificate, or with the newest one whose validity has begun."""
     newest = newest_usable(candidates) if len(candidates) > 1 else [c for c in candidates if c.usable]
     if len(newest) > 1:
         serials = ", ".join(c.serial for c in newest)
@@ -54,9 +54,10 @@ def choose(candidates: Sequence[Certificate]) -> CheckAnswer:
         return CheckAnswer(CheckVerdict.AMBIGUOUS, why, newest[0].eui, newest[0].usage)
     if newest:
         return answer_for(CheckVerdict.READY, _doubts(newest[0]), newest[0])
-    ranked = sorted(candidates, key=lambda c: c.not_before, reverse=True)
-    nearest = min(ranked, key=lambda c: _NEAREST.index(verdict_of(c)))
-    return answer_for(verdict_of(nearest), why_not(nearest), nearest)
+    begun = [c for c in candidates if verdict_of(c) is not CheckVerdict.NOT_YET_VALID] or candidates
+    latest = max(c.not_before for c in begun)
+    shown = min((c for c in begun if c.not_before == latest), key=lambda c: _NEAREST.index(verdict_of(c)))
+    return answer_for(verdict_of(shown), why_not(shown), shown)
 
 
 def _doubts(c: Certificate) -> str:

@@ -8,6 +8,7 @@ import apsw
 
 from smki_sync.merge import Baseline, State, Statement, Unlisted, merge_delta
 from smki_sync.mirror import rows
+from smki_sync.mirror.connection import holds_devices
 from smki_sync.mirror.disagreement import RejectedIdentities, read_disagreement, write_disagreement
 from smki_sync.mirror.inspection import StoredRow
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
@@ -25,6 +26,7 @@ from smki_sync.mirror.rows import (
     row_of,
     values_of,
 )
+from smki_sync.mirror.schema import DEVICE
 from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Entry, Kind, Rejected, RejectReason, Status
 from smki_sync.model.extract import Extract
@@ -142,7 +144,7 @@ class RecordApplier:
         self._journal = journal
         self._gate = gate
         self._issuers = Issuers(db)
-        self._hash_devices = rows.holds_devices(db)
+        self._hash_devices = holds_devices(db)
         self.is_late = day <= baseline.full
         """Whether the full may have seen what the delta says."""
         self._rejected = RejectedIdentities(db) if self.is_late else None
@@ -214,7 +216,7 @@ class RecordApplier:
         self._count(row.kind, row.status, 0, 1)
         if row.status == Status.IN_USE:
             self._digest.add(row.der)
-        if self._hash_devices or row.kind != rows.DEVICE:
+        if self._hash_devices or row.kind != DEVICE:
             rows.add(self._db, number, row.der)
         self._note_disagreement(number, row, None)
         self._journal(JournalEntry(row=number, change=ChangeKind.ADDED, before=None, after=row.status))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import apsw
 
+from smki_sync.mirror.connection import holds_devices
 from smki_sync.mirror.queries import (
     COLUMNS,
     Certificate,
@@ -19,8 +20,8 @@ from smki_sync.mirror.queries import (
     ignore_progress,
     slices,
 )
-from smki_sync.mirror.rows import DEVICE, HASHES, holds_devices
-from smki_sync.mirror.schema import CERTIFICATES, Value
+from smki_sync.mirror.rows import HASHES
+from smki_sync.mirror.schema import CERTIFICATES, DEVICE, Value
 from smki_sync.usability import UsabilityRule
 
 ProgressCallback = Callable[[int, int], None]

@@ -9,6 +9,7 @@ import apsw
 from smki_sync.merge import Body, choose_body
 from smki_sync.mirror import rows
 from smki_sync.mirror.apply import MOVE_CENSUS, Held, find_held
+from smki_sync.mirror.connection import holds_devices
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
 from smki_sync.mirror.ledger import read_baseline, read_standing
@@ -23,6 +24,7 @@ from smki_sync.mirror.rows import (
     row_of,
     values_of,
 )
+from smki_sync.mirror.schema import DEVICE
 from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Claims, Entry, Flag, Status
 from smki_sync.records import parse_record
@@ -160,7 +162,7 @@ def _admit(
     db.execute(MOVE_CENSUS, (row.kind, row.status, 0, 1))
     if row.status == Status.IN_USE:
         digest.add(row.der)
-    if rows.holds_devices(db) or row.kind != rows.DEVICE:
+    if holds_devices(db) or row.kind != DEVICE:
         rows.add(db, number, row.der)
     journal(JournalEntry(row=number, change=ChangeKind.ADDED, before=None, after=row.status))
 
@@ -205,7 +207,7 @@ def _exchange(
         digest.remove(held.der)
     if row.status == Status.IN_USE and withdrawn is None and held.revoked is None:
         digest.add(row.der)
-    if rows.holds_devices(db) or row.kind != rows.DEVICE:
+    if holds_devices(db) or row.kind != DEVICE:
         rows.remove(db, held.der)
         rows.add(db, held.id, row.der)
     after = None if withdrawn is not None else row.status

@@ -56,6 +56,7 @@ _REPEATED: Final = (
     "SELECT serial, issuer FROM certificate GROUP BY serial, issuer HAVING count(*) > 1 ORDER BY min(id)"
 )
 _REJECTED: Final = "SELECT number FROM quarantine WHERE extract = ? ORDER BY number"
+_COMES_LATER: Final = "UPDATE quarantine SET later = 1 WHERE id = ?"
 _ROWS: Final = f"""
 SELECT c.id, {", ".join("i.name" if name == "issuer" else f"c.{name}" for name in Row._fields[:-1])}
   FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
@@ -131,6 +132,9 @@ class BulkLoader:
         self._rows = 0
         self._touched: list[int] = []
         self._disagreements: list[tuple[int, FullSays]] = []
+        self._conflicts: list[tuple[str, int, int, int]] = []
+        """Identity, number of rows loaded before, and quarantine entry of another body of a certificate that
+        this full may have stated first."""
         self.digest = SetDigest()
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
         self.contradicted = self.leaving = self.restated = 0
@@ -161,6 +165,10 @@ class BulkLoader:
             for repeat in find_repeats(self._db, extract=self._extract):
                 self._drop(repeat)
             self._db.execute(INDEXES)
+        for serial, issuer, rows_before, entry in self._conflicts:
+            held = find_held(self._db, serial, issuer)
+            if held is not None and held.id <= rows_before:
+                self._db.execute(_COMES_LATER, (entry,))
         self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._census.items())])
 
     def remove_rejected(self, gate: CertificateGate) -> None:
@@ -225,6 +233,9 @@ class BulkLoader:
             return (*stamped, None)
         if before.der != row.der:
             self._quarantine(conflict_of(row))
+            if before.first_seen == self._day:
+                entry = self._db.last_insert_rowid()
+                self._conflicts.append((row.serial, issuer, self._rows, entry))
             return None
         self._rows += 1
         merged, *stamps = self._merge(row, before)
@@ -444,7 +455,7 @@ class GenerationBuilder:
                 self._index_hashes()
                 journal.begin(self._db, reached=self._reached)
                 journal.prune(self._db, position=self._reached, keep_days=self._keep_changes_days)
-                ledger.update_proof(self._db)
+                ledger.update_proof(self._db, self._reached)
                 set_digest.write_state(self._db, position=self._reached, digest=loaded.digest)
             self._step("writing to disk")
             self._seal()

@@ -19,6 +19,9 @@ from smki_sync.errors import (
     SmkiSyncError,
 )
 
+LINK_NAME: Final = "mirror.db"
+"""Name of the link in the mirror directory that readers open."""
+
 _NOT_WRITABLE: Final = (apsw.FullError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError)
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 _DAMAGED_SCHEMA: Final = (
@@ -137,6 +140,7 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
     db = apsw.Connection(str(path.absolute()), flags=flags)
     db.set_busy_timeout(_BUSY_MS)
     db.set_progress_handler(_allow_signals, _STEPS)
+    _prepare_once(db)
     db.transaction_mode = "IMMEDIATE"
     db.execute(f"PRAGMA cache_size = {_CACHE_KIB}")
     return db
@@ -158,12 +162,35 @@ def connect_to_read(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     db.set_busy_timeout(_BUSY_MS)
     db.set_progress_handler(_allow_signals, _STEPS)
+    _prepare_once(db)
     return db
+
+
+_HAS_INDEX: Final = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?)"
+
+
+def holds_devices(db: apsw.Connection) -> bool:
+    """Whether devices are indexed by key identifier and hash."""
+    return bool(db.execute(_HAS_INDEX, ("certificate_ski",)).get)
+
+
+def indexes_ends(db: apsw.Connection) -> bool:
+    """Whether the generation has the index of end dates; one that was upgraded from schema 5 has none."""
+    return bool(db.execute(_HAS_INDEX, ("certificate_ends",)).get)
 
 
 def sqlite_version() -> str:
     """Return the version of the SQLite library that opens generations."""
     return apsw.sqlite_lib_version()
+
+
+def _prepare_once(db: apsw.Connection) -> None:
+    """Keep the plan of a prepared statement when other values are bound (query planner stability guarantee).
+
+    Otherwise SQLite compiles a statement again for each new value that it compares with an indexed column.
+    That takes 20 times as long as the lookup of one certificate.
+    """
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
 def _allow_signals() -> bool:

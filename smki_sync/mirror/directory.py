@@ -18,7 +18,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from smki_sync.errors import Locked, MirrorDamaged, ResourceError
 from smki_sync.files import CHECK_PREFIX, check_file_system, open_own_file, sync_directory, user_name
-from smki_sync.mirror.connection import disk_errors, no_file
+from smki_sync.mirror.connection import LINK_NAME, disk_errors, no_file
 
 _GENERATION: Final = re.compile(r"(\d{6})\.db")
 BUILDING: Final = ".building"
@@ -57,7 +57,7 @@ class MirrorDirectory:
     @property
     def link(self) -> Path:
         """The link that readers open: ``mirror.db``."""
-        return self.root / "mirror.db"
+        return self.root / LINK_NAME
 
     @property
     def generations(self) -> Path:
@@ -78,6 +78,11 @@ class MirrorDirectory:
     def proofs(self) -> Path:
         """The cache of verified signatures."""
         return self.root / "trust.db"
+
+    @property
+    def watch(self) -> Path:
+        """The notices about our certificates that were accepted."""
+        return self.root / "watch.json"
 
     @property
     def lock(self) -> Path:

@@ -16,7 +16,10 @@ from smki_sync.model.report import CertificateCounts, ChangeCounts
 
 _BASELINE: Final = "SELECT full_day, overlap_days FROM mirror WHERE one = 1"
 _STANDING: Final = "SELECT id, day FROM extract WHERE kind = 'delta' AND superseded <> 1 AND day >= ?"
-_PROVING: Final = "SELECT day FROM extract WHERE kind = 'delta' AND superseded = 0 AND day >= ?"
+_PROVING: Final = """
+SELECT day FROM extract
+ WHERE kind = 'delta' AND day >= ? AND (superseded = 0 OR superseded = 2 AND day > ?)
+"""
 _UNPROVEN: Final = "SELECT unproven_since, missing, until_full FROM mirror WHERE one = 1"
 _SET_UNPROVEN: Final = "UPDATE mirror SET unproven_since = ?, missing = ? WHERE one = 1"
 
@@ -49,12 +52,12 @@ def read_unproven(db: apsw.Connection) -> Unproven | None:
     return Unproven(since=date.fromisoformat(since), missing=tuple(map(date.fromisoformat, missing.split())))
 
 
-def update_proof(db: apsw.Connection) -> None:
-    """Set which overlap deltas are missing, after a file was merged. The mirror is proven if none is."""
+def update_proof(db: apsw.Connection, position: date) -> None:
+    """Set which deltas are missing, after a file was merged. The mirror is proven if none is."""
     baseline = read_baseline(db)
     since, _, until_full = db.execute(_UNPROVEN).get
-    rows = db.execute(_PROVING, (baseline.first_delta.isoformat(),))
-    missing = baseline.missing({date.fromisoformat(day) for (day,) in rows})
+    rows = db.execute(_PROVING, (baseline.first_delta.isoformat(), baseline.full.isoformat()))
+    missing = baseline.missing({date.fromisoformat(day) for (day,) in rows}, position)
     if not missing and not until_full:
         db.execute(_SET_UNPROVEN, (None, None))
     else:

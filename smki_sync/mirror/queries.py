@@ -1,146 +1,89 @@
 """Open the mirror read-only; find certificates by identity or filter."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.errors import MirrorDamaged, OtherSchema
-from smki_sync.mirror.connection import connect_to_read, disk_errors, mirror_errors
-from smki_sync.mirror.journal import AfterLine
-from smki_sync.mirror.rows import DEVICE, HASHES, OCTETS, holds_devices
-from smki_sync.mirror.schema import APPLICATION_ID, CERTIFICATES, IN_USE, KINDS, SCHEMA_VERSION, Value
-from smki_sync.mirror.set_digest import read_state
-from smki_sync.model.certificate import Eui, Flag, KeyId, Kind, Serial, Usage
-from smki_sync.usability import (
-    RevocationState,
-    UnusableReason,
-    UsabilityRule,
-    revocation_of,
-    unusable_reason,
-    usable_first,
+from smki_sync.mirror.connection import indexes_ends
+from smki_sync.mirror.identity_queries import (
+    COLUMNS,
+    ROWS,
+    Certificate,
+    Connection,
+    EuiIs,
+    Fingerprint,
+    Identity,
+    SerialIs,
+    SkiIs,
+    Told,
+    certificate_of,
+    check_schema,
+    connect_mirror,
+    find_certificates,
+    identity_scans,
+    ignore_progress,
+    open_mirror,
+    slices,
 )
+from smki_sync.mirror.journal import AfterLine, JournalLine
+from smki_sync.mirror.schema import (
+    CERTIFICATES,
+    DEVICE,
+    IN_USE,
+    KINDS,
+    NEVER_ENDS,
+    REVOCATION_UNKNOWN,
+    Value,
+    unusable_sql,
+)
+from smki_sync.mirror.set_digest import read_state
+from smki_sync.model.certificate import Eui, Kind, Serial, Usage
+from smki_sync.usability import StaleLists, UsabilityRule
 
 if TYPE_CHECKING:
     from smki_sync.model.extract import FileKey
     from smki_sync.model.plan import Position
     from smki_sync.model.report import CertificateCounts
 
-Connection = apsw.Connection
-"""A read-only connection to a mirror, as :func:`open_mirror` returns it."""
-
-
-@contextmanager
-def open_mirror(link: Path) -> Iterator[Connection]:
-    """Open the current mirror for reading, in one read transaction.
-
-    Raises:
-        MirrorDamaged: if the file is not a mirror of this program.
-        OtherSchema: if another version of this program wrote it.
-    """
-    with disk_errors(link):
-        db = connect_to_read(link)
-    with mirror_errors(link), closing(db):
-        _check_schema(db, link)
-        with db:
-            yield db
-
-
-def check_schema(link: Path) -> None:
-    """Open and close the mirror; raise the errors of :func:`open_mirror`, such as :class:`OtherSchema`."""
-    with open_mirror(link):
-        pass
-
-
-def _check_schema(db: apsw.Connection, link: Path) -> None:
-    if db.pragma("application_id") != APPLICATION_ID:
-        raise MirrorDamaged(f"{link} is no mirror of this program")
-    version = db.pragma("user_version")
-    if version > SCHEMA_VERSION:
-        raise OtherSchema(
-            f"{link} was written by a newer version of this program: schema {version}; this one reads"
-            f" {SCHEMA_VERSION}",
-            code="schema-newer",
-            hint="Use that version again. `smki-sync sync --full` makes a mirror for this one from a full;"
-            " its journal begins anew.",
-        )
-    if version < SCHEMA_VERSION:
-        raise OtherSchema(
-            f"{link} was written by an earlier version of this program: schema {version}; this one reads"
-            f" {SCHEMA_VERSION}",
-            code="schema-older",
-            hint="Run `smki-sync sync`: it makes the mirror anew from a full.",
-        )
-
-
-class Certificate(NamedTuple):
-    """One row of the view ``certificates``. Dates ISO 8601, times UTC with ``Z``, ``role`` a number.
-
-    ``revocation``, ``unusable``: at the time of the query, see :mod:`smki_sync.usability`.
-    """
-
-    eui: str | None
-    kind: str
-    role: int | None
-    usage: str | None
-    status: str
-    in_use: bool
-    serial: str
-    issuer: str
-    subject: str
-    not_before: str
-    not_after: str
-    ski: str | None
-    manufacturing: bool | None
-    first_seen: str
-    last_changed: str
-    withdrawn: str | None
-    flags: Flag
-    file: str
-    der: bytes
-    revoked: str | None = None
-    revoked_by: str | None = None
-    revocation_reason: str | None = None
-    issuer_revoked: str | None = None
-    unproven: bool = False
-    revoked_authority: str | None = None
-    revocation_until: str | None = None
-    revocation: RevocationState | None = None
-    unusable: UnusableReason | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether it is usable at the time of the query; the signatures of its chain are not checked."""
-        return self.unusable is None
-
-
-_JUDGED: Final = ("revocation", "unusable")
-"""Fields that depend on the time of the query. They are not stored."""
-COLUMNS: Final = ", ".join(name for name in Certificate._fields if name not in _JUDGED)
-"""Columns of the view ``certificates``, in the order that :func:`certificate_of` expects."""
-
-_IN_USE: Final = Certificate._fields.index("in_use")
-_MANUFACTURING: Final = Certificate._fields.index("manufacturing")
-_FLAGS: Final = Certificate._fields.index("flags")
-_UNPROVEN: Final = Certificate._fields.index("unproven")
-
-
-def certificate_of(row: tuple[Any, ...], rule: UsabilityRule) -> Certificate:
-    """Convert a row of :data:`COLUMNS` to a certificate, and judge whether it is usable."""
-    values = list(row)
-    values[_IN_USE] = bool(row[_IN_USE])
-    made = row[_MANUFACTURING]
-    values[_MANUFACTURING] = None if made is None else bool(made)
-    values[_FLAGS] = Flag(row[_FLAGS])
-    values[_UNPROVEN] = bool(row[_UNPROVEN])
-    found = Certificate._make((*values, None, None))
-    return found._replace(revocation=revocation_of(found, rule.at), unusable=unusable_reason(found, rule))
+__all__ = [
+    "COLUMNS",
+    "ROWS",
+    "Certificate",
+    "CertificateFilter",
+    "Connection",
+    "EuiIs",
+    "Fingerprint",
+    "Identity",
+    "Quarantined",
+    "SerialIs",
+    "SkiIs",
+    "Stamp",
+    "StatusFilter",
+    "Told",
+    "certificate_of",
+    "check_schema",
+    "connect_mirror",
+    "filter_scans",
+    "find",
+    "find_certificates",
+    "find_changed",
+    "find_of_line",
+    "identity_scans",
+    "ignore_progress",
+    "open_mirror",
+    "read_counts",
+    "read_incidents",
+    "read_issuers",
+    "read_position",
+    "read_quarantine",
+    "read_stamp",
+    "slices",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,26 +161,6 @@ def read_stamp(db: apsw.Connection) -> Stamp:
     return Stamp(position=position, digest=digest.hex, lineage=lineage, sequence=sequence)
 
 
-ROWS: Final = 50_000
-"""Rows in a slice. Reading one takes a few tenths of a second, so that progress is shown often."""
-
-Told = Callable[[int, int], None]
-"""Progress callback: called with the number of rows read and the total."""
-
-
-def ignore_progress(_done: int, _total: int) -> None:
-    """Ignore progress."""
-
-
-def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
-    """Yield the first and last id of each slice, in order; call ``told`` after each slice was read."""
-    total: int = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
-    for low in range(1, total + 1, ROWS):
-        high = min(low + ROWS - 1, total)
-        yield low, high
-        told(high, total)
-
-
 class StatusFilter(StrEnum):
     """A status to filter by: the last one in the Repository, or withdrawn (not in the last full).
 
@@ -259,6 +182,7 @@ class CertificateFilter:
     ``standings``: if empty, In-Use only, unless ``any_status``. ``issuer``: a name (RFC 4514); if no issuer
     has this name, a part of it, ignoring case. ``changed_since``: earliest date of the extract that last
     changed the certificate. ``ends_before``: end of validity in seconds since 1970, UTC.
+    ``euis``: any of these subjects.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -269,6 +193,7 @@ class CertificateFilter:
     issuer: str | None = None
     changed_since: date | None = None
     ends_before: int | None = None
+    euis: tuple[Eui, ...] = ()
 
 
 def find(
@@ -277,17 +202,42 @@ def find(
     rule: UsabilityRule,
     *,
     limit: int | None = None,
+    newest_first: bool = False,
     told: Told = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
-    ``told``: called with progress if every row must be read.
+    ``newest_first``: usable first, then In-Use, then the latest notBefore; reads every row that the filter
+    needs before the first result. Otherwise in stored order. ``told``: called with progress if every row
+    must be read.
     """
-    conditions = list(_conditions(wanted))
+    by_end = wanted.ends_before is not None and wanted.ends_before <= NEVER_ENDS and indexes_ends(db)
+    conditions = [*_conditions(wanted), *([(_ENDS_BY_INDEX, {})] if by_end else [])]
     values = {name: value for _, given in conditions for name, value in given.items()}
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
-    rows = _select_indexed(db, where, values) if _is_indexed(wanted) else _select_all(db, where, values, told)
+    is_indexed = by_end or _is_indexed(wanted)
+    if newest_first:
+        ids = _sorted_ids(db, rule, _SortQuery(where, values, limit, told, is_indexed))
+        return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
+    rows = _select_indexed(db, where, values) if is_indexed else _select_all(db, where, values, told)
     return islice((certificate_of(row, rule) for row in rows), limit)
+
+
+_CHANGED_AFTER: Final = """c.id IN (
+SELECT n.id FROM change AS j CROSS JOIN certificate AS n ON n.serial = j.serial AND n.issuer = j.issuer
+ WHERE j.sequence > :after)"""
+
+
+def find_changed(db: apsw.Connection, after: int, rule: UsabilityRule) -> Iterator[Certificate]:
+    """Yield each certificate that has a line in the journal after a number, once, as it is now."""
+    sql = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {_CHANGED_AFTER} ORDER BY c.id)"
+    return (certificate_of(row, rule) for row in db.execute(sql, {"after": after}))
+
+
+def find_of_line(db: apsw.Connection, line: JournalLine, rule: UsabilityRule) -> Certificate | None:
+    """Return the certificate of a line of the journal, as it is now."""
+    found = find_certificates(db, SerialIs(serials=(Serial(line.serial),)), rule, any_status=True)
+    return next((c for c in found if c.issuer == line.issuer), None)
 
 
 def read_issuers(db: apsw.Connection) -> list[str]:
@@ -295,14 +245,23 @@ def read_issuers(db: apsw.Connection) -> list[str]:
     return [name for (name,) in db.execute("SELECT name FROM issuer ORDER BY name")]
 
 
+def filter_scans(wanted: CertificateFilter) -> bool:
+    """Whether :func:`find` reads every row."""
+    return not _is_indexed(wanted)
+
+
 def _is_indexed(wanted: CertificateFilter) -> bool:
     """Whether an index without devices can answer the query."""
-    return wanted.role is not None or _excludes_devices(wanted)
+    return wanted.role is not None or bool(wanted.euis) or _excludes_devices(wanted)
 
 
 def _excludes_devices(wanted: CertificateFilter) -> bool:
     return bool(wanted.kinds) and Kind.DEVICE not in wanted.kinds
 
+
+_ENDS_BY_INDEX: Final = f"""c.id IN (
+SELECT id FROM certificate WHERE not_after < :ends AND not_after < {NEVER_ENDS})"""
+"""Repeats the WHERE clause of the partial index, so that SQLite can use it."""
 
 _CHANGED_SINCE: Final = """c.extract IN (SELECT id FROM extract WHERE committed >= :since)"""
 
@@ -313,6 +272,9 @@ SELECT id FROM issuer WHERE name = :issuer OR (instr(lower(name), lower(:issuer)
 
 def _conditions(wanted: CertificateFilter) -> Iterator[tuple[str, dict[str, Value]]]:
     """Yield each SQL condition with its values."""
+    if wanted.euis:
+        names = {f"eui{number}": eui for number, eui in enumerate(wanted.euis)}
+        yield f"c.eui IN ({', '.join(f':{name}' for name in names)})", dict(names)
     if _excludes_devices(wanted):
         yield f"c.kind <> {DEVICE}", {}  # as in the WHERE clause of the partial index
     if wanted.kinds:
@@ -345,6 +307,42 @@ def _status_condition(standings: tuple[StatusFilter, ...]) -> str:
     return f"({' OR '.join(conditions)})"
 
 
+_BY_ID: Final = f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE c.id = ?)"
+_ORDER: Final = "unusable, unused, begins DESC, row"
+_KEYS: Final = f"""
+SELECT {unusable_sql(":at")} IS NOT NULL OR (:refuse AND {REVOCATION_UNKNOWN}) AS unusable,
+       NOT {IN_USE} AS unused, c.not_before AS begins, c.id AS row
+  FROM certificate AS c JOIN issuer AS i ON i.id = c.issuer
+"""
+
+
+class _SortQuery(NamedTuple):
+    where: str
+    values: dict[str, Value]
+    limit: int | None
+    told: Told
+    is_indexed: bool
+
+
+def _sorted_ids(db: apsw.Connection, rule: UsabilityRule, query: _SortQuery) -> Iterator[int]:
+    """Yield ids in order. SQLite keeps them in a temporary table, which may be on disk."""
+    at = int(datetime.fromisoformat(rule.at).timestamp())
+    refuse = rule.stale_lists is StaleLists.REFUSE
+    limit = -1 if query.limit is None else query.limit
+    values = {**query.values, "at": at, "refuse": refuse, "limit": limit}
+    sql = f"{_KEYS} WHERE {query.where}"
+    if query.is_indexed:
+        yield from (row[-1] for row in db.execute(f"{sql} ORDER BY {_ORDER} LIMIT :limit", values))
+        return
+    db.execute("DROP TABLE IF EXISTS temp.found")
+    db.execute("CREATE TEMP TABLE found (unusable INTEGER, unused INTEGER, begins INTEGER, row INTEGER)")
+    for low, high in slices(db, query.told):
+        part = f"{sql} AND c.id BETWEEN :low AND :high ORDER BY {_ORDER} LIMIT :limit"
+        db.execute(f"INSERT INTO temp.found {part}", {**values, "low": low, "high": high})
+    ordered = f"SELECT row FROM temp.found ORDER BY {_ORDER} LIMIT :limit"
+    yield from (row for (row,) in db.execute(ordered, {"limit": limit}))
+
+
 def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -> Iterator[tuple[Value, ...]]:
     return db.execute(f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} ORDER BY c.id)", values)
 
@@ -357,103 +355,3 @@ def _select_all(
     )
     for low, high in slices(db, told):
         yield from db.execute(sql, {**values, "low": low, "high": high})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fingerprint:
-    """A hash of the DER. ``algorithm``: ``sha1`` or ``sha256``. ``digest``: the bytes of the hash."""
-
-    algorithm: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EuiIs:
-    """Find by the EUI-64 of the subject."""
-
-    eui: Eui
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SerialIs:
-    """Find by serial number. More than one, because text of only digits may be hex or decimal."""
-
-    serials: tuple[Serial, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkiIs:
-    """Find by subject key identifier."""
-
-    ski: KeyId
-
-
-Identity = EuiIs | SerialIs | SkiIs | Fingerprint
-
-_HASHED: Final = (
-    "c.id IN (SELECT certificate FROM fingerprint WHERE digest = :digest AND length(digest) = :octets)"
-)
-_NOT_DEVICE: Final = "c.kind <> 0 AND c.kind IN (1, 2, 3)"  # as in the WHERE clause of the partial index
-
-
-def find_certificates(
-    db: apsw.Connection,
-    identity: Identity,
-    rule: UsabilityRule,
-    *,
-    usage: str | None = None,
-    role: int | None = None,
-    any_status: bool = False,
-    told: Told = ignore_progress,
-) -> list[Certificate]:
-    """Return the certificates with this identity: usable first, then In-Use, then newest.
-
-    ``any_status``: include certificates that are not In-Use. ``told``: called with progress if every device
-    must be read.
-    """
-    where, values = _by_index(db, identity)
-    if isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values):
-        where, values = f"c.id IN ({', '.join(map(str, _scan_devices(db, identity, told)))})", {}
-    sql = (
-        f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
-        " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
-    )
-    found = db.execute(sql, {**values, "any": any_status, "usage": usage, "role": role})
-    return usable_first(certificate_of(row, rule) for row in found)
-
-
-def _by_index(db: apsw.Connection, identity: Identity) -> tuple[str, dict[str, Value]]:
-    match identity:
-        case EuiIs(eui=eui):
-            return "c.eui = :eui", {"eui": eui}
-        case SerialIs(serials=serials):
-            names = [f"s{n}" for n in range(len(serials))]
-            return f"c.serial IN ({', '.join(':' + n for n in names)})", dict(
-                zip(names, serials, strict=True)
-            )
-        case SkiIs(ski=ski):
-            kinds = "TRUE" if holds_devices(db) else _NOT_DEVICE
-            return f"{kinds} AND c.ski = :ski", {"ski": ski}
-        case Fingerprint(algorithm=algorithm, digest=digest):
-            return _HASHED, {"digest": digest, "octets": OCTETS[algorithm]}
-        case _:
-            assert_never(identity)
-
-
-def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) -> bool:
-    """Whether an index answers the query: it includes devices, or finds a certificate of any status."""
-    if holds_devices(db):
-        return True
-    return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM certificate AS c WHERE {where})", values).get)
-
-
-def _scan_devices(db: apsw.Connection, identity: SkiIs | Fingerprint, told: Told) -> Iterator[int]:
-    """Read every device; yield the ids of those that match."""
-    where, value = "ski = :value", identity.ski if isinstance(identity, SkiIs) else identity.digest
-    if isinstance(identity, Fingerprint):
-        db.create_scalar_function("fingerprint", HASHES[identity.algorithm], 1, deterministic=True)
-        where = "fingerprint(der) = :value"
-    sql = f"SELECT id FROM certificate WHERE id BETWEEN :low AND :high AND kind = {DEVICE} AND {where}"
-    for low, high in slices(db, told):
-        for (row,) in db.execute(sql, {"low": low, "high": high, "value": value}):
-            yield row

@@ -17,7 +17,7 @@ from smki_sync.merge import Baseline, FullSays, Statement, Unlisted, merge_full,
 from smki_sync.mirror import ledger, revocation, rows, set_digest
 from smki_sync.mirror.apply import CertificateGate, Held, find_held
 from smki_sync.mirror.bodies import VerifyBody, settle_bodies
-from smki_sync.mirror.connection import disk_errors
+from smki_sync.mirror.connection import disk_errors, holds_devices
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.integrity import digest_of_rows
 from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
@@ -34,7 +34,7 @@ from smki_sync.mirror.rows import (
     quarantine_record,
     values_of,
 )
-from smki_sync.mirror.schema import KINDS
+from smki_sync.mirror.schema import DEVICE, KINDS
 from smki_sync.mirror.set_digest import SetDigest
 from smki_sync.model.certificate import Rejected, RejectReason, Status
 from smki_sync.model.plan import AppliedFile
@@ -234,7 +234,7 @@ class FullMerge:
         self.entry = ledger.open_entry(db, file, is_repair=True)
         self._day = days(baseline.full)
         self._issuers = Issuers(db)
-        self._hash_devices = rows.holds_devices(db)
+        self._hash_devices = holds_devices(db)
         self._journal = JournalWriter(db, self.entry, baseline.full, at=at)
         self._done: Counter[str] = Counter()
         self.leaving = 0
@@ -262,8 +262,9 @@ class FullMerge:
         if actual.hex != stored.hex:
             _check_restored(digest, stored)
         position, _, _ = set_digest.read_state(self._db)
-        ledger.update_proof(self._db)
-        set_digest.write_state(self._db, position=self._baseline.position(position), digest=digest)
+        reached = self._baseline.position(position)
+        ledger.update_proof(self._db, reached)
+        set_digest.write_state(self._db, position=reached, digest=digest)
         return ChangeCounts(
             records=self._done.total(),
             inserted=self._done["inserted"],
@@ -305,7 +306,7 @@ class FullMerge:
         stamps = {"first": self._day, "changed": self._day, "extract": self.entry}
         self._db.execute(INSERT, values_of(record, issuer, **stamps))
         row = self._db.last_insert_rowid()
-        if self._hash_devices or record.kind != rows.DEVICE:
+        if self._hash_devices or record.kind != DEVICE:
             rows.add(self._db, row, record.der)
         self._journal.write(JournalEntry(row=row, change=ChangeKind.ADDED, before=None, after=record.status))
         self._done["inserted"] += 1

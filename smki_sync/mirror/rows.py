@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from smki_sync.mirror.schema import DEVICE_INDEX, KINDS, Value
+from smki_sync.mirror.connection import holds_devices
+from smki_sync.mirror.schema import DEVICE, DEVICE_INDEX, KINDS, Value
 from smki_sync.model.certificate import Entry, Rejected, RejectReason, Serial, Status, Usage
 
 BATCH: Final = 500
@@ -217,10 +218,6 @@ def read_evidence(xml: bytes) -> dict[str, str]:
     return {name.decode(): text.decode() for name, text in _ELEMENT.findall(xml)}
 
 
-DEVICE: Final = 0
-"""Kind of a device, as stored."""
-
-_INDEXED: Final = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'certificate_ski')"
 _FILL: Final = """
 INSERT OR IGNORE INTO fingerprint
 SELECT sha1(der), id FROM certificate WHERE {condition} UNION ALL
@@ -232,11 +229,6 @@ _ADD: Final = "INSERT OR IGNORE INTO fingerprint VALUES (?, ?), (?, ?)"
 def index_devices(db: apsw.Connection) -> None:
     """Index devices by key identifier; :func:`fill` and :func:`add` then include them."""
     db.execute(DEVICE_INDEX)
-
-
-def holds_devices(db: apsw.Connection) -> bool:
-    """Whether devices are indexed by key identifier and hash."""
-    return bool(db.execute(_INDEXED).get)
 
 
 def fill(db: apsw.Connection) -> None:

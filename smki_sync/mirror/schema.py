@@ -110,6 +110,9 @@ PAGE_BYTES: Final = 8_192  # 15 device rows a page; at 4096 only 7 fit, at 16384
 KINDS: Final = (Kind.DEVICE, Kind.ORGANISATION, Kind.OCA, Kind.DCA)
 """Kinds by the number that is stored. Append only."""
 
+DEVICE: Final = 0
+"""Kind of a device, as stored."""
+
 DISAGREEMENT: Final = """
 CREATE TABLE disagreement (       -- what the newest full says, if a delta statement or nothing else stands
     certificate   INTEGER PRIMARY KEY REFERENCES certificate (id),
@@ -287,12 +290,17 @@ def _time(column: str) -> str:
 
 
 _UNTIL: Final = f"""CASE WHEN c.kind IN ({_ORGANISATION}, {_OCA}) THEN (
-           SELECT {_time(f"max(coalesce(l.next_update, {LATEST}))")}
+           SELECT {{}}
              FROM revocation_list AS l JOIN issuer AS n ON n.name = l.issuer
             WHERE l.in_force <> 0 AND l.complete
               AND l.kind = CASE c.kind WHEN {_OCA} THEN 'arl' ELSE 'crl' END
               AND coalesce(n.same_as, n.id) = coalesce(i.same_as, i.id)) END"""
 """Latest nextUpdate of the complete lists in force of the issuer ``i`` of row ``c``."""
+_LATEST_UPDATE: Final = f"max(coalesce(l.next_update, {LATEST}))"
+
+REVOCATION_UNKNOWN: Final = f"""(c.kind IN ({_ORGANISATION}, {_OCA})
+       AND coalesce({_UNTIL.format(_LATEST_UPDATE)}, {EARLIEST}) < :at)"""
+"""Whether lists do not tell at ``:at``, in seconds since 1970, if row ``c`` of issuer ``i`` is revoked."""
 
 _IS_BELOW_REVOKED: Final = f"EXISTS (SELECT 1 FROM revoked_authority AS a WHERE {BELOW})"
 
@@ -330,7 +338,7 @@ SELECT c.eui,
        (SELECT {_time("min(a.since)")} FROM revoked_authority AS a WHERE {BELOW}) AS issuer_revoked,
        (SELECT a.subject FROM revoked_authority AS a WHERE {BELOW} ORDER BY a.since LIMIT 1)
          AS revoked_authority,
-       {_UNTIL} AS revocation_until"""
+       {_UNTIL.format(_time(_LATEST_UPDATE))} AS revocation_until"""
 _FROM: Final = """
   FROM certificate AS c
   LEFT JOIN issuer AS i ON i.id = c.issuer
@@ -387,10 +395,14 @@ PRAGMA user_version = 6;
 """
 """Upgrades a mirror of schema 5 in milliseconds: no row of ``certificate`` is written."""
 
-FEW_INDEXES: Final = """
+NEVER_ENDS: Final = 253_370_764_800
+"""First second of the year 9999, in which certificates that do not expire end (RFC 5280 4.1.2.5)."""
+
+FEW_INDEXES: Final = f"""
 CREATE INDEX certificate_others ON certificate (kind, ski) WHERE kind <> 0;
 CREATE INDEX certificate_role ON certificate (role) WHERE role IS NOT NULL;
 CREATE INDEX certificate_revoked ON certificate (revoked) WHERE revoked IS NOT NULL;
+CREATE INDEX certificate_ends ON certificate (not_after) WHERE not_after < {NEVER_ENDS};
 """
 """Indexes without devices: created before the load, because they cost it nothing."""
 

@@ -182,7 +182,7 @@ class MirrorStore:
     def apply_delta(self, file: AppliedFile, records: Records, *, clock: Clock) -> ChangeCounts:
         """Apply one delta in one transaction; raises what ``records`` raises, with nothing done.
 
-        It may be the next delta, or a late one of the overlap, which does not move the position. A delta that
+        It may be the next delta, or a late one, which does not move the position. A delta that
         was applied with the same bytes changes nothing. Raises :class:`InternalError` for any other delta.
         """
         with disk_errors(self.path), self._db:
@@ -320,19 +320,20 @@ class MirrorStore:
         ledger.close_entry(self._db, entry, applier.counts, began=began, committed=clock())
         reached = max(position.day, day)
         journal.prune(self._db, position=reached, keep_days=self._keep_changes_days)
-        ledger.update_proof(self._db)
+        ledger.update_proof(self._db, reached)
         set_digest.write_state(self._db, position=reached, digest=digest)
         return applier.counts
 
 
 def _check_follows(extract: Extract, position: Position) -> None:
-    """Raise :class:`InternalError` unless it is the next delta, or a late one of the overlap."""
+    """Raise :class:`InternalError` unless it is the next delta, or a late one."""
     baseline = Baseline(full=position.full, overlap_days=position.overlap_days)
     next_day = position.day + _DAY
     if extract.day == next_day:
         return
-    if extract.day == next_day + _DAY and next_day == position.full:
-        return  # the delta of the full's own date has left the window
-    if baseline.first_delta <= extract.day <= min(position.day, position.full):
+    if extract.day > next_day == position.full:
+        return  # the deltas between have left the window
+    is_missing = extract.day <= position.full or extract.day not in position.applied_deltas
+    if baseline.first_delta <= extract.day <= position.day and is_missing:
         return
     raise InternalError(f"{extract.name} does not follow the position {position.day}: {next_day} is next")

@@ -1,7 +1,6 @@
 """Certificate facts, status, usage, flags; EUI-64, serial number, key identifier."""
 
 import re
-from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from typing import NamedTuple, NewType
 
@@ -256,8 +255,7 @@ class Entry(NamedTuple):
     flags: Flag
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(NamedTuple):
     """One record for the quarantine: kept as evidence, never served.
 
     ``xml``: the record as it is in the file, cut at a configured length. ``serial``: the serial number

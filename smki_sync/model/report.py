@@ -69,6 +69,7 @@ class NoticeCode(StrEnum):
     SLOTS_DIFFER = "slots-differ"
     AUTHORITY_REVOKED = "authority-revoked"
     ANCHOR_DIFFERS = "anchor-differs"
+    PARTY = "party"
 
     @property
     def is_note(self) -> bool:
@@ -107,6 +108,7 @@ _BEHIND = frozenset(
         NoticeCode.SLOTS_DIFFER,
         NoticeCode.AUTHORITY_REVOKED,
         NoticeCode.ANCHOR_DIFFERS,
+        NoticeCode.PARTY,
     }
 )
 

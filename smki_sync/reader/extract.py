@@ -8,7 +8,6 @@ Iteration ends normally only if the whole file is proven good, so commit nothing
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 from lxml.etree import _Element
@@ -95,7 +94,7 @@ class ExtractReader(Generic[Made]):
             found = self._parse(number, record)
             if isinstance(found, Rejected):
                 self.rejected += 1
-                found = replace(found, xml=evidence(record, limit=self._limits.evidence_bytes))
+                found = found._replace(xml=evidence(record, limit=self._limits.evidence_bytes))
             yield found
         self._check_share()
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -11,7 +11,7 @@ from typing import Final
 
 from smki_sync.catalogue import read_catalogue
 from smki_sync.download import ReconnectingSource
-from smki_sync.errors import SourceMissing, UsageError
+from smki_sync.errors import SourceError, SourceMissing, UsageError
 from smki_sync.events import Building, Detail, Listing, Planned
 from smki_sync.mirror.directory import hold_lock
 from smki_sync.mirror.queries import (
@@ -47,10 +47,19 @@ from smki_sync.sync.runner import check_space, prepare_mirror, remember_journal
 from smki_sync.sync.signature_gate import signature_gate
 from smki_sync.sync.streaming_load import download_all
 
+_LAST: Final = time(23, 59, 59)
+"""Files of a day are published until late in the evening."""
+
 
 def as_of(job: SyncJob, until: date | None) -> SyncJob:
     """Return the job as of the day that is restored: on that day, nothing in the listing was late."""
     return replace(job, today=min(job.today, until or job.today))
+
+
+def checking_time(job: SyncJob) -> datetime:
+    """Return the time for which ``verify`` checks: now, or the end of the date that a rehearsal sets."""
+    now = job.clock().astimezone(UTC)
+    return now if job.today == now.date() else datetime.combine(job.today, _LAST, UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,6 +389,9 @@ def _attempt(request: _Request, archiver: Archiver, *, without: Collection[FileK
             check_space(job, decision.plan)
             streaming = ending.enter_context(streaming_load(job, decision))
             files, damaged = download_all(job, source, decision.plan.extracts, streaming)
+            for one in damaged:
+                if isinstance(one.error, SourceError):
+                    raise one.error
             companions = download_companions(job, source, decision)
         times.append(job.clock())
 
@@ -430,7 +442,7 @@ def _check(
         known=find,
         unlisted=unlisted,
         anchors=request.anchors,
-        at=job.clock(),
+        at=checking_time(job),
         step=step,
         chance=request.chance,
     )

@@ -23,7 +23,7 @@ from smki_sync.mirror.queries import (
 from smki_sync.mirror.signature_cache import empty_signature_cache
 from smki_sync.model.certificate import Eui, Serial
 from smki_sync.usability import UsabilityRule
-from smki_sync.verify.inspector import Inspector, chain_validator
+from smki_sync.verify.inspector import FoundProblem, Inspector, chain_validator
 
 SAMPLE: Final = 200
 """Certificates in a random sample that is queried and verified: enough to meet any error that is not rare."""
@@ -145,7 +145,17 @@ def _check_chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chan
     with empty_signature_cache() as proofs:
         tally = Inspector(chain_validator(db, anchors, at), proofs).inspect(rows).tally
     detail = f"{tally.checked - tally.faulty} of {tally.checked} certificates lead to a trust anchor"
+    errors = [one for one in tally.found if one.finding.is_error]
+    if errors:
+        detail += f". First error: {_problem_text(errors[0])}"
     return RestoreCheck(name="chains", passed=not tally.faulty, detail=detail)
+
+
+def _problem_text(found: FoundProblem) -> str:
+    """Name a certificate and what is wrong with it."""
+    one, finding = found.subject, found.finding
+    detail = f" ({finding.detail})" if finding.detail else ""
+    return f"serial {one.serial} of {one.issuer}: {finding.code.words}{detail}"
 
 
 def _unfit(generation: Path, why: str) -> MirrorDamaged:

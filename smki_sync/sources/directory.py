@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceReadFailed
 from smki_sync.model.extract import RemoteFile, UnrecognisedReason
 from smki_sync.sources.base import (
     Chunks,
@@ -182,6 +182,4 @@ def _error_of(exc: OSError, path: Path) -> SourceError:
             f"reading {path} is not permitted ({why})",
             hint="Give the user who runs smki-sync permission to read it.",
         )
-    return SourceUnreachable(
-        f"reading {path} failed ({why})", code="read-failed", hint="Check the medium or the share."
-    )
+    return SourceReadFailed(f"reading {path} failed ({why})", hint="Check the medium or the share.")

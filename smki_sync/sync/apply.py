@@ -433,8 +433,7 @@ def _without_gap(plan: Plan) -> tuple[tuple[Extract, ...], tuple[Extract, ...]]:
     assert plan.full is not None
     day = plan.full.day
     every = {delta.day: delta for delta in (*plan.overlap, *plan.deltas)}
-    if day not in every and plan.deltas and plan.deltas[0].day == day + DAY:
-        day += DAY  # the delta of the full's own date has left the window
+    day = min((known for known in every if known >= day), default=day)  # those before have left the window
     run: list[Extract] = []
     while day in every:
         run.append(every[day])

@@ -12,6 +12,7 @@ from smki_sync.catalogue import Offered, OfferedList, OfferedSlots, read_offered
 from smki_sync.download import ReconnectingSource
 from smki_sync.errors import BadExtract, SourceError, SourceRefused
 from smki_sync.events import Detail
+from smki_sync.lookup.watch import authority_revoked_name, read_accepted
 from smki_sync.mirror.inspection import read_authorities
 from smki_sync.mirror.journal import ChangeKind
 from smki_sync.mirror.ledger import utc
@@ -152,7 +153,8 @@ def authority_revoked(found: AuthorityImpact) -> Notice:
         code=NoticeCode.AUTHORITY_REVOKED,
         message=f"The authority {found.subject}, serial {found.serial}, was revoked on"
         f" {text_of(found.since)}. {found.certificates} In-Use certificates are below it.",
-        hint="Do not use these certificates. Ask the DCC which authority replaces it.",
+        hint="Do not use these certificates. Ask the DCC which authority replaces it. Then run `smki-sync"
+        f" watch --accept {authority_revoked_name(found.serial)}`.",
     )
 
 
@@ -338,11 +340,13 @@ def check_lists(job: SyncJob, generation: Path | None, offered: tuple[Offered, .
 
 
 def check_authorities(job: SyncJob, generation: Path) -> Iterator[Notice]:
-    """Report revoked authorities, and authorities that differ from a trust anchor."""
+    """Report revoked authorities until they are accepted, and authorities that differ from a trust anchor."""
+    accepted = read_accepted(job.directory.watch) or frozenset()
     with open_mirror(generation) as db:
         impacts = count_below_revoked(db)
         rows = list(read_authorities(db)) if job.anchors else []
-    yield from map(authority_revoked, impacts)
+    pending = [one for one in impacts if authority_revoked_name(one.serial) not in accepted]
+    yield from map(authority_revoked, pending)
     anchors = anchors_of(job.anchors)
     for row in rows:
         if differs_from_anchor(anchors, row.issuer, row.serial, row.der):

@@ -5,8 +5,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smki_sync.catalogue import read_catalogue
-from smki_sync.download import DownloadedFile, download
-from smki_sync.errors import BadExtract, MirrorDamaged
+from smki_sync.download import (
+    DownloadedFile,
+    RetryAction,
+    concerns_one_file,
+    download,
+    retry_action_of,
+)
+from smki_sync.errors import BadExtract, MirrorDamaged, SourceError
 from smki_sync.events import Listing, Planned
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import check_schema, open_mirror, read_incidents, read_position
@@ -55,8 +61,19 @@ class UnusableFile:
     """A file that could not be used. ``sha256``: of the file, if it was downloaded."""
 
     extract: Extract
-    error: BadExtract
+    error: BadExtract | SourceError
     sha256: str | None = None
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Whether another file of the same listing may be used instead.
+
+        A file that is changing is complete in the next run, and after a lost connection nothing can be
+        downloaded.
+        """
+        if isinstance(self.error, BadExtract):
+            return True
+        return concerns_one_file(self.error) and retry_action_of(self.error) is not RetryAction.WAIT
 
 
 def inspect_mirror(directory: MirrorDirectory) -> MirrorSnapshot:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
+from smki_sync.errors import BadExtract
 from smki_sync.model.certificate import Flag
 from smki_sync.model.extract import ExtractKind, UnrecognisedFile, UnrecognisedReason
 from smki_sync.model.plan import Action, Plan, Position, Reason
@@ -128,6 +129,7 @@ _NAMED = 5
 class RunFacts:
     """What a run has done, for the notices.
 
+    ``blocking``: the earliest file without which the mirror cannot continue, if it has disappeared.
     ``companions``: notices about lists, anchor slots and the archive.
     ``history_lost``: journal and ledger of the previous generation could not be copied.
     """
@@ -137,6 +139,7 @@ class RunFacts:
     counts: CertificateCounts
     statistics: ReadStatistics = field(default_factory=ReadStatistics)
     unusable: tuple[UnusableFile, ...] = ()
+    blocking: UnusableFile | None = None
     history_lost: bool = False
     companions: tuple[Notice, ...] = ()
 
@@ -148,6 +151,7 @@ def collect_notices(job: SyncJob, decision: Decision, facts: RunFacts) -> tuple[
         *_listing_empty(decision),
         *_blocked(facts.plan),
         *_missing(facts.plan),
+        *_disappeared(facts.blocking),
         *_late(job, decision, facts),
         *_quarantined(facts.counts),
         *_empty(decision, facts.position),
@@ -214,6 +218,15 @@ def _missing(plan: Plan) -> Iterator[Notice]:
             code=NoticeCode.DELTAS_MISSING,
             message=f"Missing deltas: {_list(d.isoformat() for d in plan.missing)}.",
             hint="Contact the DCC. The next run continues when they, or a newer full, are available.",
+        )
+
+
+def _disappeared(blocking: UnusableFile | None) -> Iterator[Notice]:
+    if blocking:
+        yield Notice(
+            code=NoticeCode.DELTAS_MISSING,
+            message=f"{blocking.extract.name} has disappeared: {blocking.error.message}.",
+            hint="The next run lists again. If the file stays away, contact the DCC.",
         )
 
 
@@ -295,11 +308,15 @@ def unproven_notice(counts: CertificateCounts) -> Iterator[Notice]:
 
 def _damaged(facts: RunFacts) -> Iterator[Notice]:
     for one in facts.unusable:
+        if one is facts.blocking:
+            continue
         sha256 = f" (SHA-256 {one.sha256})" if one.sha256 else ""
         yield Notice(
             code=NoticeCode.DELTA_DAMAGED,
             message=f"{one.extract.name} cannot be used{sha256}: {one.error.message}.",
-            hint="Contact the DCC, with this name and hash. The run continued without the file.",
+            hint="Contact the DCC, with this name and hash. The run continued without the file."
+            if isinstance(one.error, BadExtract)
+            else f"The run continued without the file. {one.error.hint}",
         )
 
 

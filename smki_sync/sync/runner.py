@@ -21,6 +21,7 @@ from smki_sync.errors import (
     MirrorError,
     MirrorNotWritable,
     SourceError,
+    SourceMissing,
     UsageError,
 )
 from smki_sync.events import Detail
@@ -139,8 +140,9 @@ def run(job: SyncJob, *, full: bool = False, forget_list: str | None = None) -> 
     ``forget_list``: RFC 4514 name or key identifier of an issuer whose lists any available list may replace.
 
     A file that cannot be used is a missing file: the deltas before it are applied, and another full is used
-    if there is one. Otherwise its error is raised, as ``BadExtract``. Raises the errors of
-    :mod:`smki_sync.errors`; then the mirror is as the last committed file left it.
+    if there is one. Otherwise the error of the earliest file is raised, except that a file which has
+    disappeared is a notice. Raises the errors of :mod:`smki_sync.errors`; then the mirror is as the last
+    committed file left it.
     """
     job.directory.prepare()
     job = replace(job, terms=replace(job.terms, clock=job.clock, on_transfer=DownloadLedger(job)))
@@ -297,6 +299,8 @@ class _Run:
     def _next_decision(self, rounds: Sequence[_Round]) -> Decision | None:
         """Plan again if a file could not be used and another one helps."""
         last = rounds[-1]
+        if not all(one.is_replaceable for one in last.result.unusable):
+            return None
         news = {one.extract.key for one in last.result.unusable} - last.decision.unusable
         return plan_again(self._job, last.decision, news) if news else None
 
@@ -311,8 +315,11 @@ class _Run:
         position, counts = _state(generation)
         unusable = {one.extract.key: one for done in rounds for one in done.result.unusable}
         plan = rounds[-1].decision.plan
-        _raise_if_blocked(unusable.values(), plan, position)
-        _tidy(job, plan, self._archiver)
+        blocking = _blocking(unusable.values(), plan, position)
+        if blocking and not isinstance(blocking.error, SourceMissing):
+            raise blocking.error
+        if not blocking:
+            _tidy(job, plan, self._archiver)
         notices = collect_notices(
             job,
             rounds[0].decision,
@@ -322,6 +329,7 @@ class _Run:
                 counts=counts,
                 statistics=self._statistics,
                 unusable=tuple(unusable.values()),
+                blocking=blocking,
                 history_lost=any(done.result.history_lost for done in rounds),
                 companions=(*self._notices, *settled.attention, *self._archiver.notices()),
             ),
@@ -336,13 +344,14 @@ class _Run:
         )
 
 
-def _raise_if_blocked(unusable: Iterable[UnusableFile], plan: Plan, position: Position | None) -> None:
-    """Raise the error of a file without which the mirror cannot continue."""
-    for one in unusable:
+def _blocking(unusable: Iterable[UnusableFile], plan: Plan, position: Position | None) -> UnusableFile | None:
+    """Return the earliest file without which the mirror cannot continue."""
+    for one in sorted(unusable, key=lambda one: one.extract.day):
         is_full = one.extract.kind is ExtractKind.FULL
         blocks = plan.full in (None, one.extract) if is_full else position and one.extract.day > position.day
         if position is None or blocks:
-            raise one.error
+            return one
+    return None
 
 
 def _state(generation: Path | None) -> tuple[Position | None, CertificateCounts]:

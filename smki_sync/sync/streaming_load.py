@@ -10,8 +10,14 @@ from threading import Thread
 from types import TracebackType
 from typing import Final, Self
 
-from smki_sync.download import DownloadedFile, ReconnectingSource, download, partial_path
-from smki_sync.errors import BadExtract, SmkiSyncError
+from smki_sync.download import (
+    DownloadedFile,
+    ReconnectingSource,
+    concerns_one_file,
+    download,
+    partial_path,
+)
+from smki_sync.errors import BadExtract, SmkiSyncError, SourceError
 from smki_sync.events import Detail, Reading
 from smki_sync.mirror.build import GenerationBuilder
 from smki_sync.mirror.connection import disk_errors
@@ -223,15 +229,20 @@ class StreamingLoad:
 def download_all(
     job: SyncJob, source: ReconnectingSource, extracts: Iterable[Extract], streaming: StreamingLoad
 ) -> tuple[dict[str, DownloadedFile], tuple[UnusableFile, ...]]:
-    """Download files in order, and load a large full meanwhile; return them, and the unusable ones."""
+    """Download files in order, and load a large full meanwhile; return them, and the unusable ones.
+
+    A file that is not available does not block the others. After the source is lost, no other is tried.
+    """
     files: dict[str, DownloadedFile] = {}
-    damaged: list[UnusableFile] = []
+    unusable: list[UnusableFile] = []
     for extract in extracts:
         try:
             files[extract.name] = _download(job, source, extract, streaming)
-        except BadExtract as error:
-            damaged.append(UnusableFile(extract=extract, error=error))
-    return files, tuple(damaged)
+        except (BadExtract, SourceError) as error:
+            unusable.append(UnusableFile(extract=extract, error=error))
+            if isinstance(error, SourceError) and not concerns_one_file(error):
+                break
+    return files, tuple(unusable)
 
 
 def _download(

@@ -72,6 +72,7 @@ def documents(place: Path, original: Path) -> dict[str, list[Json]]:
         ],
         "bundle": [say("bundle", device, "--role", "2", "--for", "6.15.1"), _bundled(place)],
         "resolve": [say("resolve", *_listed(place, device))],
+        "watch": [say("watch", "--config", _with_party(place, days)) for days in (0, 3650)],
         "evidence": [
             say("show", device, "--as-of", "2026-11-11"),
             say("show", device, "--as-of", "2020-11-11"),
@@ -105,6 +106,16 @@ def _listed(place: Path, device: str) -> tuple[str, ...]:
     return ("devices.txt",)
 
 
+def _with_party(place: Path, days: int) -> str:
+    """A configuration of which some certificate ends within ``days``; more days give more notices."""
+    with closing(sqlite3.connect(place / "mirror" / "mirror.db")) as db:
+        sql = "SELECT eui FROM certificates WHERE kind = 'organisation' AND in_use ORDER BY not_after LIMIT 1"
+        (eui,) = db.execute(sql).fetchone()
+    text = (place / "smki-sync.toml").read_text()
+    (place / "party.toml").write_text(f'{text}[party]\neuis = ["{eui}"]\nwarn_days = {days}\n')
+    return "party.toml"
+
+
 def _changed(place: Path) -> str:
     """A certificate with a line in the journal."""
     with closing(sqlite3.connect(place / "odd" / "mirror.db")) as db:
@@ -135,6 +146,7 @@ FAILING: dict[str, tuple[str, ...]] = {
     "check": ("devices.txt", "--mirror", "none"),
     "bundle": ("00-DB-12-34-56-78-90-A4", "--role", "2", "--for", "pem", "--mirror", "none"),
     "resolve": ("devices.txt", "--mirror", "none"),
+    "watch": ("--mirror", "none"),
     "export": ("--mirror", "none", "--format", "pem", "--output", "nothing"),
     "quarantine": ("--mirror", "none"),
     "reconcile": ("--source", "file:///nowhere"),

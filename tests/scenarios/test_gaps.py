@@ -150,17 +150,19 @@ def test_a_hole_that_a_newer_full_covers_is_closed_with_that_full(party: Party) 
     assert party.equals_the_repository()
 
 
-def test_a_full_of_nine_days_ago_does_not_join_and_makes_no_mirror(party: Party, tmp_path: Path) -> None:
+def test_new_mirror_is_unproven_when_deltas_after_its_full_left_the_window(
+    party: Party, tmp_path: Path
+) -> None:
     party.repository.advance(6, faults=[Fault.WITHHOLD_FULL])
     fresh = Party(repository=party.repository, service=party.service, mirror=tmp_path / "fresh")
     code, said = fresh.sync()
     assert (party.repository.today - FULLS[1]).days == 9
     assert (code, said["outcome"]) == (3, "behind")
-    assert (said["plan"]["action"], said["plan"]["reason"]) == ("blocked", "full-too-old")
-    assert said["plan"]["missing"] == [(FULLS[1] + n * DAY).isoformat() for n in (1, 2)]
-    assert (said["position"], said["applied"]) == (None, [])
-    assert "blocked" in {one["code"] for one in said["attention"]}
-    assert not (fresh.mirror / "mirror.db").exists()
+    assert (said["plan"]["action"], said["plan"]["reason"]) == ("full", "no-mirror")
+    assert said["unproven"]["missing"] == [(FULLS[1] + n * DAY).isoformat() for n in range(-2, 3)]
+    assert "unproven" in {one["code"] for one in said["attention"]}
+    code, said = fresh.sync()
+    assert (code, said["outcome"], said["applied"]) == (3, "behind", [])
     code, said = party.sync()
     assert (code, said["plan"]["reason"]) == (0, "deltas-available")
 

@@ -69,6 +69,7 @@ def entry(
     subject: str = "",
     manufacturing: bool | None = None,
     flags: Flag = Flag(0),  # noqa: B008  an immutable value
+    not_after: int = 253_402_300_799,
 ) -> Entry:
     """The record of certificate ``n``; its body is any octets, for the mirror never looks into it."""
     name = eui or eui_of(n)
@@ -77,7 +78,7 @@ def entry(
         issuer=issuer,
         subject=subject,
         not_before=1_762_000_000,
-        not_after=253_402_300_799,
+        not_after=not_after,
         kind=kind,
         eui=name,
         role=role,

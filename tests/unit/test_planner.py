@@ -257,8 +257,8 @@ def test_a_newer_full_is_no_reason_to_download_it(full: int) -> None:
         pytest.param(
             -15,
             on_offer(fulls=[-9], deltas=WEEK),
-            blocked(Reason.FULL_TOO_OLD, missing=[-8, -7]),
-            id="the full on offer is newer, but the deltas do not reach back to it",
+            anew(Reason.GAP_BEYOND_WINDOW, -9, deltas=WEEK, unproven=range(-11, -6)),
+            id="the deltas do not reach back to the newer full: from the first one available",
         ),
     ],
 )
@@ -379,8 +379,8 @@ def test_a_lost_mirror_outranks_a_request(state: MirrorState) -> None:
         ),
         pytest.param(
             on_offer(fulls=[-8], deltas=WEEK),
-            blocked(Reason.FULL_TOO_OLD, missing=[-7]),
-            id="a full of eight days ago does not",
+            anew(Reason.NO_MIRROR, -8, deltas=WEEK, unproven=range(-10, -6)),
+            id="a full of eight days ago does not, and the mirror is unproven",
         ),
         pytest.param(
             on_offer(fulls=[-8], deltas=WEEK_BEFORE_TODAYS),
@@ -389,13 +389,13 @@ def test_a_lost_mirror_outranks_a_request(state: MirrorState) -> None:
         ),
         pytest.param(
             on_offer(fulls=[-9], deltas=WEEK),
-            blocked(Reason.FULL_TOO_OLD, missing=[-8, -7]),
-            id="a full of nine days ago does not",
+            anew(Reason.NO_MIRROR, -9, deltas=WEEK, unproven=range(-11, -6)),
+            id="a full of nine days ago does not, and the mirror is unproven",
         ),
         pytest.param(
             on_offer(fulls=[-9], deltas=[-6, -4]),
-            blocked(Reason.FULL_TOO_OLD, missing=[-8, -7]),
-            id="only the dates before the first later delta part them",
+            anew(Reason.NO_MIRROR, -9, missing=[-7, -5], unproven=[-11, -10, -9]),
+            id="a hole inside the window: no later delta is applied",
         ),
         pytest.param(
             on_offer(fulls=[-9, -8]),
@@ -449,6 +449,26 @@ def test_mirror_at_the_day_before_its_full_continues_with_the_delta_of_the_full(
     hole = on_offer(fulls=[-3], deltas=[-5, -4, -2, -1])
     assert told(decide(hole, stands)) == blocked(Reason.HOLE_IN_DELTAS, missing=[-3], unproven=[-3])
     assert told(decide(on_offer(fulls=[-3], deltas=[-5, -4]), stands)) == replace(nothing(), unproven=(-3,))
+
+
+def test_mirror_continues_with_first_delta_available_when_those_after_its_full_left() -> None:
+    offer = on_offer(fulls=[-10], deltas=WEEK)
+    made = decide(offer, at(-11, full=-10))
+    assert told(made) == some(*WEEK, unproven=range(-10, -6))
+    assert (
+        decide(on_offer(fulls=[-10, -3], deltas=WEEK), at(-11, full=-10)).reason is Reason.GAP_BEYOND_WINDOW
+    )
+
+
+def test_full_is_taken_when_the_delta_after_the_available_ones_has_left_the_window() -> None:
+    made = decide(on_offer(fulls=[0], deltas=[-3]), at(-4, full=-5), policy=Policy(window_days=1))
+    assert told(made) == anew(Reason.GAP_BEYOND_WINDOW, 0, unproven=[-2, -1, 0])
+
+
+def test_skipped_delta_is_applied_when_it_is_available_after_all() -> None:
+    held = replace(at(0, full=-9), applied=applied(*(delta(n) for n in range(-11, 1) if n != -8)))
+    made = decide(on_offer(deltas=range(-8, 1)), held)
+    assert (numbers(delta.day for delta in made.overlap), made.unproven) == ([-8], ())
 
 
 def test_mirror_continues_after_its_full_when_that_delta_has_left_the_window() -> None:
@@ -749,7 +769,7 @@ def test_deltas_that_move_the_position_have_no_gap(
         start = reached(made, position)
         full = made.full.day if made.full else position.full if position else None
         skipped = (days[0] - start).days - 1
-        assert skipped == 0 or (skipped == 1 and full == start + timedelta(days=1))
+        assert skipped == 0 or full == start + timedelta(days=1)
     assert len(set(made.extracts)) == len(made.extracts)
     assert set(made.extracts) <= {*offer.fulls, *offer.deltas}
 
@@ -876,6 +896,6 @@ def test_a_full_is_asked_for_only_where_somebody_asks_for_it() -> None:
     assert (made.action, made.reason) == (Action.NONE, Reason.UP_TO_DATE)
 
 
-def test_a_delta_of_tomorrow_is_believed_though_nothing_else_is_near_it() -> None:
+def test_delta_of_tomorrow_counts_when_no_other_file_is_near() -> None:
     made = decide(on_offer(fulls=[-9], deltas=[1]))
-    assert (made.action, made.reason) == (Action.BLOCKED, Reason.FULL_TOO_OLD)
+    assert (numbers(made.missing), made.deltas) == (list(range(-5, 1)), ())

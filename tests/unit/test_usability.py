@@ -176,3 +176,5 @@ def test_newest_usable_is_ambiguous_only_with_different_keys() -> None:
     another = certificate(serial="03", der=made(Plan(), PKI.dca))
     broken = certificate(serial="04", der=b"broken")
     assert newest_usable([broken, another, first, again]) == [first, another, broken]
+    named, renewed = (certificate(serial=f"0{n}", der=b"?", ski="0A") for n in (5, 6))
+    assert newest_usable([named, renewed]) == [named]

@@ -74,9 +74,12 @@ class Sound:
         return self.fulls[max(days)] if days else None
 
     def has_left(self, day: int) -> bool:
-        """Whether a delta has been removed after its seven days, and does not merely fail to appear."""
-        first, last = min(self.first_source, default=day), max(self.first_source, default=day)
-        return day < first and (last - day >= WINDOW or self.today - day > WINDOW)
+        """Whether a delta that is not on offer has been removed after its seven days.
+
+        An older delta that came late may still be there.
+        """
+        last = max(self.first_source, default=day)
+        return last > day and (last - day >= WINDOW or self.today - day > WINDOW)
 
 
 class ReferenceMirror:

@@ -110,6 +110,19 @@ def test_body_stays_when_one_file_states_two_that_verify(place: Path, first: int
         assert view_of(mirror, 23).rows == before
 
 
+@pytest.mark.parametrize("first", [ISSUED, SIGNED_TOO])
+def test_first_body_of_a_full_stays_when_the_full_is_loaded_again(place: Path, first: int) -> None:
+    """For many certificates, so that it cannot depend on how the bytes of the two compare."""
+    numbers = range(20, 40)
+    pairs = [(record(n, body=first), record(n, body=1 - first)) for n in numbers]
+    both = full(5, EVERYTHING, *(one for pair in pairs for one in pair))
+    files = named([both, *(delta(day) for day in range(3, 8))])
+    mirror = load(place, 8, list(files.values()))
+    for _ in range(2):
+        assert {view_of(mirror, 8).rows[number].body for number in numbers} == {first}
+        mirror.sync(files, 8, full=True)
+
+
 def test_conflicting_body_is_not_served_when_the_full_does_not_list_the_certificate(place: Path) -> None:
     files = [full(10), delta(8), delta(9), delta(10, record(C, "N"))]
     mirror = load(place, 11, files)
@@ -221,6 +234,22 @@ def test_unproven_mirror_heals_by_a_full_that_was_compared_before_a_restore(plac
     mirror.sync(named(later), 19)
     view = view_of(mirror, 19)
     assert (view.position, view.missing) == (18, None)
+
+
+def test_mirror_is_unproven_until_each_delta_after_its_full_is_applied(place: Path) -> None:
+    """The delta of the full's date and the next one have left the window when the full is loaded."""
+    mirror = load(place, 20, [full(10), *(delta(day) for day in range(13, 20))])
+    assert (view_of(mirror, 20).position, view_of(mirror, 20).missing) == (19, (8, 9, 10, 11, 12))
+    archive = named(
+        [full(10), *(delta(day) for day in (8, 9, 10, 11)), *(delta(day) for day in range(13, 20))]
+    )
+    mirror.sync(archive, 20)
+    assert view_of(mirror, 20).missing == (12,)
+    later = named([full(17, without(C)), *(delta(day) for day in range(13, 21))])
+    outcome = mirror.sync(later, 21)
+    view = view_of(mirror, 21)
+    assert (outcome.exit, view.position, view.missing) == (CURRENT, 20, None)
+    assert C not in view.in_use
 
 
 def test_older_generation_that_is_put_back_does_not_mislead_a_follower(place: Path) -> None:

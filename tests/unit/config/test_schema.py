@@ -18,6 +18,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-
 
 
 LATER_KEYS = {
+    "party.euis",
+    "party.warn_days",
     "repository.engine",
     "repository.ssh_config",
     "policy.stale_lists",
@@ -31,7 +33,8 @@ LATER_KEYS = {
     "serve.answer_when_behind_days",
     "serve.rate",
 }
-"""Keys of features that came after the reduction (decision 16): the OpenSSH engine, stale lists, serve."""
+"""Keys of features that came after the reduction (decision 16): the OpenSSH engine, stale lists, serve,
+watch."""
 
 
 def test_configuration_has_at_most_50_keys_without_later_features() -> None:

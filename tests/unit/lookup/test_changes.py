@@ -36,6 +36,18 @@ def test_a_line_has_the_promised_fields_and_a_token(ask: Shell) -> None:
     assert len({one["token"].partition(":")[0] for one in found}) == 1
 
 
+def test_changes_with_certificates_adds_the_certificate_to_each_line(ask: Shell) -> None:
+    found = lines(ask("changes", "--since", "0", "--with-certificates"))
+    assert found
+    for line in found:
+        certificate = line.pop("certificate")
+        assert [certificate[name] for name in ("serial", "issuer")] == [line["serial"], line["issuer"]]
+        assert certificate["pem"].startswith("-----BEGIN CERTIFICATE-----")
+    assert found == lines(ask("changes", "--since", "0"))
+    ran = ask("changes", "--since", "0", "--with-certificates", "--format", "csv")
+    assert (ran.code, ran.raw) == (2, b"")
+
+
 def test_a_token_a_number_and_a_date_each_begin_where_they_say(ask: Shell, first: str) -> None:
     every = lines(ask("changes", "--since", "0"))
     assert lines(ask("changes", "--since", first)) == every

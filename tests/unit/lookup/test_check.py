@@ -8,19 +8,21 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha1, sha256
+from pathlib import Path
 
 import pytest
 from support.cli import Ran, Shell, command_line
-from support.mirror_builders import OTHER_ISSUER, Record, build, entry, eui_of, serial_of
+from support.list_builders import arrival, revoke
+from support.mirror_builders import OTHER_ISSUER, Record, build, entry, eui_of, november, serial_of
 from support.party import OTHER_SUPPLIER, SUPPLIER, ders, party_mirror, shell
-from support.x509_builders import DS, NOBODY, REAL, SKI, issue, with_null_parameters
+from support.x509_builders import DS, ISSUING_OCA, NOBODY, REAL, SKI, issue, with_null_parameters
 
 from smki_sync.lookup.check import BATCH_LINES, CheckOptions, check_lines
 from smki_sync.lookup.inputs import open_input
 from smki_sync.lookup.verdicts import CheckVerdict
 from smki_sync.mirror.directory import MirrorDirectory
 from smki_sync.mirror.queries import open_mirror
-from smki_sync.model.certificate import Entry, KeyId, Usage
+from smki_sync.model.certificate import Entry, KeyId, Kind, Usage
 from smki_sync.usability import rule_at
 from smki_sync.x509 import read_facts
 from smki_sync.x509.der import to_pem
@@ -148,6 +150,56 @@ def test_role_that_nobody_has_is_missing(ask: Shell) -> None:
     assert verdicts(check(ask, OTHER_SUPPLIER, "--need", "DS", "--role", "supplier")) == [("DS", "ready")]
 
 
+def test_certificates_below_a_revoked_authority_are_issuer_revoked(tmp_path: Path) -> None:
+    party_mirror(tmp_path / "mirror", others={"R": [ISSUING_OCA]})
+    ran = check(shell(tmp_path), OTHER_SUPPLIER, "--need", "DS")
+    assert verdicts(ran) == [("DS", "issuer-revoked")]
+    assert "CN=Z1,OU=07" in rows(ran)[0]["why"]
+
+
+def test_failed_supplier_has_forty_revoked_certificates(tmp_path: Path) -> None:
+    directory = MirrorDirectory(tmp_path / "mirror")
+    directory.prepare()
+    generation = directory.next_generation()
+    build(generation, [entry(n, kind=Kind.ORGANISATION, role=2) for n in range(1, 51)])
+    revoke(generation, arrival(*range(1, 41), next_update=None))
+    directory.publish(generation)
+    ran = check(shell(tmp_path, "2026-11-20"), "\n".join(map(eui_of, range(1, 51))), "--need", "DS")
+    assert [row["verdict"] for row in rows(ran)] == ["revoked"] * 40 + ["ready"] * 10
+    assert all("CRL.gz number 1" in row["why"] for row in rows(ran)[:40])
+
+
+def test_withdrawn_certificate_is_withdrawn(tmp_path: Path) -> None:
+    directory = MirrorDirectory(tmp_path / "mirror")
+    directory.prepare()
+    first, second = directory.next_generation(), directory.generations / "000002.db"
+    build(first, [entry(1), entry(2)])
+    build(second, [entry(2)], day=november(16), old=first)
+    directory.publish(second)
+    ran = check(shell(tmp_path, "2026-11-20"), f"{eui_of(1)}\n{eui_of(2)}", "--need", "DS")
+    assert [row["verdict"] for row in rows(ran)] == ["withdrawn", "ready"]
+
+
+def test_revoked_successor_is_not_hidden_by_an_expired_certificate(tmp_path: Path) -> None:
+    directory = MirrorDirectory(tmp_path / "mirror")
+    directory.prepare()
+    generation = directory.next_generation()
+    old = lived(entry(1, eui=eui_of(1)), "2020-01-01", "2024-12-31")
+    build(generation, [old, entry(2, "R", eui=eui_of(1))])
+    directory.publish(generation)
+    (row,) = rows(check(shell(tmp_path, "2026-11-20"), eui_of(1), "--need", "DS"))
+    assert (row["verdict"], row["serial"]) == ("revoked", serial_of(2))
+
+
+def test_unknown_revocation_is_a_remark_or_not_usable(ask: Shell) -> None:
+    ran = check(ask, OTHER_SUPPLIER, "--need", "DS")
+    assert (ran.code, rows(ran)[0]["why"][:19]) == (0, "Revocation unknown:")
+    file = ask.place / "strict.toml"
+    file.write_text('[mirror]\npath = "mirror"\n[policy]\nstale_lists = "refuse"\n')
+    ran = check(ask, OTHER_SUPPLIER, "--need", "DS", "--config", "strict.toml")
+    assert (ran.code, verdicts(ran)) == (10, [("DS", "revocation-unknown")])
+
+
 # Real certificates.
 
 
@@ -241,6 +293,27 @@ def test_existing_output_is_kept_without_force(small: Shell) -> None:
     kept = written(small, "kept.csv", "mine")
     assert small("check", list_file, "--output", kept).code == 2
     assert (small.place / kept).read_text() == "mine"
+
+
+def test_columns_of_the_table_are_chosen(small: Shell) -> None:
+    list_file = written(small, "sites.csv", f"eui,site\n{UNKNOWN},High Street\n{eui_of(1)},Main Street\n")
+    ran = small("check", list_file, "--need", "DS", "--columns", "line,site,verdict,mirror_eui")
+    table = [
+        line.split("  ") for line in ran.out.splitlines() if "Street" in line or line.startswith("line ")
+    ]
+    assert [[cell.strip() for cell in line if cell.strip()] for line in table] == [
+        ["line", "site", "verdict", "mirror_eui"],
+        ["line 2", "High Street", "unknown", UNKNOWN],
+    ]
+    assert small("check", list_file, "--columns", "town").code == 2
+    assert small("check", list_file, "--columns", "site", "--format", "csv").code == 2
+
+
+def test_remark_about_cut_lines_is_printed_only_when_lines_are_cut(small: Shell) -> None:
+    for count, is_cut in ((100, False), (101, True)):
+        ran = small("check", written(small, "many.txt", f"{UNKNOWN}\n" * count), "--need", "DS")
+        assert ("Only the first 100 lines" in ran.err) == is_cut
+        assert ran.out.count("unknown. The EUI-64") == 100
 
 
 def test_document_has_counts_and_the_answers_that_are_not_ready(small: Shell) -> None:

@@ -13,9 +13,13 @@ from support.cli import Shell, surroundings
 from smki_sync.cli import build, certificate_view
 from smki_sync.cli.certificate_view import ShowRequest
 from smki_sync.cli.option_specs import SHOW_OPTIONS
+from smki_sync.mirror.queries import CertificateFilter, find, open_mirror
 from smki_sync.model.certificate import Usage
+from smki_sync.usability import UsabilityRule
 
 HEAVY = ("typer", "rich", "msgspec", "lxml", "paramiko", "cryptography", "pyarrow", "sqlite_utils", "isal")
+SLOW = ("dataclasses", "inspect", "platformdirs", "tempfile", "shutil", "json", "hashlib")
+"""Modules of the standard library and others that a plain text answer can do without."""
 OURS = ("config.keys", "config.settings", "model.report", "model.plan", "sources", "sync")
 """Rooms of ours that take long to load, for they describe much."""
 LOADED = """
@@ -52,6 +56,27 @@ def test_a_configuration_file_costs_a_look_up_nothing_but_its_reading(ask: Shell
     modules = loaded(ask.place, mirror, "show", "serial:01", "--config", str(file))
     assert "tomllib" in modules
     assert "smki_sync.config.schema" not in modules
+
+
+def test_show_as_text_loads_no_slow_standard_module(ask: Shell, mirror: Path) -> None:
+    with open_mirror(mirror / "mirror.db") as db:
+        serial = next(find(db, CertificateFilter(), UsabilityRule(at="2026-11-22T00:00:00Z"))).serial
+    modules = loaded(ask.place, mirror, "show", f"serial:{serial}")
+    assert modules & {*SLOW} == {"json"}  # the probe itself uses json
+
+
+def test_version_loads_neither_typer_nor_the_mirror(ask: Shell, mirror: Path) -> None:
+    heavy = {*HEAVY, *SLOW, "apsw", "smki_sync.mirror.queries"} - {"json"}
+    assert loaded(ask.place, mirror, "--version") & heavy == set()
+
+
+def test_help_loads_no_command(ask: Shell, mirror: Path) -> None:
+    modules = loaded(ask.place, mirror, "--help")
+    assert "typer" in modules
+    assert (
+        modules & {"apsw", "lxml", "paramiko", "msgspec", "smki_sync.cli.query", "smki_sync.cli.sync"}
+        == set()
+    )
 
 
 def test_another_command_loads_typer_so_that_the_test_before_could_fail(ask: Shell, mirror: Path) -> None:

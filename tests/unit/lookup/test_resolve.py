@@ -116,6 +116,19 @@ def test_credential_of_another_party_is_not_expected(ask: Shell, role: str) -> N
     assert resolve(ask, text, *both).code == 0
 
 
+def test_configured_party_is_expected_for_its_role(ask: Shell) -> None:
+    text = (ask.place / "smki-sync.toml").read_text()
+    (ask.place / "party.toml").write_text(f'{text}[party]\neuis = ["{SUPPLIER}"]\n')
+    reported = answer(
+        details("Supplier", "DigitalSigning", OTHER_SUPPLIER, digest(NEW)),
+        details("NetworkOperator", "DigitalSigning", OPERATOR, digest(OPERATOR_NEW)),
+    )
+    ran = resolve(ask, reported, "--config", "party.toml")
+    assert verdicts(ran) == ["not-the-expected-party", "correct"]
+    explicit = ("--expect", f"supplier={OTHER_SUPPLIER}")
+    assert resolve(ask, reported, "--config", "party.toml", *explicit).code == 0
+
+
 @pytest.mark.parametrize(
     ("reported", "verdict"),
     [

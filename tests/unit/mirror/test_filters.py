@@ -1,17 +1,34 @@
 """Filters: each alone and all together, as a stream, in the order of the mirror."""
 
-from datetime import date
+from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
-from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, november, serial_of
+from support.mirror_builders import OTHER_ISSUER, apply, ask, build, entry, eui_of, november, serial_of
 
-from smki_sync.mirror import queries
-from smki_sync.mirror.queries import CertificateFilter, StatusFilter, find, open_mirror, read_issuers
+from smki_sync.mirror import identity_queries
+from smki_sync.mirror.connection import connect
+from smki_sync.mirror.queries import (
+    Certificate,
+    CertificateFilter,
+    EuiIs,
+    StatusFilter,
+    find,
+    find_certificates,
+    open_mirror,
+    read_issuers,
+)
+from smki_sync.mirror.schema import NEVER_ENDS
 from smki_sync.model.certificate import Kind, Usage
-from smki_sync.usability import UsabilityRule
+from smki_sync.usability import StaleLists, UsabilityRule
 
 RULE = UsabilityRule(at="2026-11-22T00:00:00Z")
+
+ENDS = 1_900_000_000
+"""When the OCA certificate ends; the others do not expire."""
 
 
 @pytest.fixture
@@ -23,7 +40,7 @@ def path(tmp_path: Path) -> Path:
         entry(2, usage=Usage.KEY_AGREEMENT, issuer=OTHER_ISSUER),
         entry(3, kind=Kind.ORGANISATION, role=2, subject="OU=02"),
         entry(4, kind=Kind.ORGANISATION, role=3, usage=Usage.KEY_AGREEMENT, subject="OU=03"),
-        entry(5, kind=Kind.OCA, role=7, usage=None, subject="OU=07"),
+        entry(5, kind=Kind.OCA, role=7, usage=None, subject="OU=07", not_after=ENDS),
     ]
     build(first, [*listed, entry(6), entry(7)])
     build(found, [*listed, entry(7)], day=november(16), old=first)
@@ -57,7 +74,9 @@ def found(path: Path, wanted: CertificateFilter, limit: int | None = None) -> li
         (CertificateFilter(issuer="E359"), []),
         (CertificateFilter(changed_since=november(17), any_status=True), [7, 8]),
         (CertificateFilter(changed_since=november(16), any_status=True), [7, 6, 8]),
-        (CertificateFilter(ends_before=253_402_300_799), []),
+        (CertificateFilter(ends_before=NEVER_ENDS), [5]),
+        (CertificateFilter(ends_before=ENDS), []),
+        (CertificateFilter(ends_before=253_402_300_799), [5]),
         (CertificateFilter(ends_before=253_402_300_800, kinds=(Kind.ORGANISATION,), role=3), [4]),
         (
             CertificateFilter(kinds=(Kind.ORGANISATION,), usage=Usage.DIGITAL_SIGNING, role=2, issuer="E357"),
@@ -78,6 +97,27 @@ def test_a_name_that_an_issuer_has_whole_is_not_taken_for_a_part(tmp_path: Path)
     assert found(longer, CertificateFilter(issuer="cn=e357")) == [1, 2]
 
 
+@pytest.mark.parametrize("kinds", [(), (Kind.ORGANISATION, Kind.OCA, Kind.DCA)], ids=["scan", "index"])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_find_newest_first_sorts_as_the_rule_does(
+    path: Path, kinds: tuple[Kind, ...], limit: int | None
+) -> None:
+    with closing(connect(path)) as db:
+        db.execute("UPDATE certificate SET not_before = not_before + (id * 7919 % 11) * 86400 * 40")
+        db.execute("UPDATE certificate SET not_after = 1762000000 WHERE id % 3 = 0")
+    wanted = CertificateFilter(any_status=True, kinds=kinds)
+    for rule in (RULE, RULE._replace(stale_lists=StaleLists.REFUSE)):
+        with open_mirror(path) as db:
+            stored = list(find(db, wanted, rule))
+            found = list(find(db, wanted, rule, limit=limit, newest_first=True))
+        assert [order(c) for c in found] == sorted(map(order, stored))[:limit]
+        assert len({c.usable for c in stored}) == 2 or rule.stale_lists is StaleLists.REFUSE
+
+
+def order(c: Certificate) -> tuple[bool, bool, float]:
+    return (not c.usable, not c.in_use, -datetime.fromisoformat(c.not_before).timestamp())
+
+
 def test_a_limit_ends_the_stream(path: Path) -> None:
     assert found(path, CertificateFilter(), limit=2) == [1, 2]
 
@@ -85,7 +125,7 @@ def test_a_limit_ends_the_stream(path: Path) -> None:
 def test_slices_leave_no_row_out_and_say_how_far_they_are(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "ROWS", 3)
+    monkeypatch.setattr(identity_queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         serials = [
@@ -99,7 +139,7 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
 def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "ROWS", 3)
+    monkeypatch.setattr(identity_queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
         assert len(list(find(db, CertificateFilter(), RULE, limit=2, told=lambda *at: told.append(at)))) == 2
@@ -112,6 +152,7 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
         CertificateFilter(kinds=(Kind.ORGANISATION,)),
         CertificateFilter(kinds=(Kind.OCA, Kind.DCA)),
         CertificateFilter(role=2),
+        CertificateFilter(ends_before=NEVER_ENDS),
     ],
     ids=repr,
 )
@@ -129,11 +170,30 @@ def test_organisations_authorities_and_roles_are_found_without_reading_devices(
         db.exec_trace = trace
         values = list(find(db, wanted, RULE, told=lambda *at: told.append(at)))
         db.exec_trace = None
-        given = {"role": wanted.role} if wanted.role else {}
+        given = {"role": wanted.role, "ends": wanted.ends_before}
+        given = {name: value for name, value in given.items() if f":{name}" in asked[-1]}
         steps = [row[-1] for row in db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}", given)]
     assert values
     assert told == []
     assert not any(step.startswith("SCAN c") for step in steps), steps
+
+
+def test_expiry_filter_reads_every_row_when_the_index_is_missing(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX certificate_ends")
+    assert found(path, CertificateFilter(ends_before=NEVER_ENDS)) == [5]
+
+
+def test_lookup_compiles_no_statement_again_when_values_change(path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    with open_mirror(path) as db:
+        db.trace_v2(apsw.SQLITE_TRACE_PROFILE, events.append)
+        for number in range(1, 6):
+            find_certificates(db, EuiIs(eui=eui_of(number)), RULE, any_status=True)
+        db.trace_v2(0)
+    counts = [event["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"] for event in events]
+    assert len(counts) >= 5
+    assert not any(counts)
 
 
 def test_the_issuers_are_named(path: Path) -> None:

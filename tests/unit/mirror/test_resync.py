@@ -1,7 +1,6 @@
 """A new generation over an old one: what is carried on, what is withdrawn, what the journal says of it."""
 
 from base64 import b64decode
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,7 +219,7 @@ def test_held_body_stays_when_a_full_lists_another_one_too(old: Path, new: Path,
 
 
 def test_unreadable_record_of_a_full_protects_its_certificate(old: Path, new: Path) -> None:
-    unreadable = replace(rejected(2, RejectReason.STATUS_UNKNOWN), serial=serial_of(2), issuer=ISSUER)
+    unreadable = rejected(2, RejectReason.STATUS_UNKNOWN)._replace(serial=serial_of(2), issuer=ISSUER)
     counts = build(new, [entry(1), unreadable], day=NEWER, old=old)
     assert counts.withdrawn == 1
     assert statuses(new) == {

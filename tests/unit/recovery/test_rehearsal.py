@@ -161,3 +161,22 @@ def test_rehearsal_exits_9_when_another_rehearsal_runs(smki: Shell, place: Path)
     with hold_lock(scratch / "lock", since=datetime.now(UTC)):
         assert smki("restore", "--rehearse").code == 9
         assert (scratch / MARK).exists()
+
+
+@pytest.mark.parametrize(("today", "passed"), [("2026-11-11", True), ("2100-01-01", False)])
+def test_rehearsal_checks_chains_at_the_time_that_verify_uses(
+    smki: Shell, place: Path, today: str, passed: bool
+) -> None:
+    link = place / "mirror" / "mirror.db"
+    with closing(apsw.Connection(str(link.resolve()), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        roots = [der for (der,) in db.execute("SELECT der FROM certificates WHERE subject = issuer")]
+    anchors = [place / f"root-{n}.der" for n in range(len(roots))]
+    for path, der in zip(anchors, roots, strict=True):
+        path.write_bytes(der)
+    config = place / "anchors.toml"
+    config.write_text(f"[trust]\nanchors = {[str(path) for path in anchors]}\n".replace("'", '"'))
+    ran = smki("restore", "--rehearse", "--config", config, "--json", SMKI_SYNC_TODAY=today)
+    (chains,) = (check for check in ran.document["checks"] if check["check"] == "chains")
+    assert chains["passed"] is passed
+    assert (smki("verify", "--config", config, SMKI_SYNC_TODAY=today).code == 0) is passed
+    assert ("First error: serial " in chains["detail"]) is not passed

@@ -1,5 +1,6 @@
 """``Mirror.certificate()`` and ``certificates()``: the newest usable certificate, and reasons."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from support.list_builders import arrival, revoke
 from support.mirror_builders import ISSUER, OTHER_ISSUER, apply, build, entry, eui_of, november, serial_of
 
 import smki_sync
-from smki_sync.api import AmbiguousCertificate
+from smki_sync.api import AmbiguousCertificate, Certificate, JournalGap
 from smki_sync.model.certificate import Entry, Kind
 
 SUBJECT = eui_of(1)
@@ -95,3 +96,24 @@ def test_stale_lists_refuse_makes_unknown_revocation_unusable(tmp_path: Path) ->
 def test_at_without_time_zone_is_a_value_error(path: Path, call: str) -> None:
     with smki_sync.open(path) as mirror, pytest.raises(ValueError, match="time zone"):
         getattr(mirror, call)(SUBJECT, at=datetime(2026, 11, 22))  # noqa: DTZ001 - what is refused
+
+
+def stored(found: Iterable[Certificate]) -> dict[tuple[str, str], tuple[object, ...]]:
+    """Return all stored columns by identity, without those that depend on the time."""
+    return {(c.issuer, c.serial): c._replace(revocation=None, unusable=None) for c in found}
+
+
+def test_news_is_each_changed_certificate_once_as_it_is_now(path: Path) -> None:
+    with smki_sync.open(path) as mirror:
+        token = mirror.token
+        copy = stored(mirror.find(any_status=True))
+        assert list(mirror.news(since=token)) == []
+    apply(path, november(10), [renewal(1, 2016, 2020, "E"), renewal(6, 2026, 2030)])
+    apply(path, november(11), [renewal(6, 2026, 2030, "N")])
+    with smki_sync.open(path) as mirror:
+        news = list(mirror.news(since=token))
+        assert sorted((c.serial, c.status) for c in news) == [(serial_of(1), "E"), (serial_of(6), "N")]
+        assert copy | stored(news) == stored(mirror.find(any_status=True))
+        assert list(mirror.news(since=mirror.token)) == []
+        with pytest.raises(JournalGap):
+            mirror.news(since="0123456789abcdef:1")

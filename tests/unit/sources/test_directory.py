@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceUnreachable
+from smki_sync.errors import SourceError, SourceMissing, SourceNotReadable, SourceReadFailed
 from smki_sync.events import NullListener
 from smki_sync.sources import open_source
 from smki_sync.sources.base import Limits, Source
@@ -25,8 +25,8 @@ def source_of(folder: Path) -> Source:
     [
         (errno.ENOENT, SourceMissing, "source-missing"),
         (errno.EACCES, SourceNotReadable, "permission-denied"),
-        (errno.EIO, SourceUnreachable, "read-failed"),
-        (errno.ESTALE, SourceUnreachable, "read-failed"),
+        (errno.EIO, SourceReadFailed, "read-failed"),
+        (errno.ESTALE, SourceReadFailed, "read-failed"),
     ],
 )
 def test_directory_error_has_class_and_code_of_its_errno(

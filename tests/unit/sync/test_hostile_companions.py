@@ -19,8 +19,10 @@ from support.defects import flipped
 from support.list_pki import Form, octets
 from support.mirror_copies import copy_mirror
 
+from smki_sync.lookup.watch import read_watch, write_accepted
 from smki_sync.mirror.connection import connect
 from smki_sync.mirror.directory import MirrorDirectory
+from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.revocation import upgrade_lists
 from smki_sync.model.certificate import Kind
 from smki_sync.model.extract import ListPolicy, ListState
@@ -261,6 +263,25 @@ def test_revoked_authority_is_reported_with_what_is_below(party: Party) -> None:
     assert name in notice.message
     assert f" {below} In-Use certificates" in notice.message
     assert below >= 3
+
+
+def test_revoked_authority_is_reported_until_accepted(party: Party) -> None:
+    name = party.signer.name.rfc4514_string()
+    directory = MirrorDirectory(party.place / "mirror")
+    generation = directory.current()
+    assert generation is not None
+    with closing(connect(generation)) as db, db:
+        db.execute("UPDATE certificate SET status = 'R' WHERE subject = ?", (name,))
+        upgrade_lists(db)
+        serial = db.execute("SELECT serial FROM certificate WHERE subject = ?", (name,)).get
+    with open_mirror(generation) as mirror:
+        state = read_watch(mirror, directory.watch, (), party.job().now, 30)
+    assert f"authority-revoked:{serial}" in {notice.name for notice in state.pending}
+    assert NoticeCode.AUTHORITY_REVOKED in codes(party.sync())
+    write_accepted(directory.watch, {f"revoked:{serial}", "authority-revoked:00"})
+    assert NoticeCode.AUTHORITY_REVOKED in codes(party.sync())
+    write_accepted(directory.watch, {f"authority-revoked:{serial}"})
+    assert NoticeCode.AUTHORITY_REVOKED not in codes(party.sync())
 
 
 def test_altered_anchor_is_reported(party: Party) -> None:
