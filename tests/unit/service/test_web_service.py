@@ -246,6 +246,19 @@ def test_revoked_and_withdrawn_certificates_are_not_answered_as_in_use(mirror: P
         assert running.retrieve(PENDING).status == 402
 
 
+def test_certificate_below_a_revoked_authority_is_answered_as_revoked(mirror: Path, tmp_path: Path) -> None:
+    copied = copy_mirror(mirror, tmp_path / "mirror")
+    with closing(connect(copied / "mirror.db")) as db, db:
+        db.execute(
+            "INSERT INTO revoked_authority (issuer, key_id, subject, serial, since)"
+            " SELECT issuer, x'', 'CN=authority', '01', 1700000000 FROM certificate WHERE serial = ?",
+            (DEVICE_DS,),
+        )
+    with serving(copied) as running:
+        found = results(running.search("CertificateSubjectAltName", DEVICE).body)
+    assert {one["CertificateStatus"] for one in found} == {"R"}
+
+
 def test_requests_above_the_rate_are_answered_with_503(mirror: Path, tmp_path: Path) -> None:
     with serving(copy_mirror(mirror, tmp_path / "mirror"), {"rate": 1}) as running:
         answers = [running.ask("/api/v1/mirror") for _ in range(20)]
