@@ -237,8 +237,8 @@ def find_certificates(
 ) -> list[Certificate]:
     """Return the certificates with this identity: usable first, then In-Use, then newest.
 
-    ``any_status``: include certificates that are not In-Use. ``progress``: called with progress if every device
-    must be read.
+    ``any_status``: include certificates that are not In-Use. ``progress``: called if every device must
+    be read.
     """
     where, values = _by_index(db, identity)
     if isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values):

@@ -17,8 +17,7 @@ from smki_sync.mirror.inspection import (
 )
 from smki_sync.mirror.integrity import CheckedPart, CountCheck, Damage
 from smki_sync.mirror.schema import KINDS
-from smki_sync.mirror.signature_cache import SignatureCache
-from smki_sync.mirror.signature_cache import SignatureKey
+from smki_sync.mirror.signature_cache import SignatureCache, SignatureKey
 from smki_sync.model.certificate import Facts, KeyId, Status
 from smki_sync.trust.chain import (
     Authorities,
