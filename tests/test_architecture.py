@@ -49,6 +49,8 @@ LIBRARIES = {
     "rich": ["cli"],
     "pyarrow": ["export.parquet"],
     "prometheus_client": ["monitoring"],
+    "uvicorn": ["service.server"],
+    "h11": ["service.server"],
 }
 """Who may import a library: modules whose names begin so."""
 

@@ -58,6 +58,11 @@ COMMANDS: Final[Mapping[str, CommandInfo]] = {
     "export": CommandInfo(
         CommandGroup.LOOK_UP, "smki_sync.cli.export", "Export certificates to a file or directory."
     ),
+    "serve": CommandInfo(
+        CommandGroup.LOOK_UP,
+        "smki_sync.cli.serve",
+        "Answer the Repository's web service and a JSON API.",
+    ),
     "anchors": CommandInfo(
         CommandGroup.LOOK_UP,
         "smki_sync.cli.verify",

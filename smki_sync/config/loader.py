@@ -32,6 +32,7 @@ from smki_sync.config.settings import (
     PartySettings,
     Repository,
     RetrySettings,
+    ServeSettings,
     TrustSettings,
 )
 from smki_sync.errors import ConfigError
@@ -66,6 +67,7 @@ class Config:
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     file: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment: Secrets = field(default_factory=Secrets, repr=False)
@@ -341,6 +343,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     except ValueError as exc:
         key = "policy.full_download_hours"
         yield f"{key}: {exc} ({config.origin(key)})"
+    if not (config.serve.prefix.startswith("/") and config.serve.prefix.endswith("/")):
+        yield f"serve.prefix must start and end with / ({config.origin('serve.prefix')})"
     try:
         config.party.parties()
     except ValueError as exc:

@@ -20,6 +20,7 @@ from smki_sync.config.settings import (
     PartySettings,
     Repository,
     RetrySettings,
+    ServeSettings,
     TrustSettings,
 )
 from smki_sync.model.plan import ReconcilePolicy, VerifyPolicy
@@ -39,6 +40,7 @@ SECTIONS: Mapping[str, type] = {
     "log": LogSettings,
     "metrics": MetricsSettings,
     "hooks": HookSettings,
+    "serve": ServeSettings,
 }
 
 _KIND_NAMES: Mapping[object, str] = {

@@ -101,6 +101,66 @@ class HookSettings:
     ] = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """``[serve]``: the web service of `smki-sync serve`."""
+
+    listen: Annotated[
+        str,
+        KeyInfo(
+            meaning="Address: HOST:PORT or `unix:/path`. An address that is not loopback needs TLS or"
+            " `serve.behind_proxy`."
+        ),
+    ] = "127.0.0.1:8083"
+    prefix: Annotated[
+        str, KeyInfo(meaning="Path before `services/` and `api/`. It starts and ends with /.")
+    ] = "/"
+    keys_file: Annotated[
+        Path | None,
+        KeyInfo(
+            meaning="File of keys, one `NAME SHA256` a line, as `smki-sync serve --new-key` writes it. Delete"
+            " a line to revoke a key.",
+            example="/etc/smki-sync/serve.keys",
+        ),
+    ] = None
+    accept_boxed_key: Annotated[
+        bool,
+        KeyInfo(
+            meaning="Use of the public key that is built into the DCC's client. Only on a loopback address"
+            " and without `serve.behind_proxy`."
+        ),
+    ] = False
+    tls_certificate: Annotated[
+        Path | None,
+        KeyInfo(meaning="Certificate chain of the server, in PEM.", example="/etc/smki-sync/serve.pem"),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        KeyInfo(meaning="Private key of that certificate, in PEM.", example="/etc/smki-sync/serve.key"),
+    ] = None
+    behind_proxy: Annotated[
+        bool, KeyInfo(meaning="Use behind a proxy that provides TLS. Any address is then allowed.")
+    ] = False
+    answer_when_behind_days: Annotated[
+        int,
+        KeyInfo(
+            meaning="Highest age of the mirror for answers about certificates; older: status 503 (0 = no"
+            " limit).",
+            unit="days",
+            low=0,
+            high=3660,
+        ),
+    ] = 8
+    rate: Annotated[
+        int,
+        KeyInfo(
+            meaning="Highest number of requests per second and key; more: status 503 with Retry-After.",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 200
+
+
 _NAMES = FileNames()
 
 

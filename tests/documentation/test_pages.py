@@ -425,7 +425,7 @@ def test_runtime_dependencies_have_reason_and_version() -> None:
     optional = [name for names in listed["optional-dependencies"].values() for name in names]
     wanted = [re.split("[<>=]", name)[0] for name in (*listed["dependencies"], *optional)]
     pins = dict(
-        re.findall(r"^([a-z-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+        re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE)
     )
     written = {row[0].split()[0]: row[2] for row in rows("decisions/0001-architecture.md", "Libraries")}
     assert set(written) == set(wanted)

@@ -23,8 +23,18 @@ LATER_KEYS = {
     "repository.engine",
     "repository.ssh_config",
     "policy.stale_lists",
+    "serve.listen",
+    "serve.prefix",
+    "serve.keys_file",
+    "serve.accept_boxed_key",
+    "serve.tls_certificate",
+    "serve.tls_key",
+    "serve.behind_proxy",
+    "serve.answer_when_behind_days",
+    "serve.rate",
 }
-"""Keys of features that came after the reduction (decision 16): the OpenSSH engine, stale lists."""
+"""Keys of features that came after the reduction (decision 16): the OpenSSH engine, stale lists, serve,
+watch."""
 
 
 def test_configuration_has_at_most_50_keys_without_later_features() -> None:
