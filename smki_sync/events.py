@@ -1,7 +1,6 @@
-"""Progress as values, and the protocol of whoever listens.
+"""Progress events, and the protocol of their listeners.
 
-For: deeds that say what they are doing without knowing who is told. Refuses: to print, to log, to
-decide how often; a listener may drop what it likes.
+An activity emits events and does not know what becomes of them. A listener prints, logs or drops them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from smki_sync.model.report import AppliedExtract, Notice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The repository is being asked what it offers."""
+    """The Repository is being listed."""
 
     source: str
 
@@ -36,7 +35,7 @@ class Downloading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """A file is gone on with where an earlier run stopped: ``done`` of ``size`` bytes are here and proven."""
+    """A download continues where an earlier one stopped, after ``done`` of ``size`` bytes."""
 
     file: str
     done: int
@@ -45,7 +44,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted:
-    """What an earlier run fetched of a file is of no use, for the reason ``why``; it is fetched anew."""
+    """A partial download cannot be used, for the reason ``why``. The file is downloaded from the start."""
 
     file: str
     why: str
@@ -53,9 +52,9 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
-    """The repository dropped out, for the ``failed``-th time in a row of ``attempts``.
+    """The Repository failed to answer, for the ``failed``-th time in a row of ``attempts``.
 
-    It is tried again after ``pause`` seconds. ``code`` and ``message``: of the error.
+    The next attempt is after ``pause`` seconds. ``code`` and ``message``: of the error.
     """
 
     code: str
@@ -67,7 +66,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A file on offer is changing; it is looked at again after ``pause`` seconds."""
+    """A file is changing in the Repository. It is checked again after ``pause`` seconds."""
 
     file: str
     message: str
@@ -94,7 +93,7 @@ class Building:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checking:
-    """A generation is held against itself; ``step`` says what of it."""
+    """A generation is checked; ``step`` says what is checked."""
 
     file: str
     step: str
@@ -111,7 +110,7 @@ class Verifying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """A file is in the mirror, durably."""
+    """A file was applied, durably."""
 
     applied: AppliedExtract
 
@@ -131,7 +130,7 @@ class Detail:
 
 
 Troubled = Resumed | Restarted | Retrying | Waiting
-"""What a download tells of besides its progress."""
+"""Events of a download besides its progress."""
 
 Event = (
     Listing
@@ -149,14 +148,14 @@ Event = (
 
 
 class EventListener(Protocol):
-    """Whoever is told; must not raise, must return quickly."""
+    """Receives events. It must not raise, and must return quickly."""
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Take one event."""
 
 
 class NullListener:
     """A listener that drops everything."""
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Drop it."""

@@ -79,20 +79,24 @@ class DownloadWindow:
         return ", ".join(filter(None, (self.day.value if self.day else "", hours)))
 
 
-def is_outside(plan: Plan, agreement: DownloadWindow, now: datetime) -> bool:
+def is_outside(plan: Plan, download_window: DownloadWindow, now: datetime) -> bool:
     """Whether a plan takes a full at a time that was not agreed."""
-    return plan.action is Action.FULL and not agreement.holds(now)
+    return plan.action is Action.FULL and not download_window.holds(now)
 
 
 def postponed_fulls(
-    plan: Plan, without_full: Plan, agreement: DownloadWindow, now: datetime, *, requested: bool
+    plan: Plan, without_full: Plan, download_window: DownloadWindow, now: datetime, *, requested: bool
 ) -> Plan:
     """Return the plan that the agreement allows.
 
     ``without_full``: the plan if no full were available; its deltas can be applied in any case.
     ``requested``: the operator asks for a full now, and knows the agreement.
     """
-    if requested or agreement.outside is OutsideWindow.GO_AHEAD or not is_outside(plan, agreement, now):
+    if (
+        requested
+        or download_window.outside is OutsideWindow.GO_AHEAD
+        or not is_outside(plan, download_window, now)
+    ):
         return plan
     return replace(without_full, action=Action.BLOCKED, reason=Reason.WAITING_FOR_AGREED_DAY, full=None)
 

@@ -45,7 +45,7 @@ class MirrorStatus:
     last_full: date | None = None
     last_run: Run | None = None
     last_success: Run | None = None
-    census: CertificateCounts | None = None
+    counts: CertificateCounts | None = None
     bytes: int = 0
     message: str = ""
     hint: str = ""
@@ -65,7 +65,7 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
                 state=StatusState.EMPTY, last_run=last, last_success=success, message=message, hint=hint
             )
         with open_mirror(directory.link) as db:
-            position, census = read_position(db), read_counts(db)
+            position, counts = read_position(db), read_counts(db)
     except ResourceError:
         raise
     except MirrorError as error:
@@ -78,7 +78,7 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
         )
     began = datetime.combine(position.day, time(), tzinfo=UTC)
     age = max((now - began).total_seconds() / 3600, 0.0)
-    proven = StatusState.UNPROVEN if census.unproven else StatusState.CURRENT
+    proven = StatusState.UNPROVEN if counts.unproven else StatusState.CURRENT
     return MirrorStatus(
         state=StatusState.STALE if age > max_age else proven,
         position=position.day,
@@ -86,7 +86,7 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
         last_full=position.full,
         last_run=last,
         last_success=success,
-        census=census,
+        counts=counts,
         bytes=_size(generation),
     )
 
@@ -129,7 +129,7 @@ class TrustStatus:
 
 def trust_status(directory: MirrorDirectory, *, anchors: int) -> TrustStatus:
     """Return what is known about the last full verification."""
-    last = last_verification(directory.proofs)
+    last = last_verification(directory.signature_cache)
     return TrustStatus(anchors=anchors, last=last, replaced=_is_replaced(last, directory))
 
 

@@ -1,7 +1,4 @@
-"""Text for people: what fits, what is safe on a terminal, and numbers in units.
-
-For: every room of the command line that writes for people. Refuses: to know what it is about.
-"""
+"""Text for people: line breaks, characters that are safe on a terminal, and numbers in units."""
 
 import textwrap
 from typing import Final

@@ -76,25 +76,6 @@ FILES: Final = frozenset(
 KEPT: Final = {"simulator/faults.py"}
 """Files whose name is a standard term in their package."""
 
-NOT_DONE_YET: Final = (
-    *("catalogue.py", "config/", "doctor/", "download/", "files.py", "merge.py", "mirror/", "model/"),
-    *("monitoring.py", "planner.py", "policy.py", "reader/", "records.py", "recovery/", "simulator/"),
-    *("sources/", "sync/", "trust/", "x509/", "cli/context.py", "cli/job.py", "cli/schedule.py"),
-    *("cli/scheduler_units.py", "cli/setup.py"),
-)
-"""Temporary exception: these are being renamed. The list becomes empty."""
-
-FOREIGN: Final = {
-    "cli": {"told", "hear", "census", "bounds", "proofs", "parted"},
-    "api": set(),
-    "report": {"census"},
-    "export": {"told", "Told"},
-    "status": {"census", "proofs"},
-    "verify": {"told", "hear", "proofs", "Told", "census", "Marker"},
-    "events": {"hear"},
-}
-"""Temporary exception: names that the packages above still define, and that other packages have to use."""
-
 
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
@@ -125,16 +106,11 @@ def place_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", modules(), ids=place_of)
 def test_module_uses_no_old_name(path: Path) -> None:
-    place = place_of(path)
-    if place.startswith(NOT_DONE_YET):
-        pytest.skip("not renamed yet")
-    allowed = FOREIGN.get(place.partition("/")[0].removesuffix(".py"), set())
-    assert old_names(path.read_text("utf-8")) - allowed == set()
+    assert old_names(path.read_text("utf-8")) == set()
 
 
 def test_no_file_has_an_old_name() -> None:
-    found = {place_of(path) for path in modules() if path.stem in FILES} - KEPT
-    assert {place for place in found if not place.startswith(NOT_DONE_YET)} == set()
+    assert {place_of(path) for path in modules() if path.stem in FILES} - KEPT == set()
 
 
 @pytest.mark.parametrize(

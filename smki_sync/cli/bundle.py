@@ -211,7 +211,7 @@ def _named_certificates(
                 "--top-up: an EUI-64 does not name one certificate.",
                 hint="Use serial:, ski:, sha1: or a file.",
             )
-        found += find_certificates(db, one.identity, rule, any_status=True, told=progress)
+        found += find_certificates(db, one.identity, rule, any_status=True, progress=progress)
     return tuple(found)
 
 

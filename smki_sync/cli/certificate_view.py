@@ -168,7 +168,7 @@ def look_up(request: ShowRequest) -> Lookup:
         for one in wanted:
             identity = one.identity if isinstance(one, Reading) else SerialIs(serials=(one.serial,))
             found = find_certificates(
-                db, identity, rule, usage=request.usage, role=role, any_status=True, told=progress
+                db, identity, rule, usage=request.usage, role=role, any_status=True, progress=progress
             )
             if isinstance(one, FileCertificate):
                 files.append(_file_match(one, found))

@@ -62,7 +62,7 @@ class EventReporter(ABC):
         self._stream = stream
         self._volume = volume
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Report one event. A full disk or a closed stream stops the output, not the run."""
         if self._volume.admits(event):
             with suppress(OSError, ValueError):

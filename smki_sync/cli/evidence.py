@@ -66,7 +66,7 @@ def _find(
     for one in parse_identity(request.identity):
         identity = SerialIs(serials=(one.serial,)) if isinstance(one, FileCertificate) else one.identity
         matches = find_certificates(
-            db, identity, past.rule, usage=request.usage, role=role, any_status=True, told=progress
+            db, identity, past.rule, usage=request.usage, role=role, any_status=True, progress=progress
         )
         for c in matches:
             if not isinstance(one, FileCertificate) or c.der == one.der:

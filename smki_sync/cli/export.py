@@ -70,7 +70,7 @@ def export(
     rule = rule_at(now_here(), settings.policy.stale_lists)
     request = ExportRequest(form=form, output=output, wanted=wanted, rule=rule, force=force)
     with ProgressCounter(sys.stderr) as progress:
-        result = export_certificates(link, request, told=progress)
+        result = export_certificates(link, request, progress=progress)
     print_json(export_document(request, result)) if as_json else print_text(export_text(request, result))
     raise typer.Exit(Exit.OK)
 

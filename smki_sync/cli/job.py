@@ -65,17 +65,17 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
     return SyncJob(
         directory=MirrorDirectory(config.need_mirror()),
         open_source=sources.open if sources else source_opener(config, events),
-        ring=sources,
+        fallback_sources=sources,
         archive=archive_of(config),
         today=now_here().date(),
         names=config.repository.file_names(),
         policy=config.policy.planner_policy(),
-        agreement=config.policy.download_window(),
+        download_window=config.policy.download_window(),
         limits=config.reader_limits(),
         lists=config.list_policy(),
-        terms=download_options_of(config),
+        download_options=download_options_of(config),
         overlap_bytes=STREAMING_LOAD_BYTES,
-        bounds=config.policy.change_limits(),
+        change_limits=config.policy.change_limits(),
         check_inner_names=config.policy.check_inner_names,
         repair_damage=config.policy.repair_damage,
         keep_previous=config.mirror.keep_previous,
@@ -83,7 +83,7 @@ def job_of(config: Config, events: EventListener) -> SyncJob:
         index_devices=config.mirror.index_devices,
         verify=config.policy.verify,
         anchors=config.trust.read_anchors(),
-        hear=events,
+        events=events,
         clock=now_here,
     )
 
@@ -226,7 +226,7 @@ def _write_metrics(path: Path, config: Config, outcome: RunOutcome) -> None:
     freshness = freshness_of(
         directory, position=status.position, window_days=config.policy.window_days, today=now.date()
     )
-    counts, applied = status.census, report.applied if report else ()
+    counts, applied = status.counts, report.applied if report else ()
     snapshot = MetricsSnapshot(
         version=__version__,
         command=run.command,
@@ -301,7 +301,7 @@ def record_run(config: Config, job: SyncJob, command: str, action: Callable[[], 
         run = _failed_run(job, started, command, error)
         _record(job, run)
         for notice in notify(config, RunOutcome(run=run, error=error)):
-            job.hear.hear(Logged(attention=notice))
+            job.events.emit(Logged(attention=notice))
         raise
     run = _finished_run(job, started, command, report)
     _record(job, run)
@@ -342,4 +342,4 @@ def _record(job: SyncJob, run: Run) -> None:
     try:
         History(job.directory.history).record(run)
     except Exception as error:  # noqa: BLE001 - a run never fails because its record cannot be written
-        job.hear.hear(Detail(text=f"This run could not be recorded: {error}."))
+        job.events.emit(Detail(text=f"This run could not be recorded: {error}."))

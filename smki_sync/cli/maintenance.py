@@ -117,11 +117,11 @@ def _compared(
     one: Path, other: Path | None, progress: ProgressCounter
 ) -> Iterator[tuple[ManifestSource, ...]]:
     """Open one source, or both."""
-    with open_manifest_source(one, told=progress) as first:
+    with open_manifest_source(one, progress=progress) as first:
         if other is None:
             yield (first,)
             return
-        with open_manifest_source(other, told=progress) as second:
+        with open_manifest_source(other, progress=progress) as second:
             yield first, second
 
 
@@ -131,7 +131,7 @@ def _manifest(
     """Return the manifest of a mirror; ``None`` if the source is a manifest file."""
     if not isinstance(source, MirrorManifest):
         return None
-    return build_manifest(source.db, shards=shards or bool(members), members=members, told=progress)
+    return build_manifest(source.db, shards=shards or bool(members), members=members, progress=progress)
 
 
 def _manifest_or_refuse(document: Manifest | None, path: Path) -> str:
@@ -166,7 +166,7 @@ def parse_shards(text: str) -> range | list[int]:
 
 def manifest_document(made: Manifest) -> Json:
     """Return the document of ``manifest --json``; read by :func:`smki_sync.verify.manifest.read_manifest`."""
-    stamp, census = made.stamp, made.census
+    stamp, counts = made.stamp, made.counts
     return {
         "schema": schema_of("manifest"),
         "program": __version__,
@@ -177,12 +177,12 @@ def manifest_document(made: Manifest) -> Json:
         "lineage": stamp.lineage,
         "sequence": stamp.sequence,
         "certificates": {
-            "total": census.total,
-            "in_use": census.in_use,
-            "by_kind": dict(census.by_kind),
-            "by_status": dict(census.by_status),
+            "total": counts.total,
+            "in_use": counts.in_use,
+            "by_kind": dict(counts.by_kind),
+            "by_status": dict(counts.by_status),
         },
-        "quarantined": census.quarantined,
+        "quarantined": counts.quarantined,
         "digest": stamp.digest,
         "proven": bool(made.shards),
         "files": [
@@ -208,7 +208,7 @@ def member_document(member: Member) -> Json:
 
 def manifest_text(made: Manifest) -> str:
     """Return the manifest for people."""
-    stamp, census = made.stamp, made.census
+    stamp, counts = made.stamp, made.counts
     source = "recomputed from all rows" if made.shards else "stored value; --shards recomputes it"
     files = [
         f"    {file.extract.name}  {bytes_text(file.size):>9}\n      {file.sha256}" for file in made.chain
@@ -216,7 +216,7 @@ def manifest_text(made: Manifest) -> str:
     return "\n".join(
         (
             f"The mirror is at position {stamp.position}.",
-            f"  certificates  {census.total:,}, {census.in_use:,} In-Use",
+            f"  certificates  {counts.total:,}, {counts.in_use:,} In-Use",
             f"  digest        {stamp.digest}",
             f"                {source}",
             f"  journal       {stamp.token}",
@@ -318,7 +318,7 @@ def backup(
     if target.exists() and not force:
         raise UsageError(f"{target} already exists.", hint="Name another file, or pass --force.")
     with ProgressCounter(sys.stderr) as progress:
-        stamp = write_backup(link, target, count=progress.count, told=progress)
+        stamp = write_backup(link, target, count=progress.count, progress=progress)
     size = target.stat().st_size
     if as_json:
         facts: Json = {"position": stamp.position.isoformat(), "digest": stamp.digest, "bytes": size}

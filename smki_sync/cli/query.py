@@ -236,7 +236,7 @@ def _write(
     with ProgressCounter(sys.stderr) as progress, open_mirror(link_in(settings.mirror)) as db:
         position = read_position(db).day
         limit = None if shown.limit is None else shown.limit + 1  # one more shows that there are more
-        found = find_in(db, wanted, rule, limit=limit, newest_first=True, told=progress)
+        found = find_in(db, wanted, rule, limit=limit, newest_first=True, progress=progress)
         rows = shown.pass_on(found)
         print_stream(_lines(form, rows, shown, position, columns), before=progress.clear)
         return "" if shown.count else _nothing_found(db, wanted, position)

@@ -231,7 +231,7 @@ def _restore(settings: Config, output: OutputOptions, *, to: str | None) -> None
         report = record_run(settings, job, "restore", action)
         if output.as_json or output.quiet:
             for notice in report.attention:
-                events.hear(Logged(attention=notice))
+                events.emit(Logged(attention=notice))
     assert restored is not None  # record_run raises what the action raises
     if output.as_json:
         print_json(restore_document(restored))
@@ -311,7 +311,7 @@ def rehearsal_document(done: RehearsalResult | RehearsalFailed) -> Json:
 
 
 def _completed(done: RehearsalResult) -> Json:
-    report, difference = done.restored.report, done.parted
+    report, difference = done.restored.report, done.difference
     document = restore_document(done.restored)
     return {
         **document,
@@ -351,7 +351,7 @@ def rehearsal_lines(done: RehearsalResult | RehearsalFailed, page: Path) -> list
         return ["The rehearsal FAILED: it could not be completed.", *cause, where]
     result = "passed" if done.agrees else "FAILED"
     seconds = duration_text(done.recovery_seconds)
-    difference = done.parted
+    difference = done.difference
     return [
         f"The rehearsal {result}: restored position {done.live.position} in {seconds}.",
         *restore_lines(done.restored),

@@ -35,7 +35,7 @@ def _headline(report: SyncReport) -> str:
 def _behind_headline(report: SyncReport, position: str) -> str:
     codes = {notice.code for notice in report.attention if not notice.code.is_note}
     if codes == {NoticeCode.RECORDS_QUARANTINED}:
-        count = report.census.quarantined
+        count = report.counts.quarantined
         records = "1 record" if count == 1 else f"{count:,} records"
         return f"The mirror is up to date ({position}), but {records} could not be read."
     if codes == {NoticeCode.REPOSITORY_LATE}:
@@ -59,14 +59,14 @@ def _facts(report: SyncReport) -> Iterator[str]:
         yield from _fact("applied", _applied_text(report.applied))
     if report.plan.missing:
         yield from _fact("missing", ", ".join(day.isoformat() for day in report.plan.missing))
-    census = report.census
-    yield from _fact("certificates", f"{census.total:,}, {census.in_use:,} In-Use")
+    counts = report.counts
+    yield from _fact("certificates", f"{counts.total:,}, {counts.in_use:,} In-Use")
     if report.lists:
         yield from _fact("lists", "; ".join(map(_list_text, report.lists)))
-    if census.quarantined:
-        yield from _fact("quarantined", f"{census.quarantined:,}")
-    if census.digest:
-        yield from _fact("digest", census.digest)
+    if counts.quarantined:
+        yield from _fact("quarantined", f"{counts.quarantined:,}")
+    if counts.digest:
+        yield from _fact("digest", counts.digest)
 
 
 def _list_text(outcome: ListOutcome) -> str:
@@ -141,10 +141,10 @@ def document(report: SyncReport, *, command: str = "sync") -> Json:
         "plan": plan_document(report.plan),
         "position": report.position.isoformat() if report.position else None,
         "applied": [applied_document(applied) for applied in report.applied],
-        "certificates": {"total": report.census.total, "in_use": report.census.in_use},
-        "quarantined": report.census.quarantined,
-        "unproven": unproven_document(report.census),
-        "digest": report.census.digest,
+        "certificates": {"total": report.counts.total, "in_use": report.counts.in_use},
+        "quarantined": report.counts.quarantined,
+        "unproven": unproven_document(report.counts),
+        "digest": report.counts.digest,
         "attention": [notice_document(notice) for notice in report.attention],
         "lists": [list_document(outcome) for outcome in report.lists],
     }

@@ -77,7 +77,7 @@ def hours_of(max_age: float | None, settings: Config) -> float:
 
 def status_document(found: MirrorStatus) -> Json:
     """Return the document of ``status --json``, without freshness and trust."""
-    census = found.census or CertificateCounts()
+    counts = found.counts or CertificateCounts()
     run = found.last_run
     return {
         "schema": schema_of("status"),
@@ -90,14 +90,14 @@ def status_document(found: MirrorStatus) -> Json:
         else None,
         "last_success": found.last_success.at if found.last_success else None,
         "certificates": {
-            "total": census.total,
-            "in_use": census.in_use,
-            "by_kind": dict(census.by_kind),
-            "by_status": dict(census.by_status),
+            "total": counts.total,
+            "in_use": counts.in_use,
+            "by_kind": dict(counts.by_kind),
+            "by_status": dict(counts.by_status),
         },
-        "quarantined": census.quarantined,
-        "unproven": unproven_document(census),
-        "digest": census.digest or None,
+        "quarantined": counts.quarantined,
+        "unproven": unproven_document(counts),
+        "digest": counts.digest or None,
         "bytes": found.bytes,
         "message": found.message or None,
     }
@@ -149,8 +149,8 @@ def status_lines(found: MirrorStatus) -> list[str]:
     """Return the state for people, one fact per line."""
     lines = [_HEADLINES[found.state]]
     lines += [*wrapped(found.message, indent="  "), *wrapped(found.hint, indent="  ")]
-    if found.census:
-        lines += _content_lines(found, found.census)
+    if found.counts:
+        lines += _content_lines(found, found.counts)
     if found.last_run:
         run = found.last_run
         lines.append(f"last run      {run.at}  {run.outcome}, exit {run.exit}, {run.reason}")
@@ -159,27 +159,27 @@ def status_lines(found: MirrorStatus) -> list[str]:
     return lines
 
 
-def _unproven_lines(census: CertificateCounts) -> list[str]:
-    if census.unproven is None:
+def _unproven_lines(counts: CertificateCounts) -> list[str]:
+    if counts.unproven is None:
         return []
-    days = ", ".join(day.isoformat() for day in census.unproven.missing)
+    days = ", ".join(day.isoformat() for day in counts.unproven.missing)
     why = f"deltas never applied: {days}" if days else "the next full ends this"
-    return wrapped(f"unproven      since {census.unproven.since}: {why}", hanging=14)
+    return wrapped(f"unproven      since {counts.unproven.since}: {why}", hanging=14)
 
 
-def _content_lines(found: MirrorStatus, census: CertificateCounts) -> list[str]:
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in census.by_kind.items())
+def _content_lines(found: MirrorStatus, counts: CertificateCounts) -> list[str]:
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.by_kind.items())
     words = {status.value: status.words for status in Status} | {"revoked": "revoked by a list"}
-    statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in census.by_status.items())
+    statuses = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in counts.by_status.items())
     return [
         f"position      {found.position}  ({age_text(found.age_hours or 0)} old)",
         f"last full     {found.last_full}",
-        f"certificates  {census.total:,}, {census.in_use:,} In-Use",
+        f"certificates  {counts.total:,}, {counts.in_use:,} In-Use",
         *wrapped(f"  by kind     {kinds}", hanging=14),
         *wrapped(f"  by status   {statuses}", hanging=14),
-        f"quarantined   {census.quarantined:,}",
-        *_unproven_lines(census),
-        f"digest        {census.digest}",
+        f"quarantined   {counts.quarantined:,}",
+        *_unproven_lines(counts),
+        f"digest        {counts.digest}",
         f"size          {bytes_text(found.bytes)}",
     ]
 

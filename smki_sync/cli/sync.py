@@ -68,7 +68,7 @@ def sync(
     settings = load_config(place, output)
     with event_reporter(settings, quiet=output.quiet, verbose=output.verbose) as events:
         job = job_of(settings, events)
-        job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
+        job = replace(job, change_limits=replace(job.change_limits, accept_shrink=accept_shrink))
         report = (
             make_dry_run(job, full=full)
             if dry_run
@@ -78,7 +78,7 @@ def sync(
         )
         if output.as_json or output.quiet or isinstance(events, JsonReporter):  # else stdout has the notices
             for notice in report.attention:
-                events.hear(Logged(attention=notice))
+                events.emit(Logged(attention=notice))
     if output.as_json:
         print_json(document(report))
     elif not output.quiet:

@@ -96,7 +96,7 @@ def verify(
             anchors=settings.trust.read_anchors(),
             scope=Scope(sample=sample, any_status=any_status, afresh=afresh),
             complete=list_to,
-            hear=events,
+            events=events,
         )
         result = verify_mirror(job)
     if output.as_json:

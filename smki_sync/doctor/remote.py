@@ -43,7 +43,7 @@ class LoginEvents:
 
     texts: list[str] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Keep the text of a detail."""
         if isinstance(event, Detail):
             self.texts.append(event.text)

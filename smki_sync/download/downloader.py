@@ -65,7 +65,7 @@ class Downloader:
         """Download one extract; see :func:`download`."""
         path = self.directory / extract.name
         if existing := find_downloaded(path, extract):
-            self.events.hear(
+            self.events.emit(
                 Detail(text=f"{extract.name} is already downloaded, SHA-256 {existing.file.sha256}")
             )
             return existing
@@ -88,7 +88,7 @@ class Downloader:
                 with disk_errors(path):
                     discard_partial_file(path)
                 why = "the partial download does not match the file now on the server"
-                self.events.hear(Restarted(file=extract.name, why=why))
+                self.events.emit(Restarted(file=extract.name, why=why))
         raise changed_during_download(
             extract, f"changed on the server during {DIFFERENT_FILE_ATTEMPTS} download attempts"
         )
@@ -98,7 +98,7 @@ class Downloader:
         with disk_errors(path), PartialFile(path, extract, checkpoint_bytes=checkpoint_bytes) as part:
             if part.replaced:
                 why = "its size or time in the listing has changed"
-                self.events.hear(Restarted(file=extract.name, why=why))
+                self.events.emit(Restarted(file=extract.name, why=why))
             self.options.on_progress(0)
             self._resume(part)
             self._transfer(extract, part)
@@ -115,10 +115,10 @@ class Downloader:
         """Continue where an earlier run stopped, and report it."""
         name, size = part.version.name, part.version.size
         if part.has_checkpoints:
-            self.events.hear(Detail(text=f"checking the partial download of {name}"))
+            self.events.emit(Detail(text=f"checking the partial download of {name}"))
         part.resume()
         if part.position:
-            self.events.hear(Resumed(file=name, done=part.position, size=size))
+            self.events.emit(Resumed(file=name, done=part.position, size=size))
 
     def _transfer(self, extract: Extract, part: PartialFile) -> None:
         options = self.options

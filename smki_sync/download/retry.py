@@ -348,7 +348,7 @@ class ReconnectingSource:
     def _pause(self, error: SourceUnreachable, failed: int) -> None:
         policy = self._options.retry
         pause = policy.pause(failed, self._options.random())
-        self._events.hear(
+        self._events.emit(
             Retrying(
                 code=error.reason,
                 message=error.message,

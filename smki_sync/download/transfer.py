@@ -95,7 +95,7 @@ class StabilityWait:
         last = find_in_listing(source, extract.name)
         while self.waited < self.options.stability_seconds:
             pause = min(POLL_SECONDS, self.options.stability_seconds - self.waited)
-            self.events.hear(Waiting(file=extract.name, message=error.message, pause=round(pause, 1)))
+            self.events.emit(Waiting(file=extract.name, message=error.message, pause=round(pause, 1)))
             self.options.sleep(pause)
             self.waited += pause
             listed = find_in_listing(source, extract.name)
@@ -186,7 +186,7 @@ class RangeTransfer:
         self.part.write(chunk)
         self.options.on_progress(self.part.position)
         progress = Downloading(file=self.extract.name, done=self.part.position, size=self.extract.size)
-        self.events.hear(progress)
+        self.events.emit(progress)
 
 
 def skip_resume_overlap(chunks: Chunks, overlap: bytes) -> Iterator[bytes]:

@@ -13,8 +13,8 @@ from smki_sync.files import atomic_file, atomic_tree, write_manifest
 from smki_sync.mirror.queries import (
     Certificate,
     CertificateFilter,
+    ProgressCallback,
     Stamp,
-    Told,
     find,
     ignore_progress,
     open_mirror,
@@ -60,13 +60,15 @@ class ExportResult:
     bytes: int
 
 
-def export_certificates(link: Path, request: ExportRequest, *, told: Told = ignore_progress) -> ExportResult:
-    """Write the output; ``told`` is called with the progress. Raises as :mod:`smki_sync.files`."""
+def export_certificates(
+    link: Path, request: ExportRequest, *, progress: ProgressCallback = ignore_progress
+) -> ExportResult:
+    """Write the output; ``progress`` is called with the progress. Raises as :mod:`smki_sync.files`."""
     if request.form is ExportFormat.PARQUET:
         _parquet_writer()  # first, because it may not be installed
     with open_mirror(link) as db:
         stamp = read_stamp(db)
-        rows = _CountedRows(find(db, request.wanted, request.rule, told=told))
+        rows = _CountedRows(find(db, request.wanted, request.rule, progress=progress))
         if request.form in _TREES:
             _write_tree(request, rows, stamp)
         else:

@@ -44,7 +44,7 @@ class CertificateGate(Protocol):
         """Return the rows of a new generation that may not be served, with the reasons."""
 
 
-class Held(NamedTuple):
+class StoredCertificate(NamedTuple):
     """A certificate as the mirror has it. Dates in days since 1970. ``claims``: see :data:`~.rows.CLAIMS`."""
 
     id: int
@@ -100,12 +100,12 @@ MOVE_CENSUS: Final = (
 _AUTHORITIES: Final = tuple(rows.KIND_NUMBER[kind] for kind in (Kind.OCA, Kind.DCA))
 
 
-def find_held(
+def find_stored(
     db: apsw.Connection, serial: str, issuer: int | None, *, table: str = "certificate"
-) -> Held | None:
+) -> StoredCertificate | None:
     """Look up a certificate by its identity."""
     found = db.execute(_HELD.format(table), (serial, issuer)).fetchone()
-    return None if found is None else Held._make((*found[:8], found[8:-1], found[-1]))
+    return None if found is None else StoredCertificate._make((*found[:8], found[8:-1], found[-1]))
 
 
 class RecordApplier:
@@ -149,7 +149,7 @@ class RecordApplier:
         """Whether the full may have seen what the delta says."""
         self._rejected = RejectedIdentities(db) if self.is_late else None
         self._disagreements = bool(db.execute("SELECT EXISTS (SELECT 1 FROM disagreement)").get)
-        self._census: dict[tuple[int, str, int], int] = {}
+        self._count_changes: dict[tuple[int, str, int], int] = {}
         self._outdated: set[int] = set()
         """Rows that a record of this file stated, and a later delta too."""
         self.records = self.inserted = self.updated = self.unchanged = self.quarantined = 0
@@ -173,9 +173,9 @@ class RecordApplier:
         """Apply every record, then write the census."""
         for record in records:
             self.apply(record)
-        for sort, moved in self._census.items():
+        for sort, moved in self._count_changes.items():
             self._db.execute(MOVE_CENSUS, (*sort, moved))
-        self._census.clear()
+        self._count_changes.clear()
 
     def apply(self, record: Entry | Rejected) -> None:
         """Apply one record."""
@@ -184,7 +184,7 @@ class RecordApplier:
             self._quarantine(record)
             return
         row = row_of(record)
-        held = find_held(self._db, row.serial, self._issuers[row.issuer])
+        held = find_stored(self._db, row.serial, self._issuers[row.issuer])
         returns = held is not None and held.withdrawn is not None and row.status == Status.IN_USE
         if held is None or (returns and held.der == row.der):
             self._admit(row, held)
@@ -196,7 +196,7 @@ class RecordApplier:
         else:
             self._merge(row, held)
 
-    def _admit(self, row: Row, held: Held | None) -> None:
+    def _admit(self, row: Row, held: StoredCertificate | None) -> None:
         """Serve a new certificate, or one that was withdrawn, unless the gate refuses it."""
         why = self._gate.refuse(row) if self._gate else None
         if why is None and held is None:
@@ -221,7 +221,7 @@ class RecordApplier:
         self._note_disagreement(number, row, None)
         self._journal(JournalEntry(row=number, change=ChangeKind.ADDED, before=None, after=row.status))
 
-    def _merge(self, row: Row, held: Held) -> None:
+    def _merge(self, row: Row, held: StoredCertificate) -> None:
         stated_on = self._standing.get(held.last_statement)
         if days(self._day) < held.first_seen:
             self._db.execute(_LOWER, (days(self._day), held.id))
@@ -237,7 +237,7 @@ class RecordApplier:
         else:
             self._update(row, held)
 
-    def _update(self, row: Row, held: Held) -> None:
+    def _update(self, row: Row, held: StoredCertificate) -> None:
         self.updated += 1
         self.contradicted += held.last_statement == self._extract
         self._db.execute(_UPDATE, (row.status, *claims_of(row), days(self._day), self._extract, held.id))
@@ -271,14 +271,14 @@ class RecordApplier:
 
     def _count(self, kind: int, status: str, withdrawn: int, moved: int) -> None:
         key = (kind, status, withdrawn)
-        self._census[key] = self._census.get(key, 0) + moved
+        self._count_changes[key] = self._count_changes.get(key, 0) + moved
 
     def _quarantine(self, record: Rejected, *, later: bool = False) -> None:
         self.quarantined += 1
         quarantine_record(self._db, record, extract=self._extract, later=later)
 
 
-def _change_of(held: Held, row: Row) -> ChangeKind:
+def _change_of(held: StoredCertificate, row: Row) -> ChangeKind:
     if held.withdrawn is not None and row.status == Status.IN_USE:
         return ChangeKind.REINSTATED
     if held.listed != row.status:

@@ -8,7 +8,7 @@ import apsw
 
 from smki_sync.merge import Body, choose_body
 from smki_sync.mirror import rows
-from smki_sync.mirror.apply import MOVE_CENSUS, Held, find_held
+from smki_sync.mirror.apply import MOVE_CENSUS, StoredCertificate, find_stored
 from smki_sync.mirror.connection import holds_devices
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.journal import ChangeKind, Journal, JournalEntry
@@ -113,7 +113,7 @@ def settle_bodies(
     """
     found: list[tuple[Any, ...]] = db.execute(_IDENTITIES).fetchall()
     for serial, issuer in found:
-        held = find_held(db, serial, issuer)
+        held = find_stored(db, serial, issuer)
         others: dict[bytes, list[_Record]] = {}
         for record in map(_Record._make, db.execute(_RECORDS, (serial, issuer)).fetchall()):
             others.setdefault(record.der, []).append(record)
@@ -179,14 +179,14 @@ def _order(body: Body) -> tuple[Any, ...]:
     return body.first_stated, body.place
 
 
-def _body_of(db: apsw.Connection, held: Held) -> Body:
+def _body_of(db: apsw.Connection, held: StoredCertificate) -> Body:
     first = date_of(held.first_seen)
     is_of_full = db.execute(_IS_OF_FULL, (first.isoformat(),)).get
     return Body(held.der, first, 0 if is_of_full else _DELTA_PLACE)
 
 
 def _exchange(
-    db: apsw.Connection, held: Held, said: list[_Record], *, digest: SetDigest, journal: Journal
+    db: apsw.Connection, held: StoredCertificate, said: list[_Record], *, digest: SetDigest, journal: Journal
 ) -> None:
     """Serve another body, and keep the one that was served as evidence."""
     last = max(said, key=_rank)
@@ -214,7 +214,7 @@ def _exchange(
     journal(JournalEntry(row=held.id, change=ChangeKind.BODY, before=held.listed, after=after))
 
 
-def _withdrawn(db: apsw.Connection, held: Held, row: Row, last: _Record) -> int | None:
+def _withdrawn(db: apsw.Connection, held: StoredCertificate, row: Row, last: _Record) -> int | None:
     """Return since when the certificate is withdrawn once this body is served.
 
     A full does not list it, but the last statement about the new body may win over that full, or say that

@@ -12,7 +12,14 @@ import apsw
 
 from smki_sync.merge import Baseline, FullSays, Statement, merge_full
 from smki_sync.mirror import journal, ledger, revocation, rows, set_digest
-from smki_sync.mirror.apply import MOVE_CENSUS, CertificateGate, Held, RecordApplier, check_changes, find_held
+from smki_sync.mirror.apply import (
+    MOVE_CENSUS,
+    CertificateGate,
+    RecordApplier,
+    StoredCertificate,
+    check_changes,
+    find_stored,
+)
 from smki_sync.mirror.bodies import VerifyBody, ignore_signatures, settle_bodies
 from smki_sync.mirror.connection import connect, disk_errors, keep_side_files
 from smki_sync.mirror.directory import BUILDING
@@ -128,9 +135,9 @@ class BulkLoader:
         self._previous = previous
         self._insert = INSERT if isinstance(previous, NoPreviousGeneration) else INSERT_STATED
         self._issuers = Issuers(db)
-        self._census: dict[tuple[int, str], int] = {}
+        self._count_changes: dict[tuple[int, str], int] = {}
         self._rows = 0
-        self._touched: list[int] = []
+        self._modified: list[int] = []
         self._disagreements: list[tuple[int, FullSays]] = []
         self._conflicts: list[tuple[str, int, int, int]] = []
         """Identity, number of rows loaded before, and quarantine entry of another body of a certificate that
@@ -142,7 +149,7 @@ class BulkLoader:
     @property
     def certificates(self) -> int:
         """Number of certificates that the full lists, each counted once after :meth:`finalise`."""
-        return sum(self._census.values())
+        return sum(self._count_changes.values())
 
     def load(self, batch: Batch) -> None:
         """Load a batch."""
@@ -150,11 +157,11 @@ class BulkLoader:
         for record in batch.rejected:
             self._quarantine(record)
         self._db.executemany(self._insert, filter(None, map(self._values, batch.rows)))
-        if self._touched or self._disagreements:
-            self._previous.touch(self._touched)
+        if self._modified or self._disagreements:
+            self._previous.touch(self._modified)
             for row, says in self._disagreements:
                 write_disagreement(self._db, row, says)
-            self._touched.clear()
+            self._modified.clear()
             self._disagreements.clear()
 
     def finalise(self) -> None:
@@ -166,18 +173,18 @@ class BulkLoader:
                 self._drop(repeat)
             self._db.execute(INDEXES)
         for serial, issuer, rows_before, entry in self._conflicts:
-            held = find_held(self._db, serial, issuer)
+            held = find_stored(self._db, serial, issuer)
             if held is not None and held.id <= rows_before:
                 self._db.execute(_COMES_LATER, (entry,))
-        self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._census.items())])
+        self._db.executemany(_COUNT, [(*sort, count) for sort, count in sorted(self._count_changes.items())])
 
     def remove_rejected(self, gate: CertificateGate) -> None:
         """Move the certificates that the gate refuses to the quarantine. All rows are loaded and indexed."""
         found = list(gate.refuse_among(self._db))
         numbers = [number_of(self._db, row.id, self._extract) for row, _why in found]
         for (row, why), number in zip(found, numbers, strict=True):
-            before = self._previous.recall(row.serial, self._issuers[row.issuer])
-            held = find_held(self._db, row.serial, self._issuers[row.issuer])
+            before = self._previous.find_previous(row.serial, self._issuers[row.issuer])
+            held = find_stored(self._db, row.serial, self._issuers[row.issuer])
             assert held is not None  # the gate has read it
             self.inserted -= before is None
             self.updated -= before is not None and held.extract == self._extract
@@ -214,14 +221,14 @@ class BulkLoader:
         self.contradicted += repeat.contradicts
         if repeat.conflict:
             self._quarantine(conflict_of(repeat.record), later=True)
-        if self._previous.recall(repeat.record.serial, self._issuers[repeat.record.issuer]) is None:
+        if self._previous.find_previous(repeat.record.serial, self._issuers[repeat.record.issuer]) is None:
             self.inserted -= 1
             self.unchanged += not repeat.conflict
 
     def _values(self, row: Row) -> tuple[object, ...] | None:
         """Count a row, and merge it with the previous one; ``None`` if it has another body."""
         issuer = self._issuers[row.issuer]
-        before = self._previous.recall(row.serial, issuer)
+        before = self._previous.find_previous(row.serial, issuer)
         if before is None:
             self._rows += 1
             self._count(row.kind, row.status, row.der, 1)
@@ -229,7 +236,7 @@ class BulkLoader:
             stamped = values_of(row, issuer, first=self._day, changed=self._day, extract=self._extract)
             if self._insert is INSERT:
                 return stamped
-            self._touched.append(self._rows)
+            self._modified.append(self._rows)
             return (*stamped, None)
         if before.der != row.der:
             self._quarantine(conflict_of(row))
@@ -242,7 +249,7 @@ class BulkLoader:
         self._count(merged.kind, merged.status, merged.der, 1)
         return (merged.serial, issuer, *merged[2:-1], before.first_seen, *stamps)
 
-    def _merge(self, row: Row, before: Held) -> tuple[Row, int, int, int | None]:
+    def _merge(self, row: Row, before: StoredCertificate) -> tuple[Row, int, int, int | None]:
         """Merge a record with the previous row; return the merged row and the values of the last columns."""
         stated_on = self._previous.standing.get(before.last_statement)
         if stated_on is not None:
@@ -261,11 +268,11 @@ class BulkLoader:
             return row, before.last_changed, before.extract, before.stated
         self.updated += 1
         self.leaving += before.in_use and row.status != Status.IN_USE
-        self._touched.append(self._rows)
+        self._modified.append(self._rows)
         return row, self._day, self._extract, None
 
     def _count(self, kind: int, status: str, der: bytes, moved: int) -> None:
-        self._census[kind, status] = self._census.get((kind, status), 0) + moved
+        self._count_changes[kind, status] = self._count_changes.get((kind, status), 0) + moved
         if status == Status.IN_USE:
             (self.digest.add if moved > 0 else self.digest.remove)(der)
 
@@ -449,7 +456,7 @@ class GenerationBuilder:
                 if self._needs_settling:
                     settle_bodies(self._db, self._verify_body, digest=loaded.digest, journal=self._touch)
                 writer = JournalWriter(self._db, self._entry, self._baseline.full, at=at)
-                self._previous.write_journal(recorded=writer.recorded)
+                self._previous.write_journal(recorded_at=writer.recorded_at)
                 self._revoke(writer)
                 ledger.close_entry(self._db, self._entry, counts, began=self._began, committed=at)
                 self._index_hashes()

@@ -75,7 +75,7 @@ class MirrorDirectory:
         return self.root / "history.db"
 
     @property
-    def proofs(self) -> Path:
+    def signature_cache(self) -> Path:
         """The cache of verified signatures."""
         return self.root / "trust.db"
 

@@ -175,7 +175,7 @@ def read_day(db: apsw.Connection) -> date:
 ROWS: Final = 50_000
 """Rows in a slice. Reading one takes a few tenths of a second, so that progress is shown often."""
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Progress callback: called with the number of rows read and the total."""
 
 
@@ -183,13 +183,13 @@ def ignore_progress(_done: int, _total: int) -> None:
     """Ignore progress."""
 
 
-def slices(db: apsw.Connection, told: Told) -> Iterator[tuple[int, int]]:
-    """Yield the first and last id of each slice, in order; call ``told`` after each slice was read."""
+def slices(db: apsw.Connection, progress: ProgressCallback) -> Iterator[tuple[int, int]]:
+    """Yield the first and last id of each slice, in order; call ``progress`` after each slice was read."""
     total: int = db.execute("SELECT coalesce(max(id), 0) FROM certificate").get
     for low in range(1, total + 1, ROWS):
         high = min(low + ROWS - 1, total)
         yield low, high
-        told(high, total)
+        progress(high, total)
 
 
 class Fingerprint(NamedTuple):
@@ -233,16 +233,16 @@ def find_certificates(
     usage: str | None = None,
     role: int | None = None,
     any_status: bool = False,
-    told: Told = ignore_progress,
+    progress: ProgressCallback = ignore_progress,
 ) -> list[Certificate]:
     """Return the certificates with this identity: usable first, then In-Use, then newest.
 
-    ``any_status``: include certificates that are not In-Use. ``told``: called with progress if every device
-    must be read.
+    ``any_status``: include certificates that are not In-Use. ``progress``: called if every device must
+    be read.
     """
     where, values = _by_index(db, identity)
     if isinstance(identity, SkiIs | Fingerprint) and not _index_answers(db, where, values):
-        where, values = f"c.id IN ({', '.join(map(str, _scan_devices(db, identity, told)))})", {}
+        where, values = f"c.id IN ({', '.join(map(str, _scan_devices(db, identity, progress)))})", {}
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE {where} AND (:any OR {IN_USE})"
         " AND (:usage IS NULL OR c.usage = :usage) AND (:role IS NULL OR c.role = :role))"
@@ -284,7 +284,9 @@ def _index_answers(db: apsw.Connection, where: str, values: dict[str, Value]) ->
     return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM certificate AS c WHERE {where})", values).get)
 
 
-def _scan_devices(db: apsw.Connection, identity: SkiIs | Fingerprint, told: Told) -> Iterator[int]:
+def _scan_devices(
+    db: apsw.Connection, identity: SkiIs | Fingerprint, progress: ProgressCallback
+) -> Iterator[int]:
     """Read every device; yield the ids of those that match."""
     where, value = "ski = :value", identity.ski if isinstance(identity, SkiIs) else identity.digest
     if isinstance(identity, Fingerprint):
@@ -293,6 +295,6 @@ def _scan_devices(db: apsw.Connection, identity: SkiIs | Fingerprint, told: Told
         db.create_scalar_function("fingerprint", HASHES[identity.algorithm], 1, deterministic=True)
         where = "fingerprint(der) = :value"
     sql = f"SELECT id FROM certificate WHERE id BETWEEN :low AND :high AND kind = {DEVICE} AND {where}"
-    for low, high in slices(db, told):
+    for low, high in slices(db, progress):
         for (row,) in db.execute(sql, {"low": low, "high": high, "value": value}):
             yield row

@@ -17,7 +17,7 @@ from smki_sync.files import publish_file, temporary_file
 from smki_sync.mirror import set_digest
 from smki_sync.mirror.connection import connect_to_read, disk_errors
 from smki_sync.mirror.inspection import StoredRow, each_row
-from smki_sync.mirror.queries import Stamp, Told, ignore_progress, open_mirror, read_stamp, slices
+from smki_sync.mirror.queries import ProgressCallback, Stamp, ignore_progress, open_mirror, read_stamp, slices
 from smki_sync.mirror.schema import IN_USE, KINDS, SCHEMA_VERSION
 from smki_sync.mirror.set_digest import SetDigest, expand, read_digest
 
@@ -41,19 +41,19 @@ def member_order(member: Member) -> tuple[str, str, str]:
     return member.issuer, member.serial, member.sha256
 
 
-def read_shards(db: apsw.Connection, told: Told = ignore_progress) -> list[SetDigest]:
+def read_shards(db: apsw.Connection, progress: ProgressCallback = ignore_progress) -> list[SetDigest]:
     """Compute the digest of each shard from the rows. Reads every row."""
     shards = [SetDigest() for _ in range(SHARDS)]
-    for low, high in slices(db, told):
+    for low, high in slices(db, progress):
         for (der,) in db.execute(_BODIES, (low, high)):
             expansion = expand(der)
             shards[expansion % SHARDS].add_expanded(expansion)
     return shards
 
 
-def digest_of_rows(db: apsw.Connection, told: Told = ignore_progress) -> SetDigest:
+def digest_of_rows(db: apsw.Connection, progress: ProgressCallback = ignore_progress) -> SetDigest:
     """Compute the set digest of the rows, without using the stored digest. Reads every row."""
-    return all_shards(read_shards(db, told))
+    return all_shards(read_shards(db, progress))
 
 
 def all_shards(shards: Iterable[SetDigest]) -> SetDigest:
@@ -73,10 +73,10 @@ def check_digest(db: apsw.Connection, made: SetDigest) -> str | None:
 
 
 def read_members(
-    db: apsw.Connection, wanted: Collection[int], told: Told = ignore_progress
+    db: apsw.Connection, wanted: Collection[int], progress: ProgressCallback = ignore_progress
 ) -> Iterator[Member]:
     """Yield the certificates of the ``wanted`` shards, in no particular order. Reads every row."""
-    for low, high in slices(db, told):
+    for low, high in slices(db, progress):
         for serial, issuer, kind, eui, der in db.execute(_MEMBERS, (low, high)):
             shard = expand(der) % SHARDS
             if shard in wanted:
@@ -201,27 +201,27 @@ def _sum_of_entries(db: apsw.Connection, index: _Index) -> _Sum:
 class CountCheck:
     """The number of rows of each sort, and the digest of the In-Use rows, from one pass through the rows."""
 
-    census: Counter[tuple[int, str, int]] = field(default_factory=Counter)
+    counts: Counter[tuple[int, str, int]] = field(default_factory=Counter)
     digest: SetDigest = field(default_factory=SetDigest)
 
     def take(self, row: StoredRow) -> None:
         """Count one row."""
-        self.census[row.kind, row.status, int(row.withdrawn is not None)] += 1
+        self.counts[row.kind, row.status, int(row.withdrawn is not None)] += 1
         if row.in_use:
             self.digest.add(row.der)
 
     def merge(self, other: "CountCheck") -> None:
         """Add the result of a pass through other rows."""
-        self.census += other.census
+        self.counts += other.counts
         self.digest.merge(other.digest)
 
     def against(self, db: apsw.Connection) -> list[Damage]:
         """Compare the result with the counts and the digest stored in the generation."""
         found = []
         stored = {tuple(sort): count for *sort, count in db.execute("SELECT * FROM census WHERE count <> 0")}
-        if stored != dict(self.census):
+        if stored != dict(self.counts):
             stated = f"it says {sum(stored.values())} certificates in {len(stored)} sorts, there are"
-            counted = f"{self.census.total()} in {len(self.census)}"
+            counted = f"{self.counts.total()} in {len(self.counts)}"
             found.append(Damage(aspect=CheckedPart.COUNTS, detail=f"{stated} {counted}"))
         problem = check_digest(db, self.digest)
         if problem:
@@ -235,29 +235,29 @@ _PAGES: Final = 4_096
 Count = Callable[[str], None]
 
 
-def backup(link: Path, target: Path, *, count: Count, told: Told) -> Stamp:
+def backup(link: Path, target: Path, *, count: Count, progress: ProgressCallback) -> Stamp:
     """Copy the mirror at ``link`` to ``target``, check the copy and return the state that it holds.
 
     Args:
         link: The link to the current generation.
         target: The file to create or replace.
         count: Called with a description of what is counted next.
-        told: Called with the progress, first in pages, then in certificates.
+        progress: Called with the progress, first in pages, then in certificates.
 
     Raises:
         MirrorDamaged: The copy is damaged, so the mirror may be damaged too. The copy is removed.
     """
     with disk_errors(target), temporary_file(target) as copy:
         count("pages copied")
-        _copy(link, copy, told)
+        _copy(link, copy, progress)
         count("certificates of the copy read again")
-        stamp = _check(copy, told)
+        stamp = _check(copy, progress)
         _sync(copy)
         publish_file(copy, target, replace=True)
     return stamp
 
 
-def _copy(link: Path, target: Path, progress: Told) -> None:
+def _copy(link: Path, target: Path, progress: ProgressCallback) -> None:
     with disk_errors(link), closing(connect_to_read(link)) as source:
         source.execute("BEGIN")
         set_digest.read_state(source)  # starts the snapshot, so that a commit does not restart the copy
@@ -275,7 +275,7 @@ def _create(path: Path) -> apsw.Connection:
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
 
 
-def _check(copy: Path, progress: Told) -> Stamp:
+def _check(copy: Path, progress: ProgressCallback) -> Stamp:
     """Check the pages of a copy, and compare its rows with its stored digest."""
     with open_mirror(copy) as db:
         found = db.execute("PRAGMA quick_check(1)").get

@@ -72,7 +72,7 @@ class JournalWriter:
         self._day = day.isoformat()
         self._by = by
         last = db.execute("SELECT max(recorded) FROM change").get
-        self.recorded = max(int(at.timestamp()), last or 0)
+        self.recorded_at = max(int(at.timestamp()), last or 0)
         """Seconds since 1970, UTC, that the lines carry."""
 
     def write(self, changed: JournalEntry) -> None:
@@ -81,7 +81,7 @@ class JournalWriter:
             _CHANGE,
             (
                 *(self._day, changed.change, changed.before, changed.after),
-                *(self._extract, self._by, self.recorded, changed.row),
+                *(self._extract, self._by, self.recorded_at, changed.row),
             ),
         )
 

@@ -9,7 +9,7 @@ import apsw
 
 from smki_sync.merge import Baseline
 from smki_sync.mirror import ledger
-from smki_sync.mirror.apply import Held, find_held
+from smki_sync.mirror.apply import StoredCertificate, find_stored
 from smki_sync.mirror.disagreement import RejectedIdentities
 from smki_sync.mirror.rows import CLAIMS, days
 from smki_sync.mirror.set_digest import SetDigest
@@ -30,7 +30,7 @@ class History(Protocol):
     def leads_to(self, baseline: Baseline) -> bool:
         """Whether it is proven, and no delta is missing between it and the overlap of a full."""
 
-    def recall(self, serial: str, issuer: int) -> Held | None:
+    def find_previous(self, serial: str, issuer: int) -> StoredCertificate | None:
         """Return a certificate as it has it."""
 
     def touch(self, rows: Iterable[int]) -> None:
@@ -45,7 +45,7 @@ class History(Protocol):
     def carry_unlisted(self, baseline: Baseline, *, extract: int, digest: SetDigest) -> int:
         """Copy the rows that the full does not list; return how many the full withdraws."""
 
-    def write_journal(self, *, recorded: int) -> None:
+    def write_journal(self, *, recorded_at: int) -> None:
         """Write one line for each certificate that differs from it."""
 
     def revoked(self) -> set[Identity]:
@@ -65,7 +65,7 @@ class NoPreviousGeneration:
         """Nothing leads to it."""
         return False
 
-    def recall(self, serial: str, issuer: int) -> None:
+    def find_previous(self, serial: str, issuer: int) -> None:
         """Return nothing."""
 
     def touch(self, rows: Iterable[int]) -> None:
@@ -81,7 +81,7 @@ class NoPreviousGeneration:
         """Return 0."""
         return 0
 
-    def write_journal(self, *, recorded: int) -> None:
+    def write_journal(self, *, recorded_at: int) -> None:
         """Do nothing."""
 
     def revoked(self) -> set[Identity]:
@@ -202,9 +202,9 @@ class PreviousGeneration:
         """Return the number of In-Use certificates in it: members of its digest."""
         return SetDigest.load(self._db.execute("SELECT digest FROM old.mirror WHERE one = 1").get).count
 
-    def recall(self, serial: str, issuer: int) -> Held | None:
+    def find_previous(self, serial: str, issuer: int) -> StoredCertificate | None:
         """Return a certificate as it has it."""
-        return find_held(self._db, serial, issuer, table="old.certificate")
+        return find_stored(self._db, serial, issuer, table="old.certificate")
 
     def touch(self, rows: Iterable[int]) -> None:
         """Record rows that may differ from it."""
@@ -237,9 +237,9 @@ class PreviousGeneration:
         self._db.execute(_NOW_WITHDRAWN, (last, extract))
         return self._db.changes()
 
-    def write_journal(self, *, recorded: int) -> None:
+    def write_journal(self, *, recorded_at: int) -> None:
         """Write one line for each certificate that differs from it."""
-        self._db.execute(_JOURNAL, (recorded,))
+        self._db.execute(_JOURNAL, (recorded_at,))
 
     def revoked(self) -> set[Identity]:
         """Return the certificates that a list revokes in it."""

@@ -18,9 +18,9 @@ from smki_sync.mirror.identity_queries import (
     EuiIs,
     Fingerprint,
     Identity,
+    ProgressCallback,
     SerialIs,
     SkiIs,
-    Told,
     certificate_of,
     check_schema,
     connect_mirror,
@@ -59,12 +59,12 @@ __all__ = [
     "EuiIs",
     "Fingerprint",
     "Identity",
+    "ProgressCallback",
     "Quarantined",
     "SerialIs",
     "SkiIs",
     "Stamp",
     "StatusFilter",
-    "Told",
     "certificate_of",
     "check_schema",
     "connect_mirror",
@@ -203,12 +203,12 @@ def find(
     *,
     limit: int | None = None,
     newest_first: bool = False,
-    told: Told = ignore_progress,
+    progress: ProgressCallback = ignore_progress,
 ) -> Iterator[Certificate]:
     """Yield the certificates that pass the filter, at most ``limit``; uses constant memory.
 
     ``newest_first``: usable first, then In-Use, then the latest notBefore; reads every row that the filter
-    needs before the first result. Otherwise in stored order. ``told``: called with progress if every row
+    needs before the first result. Otherwise in stored order. ``progress``: called with progress if every row
     must be read.
     """
     by_end = wanted.ends_before is not None and wanted.ends_before <= NEVER_ENDS and indexes_ends(db)
@@ -217,9 +217,9 @@ def find(
     where = " AND ".join(["TRUE", *(condition for condition, _ in conditions)])
     is_indexed = by_end or _is_indexed(wanted)
     if newest_first:
-        ids = _sorted_ids(db, rule, _SortQuery(where, values, limit, told, is_indexed))
+        ids = _sorted_ids(db, rule, _SortQuery(where, values, limit, progress, is_indexed))
         return (certificate_of(db.execute(_BY_ID, (row,)).get, rule) for row in ids)
-    rows = _select_indexed(db, where, values) if is_indexed else _select_all(db, where, values, told)
+    rows = _select_indexed(db, where, values) if is_indexed else _select_all(db, where, values, progress)
     return islice((certificate_of(row, rule) for row in rows), limit)
 
 
@@ -320,7 +320,7 @@ class _SortQuery(NamedTuple):
     where: str
     values: dict[str, Value]
     limit: int | None
-    told: Told
+    progress: ProgressCallback
     is_indexed: bool
 
 
@@ -336,7 +336,7 @@ def _sorted_ids(db: apsw.Connection, rule: UsabilityRule, query: _SortQuery) -> 
         return
     db.execute("DROP TABLE IF EXISTS temp.found")
     db.execute("CREATE TEMP TABLE found (unusable INTEGER, unused INTEGER, begins INTEGER, row INTEGER)")
-    for low, high in slices(db, query.told):
+    for low, high in slices(db, query.progress):
         part = f"{sql} AND c.id BETWEEN :low AND :high ORDER BY {_ORDER} LIMIT :limit"
         db.execute(f"INSERT INTO temp.found {part}", {**values, "low": low, "high": high})
     ordered = f"SELECT row FROM temp.found ORDER BY {_ORDER} LIMIT :limit"
@@ -348,10 +348,10 @@ def _select_indexed(db: apsw.Connection, where: str, values: dict[str, Value]) -
 
 
 def _select_all(
-    db: apsw.Connection, where: str, values: dict[str, Value], told: Told
+    db: apsw.Connection, where: str, values: dict[str, Value], progress: ProgressCallback
 ) -> Iterator[tuple[Value, ...]]:
     sql = (
         f"SELECT {COLUMNS} FROM ({CERTIFICATES} WHERE c.id BETWEEN :low AND :high AND {where} ORDER BY c.id)"
     )
-    for low, high in slices(db, told):
+    for low, high in slices(db, progress):
         yield from db.execute(sql, {**values, "low": low, "high": high})

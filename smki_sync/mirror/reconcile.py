@@ -15,13 +15,13 @@ import apsw
 from smki_sync.errors import MirrorDamaged
 from smki_sync.merge import Baseline, FullSays, Statement, Unlisted, merge_full, unlisted
 from smki_sync.mirror import ledger, revocation, rows, set_digest
-from smki_sync.mirror.apply import CertificateGate, Held, find_held
+from smki_sync.mirror.apply import CertificateGate, StoredCertificate, find_stored
 from smki_sync.mirror.bodies import VerifyBody, settle_bodies
 from smki_sync.mirror.connection import disk_errors, holds_devices
 from smki_sync.mirror.disagreement import write_disagreement
 from smki_sync.mirror.integrity import digest_of_rows
 from smki_sync.mirror.journal import ChangeKind, JournalEntry, JournalWriter
-from smki_sync.mirror.queries import Connection, Told, slices
+from smki_sync.mirror.queries import Connection, ProgressCallback, slices
 from smki_sync.mirror.rows import (
     CLAIMS,
     INSERT,
@@ -381,7 +381,7 @@ class MirrorComparator:
         for row in listed:
             self.compared += 1
             issuer = self._issuers.get(row.issuer)
-            held = None if issuer is None else find_held(self._db, row.serial, issuer)
+            held = None if issuer is None else find_stored(self._db, row.serial, issuer)
             if held is None:
                 self._compare_new(row)
             elif held.der != row.der:
@@ -389,10 +389,10 @@ class MirrorComparator:
             else:
                 self._compare_held(row, held)
 
-    def finish(self, told: Told) -> None:
-        """Find what is In-Use in the mirror and not listed. ``told``: progress, in rows."""
+    def finish(self, progress: ProgressCallback) -> None:
+        """Find what is In-Use in the mirror and not listed. ``progress``: progress, in rows."""
         serials = self._found.rejected_serials()
-        for low, high in slices(self._db, told):
+        for low, high in slices(self._db, progress):
             for number, last, serial, issuer, eui, kind, status in self._db.execute(_LISTABLE, (low, high)):
                 if self._is_listed(number):
                     continue
@@ -439,7 +439,7 @@ class MirrorComparator:
         else:
             self._found.reject(evidence_of(row, RejectReason.SIGNATURE_FALSE, why))
 
-    def _compare_held(self, row: Row, held: Held) -> None:
+    def _compare_held(self, row: Row, held: StoredCertificate) -> None:
         if self._is_listed(held.id):
             self._found.remove(held.id, row.serial, row.issuer)
         self._listed[held.id >> 3] |= 1 << (held.id & 7)

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS verification (  -- the last whole one, for `status`
     one INTEGER PRIMARY KEY CHECK (one = 1), document TEXT NOT NULL);
 """
 
-Marker = Callable[[bytes], int]
+SignatureKey = Callable[[bytes], int]
 """A function that returns the mark of a certificate (DER) under one issuer's key."""
 
 
@@ -70,7 +70,7 @@ class SignatureCache:
         self._is_lost = False
         self._key: bytes = db.execute("SELECT key FROM secret").get
 
-    def marker(self, spki: bytes) -> Marker:
+    def marker(self, spki: bytes) -> SignatureKey:
         """Return the function that marks certificates as signed by the key ``spki``."""
         person = sha256(spki).digest()[:_PERSON_BYTES]
         keyed = blake2b(digest_size=MARK_OCTETS, key=self._key, person=person)

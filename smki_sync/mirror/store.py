@@ -174,7 +174,7 @@ class MirrorStore:
         with disk_errors(self.path):
             return ledger.read_position(self._db)
 
-    def census(self) -> CertificateCounts:
+    def counts(self) -> CertificateCounts:
         """Return counts and digest."""
         with disk_errors(self.path):
             return ledger.read_census(self._db)

@@ -190,7 +190,7 @@ class SyncReport:
     plan: Plan
     position: date | None
     applied: tuple[AppliedExtract, ...] = ()
-    census: CertificateCounts = field(default_factory=CertificateCounts)
+    counts: CertificateCounts = field(default_factory=CertificateCounts)
     attention: tuple[Notice, ...] = ()
     lists: tuple[ListOutcome, ...] = ()
     dry_run: bool = False

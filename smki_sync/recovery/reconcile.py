@@ -117,10 +117,10 @@ def reconcile(
                 f"There is no healthy mirror in {job.directory.root}: {held.state}",
                 hint="Run `smki-sync sync`.",
             )
-        with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
-            job.hear.hear(Listing(source=source.title))
+        with ReconnectingSource(job.open_source, options=job.download_options, events=job.events) as source:
+            job.events.emit(Listing(source=source.title))
             full = choose(read_catalogue(source.fetch_listing(), job.names), held.position, job.today)
-            fetched = download(source, full, job.directory.downloads, job.hear, job.terms)
+            fetched = download(source, full, job.directory.downloads, job.events, job.download_options)
         with (
             signature_gate(job, held.generation) as gate,
             DriftDifferences(job.directory.root / "reconcile.tmp") as found,
@@ -168,7 +168,7 @@ def _remember(job: SyncJob, held: MirrorSnapshot, result: ReconcileResult) -> No
     try:
         History(job.directory.history).record_comparison(row)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"the comparison could not be recorded: {error.message}"))
+        job.events.emit(Detail(text=f"the comparison could not be recorded: {error.message}"))
 
 
 def choose(catalogue: Catalogue, position: Position, today: date) -> Extract:
@@ -205,7 +205,7 @@ def _compare(
         comparator = MirrorComparator(db, found, baseline=baseline, gate=gate)
         for batch in reader.batches(fetched):
             comparator.compare(batch.rows, batch.rejected)
-        job.hear.hear(Building(file=extract.name, step="looking for certificates that it does not list"))
+        job.events.emit(Building(file=extract.name, step="looking for certificates that it does not list"))
         comparator.finish(lambda _done, _total: None)
     counts = found.counts
     return ReconcileResult(
@@ -238,14 +238,14 @@ def reconcile_new_full(job: SyncJob, report: SyncReport, policy: ReconcilePolicy
     try:
         offer, known = history.offer(), history.comparisons()
     except MirrorError as error:
-        if policy is ReconcilePolicy.WHEN_NEEDED and report.census.unproven is None:
+        if policy is ReconcilePolicy.WHEN_NEEDED and report.counts.unproven is None:
             return report  # a proven mirror needs no comparison
         return _with(report, _unknown(error))
     full = _due(job, report, offer, known, policy)
     if full is None:
         return _with(report, *_standing_drift(job, known))
-    if not job.agreement.holds(job.now) and job.agreement.outside is OutsideWindow.WAIT:
-        put_off = f"it waits for the time agreed with the DCC ({job.agreement.words})"
+    if not job.download_window.holds(job.now) and job.download_window.outside is OutsideWindow.WAIT:
+        put_off = f"it waits for the time agreed with the DCC ({job.download_window.words})"
         return _with(report, *_standing_drift(job, known), _not_made(full, put_off))
     return _reconciled(job, report, full, known, policy)
 
@@ -259,7 +259,7 @@ def _reconciled(
 ) -> SyncReport:
     """Return the report of a run after a comparison that was due."""
     repairs = policy is ReconcilePolicy.REPAIR or (
-        policy is ReconcilePolicy.WHEN_NEEDED and report.census.unproven is not None
+        policy is ReconcilePolicy.WHEN_NEEDED and report.counts.unproven is not None
     )
     try:
         found = reconcile(job, repair=repairs, adopt=True)
@@ -276,11 +276,11 @@ def _compared(job: SyncJob, report: SyncReport, full: Extract, found: ReconcileR
         counts, position = read_counts(db), read_position(db)
     kept = tuple(notice for notice in report.attention if notice.code is not NoticeCode.UNPROVEN)
     return _with(
-        replace(report, census=counts, position=position.day, attention=kept),
+        replace(report, counts=counts, position=position.day, attention=kept),
         *unproven_notice(counts),
         *([_drifted(found.full, found.drift)] if found.drift else []),
         *([_repaired(found)] if found.repaired else []),
-        *([] if job.agreement.holds(job.now) else [_outside(job, full)]),
+        *([] if job.download_window.holds(job.now) else [_outside(job, full)]),
     )
 
 
@@ -344,7 +344,7 @@ def _outside(job: SyncJob, full: Extract) -> Notice:
     return Notice(
         code=NoticeCode.FULL_OUTSIDE_AGREED,
         message=f"{full.name} was downloaded for a comparison outside the time agreed with the DCC"
-        f" ({job.agreement.words}).",
+        f" ({job.download_window.words}).",
         hint="Tell the DCC. Set `policy.full_download_outside` to wait instead.",
     )
 

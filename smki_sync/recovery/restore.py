@@ -84,12 +84,12 @@ def plan_restore(request: _Request, source: Source, without: Collection[FileKey]
     """
     job, until = request.job, request.until
     held = inspect_mirror(job.directory)
-    job.hear.hear(Listing(source=source.title))
+    job.events.emit(Listing(source=source.title))
     listed = read_catalogue(source.fetch_listing(), job.names)
     usable = tuple(full for full in listed.fulls if full.key not in without)
     catalogue = _until(replace(listed, fulls=usable), until, request.newest_full)
     made = _plan(job, catalogue, until, source.title)
-    job.hear.hear(Planned(plan=made))
+    job.events.emit(Planned(plan=made))
     back = held.position is not None and _reach(made) < held.position.day
     if back and until is None:
         assert held.position is not None
@@ -199,12 +199,12 @@ def build_report(done: RestoreFacts) -> SyncReport:
         companions=(*done.notices, *done.checked.companions.attention, *done.archiver.notices()),
     )
     # The agreement of today does not apply to that day; see _outside.
-    as_then = replace(as_of(done.job, done.until), agreement=DownloadWindow())
+    as_then = replace(as_of(done.job, done.until), download_window=DownloadWindow())
     return SyncReport(
         plan=done.decision.plan,
         position=position.day,
         applied=done.result.applied,
-        census=counts,
+        counts=counts,
         attention=(
             *_failed_checks(done.checked.checks),
             *_restored_to_date(done, position.day, has_lists=bool(lists)),
@@ -246,11 +246,11 @@ def _stopped(done: RestoreFacts, position: date) -> Iterator[Notice]:
 def _outside(job: SyncJob, plan: Plan, source: str) -> Iterator[Notice]:
     """A restore never waits for the agreed day (Code of Connection). A local full was not downloaded."""
     origin = (plan.full.origin if plan.full else None) or source
-    if is_outside(plan, job.agreement, job.now) and not origin.startswith(_LOCAL):
+    if is_outside(plan, job.download_window, job.now) and not origin.startswith(_LOCAL):
         yield Notice(
             code=NoticeCode.FULL_OUTSIDE_AGREED,
             message="A full was downloaded for the restore outside the time agreed with the DCC"
-            f" ({job.agreement.words}).",
+            f" ({job.download_window.words}).",
             hint="Tell the DCC. With an archive (`--source file:///…`) no download is needed.",
         )
 
@@ -316,7 +316,7 @@ def restore(
     job.directory.prepare()
     with hold_lock(job.directory.lock, since=job.clock()):
         for left in job.directory.discard_unfinished():
-            job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
+            job.events.emit(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         notices = prepare_mirror(job)
         request = _Request(
             job=job,
@@ -350,7 +350,7 @@ def restore(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
+class _FullRestore:
     """A restore from one full. ``times``: before the listing, and after listing, downloads and build."""
 
     source: str
@@ -360,7 +360,7 @@ class _Attempt:
     times: Sequence[datetime]
 
 
-def _restore_from_newest_sound_full(request: _Request, archiver: Archiver) -> _Attempt:
+def _restore_from_newest_sound_full(request: _Request, archiver: Archiver) -> _FullRestore:
     """Try the fulls from the newest one until one can be used; raise the error of the newest if none can."""
     unusable: dict[FileKey, UnusableFile] = {}
     while True:
@@ -378,12 +378,12 @@ def _restore_from_newest_sound_full(request: _Request, archiver: Archiver) -> _A
         unusable[full.key] = tried.result.unusable[0]
 
 
-def _attempt(request: _Request, archiver: Archiver, *, without: Collection[FileKey]) -> _Attempt:
+def _attempt(request: _Request, archiver: Archiver, *, without: Collection[FileKey]) -> _FullRestore:
     """Restore from the newest full that is not in ``without``."""
     job, statistics = request.job, ReadStatistics()
     times = [job.clock()]
     with ExitStack() as ending:
-        with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+        with ReconnectingSource(job.open_source, options=job.download_options, events=job.events) as source:
             decision, title = plan_restore(request, source, without), source.title
             times.append(job.clock())
             check_space(job, decision.plan)
@@ -412,7 +412,7 @@ def _attempt(request: _Request, archiver: Archiver, *, without: Collection[FileK
         result = executor.execute(decision)
         statistics.unproven = gate.unproven if gate else 0
         times.append(job.clock())
-    return _Attempt(
+    return _FullRestore(
         source=title,
         decision=with_hashes(decision, files),
         result=result,
@@ -432,7 +432,7 @@ def _check(
     settled = apply_companions(job, generation, companions, initial_load=is_first)
 
     def step(words: str) -> None:
-        job.hear.hear(Building(file=generation.name, step=words))
+        job.events.emit(Building(file=generation.name, step=words))
 
     def find(position: date) -> ExpectedDigest | None:
         return request.known or expected_digest(job.directory, position)

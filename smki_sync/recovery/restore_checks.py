@@ -142,8 +142,8 @@ def _check_chains(db: Connection, anchors: tuple[bytes, ...], at: datetime, chan
     if not anchors:
         return RestoreCheck(name="chains", passed=None, detail="no trust anchors are configured")
     rows = read_sample(db, SAMPLE, chance, any_status=False)
-    with empty_signature_cache() as proofs:
-        tally = Inspector(chain_validator(db, anchors, at), proofs).inspect(rows).tally
+    with empty_signature_cache() as signature_cache:
+        tally = Inspector(chain_validator(db, anchors, at), signature_cache).inspect(rows).tally
     detail = f"{tally.checked - tally.faulty} of {tally.checked} certificates lead to a trust anchor"
     errors = [one for one in tally.found if one.finding.is_error]
     if errors:

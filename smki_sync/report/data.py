@@ -80,7 +80,7 @@ def read_page_facts(
         days=days,
         policy=policy,
         status=status,
-        contents=_contents(directory) if status.census else Contents(),
+        contents=_contents(directory) if status.counts else Contents(),
         runs=runs,
         offer=offer,
         trust=trust,

@@ -42,7 +42,7 @@ def headline(facts: PageFacts) -> list[Element]:
 def holdings(facts: PageFacts) -> list[Element]:
     """Return state, age, counts and digest."""
     status, run = facts.status, facts.status.last_run
-    census = status.census
+    counts = status.counts
     known: list[tuple[str, Node]] = [
         ("Position", f"{status.position}" if status.position else "none"),
         (
@@ -52,11 +52,11 @@ def holdings(facts: PageFacts) -> list[Element]:
         ("Last run", f"{run.at}: {run.outcome}, exit {run.exit}, {run.reason}" if run else "never"),
         ("Last success", status.last_success.at if status.last_success else "never"),
         ("Last full", f"{status.last_full}" if status.last_full else "none"),
-        ("Certificates", f"{census.total:,}, {census.in_use:,} In-Use" if census else "none"),
-        ("Quarantined", f"{census.quarantined:,} waiting for review" if census else "unknown"),
-        ("Proof", _proof(census) if census else "unknown"),
+        ("Certificates", f"{counts.total:,}, {counts.in_use:,} In-Use" if counts else "none"),
+        ("Quarantined", f"{counts.quarantined:,} waiting for review" if counts else "unknown"),
+        ("Proof", _proof(counts) if counts else "unknown"),
         ("Size on disk", bytes_text(status.bytes)),
-        ("Set digest", element("code", census.digest) if census else "unknown"),
+        ("Set digest", element("code", counts.digest) if counts else "unknown"),
     ]
     return [facts_list(known)]
 

@@ -228,7 +228,7 @@ class SftpSource:
     def __enter__(self) -> Self:
         """Connect, check the host key, log in."""
         self._connection = self._connect()
-        self._events.hear(Detail(text=self._connection.description))
+        self._events.emit(Detail(text=self._connection.description))
         return self
 
     def __exit__(

@@ -24,7 +24,13 @@ from smki_sync.planner import DAY
 from smki_sync.sync.decision import Decision, UnusableFile
 from smki_sync.sync.job import SyncJob
 from smki_sync.sync.notices import ReadStatistics
-from smki_sync.sync.reader_process import Noted, Told, check_inner_name, read_batches, read_records
+from smki_sync.sync.reader_process import (
+    LimitCallback,
+    ProgressCallback,
+    check_inner_name,
+    read_batches,
+    read_records,
+)
 from smki_sync.sync.signature_gate import SignatureGate, authorities_in_file, body_verifier
 from smki_sync.sync.streaming_load import LoadedGeneration, StreamingLoad
 
@@ -71,12 +77,12 @@ class Archiver:
         """Remove files that the archive need not keep any longer."""
         try:
             for old in self.job.archive.prune() if self.job.archive else ():
-                self.job.hear.hear(Detail(text=f"removed {old.name} from the archive"))
+                self.job.events.emit(Detail(text=f"removed {old.name} from the archive"))
         except MirrorError as error:
             self._failed(error)
 
     def _failed(self, error: MirrorError) -> None:
-        self.job.hear.hear(Detail(text=f"the archive: {error.message}"))
+        self.job.events.emit(Detail(text=f"the archive: {error.message}"))
         self.faults.setdefault(error.message, error)
 
     def notices(self) -> Iterator[Notice]:
@@ -138,15 +144,15 @@ class RecordReader:
         if self.job.check_inner_names:
             check_inner_name(fetched, self.job.names)
 
-    def _progress(self, fetched: DownloadedFile) -> Told:
+    def _progress(self, fetched: DownloadedFile) -> ProgressCallback:
         name, size = fetched.file.extract.name, fetched.file.size
 
         def report(records: int, done: int) -> None:
-            self.job.hear.hear(Reading(file=name, records=records, done=done, size=size))
+            self.job.events.emit(Reading(file=name, records=records, done=done, size=size))
 
         return report
 
-    def _noter(self, fetched: DownloadedFile) -> Noted:
+    def _noter(self, fetched: DownloadedFile) -> LimitCallback:
         return lambda near: self.statistics.note_limit(fetched.file.extract.name, near)
 
 
@@ -240,7 +246,7 @@ class PlanExecutor(Generic[Checked]):
             try:
                 return self._build(decision, old, inside, remaining)
             except MirrorDamaged as error:  # the new one was empty a moment ago: it is the old one
-                self.job.hear.hear(Detail(text=f"{error.message}; building without its history"))
+                self.job.events.emit(Detail(text=f"{error.message}; building without its history"))
                 self._unusable.clear()
         is_lost = decision.held.state is not MirrorState.ABSENT
         inside, remaining = self._split(plan.full, *_without_gap(plan))
@@ -383,7 +389,7 @@ class PlanExecutor(Generic[Checked]):
 
     def _skip(self, fetched: DownloadedFile, error: BadExtract) -> None:
         extract = fetched.file.extract
-        self.job.hear.hear(Detail(text=f"{extract.name} cannot be used: {error.message}"))
+        self.job.events.emit(Detail(text=f"{extract.name} cannot be used: {error.message}"))
         self._unusable.append(UnusableFile(extract=extract, error=error, sha256=fetched.file.sha256))
 
     def _commit(self, commit: "_Commit") -> None:
@@ -400,7 +406,7 @@ class PlanExecutor(Generic[Checked]):
         self.reader.statistics.contradicted += commit.counts.contradicted
         if self.reader.gate:
             self.reader.gate.close_file()
-        self.job.hear.hear(Committed(applied=done))
+        self.job.events.emit(Committed(applied=done))
         self.archiver.store(fetched)
 
 
@@ -446,7 +452,7 @@ def open_store(job: SyncJob, generation: Path, gate: SignatureGate | None) -> Mi
     return MirrorStore(
         generation,
         keep_changes_days=job.keep_changes_days,
-        limits=job.bounds,
+        limits=job.change_limits,
         gate=gate,
         verify_body=body_verifier(job.anchors),
     )
@@ -459,7 +465,7 @@ def open_builder(job: SyncJob, decision: Decision, old: Path | None) -> Generati
     name = plan.full.name
 
     def step(words: str) -> None:
-        job.hear.hear(Building(file=name, step=words))
+        job.events.emit(Building(file=name, step=words))
 
     return GenerationBuilder(
         job.directory.next_generation(),
@@ -471,7 +477,7 @@ def open_builder(job: SyncJob, decision: Decision, old: Path | None) -> Generati
         step=step,
         keep_changes_days=job.keep_changes_days,
         index_devices=job.index_devices,
-        limits=job.bounds,
+        limits=job.change_limits,
         verify_body=body_verifier(job.anchors),
     )
 

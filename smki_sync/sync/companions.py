@@ -237,7 +237,7 @@ def _check_limits(place: int, file: RemoteFile, left: int | None) -> None:
 def _download(job: SyncJob, source: ReconnectingSource, file: RemoteFile, left: int) -> StoredCompanion:
     """Download a file into memory. ``left``: bytes that this run may still download."""
     content = source.retry(lambda one: _read(one, file.name, left))
-    job.hear.hear(Detail(text=f"downloaded {file.name}, {len(content):,} bytes"))
+    job.events.emit(Detail(text=f"downloaded {file.name}, {len(content):,} bytes"))
     return StoredCompanion(file=file, content=content)
 
 

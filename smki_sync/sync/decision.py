@@ -103,7 +103,7 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
         )
     if held.state is MirrorState.NEWER_SCHEMA and not full:
         check_schema(job.directory.link)
-    job.hear.hear(Listing(source=source.title))
+    job.events.emit(Listing(source=source.title))
     files = source.fetch_listing()
     catalogue = read_catalogue(files, job.names)
     decision = Decision(
@@ -114,7 +114,7 @@ def decide(job: SyncJob, source: Source, *, full: bool, compare: bool) -> Decisi
     )
     if held.position:
         decision = _compare(job, source, held.position, decision, full=full, download_suspects=compare)
-    job.hear.hear(Planned(plan=decision.plan))
+    job.events.emit(Planned(plan=decision.plan))
     return decision
 
 
@@ -129,7 +129,7 @@ def plan_again(job: SyncJob, decision: Decision, unusable: Collection[FileKey]) 
     new_plan = _plan(job, held, decision.catalogue, held.incidents, full=False, unusable=all_unusable)
     if new_plan.action is not Action.FULL and not (was_full and new_plan.extracts):
         return None
-    job.hear.hear(Planned(plan=new_plan))
+    job.events.emit(Planned(plan=new_plan))
     return replace(decision, held=held, plan=new_plan, unusable=all_unusable)
 
 
@@ -145,7 +145,11 @@ def _compare(
     """Find the applied files whose content has changed, and plan with them."""
     held, catalogue = decision.held, decision.catalogue
     suspects = suspect_files(position, catalogue) if download_suspects else ()
-    if job.agreement.outside is OutsideWindow.WAIT and not job.agreement.holds(job.now) and not full:
+    if (
+        job.download_window.outside is OutsideWindow.WAIT
+        and not job.download_window.holds(job.now)
+        and not full
+    ):
         suspects = tuple(one for one in suspects if one.kind is ExtractKind.DELTA)
     changed: dict[FileKey, str | None] = dict.fromkeys(held.incidents | resized_files(position, catalogue))
     applied = {file.extract.key: file.sha256 for file in position.applied}
@@ -192,9 +196,9 @@ def _plan(
 
     without_full = planned(replace(catalogue, fulls=()), requested=False)
     wanted = planned(catalogue, requested=full)
-    return postponed_fulls(wanted, without_full, job.agreement, job.now, requested=full)
+    return postponed_fulls(wanted, without_full, job.download_window, job.now, requested=full)
 
 
 def _hash_now(job: SyncJob, source: Source, extract: Extract) -> str:
     """Download an applied file again and return its SHA-256. The file is kept until the run ends."""
-    return download(source, extract, job.directory.downloads, job.hear, job.terms).file.sha256
+    return download(source, extract, job.directory.downloads, job.events, job.download_options).file.sha256

@@ -31,16 +31,17 @@ class SyncJob:
     """One mirror, one source, one set of rules.
 
     ``today``: the date for lateness and the download window. ``clock``: the time, for the ledger and
-    durations. ``agreement``: when fulls may be downloaded. ``terms``: options of downloads.
+    durations. ``download_window``: when fulls may be downloaded. ``download_options``: options of downloads.
     ``overlap_bytes``: size in bytes from which a full is loaded during its download (0: never).
-    ``bounds``: how much one file may change.
+    ``change_limits``: how much one file may change.
     ``check_inner_names``: whether a .gz is rejected if the name inside is that of another extract.
     ``repair_damage``: whether a damaged mirror is rebuilt automatically.
     ``keep_previous``: whether the generation before the current one is kept on disk.
     ``keep_changes_days``: days of the journal to keep; ``None``: all. ``index_devices``: whether
     a new generation indexes devices by key identifier and hash. ``verify``: how new certificates are
     checked. ``anchors``: trust anchors as DER. ``archive``: storage for applied files.
-    ``ring``: the sources behind ``open_source``, if there are several. ``hear``: receives progress events.
+    ``fallback_sources``: the sources behind ``open_source``, if there are several.
+    ``events``: receives progress events.
     """
 
     directory: MirrorDirectory
@@ -48,12 +49,12 @@ class SyncJob:
     today: date
     names: FileNames = field(default_factory=FileNames)
     policy: Policy = field(default_factory=Policy)
-    agreement: DownloadWindow = field(default_factory=DownloadWindow)
+    download_window: DownloadWindow = field(default_factory=DownloadWindow)
     limits: ReaderLimits = field(default_factory=ReaderLimits)
     lists: ListPolicy = field(default_factory=ListPolicy)
-    terms: DownloadOptions = field(default_factory=DownloadOptions)
+    download_options: DownloadOptions = field(default_factory=DownloadOptions)
     overlap_bytes: int = 0
-    bounds: ChangeLimits = field(default_factory=ChangeLimits)
+    change_limits: ChangeLimits = field(default_factory=ChangeLimits)
     check_inner_names: bool = True
     repair_damage: bool = True
     keep_previous: bool = True
@@ -62,8 +63,8 @@ class SyncJob:
     verify: VerifyPolicy = VerifyPolicy.OFF
     anchors: tuple[bytes, ...] = ()
     archive: Archive | None = None
-    ring: FallbackSources | None = None
-    hear: EventListener = field(default_factory=NullListener)
+    fallback_sources: FallbackSources | None = None
+    events: EventListener = field(default_factory=NullListener)
     clock: Callable[[], datetime] = _now
 
     @property

@@ -170,7 +170,7 @@ def collect_notices(job: SyncJob, decision: Decision, facts: RunFacts) -> tuple[
 
 def _unreached(job: SyncJob) -> Iterator[Notice]:
     """If only an archive was listed, it is not known what the Repository has published since."""
-    for number, error in sorted(job.ring.unreached.items()) if job.ring else ():
+    for number, error in sorted(job.fallback_sources.unreached.items()) if job.fallback_sources else ():
         code = NoticeCode.FALLBACK_UNREACHED if number else NoticeCode.SOURCE_UNREACHED
         yield Notice(code=code, message=f"{error.message}.", hint=error.hint)
 
@@ -203,11 +203,11 @@ def _blocked(plan: Plan) -> Iterator[Notice]:
 
 
 def _outside(job: SyncJob, plan: Plan) -> Iterator[Notice]:
-    if is_outside(plan, job.agreement, job.now):
+    if is_outside(plan, job.download_window, job.now):
         yield Notice(
             code=NoticeCode.FULL_OUTSIDE_AGREED,
-            message=f"A full is downloaded outside the time agreed with the DCC ({job.agreement.words}):"
-            f" {plan.reason.words}.",
+            message="A full is downloaded outside the time agreed with the DCC"
+            f" ({job.download_window.words}): {plan.reason.words}.",
             hint="Tell the DCC. Set `policy.full_download_outside` to wait instead.",
         )
 

@@ -156,10 +156,10 @@ def _unflatten(values: _Flat) -> Row | Rejected:
     return Row._make(values)
 
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Progress callback: called with the records and the bytes of the file read so far."""
 
-Noted = Callable[[NearLimit], None]
+LimitCallback = Callable[[NearLimit], None]
 """Called with each limit that a valid file nearly reached."""
 
 Helper = subprocess.Popen[bytes]
@@ -189,14 +189,16 @@ def start_reader(
     )
 
 
-def batches_from(helper: Helper, name: str, told: Told, noted: Noted) -> Iterator[Batch]:
+def batches_from(
+    helper: Helper, name: str, progress: ProgressCallback, noted: LimitCallback
+) -> Iterator[Batch]:
     """Yield the batches that a helper process reads; raise unless the whole file is valid."""
     assert helper.stdout is not None
     for frame in read_frames(helper.stdout):
         match frame:
             case RecordsFrame(batch=batch, records=records, done=done):
                 yield batch
-                told(records, done)
+                progress(records, done)
             case ErrorFrame(error=error):
                 raise error
             case EndFrame(near=near):
@@ -300,16 +302,19 @@ def check_inner_name(fetched: DownloadedFile, names: FileNames) -> None:
 
 
 def read_records(
-    fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted = lambda _near: None
+    fetched: DownloadedFile,
+    limits: ReaderLimits,
+    progress: ProgressCallback,
+    noted: LimitCallback = lambda _near: None,
 ) -> Iterator[Entry | Rejected]:
     """Read the records of a file in this process; raise unless the whole file is valid."""
     name = fetched.file.extract.name
     reader = ExtractReader(fetched.chunks(), name=name, understand=parse_record, limits=limits)
     for number, record in enumerate(reader, 1):
         if number % _PROGRESS_RECORDS == 0:
-            told(number, reader.compressed_bytes)
+            progress(number, reader.compressed_bytes)
         yield record
-    told(reader.records, reader.compressed_bytes)
+    progress(reader.records, reader.compressed_bytes)
     for near in reader.near():
         noted(near)
 
@@ -317,8 +322,8 @@ def read_records(
 def read_batches(
     fetched: DownloadedFile,
     limits: ReaderLimits,
-    told: Told,
-    noted: Noted = lambda _near: None,
+    progress: ProgressCallback,
+    noted: LimitCallback = lambda _near: None,
     *,
     cores: int | None = None,
 ) -> Iterator[Batch]:
@@ -327,16 +332,16 @@ def read_batches(
     ``cores``: number of cores (default: those that this process may use).
     """
     if fetched.file.size < APART_BYTES or (cores or len(os.sched_getaffinity(0))) == 1:
-        return batches_of(read_records(fetched, limits, told, noted))
-    return _read_in_helper(fetched, limits, told, noted)
+        return batches_of(read_records(fetched, limits, progress, noted))
+    return _read_in_helper(fetched, limits, progress, noted)
 
 
 def _read_in_helper(
-    fetched: DownloadedFile, limits: ReaderLimits, told: Told, noted: Noted
+    fetched: DownloadedFile, limits: ReaderLimits, progress: ProgressCallback, noted: LimitCallback
 ) -> Iterator[Batch]:
     name = fetched.file.extract.name
     with ExitStack() as stack:
         with signals_blocked():
             helper = stack.enter_context(start_reader(fetched.path, name, limits))
             stack.callback(helper.kill)  # the process has ended, or its output is not needed
-        yield from batches_from(helper, name, told, noted)
+        yield from batches_from(helper, name, progress, noted)

@@ -80,7 +80,7 @@ class DownloadLedger:
         try:
             History(self.job.directory.history).record_download(row)
         except MirrorError as error:
-            self.job.hear.hear(Detail(text=f"a download could not be recorded: {error.message}"))
+            self.job.events.emit(Detail(text=f"a download could not be recorded: {error.message}"))
 
 
 BUILD_FACTOR: Final = 4.5
@@ -145,10 +145,12 @@ def run(job: SyncJob, *, full: bool = False, forget_list: str | None = None) -> 
     committed file left it.
     """
     job.directory.prepare()
-    job = replace(job, terms=replace(job.terms, clock=job.clock, on_transfer=DownloadLedger(job)))
+    job = replace(
+        job, download_options=replace(job.download_options, clock=job.clock, on_transfer=DownloadLedger(job))
+    )
     with hold_lock(job.directory.lock, since=job.clock()), _marking_damage(job):
         for left in job.directory.discard_unfinished():
-            job.hear.hear(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
+            job.events.emit(Detail(text=f"removed {left.name}, which a killed run left unfinished"))
         notices = prepare_mirror(job)
         if forget_list is not None:
             _forget_lists(job, forget_list)
@@ -178,7 +180,7 @@ def prepare_mirror(job: SyncJob) -> tuple[Notice, ...]:
             text = (
                 f"upgraded {generation.name} to schema {SCHEMA_VERSION}; it is unproven until the next full"
             )
-            job.hear.hear(Detail(text=text))
+            job.events.emit(Detail(text=text))
         if check_schema_version(generation) is MirrorState.HEALTHY and _was_put_back(job, generation):
             start_lineage(generation)
             notices.append(_PUT_BACK)
@@ -252,7 +254,9 @@ class _Run:
         """
         job = self._job
         with ExitStack() as ending:
-            with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+            with ReconnectingSource(
+                job.open_source, options=job.download_options, events=job.events
+            ) as source:
                 decision = decide(job, source, full=full, compare=True)
                 _remember_changes(job, decision)
                 _remember_listing(job, decision)
@@ -261,7 +265,9 @@ class _Run:
                 downloads = self._download(decision, source, ending)
             rounds = [self._apply(decision, downloads, companions)]
             while again := self._next_decision(rounds):
-                with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+                with ReconnectingSource(
+                    job.open_source, options=job.download_options, events=job.events
+                ) as source:
                     downloads = self._download(again, source, ending)
                 rounds.append(self._apply(again, downloads, companions))
         return self._finish(rounds, companions)
@@ -306,7 +312,7 @@ class _Run:
 
     def _finish(self, rounds: Sequence[_Round], companions: DownloadedCompanions) -> SyncReport:
         job, generation = self._job, rounds[-1].result.generation
-        settled = _settle(job, generation, companions)
+        settled = _apply_companions(job, generation, companions)
         for done in rounds:
             settled = settled.after(done.result.checked) if done.result.checked else settled
         self._statistics.verification = verified(job) if generation else None
@@ -338,7 +344,7 @@ class _Run:
             plan=plan,
             position=position.day if position else None,
             applied=tuple(applied for done in rounds for applied in done.result.applied),
-            census=counts,
+            counts=counts,
             attention=notices,
             lists=settled.lists,
         )
@@ -367,11 +373,13 @@ def _lists_even_so(job: SyncJob, companions: DownloadedCompanions) -> Iterator[N
     try:
         yield
     except (BadExtract, SourceError):
-        _settle(job, inspect_mirror(job.directory).generation, companions)
+        _apply_companions(job, inspect_mirror(job.directory).generation, companions)
         raise
 
 
-def _settle(job: SyncJob, generation: Path | None, companions: DownloadedCompanions) -> CompanionsResult:
+def _apply_companions(
+    job: SyncJob, generation: Path | None, companions: DownloadedCompanions
+) -> CompanionsResult:
     """Apply lists and anchor slots to the current generation; if there are none, report which are missing."""
     if generation and companions.contents:
         return apply_companions(job, generation, companions)
@@ -383,7 +391,7 @@ def _make_room(job: SyncJob, plan: Plan) -> None:
     if plan.full:
         job.directory.discard_superseded(keep=0)
         for left in discard_other_partial_files(job.directory.downloads, plan.extracts):
-            job.hear.hear(Detail(text=f"removed {left.name}, a part of a file that is not needed any more"))
+            job.events.emit(Detail(text=f"removed {left.name}, a part of a file that is not needed any more"))
     check_space(job, plan)
 
 
@@ -399,7 +407,7 @@ def _marking_damage(job: SyncJob) -> Iterator[None]:
 
 def dry_run(job: SyncJob, *, full: bool = False) -> SyncReport:
     """Return what a run would do: one listing, no download, no change, no lock."""
-    with ReconnectingSource(job.open_source, options=job.terms, events=job.hear) as source:
+    with ReconnectingSource(job.open_source, options=job.download_options, events=job.events) as source:
         decision = decide(job, source, full=full, compare=False)
     _, counts = _state(decision.held.generation)
     position = decision.held.position
@@ -413,7 +421,7 @@ def dry_run(job: SyncJob, *, full: bool = False) -> SyncReport:
     return SyncReport(
         plan=decision.plan,
         position=position.day if position else None,
-        census=counts,
+        counts=counts,
         attention=collect_notices(job, decision, facts),
         dry_run=True,
     )
@@ -439,7 +447,7 @@ def _remember_listing(job: SyncJob, decision: Decision) -> None:
     try:
         History(job.directory.history).remember_offer(utc(job.clock()), offered)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"the listing could not be stored: {error.message}"))
+        job.events.emit(Detail(text=f"the listing could not be stored: {error.message}"))
 
 
 def remember_journal(job: SyncJob, generation: Path | None) -> None:
@@ -450,7 +458,7 @@ def remember_journal(job: SyncJob, generation: Path | None) -> None:
     try:
         History(job.directory.history).remember_journal(head.lineage, head.sequence)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"the end of the journal could not be stored: {error.message}"))
+        job.events.emit(Detail(text=f"the end of the journal could not be stored: {error.message}"))
 
 
 def _download_order(decision: Decision) -> list[Extract]:
@@ -464,9 +472,9 @@ def _tidy(job: SyncJob, plan: Plan, archiver: Archiver) -> None:
     A blocked run may continue tomorrow with the part of a full that was downloaded.
     """
     for old in job.directory.discard_superseded(keep=int(job.keep_previous)):
-        job.hear.hear(Detail(text=f"removed the superseded generation {old.name}"))
+        job.events.emit(Detail(text=f"removed the superseded generation {old.name}"))
     if plan.action is Action.BLOCKED:
         return
     archiver.prune()
     for left in job.directory.discard_downloads(keep=archiver.waiting):
-        job.hear.hear(Detail(text=f"removed {left.name}, which was downloaded and is not needed any more"))
+        job.events.emit(Detail(text=f"removed {left.name}, which was downloaded and is not needed any more"))

@@ -14,7 +14,7 @@ from smki_sync.mirror.bodies import VerifyBody
 from smki_sync.mirror.inspection import Db, StoredRow, read_authorities, read_rows
 from smki_sync.mirror.queries import open_mirror
 from smki_sync.mirror.rows import Row
-from smki_sync.mirror.signature_cache import Marker, SignatureCache, signature_cache_at
+from smki_sync.mirror.signature_cache import SignatureCache, SignatureKey, signature_cache_at
 from smki_sync.model.certificate import Entry, Kind
 from smki_sync.model.plan import VerifyPolicy
 from smki_sync.sync.job import SyncJob
@@ -46,20 +46,20 @@ class _CheckResult:
 class SignatureGate:
     """Checks the signatures of new certificates before they are served.
 
-    ``known``: authorities in the mirror. ``anchors``: trust anchors of the operator. ``proofs``: cache of
+    ``known``: authorities in the mirror. ``anchors``: trust anchors of the operator. ``signature_cache``:
     verified signatures. ``limit``: a full with more refused certificates is rejected. ``unproven``: number
     of accepted certificates with an unknown issuer.
     """
 
     known: list[Authority]
     anchors: tuple[Authority, ...]
-    proofs: SignatureCache
+    signature_cache: SignatureCache
     threads: int = field(default_factory=default_threads)
     limit: int = REFUSED_LIMIT
     unproven: int = 0
     _authorities: Authorities = field(init=False)
     _learn: Learn | None = None
-    _markers: dict[bytes, Marker] = field(default_factory=dict)
+    _markers: dict[bytes, SignatureKey] = field(default_factory=dict)
     _marks: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class SignatureGate:
     def close_file(self) -> None:
         """Save the verified signatures of a committed file; a write error is ignored."""
         with suppress(MirrorError):
-            self.proofs.add(self._marks)
+            self.signature_cache.add(self._marks)
         self._marks.clear()
 
     def refuse(self, row: Row) -> str | None:
@@ -110,7 +110,7 @@ class SignatureGate:
     def _check_rows(self, rows: list[StoredRow]) -> _CheckResult:
         """Check the signatures of rows that are not in the cache."""
         marks = {mark: row.id for row in rows for mark in self._candidate_marks(row.der)}
-        proven = {marks[mark] for mark in self.proofs.known(list(marks))} if marks else set()
+        proven = {marks[mark] for mark in self.signature_cache.known(list(marks))} if marks else set()
         done = _CheckResult(refused=[], marks=[], unproven=0)
         unproven = 0
         for row in rows:
@@ -135,7 +135,7 @@ class SignatureGate:
     def _mark(self, spki: bytes, der: bytes) -> int:
         marker = self._markers.get(spki)
         if marker is None:
-            marker = self._markers[spki] = self.proofs.marker(spki)
+            marker = self._markers[spki] = self.signature_cache.marker(spki)
         return marker(der)
 
     def _add_authorities(self, more: Iterable[Authority]) -> None:
@@ -172,10 +172,10 @@ def signature_gate(job: SyncJob, generation: Path | None) -> Iterator[SignatureG
         yield None
         return
     known = _authorities_of(generation)
-    with signature_cache_at(job.directory.proofs) as (proofs, lost):
+    with signature_cache_at(job.directory.signature_cache) as (signature_cache, lost):
         if lost:
-            job.hear.hear(Detail(text=f"proofs are not remembered: {lost}"))
-        yield SignatureGate(known, anchors_of(job.anchors), proofs)
+            job.events.emit(Detail(text=f"proofs are not remembered: {lost}"))
+        yield SignatureGate(known, anchors_of(job.anchors), signature_cache)
 
 
 def _authorities_of(generation: Path | None) -> list[Authority]:
@@ -195,7 +195,7 @@ def verified(job: SyncJob) -> Verification | None:
         return None
     at = datetime.combine(job.today, job.clock().timetz())
     return verify(
-        VerifyJob(directory=job.directory, at=at, anchors=job.anchors, hear=job.hear, clock=job.clock)
+        VerifyJob(directory=job.directory, at=at, anchors=job.anchors, events=job.events, clock=job.clock)
     )
 
 

@@ -194,7 +194,7 @@ class StreamingLoad:
             progress = Reading(
                 file=extract.name, records=attempt.records, done=attempt.done, size=extract.size
             )
-            self._job.hear.hear(progress)
+            self._job.events.emit(progress)
         if attempt.failed:
             self._give_up(attempt.failed)
             return None
@@ -217,7 +217,7 @@ class StreamingLoad:
     def _give_up(self, error: Exception) -> None:
         """Report the error and stop the load; the complete file is loaded later and reports its errors."""
         reason = error.message if isinstance(error, SmkiSyncError) else repr(error)
-        self._job.hear.hear(Detail(text=f"not loaded while it is fetched: {reason}"))
+        self._job.events.emit(Detail(text=f"not loaded while it is fetched: {reason}"))
         self._drop()
 
     def _drop(self) -> None:
@@ -248,7 +248,7 @@ def download_all(
 def _download(
     job: SyncJob, source: ReconnectingSource, extract: Extract, streaming: StreamingLoad
 ) -> DownloadedFile:
-    terms = job.terms
+    download_options = job.download_options
     if extract.kind is ExtractKind.FULL and 0 < job.overlap_bytes <= extract.size:
-        terms = replace(terms, on_progress=streaming.following(extract))
-    return download(source, extract, job.directory.downloads, job.hear, terms)
+        download_options = replace(download_options, on_progress=streaming.following(extract))
+    return download(source, extract, job.directory.downloads, job.events, download_options)

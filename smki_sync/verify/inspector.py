@@ -17,8 +17,7 @@ from smki_sync.mirror.inspection import (
 )
 from smki_sync.mirror.integrity import CheckedPart, CountCheck, Damage
 from smki_sync.mirror.schema import KINDS
-from smki_sync.mirror.signature_cache import Marker as SignatureMarker
-from smki_sync.mirror.signature_cache import SignatureCache
+from smki_sync.mirror.signature_cache import SignatureCache, SignatureKey
 from smki_sync.model.certificate import Facts, KeyId, Status
 from smki_sync.trust.chain import (
     Authorities,
@@ -196,7 +195,7 @@ class Inspector:
     cache: SignatureCache
     any_status: bool = False
     afresh: bool = False
-    _markers: dict[bytes, SignatureMarker] = field(default_factory=dict)
+    _markers: dict[bytes, SignatureKey] = field(default_factory=dict)
 
     def inspect(self, rows: Sequence[StoredRow]) -> InspectedRows:
         """Verify some rows in every step."""
@@ -246,7 +245,7 @@ class Inspector:
         verifies = check_signature if remembered is None else is_cached
         return self.validator.validate(one.facts, one.row.der, one.body, verifies)
 
-    def _marker(self, spki: bytes) -> SignatureMarker:
+    def _marker(self, spki: bytes) -> SignatureKey:
         marker = self._markers.get(spki)
         if marker is None:
             marker = self._markers[spki] = self.cache.marker(spki)

@@ -22,8 +22,8 @@ from smki_sync.mirror.integrity import (
 )
 from smki_sync.mirror.queries import (
     Connection,
+    ProgressCallback,
     Stamp,
-    Told,
     ignore_progress,
     open_mirror,
     read_counts,
@@ -51,14 +51,18 @@ class Manifest:
 
     stamp: Stamp
     full: date
-    census: CertificateCounts
+    counts: CertificateCounts
     chain: tuple[AppliedFile, ...]
     shards: tuple[Shard, ...] = ()
     members: Mapping[int, tuple[Member, ...]] = field(default_factory=dict)
 
 
 def build_manifest(
-    db: Connection, *, shards: bool = False, members: Collection[int] = (), told: Told = ignore_progress
+    db: Connection,
+    *,
+    shards: bool = False,
+    members: Collection[int] = (),
+    progress: ProgressCallback = ignore_progress,
 ) -> Manifest:
     """Return the manifest of a mirror; ``db``: from :func:`~smki_sync.mirror.queries.open_mirror`.
 
@@ -69,16 +73,16 @@ def build_manifest(
     return Manifest(
         stamp=stamp,
         full=position.full,
-        census=read_counts(db),
+        counts=read_counts(db),
         chain=position.applied,
-        shards=compute_shards(db, told) if shards else (),
-        members=list_members(db, members, told) if members else {},
+        shards=compute_shards(db, progress) if shards else (),
+        members=list_members(db, members, progress) if members else {},
     )
 
 
-def compute_shards(db: Connection, told: Told = ignore_progress) -> tuple[Shard, ...]:
+def compute_shards(db: Connection, progress: ProgressCallback = ignore_progress) -> tuple[Shard, ...]:
     """Compute the shards from the rows; raises :class:`MirrorDamaged` if they do not match the digest."""
-    found = read_shards(db, told)
+    found = read_shards(db, progress)
     if check_digest(db, all_shards(found)):
         raise MirrorDamaged(
             f"The digest of the rows of {db.filename} is not the stored digest.",
@@ -89,11 +93,11 @@ def compute_shards(db: Connection, told: Told = ignore_progress) -> tuple[Shard,
 
 
 def list_members(
-    db: Connection, wanted: Collection[int], told: Told = ignore_progress
+    db: Connection, wanted: Collection[int], progress: ProgressCallback = ignore_progress
 ) -> Mapping[int, tuple[Member, ...]]:
     """Return the certificates of some shards, each list in order."""
     listed: dict[int, list[Member]] = {shard: [] for shard in wanted}
-    for member in read_members(db, listed, told):
+    for member in read_members(db, listed, progress):
         listed[member.shard].append(member)
     return {shard: tuple(sorted(those, key=member_order)) for shard, those in listed.items()}
 
@@ -290,7 +294,7 @@ class MirrorManifest:
     db: Connection
     stamp: Stamp
     in_use: int
-    told: Told = field(default=ignore_progress)
+    progress: ProgressCallback = field(default=ignore_progress)
 
     @property
     def position(self) -> date:
@@ -304,15 +308,17 @@ class MirrorManifest:
 
     def shards(self) -> tuple[Shard, ...]:
         """Compute the shards from the rows; raises :class:`MirrorDamaged` if they do not match the digest."""
-        return compute_shards(self.db, self.told)
+        return compute_shards(self.db, self.progress)
 
     def members(self, wanted: Collection[int]) -> Mapping[int, tuple[Member, ...]]:
         """Read the certificates from the rows."""
-        return list_members(self.db, wanted, self.told)
+        return list_members(self.db, wanted, self.progress)
 
 
 @contextmanager
-def open_manifest_source(path: Path, *, told: Told = ignore_progress) -> Iterator[ManifestSource]:
+def open_manifest_source(
+    path: Path, *, progress: ProgressCallback = ignore_progress
+) -> Iterator[ManifestSource]:
     """Open a mirror directory, a mirror file, or a manifest in JSON.
 
     Raises :class:`UsageError` if ``path`` is none of these.
@@ -323,7 +329,7 @@ def open_manifest_source(path: Path, *, told: Told = ignore_progress) -> Iterato
         return
     with open_mirror(path) as db:
         stamp, in_use = read_stamp(db), read_counts(db).in_use
-        yield MirrorManifest(title=str(path), db=db, stamp=stamp, in_use=in_use, told=told)
+        yield MirrorManifest(title=str(path), db=db, stamp=stamp, in_use=in_use, progress=progress)
 
 
 def _locate(path: Path) -> tuple[Path, bool]:

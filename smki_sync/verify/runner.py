@@ -108,7 +108,7 @@ class VerifyJob:
     anchors: tuple[bytes, ...] = ()
     scope: Scope = field(default_factory=Scope)
     complete: Path | None = None
-    hear: EventListener = field(default_factory=NullListener)
+    events: EventListener = field(default_factory=NullListener)
     clock: Callable[[], datetime] = _now
     chance: Random = field(default_factory=Random)
     threads: int = field(default_factory=default_threads)
@@ -147,16 +147,16 @@ def _mark_damaged(job: VerifyJob, generation: Path) -> None:
     try:
         job.directory.mark_damaged(generation)
     except MirrorError as error:
-        job.hear.hear(Detail(text=f"The mirror could not be marked as damaged: {error.message}"))
+        job.events.emit(Detail(text=f"The mirror could not be marked as damaged: {error.message}"))
 
 
 def _verify(job: VerifyJob, db: Db) -> Verification:
     began = job.clock()
     position = read_position(db).day  # the first read starts the snapshot
     with ExitStack() as stack:
-        cache, problem = stack.enter_context(signature_cache_at(job.directory.proofs))
+        cache, problem = stack.enter_context(signature_cache_at(job.directory.signature_cache))
         if problem:
-            job.hear.hear(Detail(text=f"Verified signatures are not cached: {problem}"))
+            job.events.emit(Detail(text=f"Verified signatures are not cached: {problem}"))
         run = _VerificationRun(job, db, cache, stack.enter_context(finding_sink(job.complete)))
         whole = job.scope.sample is None
         damages = run.check_all() if whole else run.check_sample(job.scope.sample or 0)
@@ -229,7 +229,7 @@ class _VerificationRun:
         for batch in map_in_threads(inspector.inspect, iter(rows), self.job.threads):
             done += batch.rows
             self._add(batch)
-            self.job.hear.hear(Verifying(file=self.job.directory.link.name, done=done, size=size))
+            self.job.events.emit(Verifying(file=self.job.directory.link.name, done=done, size=size))
         self.cache.add(self._marks)
 
     def _add(self, batch: InspectedRows) -> None:
@@ -242,7 +242,7 @@ class _VerificationRun:
             self._marks.clear()
 
     def _report_step(self, step: str) -> None:
-        self.job.hear.hear(Checking(file=self.job.directory.link.name, step=step))
+        self.job.events.emit(Checking(file=self.job.directory.link.name, step=step))
 
 
 def _last_verification(job: VerifyJob, result: Verification, generation: str) -> LastVerification:

@@ -27,7 +27,7 @@ class Witness:
     directory: Path
     seen: list[tuple[str, Mirror]] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if isinstance(event, Committed):
             mirror = read(self.directory, beside_a_writer)
             assert mirror is not None
@@ -55,7 +55,7 @@ class Operator:
             directory=MirrorDirectory(self.mirror),
             open_source=lambda: source,
             today=today,
-            hear=self.listener,
+            events=self.listener,
         )
         return run(job, full=full)
 

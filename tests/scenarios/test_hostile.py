@@ -152,8 +152,8 @@ def test_damaged_overlap_delta_is_missing_and_later_statement_wins(tmp_path: Pat
     publish(files, "DELT", full, [record(der, "I")])
     report = operator.sync(full)
     assert (report.position, report.outcome) == (full, Outcome.BEHIND)
-    assert report.census.unproven is not None
-    assert report.census.unproven.missing == (full - DAY,)
+    assert report.counts.unproven is not None
+    assert report.counts.unproven.missing == (full - DAY,)
     assert {a.code for a in report.attention} >= {NoticeCode.UNPROVEN, NoticeCode.DELTA_DAMAGED}
     assert operator.held().in_use() == {der}
 
@@ -264,7 +264,7 @@ def test_a_full_with_one_certificate_twice_and_one_identity_with_two_bodies_keep
     publish(files, "DELT", START, [record(third), record(third)])
     report = operator.sync(START)
     assert report.outcome is Outcome.BEHIND
-    assert report.census.quarantined == 1
+    assert report.counts.quarantined == 1
     held = operator.held()
     assert held.in_use() == {first, second, third}
     with opened(operator.mirror) as db:

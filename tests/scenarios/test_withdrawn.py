@@ -106,7 +106,7 @@ def test_a_withdrawn_certificate_that_a_delta_lists_again_is_reinstated(operator
     resync(operator, SECOND, LISTED)
     publish(operator.files, "DELT", SECOND + DAY, [record(LEAVING)])
     report = operator.sync(SECOND + DAY)
-    assert report.census.digest == digest_hex({LISTED, LEAVING})
+    assert report.counts.digest == digest_hex({LISTED, LEAVING})
     assert [line.change for line in lines_of(operator, LEAVING)] == ["withdrawn", "reinstated"]
 
 

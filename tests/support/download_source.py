@@ -85,7 +85,7 @@ class FakeSource:
 class RecordingListener:
     events: list[Event] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.events.append(event)
 
     def of(self, kind: type[Event]) -> list[Event]:

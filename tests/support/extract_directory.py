@@ -129,7 +129,7 @@ class Ear:
     events: list[Event] = field(default_factory=list)
     react: Callable[[Event], None] = lambda _: None
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.events.append(event)
         self.react(event)
 
@@ -157,6 +157,6 @@ class Party:
             policy=Policy(),
             lists=ListPolicy(expected=False),
             keep_previous=keep_previous,
-            hear=self.ear,
+            events=self.ear,
             clock=lambda: NOW,
         )

@@ -42,9 +42,9 @@ class Reader:
         assert self._process.stdin is not None
         self._process.stdin.write(sql + "\n")
         self._process.stdin.flush()
-        return self.hear()
+        return self.emit()
 
-    def hear(self) -> str:
+    def emit(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
@@ -55,7 +55,7 @@ def reader(path: Path, *, nobody: bool = False) -> Iterator[Reader]:
     code = _READER.format(become=BECOME_NOBODY if nobody else "")
     with child(code, path) as process:
         found = Reader(process)
-        assert found.hear() == "open"
+        assert found.emit() == "open"
         yield found
 
 

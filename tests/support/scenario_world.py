@@ -157,7 +157,7 @@ class World:
         if report and report.applied:
             assert again is not None
             assert again.outcome is report.outcome
-            assert again.census == report.census
+            assert again.counts == report.counts
 
     def _run(self, *, full: bool) -> SyncReport | None:
         """``None``: a file was damaged."""
@@ -231,9 +231,9 @@ class World:
             assert report.position is None
             return
         assert report.position == after.position
-        assert report.census.digest == plain_reader.digest_hex(after.in_use())
-        assert report.census.total == len(after.rows)
-        assert report.census.in_use == len(after.in_use())
+        assert report.counts.digest == plain_reader.digest_hex(after.in_use())
+        assert report.counts.total == len(after.rows)
+        assert report.counts.in_use == len(after.in_use())
         moved = [a.file for a in report.applied]
         damaged = " ".join(n.message for n in report.attention if n.code is NoticeCode.DELTA_DAMAGED)
         assert moved == [x.name for x in report.plan.extracts if x.name not in damaged]

@@ -45,13 +45,13 @@ def watch(clock: Clock, root: str) -> object:
     """Set everything up that strikes the clock; what must be kept for as long as the process lives."""
     sys.addaudithook(partial(_heard, clock, root))
     apsw.connection_hooks.append(partial(_trace, clock))
-    hear = EventReporter.hear
+    hear = EventReporter.emit
 
     def tell(talk: EventReporter, event: Event) -> None:
         hear(talk, event)
         clock.strike("event", type(event).__name__)
 
-    EventReporter.hear = tell  # type: ignore[method-assign,assignment]  # every command makes its own
+    EventReporter.emit = tell  # type: ignore[method-assign,assignment]  # every command makes its own
     return _Disk(clock) if "disk" in clock.kinds else None
 
 

@@ -254,8 +254,8 @@ class World:
             assert report.position is None
             return
         assert report.position == mirror.position
-        assert report.census.digest == plain_reader.digest_hex(self.naive.in_use())
-        assert report.census.total == len(mirror.rows)
+        assert report.counts.digest == plain_reader.digest_hex(self.naive.in_use())
+        assert report.counts.total == len(mirror.rows)
         if report.outcome is Outcome.CURRENT:
             newest = max((name for name in self.offer() if "DELT" in name), default="")
             assert newest <= f"SMKIKR_DELT_{mirror.position}.xml.gz", "current, and not all of it applied"

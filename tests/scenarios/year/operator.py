@@ -224,7 +224,7 @@ class Operator:
         """The command that cron runs, at a time of our choice."""
         settings = configure()
         job = replace(job_of(settings, NullListener()), clock=lambda: now)
-        job = replace(job, bounds=replace(job.bounds, accept_shrink=accept_shrink))
+        job = replace(job, change_limits=replace(job.change_limits, accept_shrink=accept_shrink))
         try:
             report = record_run(settings, job, "sync", lambda: run(job, full=full))
         except SmkiSyncError as error:
@@ -240,7 +240,7 @@ class Operator:
         mirror = plain_reader.read(self.mirror)
         assert (mirror.position if mirror else None) == report.position
         if mirror:
-            assert report.census.digest == plain_reader.digest_hex(mirror.in_use())
+            assert report.counts.digest == plain_reader.digest_hex(mirror.in_use())
 
     def ask(self, *words: str, code: Exit | None = None) -> str:
         """Any other command, in this process; what it says on stdout."""

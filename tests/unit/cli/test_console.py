@@ -110,7 +110,7 @@ def said(*events: Event, volume: Verbosity = Verbosity.NORMAL, form: LogFormat =
     stream = io.StringIO()
     with event_reporter_on(stream, form=form, volume=volume, clock=HandClock()) as talk:
         for event in events:
-            talk.hear(event)
+            talk.emit(event)
     return stream.getvalue().splitlines()
 
 
@@ -118,14 +118,14 @@ def shown(*events: Event, clock: HandClock, step: float = 0) -> str:
     terminal = Terminal()
     with event_reporter_on(terminal, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
         for event in events:
-            talk.hear(event)
+            talk.emit(event)
             clock.move(step)
     return terminal.getvalue()
 
 
 def progress(talk: EventReporter, clock: HandClock, *, seconds: int) -> None:
     for done in range(0, seconds * 1_000_000, 1_000_000):
-        talk.hear(Downloading(file=FILE, done=done, size=FULL.size))
+        talk.emit(Downloading(file=FILE, done=done, size=FULL.size))
         clock.move(1)
 
 
@@ -202,9 +202,9 @@ def test_a_run_shorter_than_thirty_seconds_says_no_progress(clock: HandClock) ->
 def test_reading_tells_its_records(clock: HandClock) -> None:
     stream = io.StringIO()
     with event_reporter_on(stream, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
-        talk.hear(Reading(file=FILE, records=0, done=0, size=0))
+        talk.emit(Reading(file=FILE, records=0, done=0, size=0))
         clock.move(60)
-        talk.hear(Reading(file=FILE, records=1_200_000, done=6_000_000, size=0))
+        talk.emit(Reading(file=FILE, records=1_200_000, done=6_000_000, size=0))
     assert stream.getvalue() == f"Reading {FILE}: 1,200,000 records, 20,000 records/s\n"
 
 
@@ -256,10 +256,10 @@ def test_a_terminal_shows_a_bar_and_the_lines_above_it(clock: HandClock) -> None
 def test_a_bar_is_gone_once_its_file_is_in_the_mirror(clock: HandClock) -> None:
     terminal = Terminal()
     with event_reporter_on(terminal, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
-        talk.hear(Reading(file=FILE, records=1, done=1, size=2))
-        talk.hear(COMMITTED)
+        talk.emit(Reading(file=FILE, records=1, done=1, size=2))
+        talk.emit(COMMITTED)
         terminal.truncate(0)
-        talk.hear(Reading(file="next", records=1, done=1, size=2))
+        talk.emit(Reading(file="next", records=1, done=1, size=2))
     assert "Reading next" in terminal.getvalue()
     assert f"Reading {FILE}" not in terminal.getvalue()
 
@@ -285,7 +285,7 @@ def test_no_color_takes_the_colours_and_leaves_the_words(
 def test_bars_leave_stdout_to_data(clock: HandClock, capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     with event_reporter_on(terminal, form=LogFormat.TEXT, volume=Verbosity.NORMAL, clock=clock) as talk:
-        talk.hear(Downloading(file=FILE, done=1, size=2))
+        talk.emit(Downloading(file=FILE, done=1, size=2))
         print('{"schema": 1}')  # noqa: T201 - what a command does on stdout
     assert capsys.readouterr().out == '{"schema": 1}\n'
     assert "schema" not in terminal.getvalue()
@@ -315,7 +315,7 @@ def test_a_log_line_is_in_utc_wherever_the_clock_is() -> None:
     with event_reporter_on(
         stream, form=LogFormat.JSON, volume=Verbosity.NORMAL, clock=lambda: london
     ) as talk:
-        talk.hear(LATE)
+        talk.emit(LATE)
     assert json.loads(stream.getvalue())["time"] == "2026-06-30T23:30:00.000Z"
 
 
@@ -341,5 +341,5 @@ def test_a_run_goes_on_when_nobody_can_read_what_it_says(
     stream = Unplugged(fault, terminal=terminal)
     with event_reporter_on(stream, form=form, volume=Verbosity.VERBOSE) as talk:
         for event in (Downloading(file=FILE, done=1, size=2), *STORY):
-            talk.hear(event)
+            talk.emit(event)
     assert stream.attempts > 0

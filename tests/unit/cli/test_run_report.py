@@ -74,7 +74,7 @@ def report(*attention: Notice, dry_run: bool = False, plan: Plan = PLAN) -> Sync
         plan=plan,
         position=FULL_DAY + timedelta(days=1),
         applied=() if dry_run else (APPLIED,),
-        census=CertificateCounts(total=1_234_567, in_use=1_000_000, quarantined=1, digest=DIGEST),
+        counts=CertificateCounts(total=1_234_567, in_use=1_000_000, quarantined=1, digest=DIGEST),
         lists=() if dry_run else (LIST,),
         attention=attention,
         dry_run=dry_run,

@@ -42,7 +42,7 @@ def test_source_config_repr_contains_no_secret() -> None:
 
 def job(directory: Path, listener: RecordingListener) -> SyncJob:
     config = Config(repository=replace(REPOSITORY, url="file:///media"), mirror=MirrorPaths(path=directory))
-    return replace(job_of(config, NullListener()), hear=listener, today=november(20), clock=lambda: NOW)
+    return replace(job_of(config, NullListener()), events=listener, today=november(20), clock=lambda: NOW)
 
 
 TRANSFER = TransferRecord(file="f", size=9, started=NOW, ended=NOW, begin=2, end=7, outcome="connection-lost")

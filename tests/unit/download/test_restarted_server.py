@@ -74,7 +74,7 @@ class Reaper:
     offsets: list[int]
     codes: list[str] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if isinstance(event, Downloading) and self.offsets and event.done >= self.offsets[0]:
             self.offsets.pop(0)
             self.server.kill()

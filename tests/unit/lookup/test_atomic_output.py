@@ -167,7 +167,7 @@ def test_a_sync_meanwhile_changes_nothing_in_an_export(
     rule = UsabilityRule(at="2026-11-22T00:00:00Z")
     wanted = CertificateFilter(any_status=True)
     job = ExportRequest(form=ExportFormat.PEM, output=output, wanted=wanted, rule=rule)
-    done = export_certificates(own_mirror / "mirror.db", job, told=meanwhile)
+    done = export_certificates(own_mirror / "mirror.db", job, progress=meanwhile)
     assert len(told) == 1
     assert bodies(output, "pem") == before != held(own_mirror, "TRUE")
     assert done.stamp.position < repository.today

@@ -345,7 +345,7 @@ def test_a_bad_delta_leaves_the_store_fit_to_go_on(mirror: Path) -> None:
 def test_the_census_equals_what_sql_counts(mirror: Path) -> None:
     apply(mirror, NEXT, RECORDS)
     with MirrorStore(mirror) as store:
-        census = store.census()
+        census = store.counts()
     assert census.total == ask(mirror, "SELECT count(*) FROM certificates")[0][0] == 5
     assert census.in_use == ask(mirror, "SELECT count(*) FROM certificates WHERE in_use")[0][0] == 4
     assert census.by_kind == dict(ask(mirror, "SELECT kind, count(*) FROM certificates GROUP BY 1"))
@@ -357,15 +357,15 @@ def test_an_accepted_quarantine_stays_as_evidence_and_no_longer_counts(mirror: P
     apply(mirror, NEXT, [rejected(1)])
     with MirrorStore(mirror) as store:
         store.accept_quarantine(NOW)
-        assert store.census().quarantined == 0
+        assert store.counts().quarantined == 0
         store.accept_quarantine(NOW.replace(hour=9))
     assert ask(mirror, "SELECT accepted FROM quarantine") == [("2026-11-20T07:30:00Z",)]
     apply(mirror, november(11), [rejected(1)])
     with MirrorStore(mirror) as store:
-        assert store.census().quarantined == 0
+        assert store.counts().quarantined == 0
     apply(mirror, november(12), [rejected(1, RejectReason.STATUS_MISSING)])
     with MirrorStore(mirror) as store:
-        assert store.census().quarantined == 1
+        assert store.counts().quarantined == 1
 
 
 def test_another_time_for_the_same_bytes_is_remembered(mirror: Path) -> None:

@@ -19,7 +19,7 @@ MANY = 2_000
 
 
 def copy(directory: MirrorDirectory, target: Path) -> Stamp:
-    return backup(directory.link, target, count=lambda _: None, told=lambda _done, _total: None)
+    return backup(directory.link, target, count=lambda _: None, progress=lambda _done, _total: None)
 
 
 def in_use(path: Path) -> set[bytes]:
@@ -65,7 +65,7 @@ def test_a_delta_that_commits_meanwhile_neither_waits_nor_stands_half_in_the_cop
             with MirrorStore(generation) as store:
                 store.apply_delta(delta(november(10)), [entry(MANY + 1)], clock=clock)
 
-    stamp = backup(directory.link, tmp_path / "copy.db", count=lambda _: None, told=commit)
+    stamp = backup(directory.link, tmp_path / "copy.db", count=lambda _: None, progress=commit)
     assert committed
     assert stamp.position == november(9)
     assert len(in_use(tmp_path / "copy.db")) == MANY

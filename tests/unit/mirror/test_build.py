@@ -57,7 +57,7 @@ def test_the_first_full_is_the_ground_of_the_journal_and_no_entry_in_it(path: Pa
 def test_an_empty_full_makes_an_empty_mirror(path: Path) -> None:
     assert build(path, []) == ChangeCounts()
     with MirrorStore(path) as store:
-        assert store.census().total == 0
+        assert store.counts().total == 0
         assert store.position().day == FULL_DAY
 
 
@@ -202,7 +202,7 @@ def _check_books(path: Path) -> None:
     """Digest and census are those of the rows."""
     assert held_digest(path) == digest_anew(path)
     with MirrorStore(path) as store:
-        census = store.census()
+        census = store.counts()
     rows = ask(path, "SELECT status, count(*) FROM certificates GROUP BY 1")
     assert dict(census.by_status) == dict(rows)
     assert census.in_use == ask(path, "SELECT count(*) FROM certificates WHERE in_use")[0][0]

@@ -130,7 +130,7 @@ def test_slices_leave_no_row_out_and_say_how_far_they_are(
     with open_mirror(path) as db:
         serials = [
             c.serial
-            for c in find(db, CertificateFilter(any_status=True), RULE, told=lambda *at: told.append(at))
+            for c in find(db, CertificateFilter(any_status=True), RULE, progress=lambda *at: told.append(at))
         ]
     assert len(serials) == len(set(serials)) == 8
     assert told == [(3, 8), (6, 8), (8, 8)]
@@ -142,7 +142,9 @@ def test_nothing_is_read_beyond_the_slice_in_which_the_limit_is_reached(
     monkeypatch.setattr(identity_queries, "ROWS", 3)
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        assert len(list(find(db, CertificateFilter(), RULE, limit=2, told=lambda *at: told.append(at)))) == 2
+        assert (
+            len(list(find(db, CertificateFilter(), RULE, limit=2, progress=lambda *at: told.append(at)))) == 2
+        )
     assert told == []
 
 
@@ -168,7 +170,7 @@ def test_organisations_authorities_and_roles_are_found_without_reading_devices(
             return True
 
         db.exec_trace = trace
-        values = list(find(db, wanted, RULE, told=lambda *at: told.append(at)))
+        values = list(find(db, wanted, RULE, progress=lambda *at: told.append(at)))
         db.exec_trace = None
         given = {"role": wanted.role, "ends": wanted.ends_before}
         given = {name: value for name, value in given.items() if f":{name}" in asked[-1]}

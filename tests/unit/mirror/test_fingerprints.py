@@ -66,7 +66,7 @@ def look_up(path: Path, identity: Identity) -> tuple[list[str], bool]:
     """The serial numbers, and whether every row had to be read."""
     told: list[tuple[int, int]] = []
     with open_mirror(path) as db:
-        found = find_certificates(db, identity, RULE, any_status=True, told=lambda *at: told.append(at))
+        found = find_certificates(db, identity, RULE, any_status=True, progress=lambda *at: told.append(at))
     return [c.serial for c in found], bool(told)
 
 

@@ -122,7 +122,7 @@ def _compare(path: Path, model: Model, ground: dict[str, str], day: date) -> Non
     assert revoked == model.revoked()
     assert held_digest(path) == digest_anew(path)
     with MirrorStore(path) as store:
-        census, position = store.census(), store.position()
+        census, position = store.counts(), store.position()
     assert position.day == day
     counted = f"iif({word} = 'I' AND revoked IS NOT NULL, 'revoked', {word})"
     grouped = ask(path, f"SELECT {counted}, count(*) FROM certificates GROUP BY 1")

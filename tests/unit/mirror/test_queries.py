@@ -255,7 +255,7 @@ def test_a_found_certificate_is_typed(path: Path) -> None:
 def test_position_and_census_are_read_as_the_store_has_them(path: Path) -> None:
     with MirrorStore(path) as store, open_mirror(path) as db:
         assert read_position(db) == store.position()
-        assert read_counts(db) == store.census()
+        assert read_counts(db) == store.counts()
         assert read_position(db).day == november(17)
 
 

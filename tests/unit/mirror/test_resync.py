@@ -176,10 +176,10 @@ def test_issuers_keep_their_ids_whatever_the_order_in_the_full(old: Path, new: P
 
 def test_the_quarantine_of_before_the_full_no_longer_asks_for_attention(old: Path, new: Path) -> None:
     with MirrorStore(old) as store:
-        assert store.census().quarantined == 1
+        assert store.counts().quarantined == 1
     build(new, [entry(1)], day=NEWER, old=old)
     with MirrorStore(new) as store:
-        assert store.census().quarantined == 0
+        assert store.counts().quarantined == 0
     assert ask(new, "SELECT count(*) FROM quarantine") == [(1,)]
 
 
@@ -347,7 +347,7 @@ def _body_of(xml: bytes) -> bytes:
 
 def _check_census(path: Path) -> None:
     with MirrorStore(path) as store:
-        census = store.census()
+        census = store.counts()
     word = "iif(withdrawn IS NULL, status, 'withdrawn')"
     assert dict(census.by_status) == dict(ask(path, f"SELECT {word}, count(*) FROM certificates GROUP BY 1"))
     assert census.in_use == ask(path, "SELECT count(*) FROM certificates WHERE in_use")[0][0]

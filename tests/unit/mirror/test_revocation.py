@@ -61,7 +61,7 @@ def revoked(path: Path) -> dict[str, tuple[int, str]]:
 
 def census(path: Path) -> CertificateCounts:
     with MirrorStore(path) as store:
-        return store.census()
+        return store.counts()
 
 
 def check_books(path: Path) -> None:

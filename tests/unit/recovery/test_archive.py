@@ -54,7 +54,7 @@ def directory(path: Path) -> OpenSource:
 
 def from_ring(party: Party, today: int, *openers: OpenSource) -> SyncJob:
     ring = FallbackSources(openers=openers)
-    return replace(party.job(today), open_source=ring.open, ring=ring)
+    return replace(party.job(today), open_source=ring.open, fallback_sources=ring)
 
 
 def codes(report: SyncReport) -> list[NoticeCode]:

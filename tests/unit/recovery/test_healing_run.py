@@ -49,8 +49,8 @@ def codes(report: SyncReport) -> set[NoticeCode]:
 def test_next_full_repairs_and_proves_the_mirror_in_the_same_run(party: Party) -> None:
     report = run_and_heal(party.job(16))
     assert missing(party) is None
-    assert report.census.unproven is None
-    assert (report.census.in_use, report.position, report.outcome) == (9, november(16), Outcome.CURRENT)
+    assert report.counts.unproven is None
+    assert (report.counts.in_use, report.position, report.outcome) == (9, november(16), Outcome.CURRENT)
     assert NoticeCode.DRIFT_REPAIRED in codes(report)
     assert NoticeCode.UNPROVEN not in codes(report)
 
@@ -79,20 +79,20 @@ def test_mirror_stays_unproven_when_the_policy_only_reports(party: Party) -> Non
 
 def test_mirror_stays_unproven_when_the_repair_exceeds_the_limits(shelf: Shelf, party: Party) -> None:
     shelf.full(16, {0: "I"})
-    report = run_and_heal(replace(party.job(16), bounds=ChangeLimits(shrink_allowance=2)))
+    report = run_and_heal(replace(party.job(16), change_limits=ChangeLimits(shrink_allowance=2)))
     assert missing(party) == (november(8),)
     assert codes(report) >= {NoticeCode.UNPROVEN, NoticeCode.DRIFT}
-    assert report.census.in_use == len(LISTED)
+    assert report.counts.in_use == len(LISTED)
 
 
 def test_healing_waits_for_the_agreed_day(shelf: Shelf, party: Party) -> None:
     """The 16th is a Monday."""
     tuesday = DownloadWindow(day=Weekday.TUESDAY, outside=OutsideWindow.WAIT)
-    report = run_and_heal(replace(party.job(16), agreement=tuesday))
+    report = run_and_heal(replace(party.job(16), download_window=tuesday))
     assert codes(report) >= {NoticeCode.UNPROVEN, NoticeCode.NOT_RECONCILED}
     assert not party.source.fetched
     shelf.delta(17)
-    run_and_heal(replace(party.job(17), agreement=tuesday))
+    run_and_heal(replace(party.job(17), download_window=tuesday))
     assert missing(party) is None
 
 

@@ -292,5 +292,5 @@ def test_a_repair_that_would_take_too_much_is_refused_and_changes_nothing(shelf:
     assert refused.value.reason == "shrinks-mirror"
     assert "--accept-shrink" in refused.value.hint
     assert (rows(party), journal(party)) == (before, lines)
-    agreed = replace(party.job(15), bounds=ChangeLimits(accept_shrink=True))
+    agreed = replace(party.job(15), change_limits=ChangeLimits(accept_shrink=True))
     assert reconcile(agreed, repair=True).agrees

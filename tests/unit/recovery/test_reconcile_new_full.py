@@ -98,7 +98,7 @@ def test_a_full_that_would_take_too_much_repairs_nothing_and_is_attention_withou
 ) -> None:
     before = in_use(party)
     shelf.full(16, {0: "I"})
-    tight = replace(party.job(16), bounds=ChangeLimits(shrink_allowance=2))
+    tight = replace(party.job(16), change_limits=ChangeLimits(shrink_allowance=2))
     for _ in range(2):
         report = reconcile_new_full(tight, run(tight), ReconcilePolicy.REPAIR)
         assert report.outcome is Outcome.BEHIND
@@ -169,12 +169,12 @@ def test_a_mirror_that_another_run_has_taken_meanwhile_is_compared_by_the_next(p
 def test_on_another_day_than_was_agreed_the_comparison_is_told_or_put_off(party: Party) -> None:
     """The 16th is a Monday."""
     tuesday = replace(
-        party.job(16), agreement=DownloadWindow(day=Weekday.TUESDAY, outside=OutsideWindow.WAIT)
+        party.job(16), download_window=DownloadWindow(day=Weekday.TUESDAY, outside=OutsideWindow.WAIT)
     )
     report = reconcile_new_full(tuesday, run(tuesday), ReconcilePolicy.REPORT)
     assert codes(report) >= {NoticeCode.NOT_RECONCILED}
     assert not party.source.fetched
-    told = replace(tuesday, agreement=DownloadWindow(day=Weekday.TUESDAY))
+    told = replace(tuesday, download_window=DownloadWindow(day=Weekday.TUESDAY))
     report = reconcile_new_full(told, run(told), ReconcilePolicy.REPORT)
     assert report.outcome is Outcome.CURRENT
     assert NoticeCode.FULL_OUTSIDE_AGREED in codes(report)

@@ -13,7 +13,7 @@ import pytest
 from support.cli import Json, Shell
 
 from smki_sync.mirror.directory import hold_lock
-from smki_sync.recovery.drill import MARK
+from smki_sync.recovery.rehearsal import MARK
 from smki_sync.simulator.repository import Repository
 from unit.recovery.conftest import START
 

@@ -84,7 +84,7 @@ def test_whatever_has_become_of_the_mirror_it_is_as_before(
     restored = restore(party.job(12))
     assert restored.report.outcome is Outcome.CURRENT
     assert restored.report.position == november(12)
-    assert restored.report.census.digest == before
+    assert restored.report.counts.digest == before
     assert in_use(party.directory) == set(pool[1:9])
     assert passed(restored)["file"]
     assert passed(restored)["queries"]
@@ -249,7 +249,7 @@ def test_an_archive_on_this_disk_serves_as_the_repository_does(
     shutil.copytree(shelf.path, tmp_path / "archive")
     other = Party(Shelf(tmp_path / "archive", shelf.pool), MirrorDirectory(tmp_path / "other"))
     ours, theirs = restore(party.job(12)), restore(other.job(12))
-    assert ours.report.census.digest == theirs.report.census.digest
+    assert ours.report.counts.digest == theirs.report.counts.digest
 
 
 AGREED = DownloadWindow(day=Weekday.SUNDAY, outside=OutsideWindow.WAIT)
@@ -270,13 +270,13 @@ class Distant(Watched):
 
 
 def test_a_restore_does_not_wait_for_the_agreed_day_and_says_that_the_dcc_is_to_be_told(party: Party) -> None:
-    restored = restore(replace(over_a_line(party, 12), agreement=AGREED))
+    restored = restore(replace(over_a_line(party, 12), download_window=AGREED))
     assert restored.report.outcome is Outcome.CURRENT
     assert NoticeCode.FULL_OUTSIDE_AGREED in codes(restored)
 
 
 def test_on_the_agreed_day_a_restore_to_another_weekday_has_nothing_to_tell_the_dcc(party: Party) -> None:
-    restored = restore(replace(over_a_line(party, 15), agreement=AGREED), until=november(12))
+    restored = restore(replace(over_a_line(party, 15), download_window=AGREED), until=november(12))
     assert restored.report.position == november(12)
     assert NoticeCode.FULL_OUTSIDE_AGREED not in codes(restored)
 
@@ -285,11 +285,11 @@ def test_on_another_day_a_restore_to_the_agreed_weekday_is_told_all_the_same(
     party: Party, shelf: Shelf
 ) -> None:
     shelf.deltas(13, 14, 15)
-    restored = restore(replace(over_a_line(party, 16), agreement=AGREED), until=november(15))
+    restored = restore(replace(over_a_line(party, 16), download_window=AGREED), until=november(15))
     assert restored.report.position == november(15)
     assert NoticeCode.FULL_OUTSIDE_AGREED in codes(restored)
 
 
 def test_a_full_of_an_archive_on_this_machine_is_no_download(party: Party) -> None:
-    restored = restore(replace(party.job(12), agreement=AGREED))
+    restored = restore(replace(party.job(12), download_window=AGREED))
     assert NoticeCode.FULL_OUTSIDE_AGREED not in codes(restored)

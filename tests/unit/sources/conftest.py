@@ -13,5 +13,5 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.events.append(event)

@@ -161,7 +161,7 @@ def test_run_is_current_when_only_a_list_is_new(started: Party) -> None:
     assert started.ask(
         "SELECT status, in_use FROM certificates WHERE revoked IS NOT NULL AND status = 'I'"
     ) == [("I", 0)]
-    assert report.census.in_use == len(started.in_use())
+    assert report.counts.in_use == len(started.in_use())
 
 
 def test_unchanged_companions_are_not_downloaded_again(started: Party) -> None:
@@ -409,7 +409,7 @@ def test_restore_applies_the_lists(party: Party, tmp_path: Path) -> None:
     restored = restore(party.job())
     assert party.in_use() == before
     assert party.ask("SELECT count(*) FROM certificates WHERE revoked <> '' AND status = 'I'") == [(1,)]
-    assert restored.report.census.digest == report.census.digest
+    assert restored.report.counts.digest == report.counts.digest
     assert {one.state for one in restored.report.lists} == {ListState.APPLIED}
 
 
@@ -440,7 +440,7 @@ class Reader:
     party: Party
     seen: list[set[bytes]] = field(default_factory=list)
 
-    def hear(self, _event: Event) -> None:
+    def emit(self, _event: Event) -> None:
         if (self.party.mirror / "mirror.db").exists():
             self.seen.append(self.party.in_use())
 
@@ -448,7 +448,7 @@ class Reader:
 def test_first_mirror_is_published_with_its_lists_applied(party: Party) -> None:
     party.repository.advance(faults=(Fault.LISTED_ALONE,))
     reader = Reader(party)
-    report = run(replace(party.job(), hear=reader))
+    report = run(replace(party.job(), events=reader))
     revoked = {
         der for (der,) in party.ask("SELECT der FROM certificates WHERE revoked <> '' AND status = 'I'")
     }

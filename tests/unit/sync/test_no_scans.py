@@ -58,7 +58,7 @@ def sync(repository: Repository, mirror: Path) -> SyncReport:
 def test_a_delta_with_new_lists_reads_no_certificate_that_it_does_not_name(
     repository: Repository, tmp_path: Path
 ) -> None:
-    held = sync(repository, tmp_path / "mirror").census.total
+    held = sync(repository, tmp_path / "mirror").counts.total
     repository.advance()
     with watched() as stepped:
         report = sync(repository, tmp_path / "mirror")
@@ -69,7 +69,7 @@ def test_a_delta_with_new_lists_reads_no_certificate_that_it_does_not_name(
 
 
 def test_a_run_that_finds_nothing_new_reads_none(repository: Repository, tmp_path: Path) -> None:
-    held = sync(repository, tmp_path / "mirror").census.total
+    held = sync(repository, tmp_path / "mirror").counts.total
     with watched() as stepped:
         assert sync(repository, tmp_path / "mirror").plan.action is Action.NONE
     assert {sql: steps for sql, steps in stepped.items() if steps > held / 4} == {}
@@ -78,7 +78,7 @@ def test_a_run_that_finds_nothing_new_reads_none(repository: Repository, tmp_pat
 def test_a_resync_compares_what_has_changed_and_passes_once_through_the_index_of_what_was_held(
     repository: Repository, tmp_path: Path
 ) -> None:
-    held = sync(repository, tmp_path / "mirror").census.total
+    held = sync(repository, tmp_path / "mirror").counts.total
     repository.advance(days=9)
     with watched() as stepped:
         report = sync(repository, tmp_path / "mirror")
@@ -95,7 +95,7 @@ def test_what_is_asked_every_day_reads_none(
     repository: Repository, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     mirror = tmp_path / "mirror"
-    held = sync(repository, mirror).census.total
+    held = sync(repository, mirror).counts.total
     more = [str(tmp_path / "report.html")] if words[-1] == "--output" else []
     with watched() as stepped:
         command_line([*words, *more, "--mirror", str(mirror)])
@@ -105,7 +105,7 @@ def test_what_is_asked_every_day_reads_none(
 
 
 def test_a_pass_through_the_certificates_would_be_seen(repository: Repository, tmp_path: Path) -> None:
-    held = sync(repository, tmp_path / "mirror").census.total
+    held = sync(repository, tmp_path / "mirror").counts.total
     with watched() as stepped, apsw.Connection(str(tmp_path / "mirror" / "mirror.db")) as db:
         db.execute("SELECT sum(length(der)) FROM certificate").fetchall()
     assert max(stepped.values()) >= held - 1

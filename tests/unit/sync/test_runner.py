@@ -77,7 +77,7 @@ def test_a_first_run_takes_the_newest_full_its_overlap_and_every_later_delta(par
     assert (report.position, position(party)) == (november(11), november(11))
     assert held(party) == {0: "I", 1: "R", 2: "I", 3: "N"}
     assert (report.outcome, report.attention) == (Outcome.CURRENT, ())
-    assert (report.census.total, report.census.in_use) == (4, 2)
+    assert (report.counts.total, report.counts.in_use) == (4, 2)
     assert files(party.directory.downloads) == []
 
 
@@ -170,18 +170,18 @@ def test_full_without_its_deltas_is_unproven_until_they_arrive(party: Party) -> 
     assert [a.file for a in report.applied] == [name(8), name(9), name(10)]
     assert held(party) == {0: "R", 1: "I"}
     assert position(party) == november(10)
-    assert report.census.unproven == Unproven(since=november(9), missing=(november(7),))
+    assert report.counts.unproven == Unproven(since=november(9), missing=(november(7),))
     party.shelf.delta(7, {0: "I", 1: "R"})
     last = run(party.job(today=10))
     assert [a.file for a in last.applied] == [name(7)]
     assert held(party) == {0: "R", 1: "I"}
-    assert (last.outcome, last.census.unproven) == (Outcome.CURRENT, None)
+    assert (last.outcome, last.counts.unproven) == (Outcome.CURRENT, None)
 
 
 def test_an_empty_repository_is_nothing_to_start_from(party: Party) -> None:
     report = run(party.job(today=9))
     assert (report.plan.action, report.plan.reason) == (Action.BLOCKED, Reason.NO_FULL_AVAILABLE)
-    assert (report.position, report.applied, report.census.total) == (None, (), 0)
+    assert (report.position, report.applied, report.counts.total) == (None, (), 0)
     assert report.outcome is Outcome.BEHIND
     assert party.directory.current() is None
 
@@ -309,7 +309,7 @@ def test_damaged_overlap_delta_is_a_missing_delta(party: Party) -> None:
     bad.write_bytes(bad.read_bytes()[:-4])
     report = run(party.job(today=9))
     assert (report.position, report.outcome) == (november(9), Outcome.BEHIND)
-    assert report.census.unproven == Unproven(since=november(9), missing=(november(8),))
+    assert report.counts.unproven == Unproven(since=november(9), missing=(november(8),))
     assert [a.code for a in report.attention] == [NoticeCode.UNPROVEN, NoticeCode.DELTA_DAMAGED]
 
 
@@ -357,7 +357,7 @@ def test_second_full_resync_keeps_what_the_overlap_said(started: Party) -> None:
     for _ in range(2):
         report = run(started.job(today=16), full=True)
         assert held(started)[2] == "R"
-        assert (report.position, report.census.unproven) == (november(16), None)
+        assert (report.position, report.counts.unproven) == (november(16), None)
 
 
 def test_older_full_is_never_used_after_a_newer_one(started: Party) -> None:
@@ -627,7 +627,7 @@ def test_a_changed_delta_is_remembered_until_a_full_settles_it(started: Party) -
     report = run(started.job(today=12))
     assert report.plan.reason is Reason.DELTA_CHANGED
     assert held(started) == {0: "I", 1: "R", 2: "I", 3: "I", 4: "I"}
-    assert report.census.unproven == Unproven(since=november(12), missing=(november(11),))
+    assert report.counts.unproven == Unproven(since=november(12), missing=(november(11),))
     assert run(started.job(today=12)).plan.reason is Reason.UP_TO_DATE
 
 
@@ -640,7 +640,7 @@ def test_a_rehearsal_without_a_mirror_says_what_would_be_done_and_makes_no_file(
     report = dry_run(party.job(today=10))
     assert report.dry_run
     assert [x.name for x in report.plan.extracts] == [FULL_9, name(9), name(10)]
-    assert (report.position, report.applied, report.census.total) == (None, (), 0)
+    assert (report.position, report.applied, report.counts.total) == (None, (), 0)
     assert (party.source.fetched, party.source.listings) == ([], 1)
     assert not party.directory.root.exists()
 
@@ -652,7 +652,7 @@ def test_a_rehearsal_writes_nothing_fetches_nothing_and_needs_no_lock(started: P
     with hold_lock(started.directory.lock, since=NOW):
         report = dry_run(started.job(today=12))
     assert [x.name for x in report.plan.extracts] == [name(12)]
-    assert (report.position, report.census.total) == (november(11), 4)
+    assert (report.position, report.counts.total) == (november(11), 4)
     assert started.source.fetched == []
     assert (dump(started), files(started.directory.root), files(started.directory.downloads)) == before
 
@@ -682,7 +682,7 @@ def test_a_newer_full_without_deltas_up_to_it_is_not_being_current(started: Part
 def test_records_of_a_poisoned_delta_are_kept_aside_and_the_run_asks_for_attention(started: Party) -> None:
     started.shelf.delta(12, {4: "I"}, poison=2)
     report = run(started.job(today=12))
-    assert (report.applied[0].counts.quarantined, report.census.quarantined) == (2, 2)
+    assert (report.applied[0].counts.quarantined, report.counts.quarantined) == (2, 2)
     assert [a.code for a in report.attention] == [NoticeCode.RECORDS_QUARANTINED]
     assert held(started)[4] == "I"
     assert run(started.job(today=12)).outcome is Outcome.BEHIND

@@ -164,7 +164,7 @@ def test_a_false_signature_in_a_first_full_is_not_served(tmp_path: Path) -> None
     report = keeper.sync()
     full = report.applied[0]
     assert (full.counts.records, full.counts.inserted, full.counts.quarantined) == (13, 12, 1)
-    assert report.census.total == report.census.in_use == 12
+    assert report.counts.total == report.counts.in_use == 12
     assert set(keeper.held()) == {serial(der) for der in GOOD}
     assert keeper.quarantine() == [("signature-false", 2)]
     code, said = call("verify", "--mirror", keeper.mirror, today=keeper.day)

@@ -116,7 +116,9 @@ def loads(line: Line, monkeypatch: pytest.MonkeyPatch) -> Loads:
 
 def job_of(party: Party, line: Line, *, overlap_bytes: int = 1, attempts: int = 1) -> SyncJob:
     terms = DownloadOptions(retry=RetryPolicy(attempts=attempts), sleep=lambda _seconds: None)
-    return replace(party.job(20), open_source=lambda: line, overlap_bytes=overlap_bytes, terms=terms)
+    return replace(
+        party.job(20), open_source=lambda: line, overlap_bytes=overlap_bytes, download_options=terms
+    )
 
 
 def down() -> SourceUnreachable:
@@ -318,7 +320,7 @@ def test_where_the_helper_dies_the_full_is_loaded_when_it_is_here(
     line.before = once(1 << 20, kill)
     report = run(job_of(party, line))
     assert loads.begun == 2
-    assert report.census.in_use == 3
+    assert report.counts.in_use == 3
     assert content(party) == content(after(party, shelf, tmp_path))
 
 

@@ -85,12 +85,12 @@ def test_what_was_proven_is_remembered_and_only_what_is_new_is_proven(directory:
 def test_proofs_hold_in_another_generation(directory: MirrorDirectory, tmp_path: Path) -> None:
     run(directory)
     other = mirror_of(tmp_path / "other", reversed(SOUND))
-    directory.proofs.replace(other.proofs)
+    directory.signature_cache.replace(other.signature_cache)
     assert run(other).tally.proven == 0
 
 
 def test_what_is_remembered_says_nothing_of_another_certificate_or_key(directory: MirrorDirectory) -> None:
-    with open_signature_cache(directory.proofs) as proofs:
+    with open_signature_cache(directory.signature_cache) as proofs:
         mark = proofs.marker(b"key")
         proofs.add([mark(b"certificate")])
         others = [mark(b"certificatf"), proofs.marker(b"kez")(b"certificate")]
@@ -109,10 +109,10 @@ def test_a_false_signature_is_proven_again_each_time(directory: MirrorDirectory)
 
 def test_a_memory_that_cannot_be_read_is_made_anew(directory: MirrorDirectory) -> None:
     for noise in (b"noise" * 1000, b""):
-        directory.proofs.write_bytes(noise)
+        directory.signature_cache.write_bytes(noise)
         assert run(directory).tally.remembered == 0
         assert run(directory).tally.proven == 0
-    with closing(sqlite3.connect(directory.proofs)) as db, db:
+    with closing(sqlite3.connect(directory.signature_cache)) as db, db:
         db.execute("PRAGMA user_version = 99")
     assert run(directory).tally.remembered == 0
 
@@ -122,10 +122,10 @@ def test_a_memory_that_turns_out_damaged_while_it_is_used_is_made_anew(
     directory: MirrorDirectory, table: str
 ) -> None:
     run(directory)
-    with closing(sqlite3.connect(directory.proofs)) as db:
+    with closing(sqlite3.connect(directory.signature_cache)) as db:
         (page,) = db.execute("PRAGMA page_size").fetchone()
         (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
-    with directory.proofs.open("r+b") as file:
+    with directory.signature_cache.open("r+b") as file:
         file.seek((root - 1) * page)
         file.write(b"\xff" * page)
     assert run(directory).is_sound
@@ -135,32 +135,32 @@ def test_a_memory_that_turns_out_damaged_while_it_is_used_is_made_anew(
 
 def test_the_secret_of_the_memory_is_its_owners_alone(directory: MirrorDirectory) -> None:
     run(directory)
-    assert directory.proofs.stat().st_mode & 0o077 == 0
+    assert directory.signature_cache.stat().st_mode & 0o077 == 0
 
 
 def test_where_nothing_can_be_remembered_it_is_said_and_verified_all_the_same(
     directory: MirrorDirectory,
 ) -> None:
-    directory.proofs.mkdir()
+    directory.signature_cache.mkdir()
     heard: list[Event] = []
-    done = verify(job(directory, hear=Ear(heard)))
+    done = verify(job(directory, events=Ear(heard)))
     assert done.is_sound
     assert not done.kept
     assert any(isinstance(event, Detail) and "not cached" in event.text for event in heard)
-    assert last_verification(directory.proofs) is None
+    assert last_verification(directory.signature_cache) is None
 
 
 class Ear:
     def __init__(self, heard: list[Event]) -> None:
         self.heard = heard
 
-    def hear(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.heard.append(event)
 
 
 def test_progress_is_told_to_its_end(directory: MirrorDirectory) -> None:
     heard: list[Event] = []
-    verify(job(directory, hear=Ear(heard)))
+    verify(job(directory, events=Ear(heard)))
     steps = [event for event in heard if isinstance(event, Checking)]
     assert len(steps) == 2
     *_, last = [event for event in heard if isinstance(event, Verifying)]
@@ -168,11 +168,11 @@ def test_progress_is_told_to_its_end(directory: MirrorDirectory) -> None:
 
 
 def test_the_last_whole_verification_is_remembered_for_status(directory: MirrorDirectory) -> None:
-    assert last_verification(directory.proofs) is None
+    assert last_verification(directory.signature_cache) is None
     run(directory, sample=3)
-    assert last_verification(directory.proofs) is None
+    assert last_verification(directory.signature_cache) is None
     run(directory)
-    last = last_verification(directory.proofs)
+    last = last_verification(directory.signature_cache)
     assert last is not None
     assert (last.certificates, last.errors, last.anchored) == (len(SOUND), 0, True)
     assert last.position == FULL_DAY.isoformat()
@@ -249,17 +249,17 @@ def test_a_list_that_cannot_be_written_is_said_before_anything_is_verified(
 ) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         verify(job(directory, complete=tmp_path / "nowhere" / "list.jsonl"))
-    assert last_verification(directory.proofs) is None
+    assert last_verification(directory.signature_cache) is None
 
 
 def test_a_list_is_whole_or_not_there(directory: MirrorDirectory, tmp_path: Path) -> None:
     class Full:
-        def hear(self, event: Event) -> None:
+        def emit(self, event: Event) -> None:
             if isinstance(event, Verifying):
                 raise OSError("no more")
 
     with pytest.raises(OutputError, match=r"list\.jsonl cannot be written: no more\."):
-        verify(job(directory, complete=tmp_path / "list.jsonl", hear=Full()))
+        verify(job(directory, complete=tmp_path / "list.jsonl", events=Full()))
     assert [path.name for path in tmp_path.iterdir()] == ["mirror"]
 
 
@@ -412,12 +412,12 @@ def test_a_sync_may_go_on_while_a_mirror_is_verified(directory: MirrorDirectory)
     class Publisher:
         done = False
 
-        def hear(self, event: Event) -> None:
+        def emit(self, event: Event) -> None:
             if isinstance(event, Checking) and not self.done:
                 self.done = True
                 added(directory, NEXT, [device(100), flipped(device(101), -1)])
 
-    done = verify(job(directory, hear=Publisher()))
+    done = verify(job(directory, events=Publisher()))
     assert done.is_sound
     assert done.tally.checked == len(SOUND)
     assert counts(run(directory)) == {"signature-false": 1}

@@ -30,7 +30,7 @@ class RehearsalResult:
     """One rehearsal.
 
     ``live``: the state of the mirror when it began. ``machine``: where it ran, name to value.
-    ``parted``: the differences, ``None`` if the two are equal.
+    ``difference``: the differences, ``None`` if the two are equal.
     """
 
     began: datetime
@@ -38,12 +38,12 @@ class RehearsalResult:
     live: Stamp
     restored: RestoreResult
     machine: Mapping[str, str]
-    parted: ManifestComparison | None
+    difference: ManifestComparison | None
 
     @property
     def agrees(self) -> bool:
         """Whether the restored mirror equals the live one, and passed every check that was made."""
-        return self.parted is None and all(check.passed is not False for check in self.restored.checks)
+        return self.difference is None and all(check.passed is not False for check in self.restored.checks)
 
     @property
     def recovery_seconds(self) -> float:
@@ -110,7 +110,7 @@ def _rehearse(
         live=live,
         restored=restored,
         machine=machine(),
-        parted=_differs(job.directory, scratch_job.directory) if must_agree else None,
+        difference=_differs(job.directory, scratch_job.directory) if must_agree else None,
     )
 
 
