@@ -139,7 +139,8 @@ def test_every_failure_is_told_to_people_on_stderr_alone(
 def test_a_damaged_file_and_a_refused_login_are_failures_like_any_other(
     smki: Shell, repository: Repository
 ) -> None:
-    (repository.path / "SMKIKR_FULL_2026-11-09.xml.gz").write_bytes(b"no gzip")
+    for full in repository.path.glob("SMKIKR_FULL_*"):
+        full.write_bytes(b"no gzip")
     ran = smki(*sync_words(repository, "--json"))
     assert ran.code == 6
     assert ran.document["schema"] == "smki-sync/sync/1"
