@@ -144,7 +144,7 @@ def test_a_damaged_file_and_a_refused_login_are_failures_like_any_other(
     ran = smki(*sync_words(repository, "--json"))
     assert ran.code == 6
     assert ran.document["schema"] == "smki-sync/sync/1"
-    assert "SMKIKR_FULL_2026-11-09.xml.gz" in ran.error["message"]
+    assert "SMKIKR_FULL_2026-11-02.xml.gz" in ran.error["message"]
 
 
 def test_colours_appear_on_a_terminal_and_not_with_no_color_and_not_in_a_pipe(
