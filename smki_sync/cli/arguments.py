@@ -1,8 +1,10 @@
 """Options shared by commands, in blocks; certificate filters; registration of a command."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -14,7 +16,7 @@ import typer
 from smki_sync.cli import option_specs
 from smki_sync.cli.certificate_view import link_in, parse_role
 from smki_sync.cli.commands import COMMANDS
-from smki_sync.cli.context import configure
+from smki_sync.cli.context import configure, now_here
 from smki_sync.cli.option_specs import FILTER_PANEL, LOCATION_PANEL, OUTPUT_PANEL, OptionSpec
 from smki_sync.config.file import LookupSettings, lookup_settings_here, mirror_here
 from smki_sync.config.file import parse_path as parse_config_path
@@ -82,13 +84,26 @@ KnownHosts = Annotated[
         rich_help_panel=LOCATION_PANEL,
     ),
 ]
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s?([kKmMgG]?)B?(?:/s)?")
+_RATE_UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+
+
+def parse_rate(text: str | int) -> int:
+    """Parse a rate in bytes per second: a number, or a number with the unit k, M or G (powers of 1000)."""
+    found = _RATE.fullmatch(str(text).strip())
+    rate = Decimal(found[1]) * _RATE_UNITS[found[2].lower()] if found else Decimal(-1)
+    if rate < 0 or rate != int(rate):
+        raise typer.BadParameter("Write bytes per second, for example 6000000, 600k or 6M.")
+    return int(rate)
+
+
 Bandwidth = Annotated[
     int | None,
     typer.Option(
         "--bandwidth",
-        metavar="BYTES",
-        min=0,
-        help="Maximum download rate in bytes per second; 0 = unlimited.",
+        metavar="RATE",
+        parser=parse_rate,
+        help="Maximum download rate in bytes per second, for example 6M (6,000,000); 0 = unlimited.",
         rich_help_panel=LOCATION_PANEL,
     ),
 ]
@@ -328,23 +343,38 @@ def _midnight_after(today: date, days: int) -> int:
     return (today.toordinal() + days + 1 - _EPOCH) * _DAY_SECONDS
 
 
+_DAYS_AGO: Final = {"today": 0, "yesterday": 1}
+
+
+def _relative_date(text: str) -> date | None:
+    """Return the date, UTC, that ``today`` or ``yesterday`` names; ``None`` for any other text."""
+    days = _DAYS_AGO.get(text.lower())
+    return None if days is None else now_here().date() - timedelta(days=days)
+
+
 def parse_date(name: str, text: str) -> date:
-    """Parse the YYYY-MM-DD value of the option ``name``."""
+    """Parse the value of the option ``name``: YYYY-MM-DD, ``today`` or ``yesterday``."""
+    if relative := _relative_date(text):
+        return relative
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no time zone
     except ValueError as exc:
-        raise UsageError(f"{name}: {text!r:.40} is not a date.", hint="Write YYYY-MM-DD.") from exc
+        raise UsageError(
+            f"{name}: {text!r:.40} is not a date.", hint="Write YYYY-MM-DD, today or yesterday."
+        ) from exc
 
 
 def parse_time(text: str) -> datetime:
-    """Parse a date (its first moment) or a time in ISO 8601; UTC by default."""
+    """Parse a date (its first moment), ``today``, ``yesterday``, or a time in ISO 8601; UTC by default."""
+    if relative := _relative_date(text):
+        return datetime.combine(relative, time(), tzinfo=UTC)
     try:
         if len(text) == len("YYYY-MM-DD"):
             return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
         raise UsageError(
-            f"Invalid time: {text!r:.40}.", hint="Write 2026-11-22 or 2026-11-22T07:30:00Z."
+            f"Invalid time: {text!r:.40}.", hint="Write 2026-11-22, 2026-11-22T07:30:00Z, today or yesterday."
         ) from exc
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -155,6 +155,11 @@ def _check_options(request: ShowRequest) -> None:
         raise UsageError("--as-of cannot be used with --explain, --pem, --der or --base64.")
     if request.explain and (request.pem or request.der or request.base64):
         raise UsageError("--explain cannot be used with --pem, --der or --base64.")
+    if request.der and sys.stdout.isatty():
+        raise UsageError(
+            "--der writes bytes, which a terminal cannot show.",
+            hint="Redirect the output (--der > certificate.der), or use --pem.",
+        )
 
 
 def look_up(request: ShowRequest) -> Lookup:

@@ -157,16 +157,15 @@ def verify_document(result: Verification) -> Json:
 
 def verify_text(result: Verification) -> str:
     """Return the result for people, in at most 80 columns."""
-    return "\n".join([*wrapped(_headline(result)), *_facts(result), *_damages(result), *_codes(result)])
+    return "\n".join([_headline(result), *_facts(result), *_damages(result), *_codes(result)])
 
 
 def _headline(result: Verification) -> str:
-    scope = f"position {result.position}, at {utc(result.at)}"
     if not result.is_sound:
-        return f"Verification FAILED ({scope}). See the errors below."
+        return "Verification FAILED. See the errors below."
     unanchored = "" if result.anchors else " without trust anchors"
     subject = "The sample was verified" if result.sample is not None else "The mirror was verified"
-    return f"{subject}{unanchored}: no errors ({scope})."
+    return f"{subject}{unanchored}: no errors."
 
 
 def _facts(result: Verification) -> Iterator[str]:
@@ -178,6 +177,7 @@ def _facts(result: Verification) -> Iterator[str]:
         if result.any_status
         else "In-Use"
     )
+    yield from _fact("position", f"{result.position}, validity checked at {utc(result.at)}")
     yield from _fact("certificates", f"{tally.checked:,} {kind}, {tally.faulty:,} with errors")
     kept = "" if result.kept else "; the cache cannot be written"
     signatures = f"{tally.proven:,} verified now, {tally.remembered:,} cached{kept}"

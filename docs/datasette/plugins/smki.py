@@ -2,12 +2,14 @@
 """Datasette on a mirror: follow the link ``mirror.db``, and show certificates as people know them.
 
 ``mirror.db`` is a link to the current generation, and a full resync makes another generation current.
-Datasette opens a file once and keeps it, so that without this it would go on to show the generation
-before, for as long as it runs. Here each statement first looks where the link leads, and opens the file
-anew when that has changed.
+Datasette opens a file once and keeps it open, so it would continue to show the previous generation, even
+after that was deleted. Here each statement first compares device and inode of the file with those of the
+open one, and reopens the file if they differ. The name is not enough: a deleted and rebuilt mirror can have
+the same name.
 """
 
 import asyncio
+import re
 import sqlite3
 import textwrap
 import threading
@@ -28,15 +30,16 @@ _PAGES = {"serial": "certificate", "eui": "usable"}
 
 
 class FollowedDatabase(Database):
-    """A database that is a link: reads what the link leads to now."""
+    """A database that is a link: reads the file to which the link leads now."""
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], object]) -> object:
-        """Run a function on this thread's connection, made anew where the link leads elsewhere."""
+        """Run a function on the connection of this thread, reopened if the file was replaced."""
         run = asyncio.get_running_loop().run_in_executor
         return await run(self.ds.executor, lambda: fn(self._current()))
 
     def _current(self) -> sqlite3.Connection:
-        target = Path(self.path).resolve()
+        status = Path(self.path).stat()  # follows the link; raises FileNotFoundError if there is no mirror
+        target = status.st_dev, status.st_ino
         known = _held.__dict__.setdefault("open", {})
         was, connection = known.get(self.path, (None, None))
         if was != target:
@@ -80,6 +83,7 @@ def prepare_connection(conn: sqlite3.Connection) -> None:
     conn.create_function("sha1", 1, _sha1, deterministic=True)
     conn.create_function("sha256", 1, _sha256, deterministic=True)
     conn.create_function("serial_decimal", 1, _decimal, deterministic=True)
+    conn.create_function("eui", 1, _eui, deterministic=True)
 
 
 def _pem(der: bytes) -> str:
@@ -97,3 +101,9 @@ def _sha256(der: bytes) -> str:
 
 def _decimal(serial: str) -> str:
     return str(int(serial, 16))
+
+
+def _eui(text: str | None) -> str:
+    """Return an EUI-64 in upper case with hyphens, whether it is written with hyphens, colons or neither."""
+    digits = re.sub(r"[\s:-]", "", text or "").upper()
+    return "-".join(textwrap.wrap(digits, 2))

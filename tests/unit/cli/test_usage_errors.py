@@ -9,10 +9,14 @@ from smki_sync.simulator.repository import Repository
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("restore --to yesterday", "--to: 'yesterday' is not a date"),
+        ("restore --to tomorrow", "--to: 'tomorrow' is not a date"),
         ("restore --to 2026-02-30", "--to: '2026-02-30' is not a date"),
         ("simulate create z --start soon", "--start: 'soon' is not a date"),
-        ("changes --since yesterday", "--since: 'yesterday' is not a date"),
+        ("changes --since tomorrow", "--since: 'tomorrow' is not a date"),
+        (
+            "sync --bandwidth fast",
+            "Invalid value for '--bandwidth': Write bytes per second, for example 6000000, 600k or 6M.",
+        ),
         ("find --changed-since soon", "--changed-since: 'soon' is not a date"),
         ("find --expiring-within soon", "--expiring-within: 'soon' is not a whole number"),
         ("find --expiring-within 1.5", "--expiring-within: '1.5' is not a whole number"),

@@ -169,6 +169,13 @@ def test_der_writes_one_certificate_or_says_how_to_name_one(ask: Shell, device: 
     assert "--usage" in ran.err
 
 
+def test_der_is_refused_when_stdout_is_a_terminal(ask: Shell, device: sqlite3.Row) -> None:
+    ran = ask.on_a_terminal("show", f"serial:{device['serial']}", "--der")
+    assert ran.code == 2
+    assert device["der"] not in ran.raw
+    assert "--der > certificate.der" in ran.out
+
+
 def test_forms_of_the_answer_exclude_one_another(ask: Shell, device: sqlite3.Row) -> None:
     assert ask("show", device["eui"], "--pem", "--json").code == 2
     assert ask("show", device["eui"], "--pem", "--der").code == 2

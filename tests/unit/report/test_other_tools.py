@@ -210,6 +210,33 @@ def test_after_a_resync_datasette_shows_the_new_generation(
         assert {shown(site) for _ in range(6)} == {repository.today.isoformat()}
 
 
+def test_datasette_opens_the_new_file_when_a_mirror_of_the_same_name_replaces_it(
+    own_mirror: Path, sample: Path
+) -> None:
+    count = "/mirror?sql=select+count(*)+from+certificates&_shape=arrayfirst"
+    generation = (own_mirror / "mirror.db").resolve()
+    other = copy_mirror(sample, own_mirror.parent / "other")
+    with datasette(own_mirror) as site:
+        before = {site.json(count)[0] for _ in range(6)}
+        generation.unlink()  # as `rm -r` does before somebody builds a new mirror there
+        generation.with_name(f"{generation.name}-wal").unlink(missing_ok=True)
+        with pytest.raises(HTTPError) as refused:
+            site.json(count)
+        refused.value.close()
+        (other / "mirror.db").resolve().rename(generation)
+        after = {site.json(count)[0] for _ in range(6)}
+    assert len(before) == len(after) == 1
+    assert before != after
+
+
+@pytest.mark.parametrize("between", ["-", "", ":"])
+def test_datasette_finds_an_eui_in_each_spelling(site: Site, between: str) -> None:
+    sql = "select+eui+from+certificates+where+unusable+is+null+and+eui+is+not+null+limit+1"
+    (eui,) = site.json(f"/mirror?sql={sql}&_shape=arrayfirst")
+    spelled = eui.replace("-", between).lower()
+    assert site.json(f"/mirror/usable?_shape=array&eui={spelled}")
+
+
 def test_datasette_cannot_write_to_the_mirror(site: Site) -> None:
     with pytest.raises(HTTPError) as refused:
         site.json("/mirror?sql=delete+from+mirror")
