@@ -79,8 +79,11 @@ def mirror_status(directory: MirrorDirectory, *, now: datetime, max_age: float) 
     began = datetime.combine(position.day, time(), tzinfo=UTC)
     age = max((now - began).total_seconds() / 3600, 0.0)
     proven = StatusState.UNPROVEN if counts.unproven else StatusState.CURRENT
+    is_ahead = position.day > now.date() + CLOCK_TOLERANCE
     return MirrorStatus(
-        state=StatusState.STALE if age > max_age else proven,
+        state=StatusState.STALE if age > max_age or is_ahead else proven,
+        message=f"The position {position.day} is ahead of the clock, {now.date()}." if is_ahead else "",
+        hint="Check the clock of this machine, then run `smki-sync sync`." if is_ahead else "",
         position=position.day,
         age_hours=round(age, 1),
         last_full=position.full,

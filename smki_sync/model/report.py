@@ -35,6 +35,7 @@ class NoticeCode(StrEnum):
     CLAIMS_DIFFER = "claims-differ"
     STRICT_PARSER_REFUSES = "strict-parser-refuses"
     DATED_IN_FUTURE = "dated-in-future"
+    POSITION_AHEAD = "position-ahead"
     FULL_CHANGED = "full-changed"
     HISTORY_LOST = "history-lost"
     LINK_RESTORED = "link-restored"
@@ -87,6 +88,7 @@ _BEHIND = frozenset(
         NoticeCode.RECORDS_QUARANTINED,
         NoticeCode.EMPTY_FILE,
         NoticeCode.UNPROVEN,
+        NoticeCode.POSITION_AHEAD,
         NoticeCode.DRIFT,
         NoticeCode.RECONCILIATION_UNKNOWN,
         NoticeCode.RESTORED_TO_DATE,

@@ -9,7 +9,7 @@ from smki_sync.model.certificate import Flag
 from smki_sync.model.extract import ExtractKind, UnrecognisedFile, UnrecognisedReason
 from smki_sync.model.plan import Action, Plan, Position, Reason
 from smki_sync.model.report import CertificateCounts, NearLimit, Notice, NoticeCode
-from smki_sync.planner import dated_in_future, late_days
+from smki_sync.planner import CLOCK_TOLERANCE, dated_in_future, late_days
 from smki_sync.policy import is_outside
 from smki_sync.sync.decision import Decision, UnusableFile
 from smki_sync.sync.job import SyncJob
@@ -156,6 +156,7 @@ def collect_notices(job: SyncJob, decision: Decision, facts: RunFacts) -> tuple[
         *_quarantined(facts.counts),
         *_empty(decision, facts.position),
         *unproven_notice(facts.counts),
+        *_position_ahead(job, facts.position),
         *facts.companions,
         *_outside(job, facts.plan),
         *_damaged(facts),
@@ -199,6 +200,17 @@ def _blocked(plan: Plan) -> Iterator[Notice]:
             code=NoticeCode.BLOCKED,
             message=f"The mirror cannot be brought up to date: {plan.reason.words}.",
             hint=_WAIT if waits else "The next weekly full resolves this. If none appears, contact the DCC.",
+        )
+
+
+def _position_ahead(job: SyncJob, position: Position | None) -> Iterator[Notice]:
+    """A mirror ahead of the clock is never current: real deltas look old to it."""
+    if position and position.day > job.today + CLOCK_TOLERANCE:
+        yield Notice(
+            code=NoticeCode.POSITION_AHEAD,
+            message=f"The position {position.day} is ahead of the clock of this machine, {job.today}.",
+            hint="Check the clock. If it is right, a file with a wrong date was applied: run"
+            " `smki-sync restore --to DATE` with the last correct date, and tell the DCC.",
         )
 
 

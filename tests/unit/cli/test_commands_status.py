@@ -117,6 +117,14 @@ def test_an_old_position_is_stale_and_the_bound_is_an_option(smki: Shell, own_mi
     assert [(ran.code, ran.document["state"]) for ran in ends.values()] == [(0, "current"), (3, "stale")]
 
 
+def test_mirror_ahead_of_the_clock_is_never_current(smki: Shell, own_mirror: Path) -> None:
+    words = ("status", "--mirror", own_mirror, "--max-age", "1e9", "--json")
+    ran = smki(*words, SMKI_SYNC_TODAY="2026-11-08")
+    assert (ran.code, ran.document["state"]) == (3, "stale")
+    assert "ahead of the clock" in ran.document["message"]
+    assert smki(*words, SMKI_SYNC_TODAY="2026-11-10").code == 0
+
+
 def test_people_read_the_state_first(smki: Shell, own_mirror: Path) -> None:
     ran = smki("status", "--mirror", own_mirror, "--max-age", "1e9")
     assert ran.out.startswith("The mirror is up to date.")

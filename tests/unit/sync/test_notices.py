@@ -111,6 +111,7 @@ BEHIND = {
     NoticeCode.RECORDS_QUARANTINED,
     NoticeCode.EMPTY_FILE,
     NoticeCode.UNPROVEN,
+    NoticeCode.POSITION_AHEAD,
     NoticeCode.DRIFT,
     NoticeCode.RECONCILIATION_UNKNOWN,
     NoticeCode.NOT_ARCHIVED,
@@ -132,6 +133,7 @@ BEHIND = {
     NoticeCode.LIST_MISSING,
     NoticeCode.SLOTS_UNREADABLE,
     NoticeCode.SLOTS_DIFFER,
+    NoticeCode.PARTY,
 }
 """Codes of runs after which the mirror is behind."""
 
@@ -152,6 +154,7 @@ OF_A_WEEK = {
     NoticeCode.NOT_RECONCILED,
     NoticeCode.RECONCILIATION_UNKNOWN,
 }
+OF_A_PARTY = {NoticeCode.PARTY}
 OF_A_RESTORE = {NoticeCode.RESTORED_TO_DATE, NoticeCode.OTHER_DIGEST, NoticeCode.CHAINS_BROKEN}
 
 BESIDE = [
@@ -334,6 +337,12 @@ def test_extracts_ahead_of_the_clock_are_named_beside_what_the_clock_says() -> N
     assert "2026-11-20" in said.hint
 
 
+@pytest.mark.parametrize(("days", "is_reported"), [(1, False), (2, True), (26_000, True)])
+def test_position_ahead_of_the_clock_is_reported_by_every_run(days: int, is_reported: bool) -> None:
+    found = told(position=standing_at(TODAY + timedelta(days=days)))
+    assert (NoticeCode.POSITION_AHEAD in codes(found)) == is_reported
+
+
 def test_strangers_are_named_with_the_reason_why_each_is_left_alone() -> None:
     (said,) = told(catalogue=stranger("notes.txt", UnrecognisedReason.UNKNOWN))
     assert said.code is NoticeCode.STRANGE_NAMES
@@ -388,8 +397,8 @@ def test_every_code_of_the_vocabulary_can_be_told() -> None:
         listing_empty=True,
     )
     assert (
-        set(codes(found)) | {NoticeCode.SOURCE_CHANGED, NoticeCode.LINK_RESTORED}
-        == {*NoticeCode} - OF_A_WEEK - OF_A_RESTORE - OF_SEVERAL_SOURCES - ON_THE_COMMAND_LINE
+        set(codes(found)) | {NoticeCode.SOURCE_CHANGED, NoticeCode.LINK_RESTORED, NoticeCode.POSITION_AHEAD}
+        == {*NoticeCode} - OF_A_WEEK - OF_A_PARTY - OF_A_RESTORE - OF_SEVERAL_SOURCES - ON_THE_COMMAND_LINE
     )
 
 
