@@ -348,13 +348,11 @@ class SftpSource:
     ) -> Generator[bytes, None, None]:
         """Keep the window full and return what is complete; after a loss, use fewer requests."""
         in_flight: dict[int, ReadSpan] = {}
-        most = 0
         try:
             while not window.done:
                 with translated_errors(name, self.title):
                     for span in window.next_requests():
                         in_flight[session.send_read(file.handle, span.at, span.missing)] = span
-                    most = max(most, len(in_flight))
                     answered, data = session.next_read()
                     if answered not in in_flight:
                         raise ProtocolError("a reply to no read request in flight")
@@ -364,7 +362,7 @@ class SftpSource:
                 self._check_end(session, file, name)
         except SourceUnreachable as error:
             if error.reason in _LOST_TRANSFER:
-                self._requests.halve(most)
+                self._requests.halve(session.in_flight(self._requests))
             raise
 
     def _check_end(self, session: Session, file: _OpenFile, name: str) -> None:

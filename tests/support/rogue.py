@@ -7,7 +7,7 @@ lengths, replies out of order, garbage, endless listings, missing attributes.
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +175,43 @@ class Script:
                 raise ClientGone
             piece += more
         return piece
+
+
+class LimitedServer(Script):
+    """Disconnects when more than ``most`` read requests wait.
+
+    ``expected``: returns how many the client keeps in flight. The server answers when that many wait, so that
+    the result does not depend on timing. ``seen``: the most that waited, for each connection.
+    """
+
+    SPAN = 32_768
+
+    def __init__(self, files: dict[str, bytes], *, most: int, expected: Callable[[], int]) -> None:
+        super().__init__(files)
+        self.most = most
+        self.expected = expected
+        self.dropped = 0
+        self.seen: list[int] = []
+        self._waiting: list[tuple[int, int, int]] = []
+
+    def serve(self, channel: paramiko.Channel) -> None:
+        self._waiting = []
+        self.seen.append(0)
+        super().serve(channel)
+
+    def read(self, asked: int, at: int, length: int) -> None:
+        assert self._channel is not None
+        self._waiting.append((asked, at, length))
+        self.seen[-1] = max(self.seen[-1], len(self._waiting))
+        if len(self._waiting) > self.most:
+            self.dropped += 1
+            self._channel.get_transport().close()
+            raise ClientGone
+        left = -(-(len(self._open) - self._waiting[0][1]) // self.SPAN)
+        if len(self._waiting) >= min(self.expected(), left):
+            for request in self._waiting:
+                super().read(*request)
+            self._waiting = []
 
 
 @dataclass(kw_only=True)

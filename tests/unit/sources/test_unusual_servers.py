@@ -1,11 +1,9 @@
 """Servers that leave out what OpenSSH sends: attributes, FSTAT, file types, many requests at a time."""
 
 import struct
-import time
 from datetime import date
 from pathlib import Path
 
-import paramiko
 import pytest
 from support.rogue import (
     ATTRS,
@@ -16,7 +14,7 @@ from support.rogue import (
     PASSWORD,
     STAT,
     UNSUPPORTED,
-    ClientGone,
+    LimitedServer,
     Rogue,
     Script,
     attributes,
@@ -220,38 +218,6 @@ def test_listing_accepts_every_time_that_the_protocol_can_state(tmp_path: Path) 
 # Requests in flight.
 
 
-class DropsAbove(Script):
-    """Disconnects when more than ``most`` read requests wait; answers when the client pauses."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__({FILE: SOME_BYTES})
-        self.most = most
-        self.dropped = 0
-        self.seen: list[int] = []
-        self._waiting: list[tuple[int, int, int]] = []
-
-    def serve(self, channel: paramiko.Channel) -> None:
-        self._waiting = []
-        self.seen.append(0)
-        super().serve(channel)
-
-    def read(self, asked: int, at: int, length: int) -> None:
-        assert self._channel is not None
-        self._waiting.append((asked, at, length))
-        self.seen[-1] = max(self.seen[-1], len(self._waiting))
-        if len(self._waiting) > self.most:
-            self.dropped += 1
-            self._channel.get_transport().close()
-            raise ClientGone
-        pause = time.monotonic() + 0.1  # a client on a busy machine may be slow to send the next one
-        while not self._channel.recv_ready() and time.monotonic() < pause:
-            time.sleep(0.01)
-        if not self._channel.recv_ready():
-            for request in self._waiting:
-                super().read(*request)
-            self._waiting = []
-
-
 def fetch_with_retries(rogue: Rogue, tmp_path: Path, requests: RequestLimit, attempts: int) -> bytes:
     options = DownloadOptions(retry=RetryPolicy(attempts=attempts))
     events = NullListener()
@@ -271,8 +237,9 @@ def fetch_with_retries(rogue: Rogue, tmp_path: Path, requests: RequestLimit, att
 
 @pytest.mark.parametrize(("most", "dropped"), [(32, 1), (5, 4), (1, 6)])
 def test_requests_in_flight_are_halved_after_each_loss(most: int, dropped: int, tmp_path: Path) -> None:
-    script, remembered = DropsAbove(most), list[int]()
+    remembered = list[int]()
     requests = RequestLimit(on_change=remembered.append)
+    script = LimitedServer({FILE: SOME_BYTES}, most=most, expected=lambda: requests.requests)
     with rogue_server(script) as rogue:
         assert fetch_with_retries(rogue, tmp_path, requests, attempts=9) == SOME_BYTES
     assert script.dropped == dropped
@@ -281,7 +248,8 @@ def test_requests_in_flight_are_halved_after_each_loss(most: int, dropped: int, 
 
 
 def test_requests_in_flight_stay_at_one_when_every_transfer_is_lost(tmp_path: Path) -> None:
-    script, requests = DropsAbove(0), RequestLimit()
+    requests = RequestLimit()
+    script = LimitedServer({FILE: SOME_BYTES}, most=0, expected=lambda: requests.requests)
     with rogue_server(script) as rogue, pytest.raises(SourceUnreachable) as caught:
         fetch_with_retries(rogue, tmp_path, requests, attempts=9)
     assert caught.value.reason == "connection-lost"
