@@ -60,7 +60,10 @@ ADDED: dict[str, set[str]] = {
     "status": {"message", "anchored", "anchors", "last_verified", "looked", "cliff", "forecast", "unproven"},
     "status.last_run": {"reason"},
     "show": {"position", "hidden", "inputs"},
-    "show.certificates[]": {"flags", "revoked", "revoked_by", "revocation_reason", "unproven"},
+    "show.certificates[]": {
+        *("flags", "revoked", "revoked_by", "revocation_reason", "unproven", "revocation", "revocation_until"),
+        *("issuer_revoked", "revoked_authority", "usable", "unusable"),
+    },
 }
 
 OPTIONS: dict[str, set[str]] = {
