@@ -321,7 +321,8 @@ class _Run:
         position, counts = _state(generation)
         unusable = {one.extract.key: one for done in rounds for one in done.result.unusable}
         plan = rounds[-1].decision.plan
-        blocking = _blocking(unusable.values(), plan, position)
+        applied_full = any(a.kind is ExtractKind.FULL for done in rounds for a in done.result.applied)
+        blocking = _blocking(unusable.values(), plan, position, has_full=applied_full)
         if blocking and not isinstance(blocking.error, SourceMissing):
             raise blocking.error
         if not blocking:
@@ -350,11 +351,18 @@ class _Run:
         )
 
 
-def _blocking(unusable: Iterable[UnusableFile], plan: Plan, position: Position | None) -> UnusableFile | None:
-    """Return the earliest file without which the mirror cannot continue."""
+def _blocking(
+    unusable: Iterable[UnusableFile], plan: Plan, position: Position | None, *, has_full: bool
+) -> UnusableFile | None:
+    """Return the earliest file without which the mirror cannot continue.
+
+    ``has_full``: this run has applied another full, which replaces an unusable one.
+    """
     for one in sorted(unusable, key=lambda one: one.extract.day):
-        is_full = one.extract.kind is ExtractKind.FULL
-        blocks = plan.full in (None, one.extract) if is_full else position and one.extract.day > position.day
+        if one.extract.kind is ExtractKind.FULL:
+            blocks = not has_full and plan.full in (None, one.extract)
+        else:
+            blocks = position is not None and one.extract.day > position.day
         if position is None or blocks:
             return one
     return None

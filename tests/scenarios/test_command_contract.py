@@ -61,8 +61,8 @@ ADDED: dict[str, set[str]] = {
     "status.last_run": {"reason"},
     "show": {"position", "hidden", "inputs"},
     "show.certificates[]": {
-        *("flags", "revoked", "revoked_by", "revocation_reason", "unproven", "revocation", "revocation_until"),
-        *("issuer_revoked", "revoked_authority", "usable", "unusable"),
+        *("flags", "revoked", "revoked_by", "revocation_reason", "unproven", "revocation"),
+        *("revocation_until", "issuer_revoked", "revoked_authority", "usable", "unusable"),
     },
 }
 
