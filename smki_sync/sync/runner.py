@@ -42,7 +42,7 @@ from smki_sync.mirror.store import (
     was_published,
 )
 from smki_sync.model.extract import Extract, ExtractKind
-from smki_sync.model.plan import Action, MirrorState, Plan, Position
+from smki_sync.model.plan import Action, MirrorState, Plan, Position, Reason
 from smki_sync.model.report import CertificateCounts, Notice, NoticeCode, SyncReport
 from smki_sync.sync.apply import Archiver, ExecutionResult, PlanExecutor, RecordReader, streaming_load
 from smki_sync.sync.companions import (
@@ -321,8 +321,7 @@ class _Run:
         position, counts = _state(generation)
         unusable = {one.extract.key: one for done in rounds for one in done.result.unusable}
         plan = rounds[-1].decision.plan
-        applied_full = any(a.kind is ExtractKind.FULL for done in rounds for a in done.result.applied)
-        blocking = _blocking(unusable.values(), plan, position, has_full=applied_full)
+        blocking = _blocking(rounds, unusable.values(), position)
         if blocking and not isinstance(blocking.error, SourceMissing):
             raise blocking.error
         if not blocking:
@@ -352,20 +351,28 @@ class _Run:
 
 
 def _blocking(
-    unusable: Iterable[UnusableFile], plan: Plan, position: Position | None, *, has_full: bool
+    rounds: Sequence[_Round], unusable: Iterable[UnusableFile], position: Position | None
 ) -> UnusableFile | None:
-    """Return the earliest file without which the mirror cannot continue.
-
-    ``has_full``: this run has applied another full, which replaces an unusable one.
-    """
+    """Return the earliest file without which the mirror cannot continue."""
     for one in sorted(unusable, key=lambda one: one.extract.day):
         if one.extract.kind is ExtractKind.FULL:
-            blocks = not has_full and plan.full in (None, one.extract)
+            blocks = _is_full_needed(rounds, one.extract)
         else:
             blocks = position is not None and one.extract.day > position.day
         if position is None or blocks:
             return one
     return None
+
+
+def _is_full_needed(rounds: Sequence[_Round], full: Extract) -> bool:
+    """Whether nothing replaces a full that cannot be used."""
+    first, plan = rounds[0].decision.plan, rounds[-1].decision.plan
+    applied = {done.kind for carried_out in rounds for done in carried_out.result.applied}
+    if plan.full is not None or ExtractKind.FULL in applied:
+        return plan.full == full
+    if plan.missing:
+        return full.day > plan.missing[0]  # it would have covered the missing delta
+    return not applied or plan.action is Action.BLOCKED or first.reason is Reason.REQUESTED
 
 
 def _state(generation: Path | None) -> tuple[Position | None, CertificateCounts]:
