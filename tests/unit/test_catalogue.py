@@ -34,6 +34,27 @@ def test_an_empty_listing_is_an_empty_catalogue() -> None:
     assert read_catalogue([]) == Catalogue()
 
 
+@pytest.mark.parametrize(
+    ("name", "reason", "day"),
+    [
+        (FULL, UnrecognisedReason.SYMBOLIC_LINK, date(2026, 11, 15)),
+        (DELTA, UnrecognisedReason.SIZE_UNKNOWN, date(2026, 11, 16)),
+        ("SMKI_ORG_ARL.gz", UnrecognisedReason.NOT_A_FILE, None),
+        ("notes.sha256", UnrecognisedReason.CHECKSUM_UNREADABLE, None),
+    ],
+)
+def test_file_that_cannot_be_used_is_reported_with_the_reason(
+    name: str, reason: UnrecognisedReason, day: date | None
+) -> None:
+    catalogue = read_catalogue([RemoteFile(name=name, size=0, unusable=reason)])
+    assert catalogue == Catalogue(strangers=(UnrecognisedFile(name=name, why=reason, day=day),))
+
+
+def test_unknown_name_that_is_no_file_is_ignored() -> None:
+    other = RemoteFile(name="lost+found", size=0, unusable=UnrecognisedReason.NOT_A_FILE)
+    assert read_catalogue([other]) == Catalogue()
+
+
 def test_an_extract_keeps_what_the_listing_says_of_its_file() -> None:
     modified = datetime(2026, 11, 16, 4, 30, tzinfo=UTC)
     catalogue = read_catalogue([RemoteFile(name=DELTA, size=4711, modified=modified)])
