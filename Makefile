@@ -11,7 +11,7 @@ comma := ,
 space := $(subst ,, )
 RULES := $(subst $(space),$(comma),$(addprefix smki_sync/,errors.py events.py timestamps.py model/* catalogue.py merge.py planner.py policy.py records.py trust/* x509/*))
 
-.PHONY: help setup demo test bare check format fuzz bench mutants kill model year pins sample kept docs generate clean
+.PHONY: help setup demo test quick bare check format fuzz bench mutants kill model year pins sample kept docs generate clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,10 @@ test: check  ## everything: formatting, lint, types, tests, docs
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='$(RULES)' --fail-under=100
+
+quick: check  ## the tests of rules, mirror and configuration: about a minute, while you work
+	$(BIN)/pytest -q tests/test_architecture.py tests/test_names.py $(wildcard tests/unit/test_*.py) \
+	  tests/unit/config tests/unit/mirror tests/unit/model tests/unit/trust
 
 bare: setup  ## `make demo` and `make test` in a bare Debian made by debootstrap; needs root (SUITE=bookworm)
 	$(BIN)/python packaging/bare.py $(if $(MIRROR),--mirror $(MIRROR)) $(or $(SUITE),trixie)
