@@ -45,7 +45,7 @@ _RESOURCE_ERRORS: Final = (
     ((apsw.BusyError, apsw.LockedError), "Another program has locked", _CLOSE_OTHERS),
     ((apsw.NoLFSError, apsw.ProtocolError), "The file system does not support SQLite:", _LOCAL_DISK),
 )
-_RESTORE: Final = "Run `smki-sync restore`: it makes the mirror anew from the repository or an archive."
+_RESTORE: Final = "Run `smki-sync restore`: it rebuilds the mirror from the Repository or an archive."
 _CHECK_ACCESS: Final = (
     "Check that the directory exists and that the user of this program may read it and write in it."
 )

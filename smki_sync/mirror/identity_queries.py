@@ -76,14 +76,14 @@ def _check_schema(db: apsw.Connection, link: Path) -> None:
             f" {SCHEMA_VERSION}",
             code="schema-newer",
             hint="Use that version again. `smki-sync sync --full` makes a mirror for this one from a full;"
-            " its journal begins anew.",
+            " its journal starts again.",
         )
     if version < SCHEMA_VERSION:
         raise OtherSchema(
             f"{link} was written by an earlier version of this program: schema {version}; this one reads"
             f" {SCHEMA_VERSION}",
             code="schema-older",
-            hint="Run `smki-sync sync`: it makes the mirror anew from a full.",
+            hint="Run `smki-sync sync`: it upgrades the mirror, or rebuilds it from a full.",
         )
 
 

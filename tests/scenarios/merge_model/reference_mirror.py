@@ -1,6 +1,6 @@
 """A mirror that follows the rules of the issue by the book: the merge rule, and which files to take when.
 
-It keeps every file that it has used and works the rows out anew each time, so that nothing can be forgotten.
+It keeps every file that it has used and computes the rows from the start each time, so nothing is forgotten.
 """
 
 from dataclasses import dataclass, field, replace
@@ -74,7 +74,7 @@ class Sound:
         return self.fulls[max(days)] if days else None
 
     def has_left(self, day: int) -> bool:
-        """Whether a delta that is not on offer has been removed after its seven days.
+        """Whether an unavailable delta has been removed after its seven days.
 
         An older delta that came late may still be there.
         """

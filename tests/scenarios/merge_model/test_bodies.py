@@ -12,7 +12,7 @@ from scenarios.merge_model.runs import LIVES, SEED, Scratch
 
 HISTORIES = 6
 SHARE = 20
-"""With `make model` one in so many histories is of this kind."""
+"""With `make model` one history in this number is of this kind."""
 
 FIRST, FULL, LAST = 8, 10, 14
 """Days of the first delta, of the full, and of the last delta."""

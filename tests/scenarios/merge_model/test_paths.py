@@ -14,7 +14,7 @@ from scenarios.merge_model.world import Faults, Options, World
 
 HISTORIES = 10
 MODEL_SHARE = 20
-"""With `make model` one in so many histories is of each kind here."""
+"""With `make model` one history in this number is of each kind here."""
 
 FAULTS = Faults(late=0.1, missing=0.12, damaged=0.1, renamed=0.1, unreadable=0.15, repeated=0.2)
 """Faults that leave the same files on offer whichever way is taken."""

@@ -41,7 +41,7 @@ from smki_sync.sync import run
 
 DAY = timedelta(days=1)
 OVERLAP = 2 * DAY
-"""A full states nothing certain of so many days before it: the deltas of these days prove it."""
+"""A full says nothing certain about this time before its date. Deltas prove it."""
 
 WITHOUT_DELTA = frozenset({Fault.WITHHOLD_DELTA, Fault.TRUNCATE, Fault.CORRUPT, Fault.MISMATCHED_TAG})
 LONDON = ZoneInfo("Europe/London")

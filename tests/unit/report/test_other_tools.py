@@ -218,7 +218,7 @@ def test_datasette_opens_the_new_file_when_a_mirror_of_the_same_name_replaces_it
     other = copy_mirror(sample, own_mirror.parent / "other")
     with datasette(own_mirror) as site:
         before = {site.json(count)[0] for _ in range(6)}
-        generation.unlink()  # as `rm -r` does before somebody builds a new mirror there
+        generation.unlink()  # as `rm -r` does before a new mirror is built there
         generation.with_name(f"{generation.name}-wal").unlink(missing_ok=True)
         with pytest.raises(HTTPError) as refused:
             site.json(count)
